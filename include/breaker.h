@@ -1,0 +1,47 @@
+/*
+ * The pool's one breaker, in the scoreboard's head: it opens when the provider is down, refuses our
+ * credentials or limits our rate, and then nobody claims. After a pause one worker probes with one
+ * job; its success closes the breaker, its failure doubles the pause. Single atomic operations only,
+ * so a worker killed in between holds nothing for longer than BREAKER_PROBE_MS.
+ */
+#ifndef BREAKER_H
+#define BREAKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct scoreboard;
+
+#define BREAKER_AFTER_FAILURES 3	/* in a row, all workers together */
+#define BREAKER_FIRST_MS 1000
+#define BREAKER_MAX_MS 5000		/* back at work within 5 s after the provider is */
+#define BREAKER_PROBE_MS 60000		/* a probe not heard of for so long was lost */
+#define BREAKER_RECENT_MS 3000		/* an answer so fresh shows that the provider works */
+
+enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
+
+enum breaker_state breaker_state(const struct scoreboard *sb, int64_t now_ms);
+const char *breaker_state_name(enum breaker_state state);
+
+/*
+ * How many jobs may be claimed now: all that is wanted when closed, none while open, one for the
+ * single worker that gets to probe. With 0, *wait_ms is when to ask again.
+ */
+int breaker_allow(struct scoreboard *sb, int wanted, int64_t now_ms, int64_t *wait_ms);
+
+/* A call brought an answer, of whatever quality: the provider is there. */
+void breaker_success(struct scoreboard *sb, int64_t now_ms);
+/* Whether any worker of the host has had an answer lately. */
+bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms);
+/* A call failed for a reason outside the job. after_ms: the provider's Retry-After, 0 without. at_once:
+ * there is no doubt (credentials, quota, rate limit), so one failure is enough. */
+void breaker_failure(struct scoreboard *sb, const char *reason, int64_t after_ms, bool at_once,
+		     int64_t now_ms);
+/* The probe found nothing to claim, so another may try. */
+void breaker_probe_unused(struct scoreboard *sb);
+
+/* An operator's "open breaker" and "close breaker". */
+void breaker_hold(struct scoreboard *sb, const char *reason);
+void breaker_release(struct scoreboard *sb);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * Growable byte buffer with a hard cap. A failed append (cap reached or no memory) sets `failed`,
+ * and everything after it is ignored: write a whole text, then ask buf_ok() once.
+ */
+#ifndef BUF_H
+#define BUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf {
+	char *data;		/* NUL-terminated after any successful append; NULL while empty */
+	size_t len;
+	size_t size;		/* allocated */
+	size_t cap_bytes;	/* len never exceeds this */
+	bool failed;
+};
+
+void buf_init(struct buf *b, size_t cap_bytes);
+void buf_free(struct buf *b);
+void buf_reset(struct buf *b);		/* empties it, forgets a failure, keeps the memory */
+static inline bool buf_ok(const struct buf *b) { return !b->failed; }
+
+/* The text so far, never NULL; valid until the next append. */
+const char *buf_text(const struct buf *b);
+
+void buf_add(struct buf *b, const void *bytes, size_t len);
+void buf_str(struct buf *b, const char *text);
+void buf_char(struct buf *b, char c);
+void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends text as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
+void buf_json(struct buf *b, const char *text);
+
+#endif

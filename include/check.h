@@ -1,0 +1,13 @@
+/* `gradingd -t`: tries what the configuration names, in a child of its own, and says how each went. */
+#ifndef CHECK_H
+#define CHECK_H
+
+#include "config.h"
+
+/*
+ * Database, schema, pool mode and rater, each as one line on standard output. Returns an exit status:
+ * 0, 75 when the database is away, 78 when something must be changed first.
+ */
+int check_main(const struct config *config);
+
+#endif

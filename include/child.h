@@ -1,0 +1,48 @@
+/* What every child of the supervisor does and has, whatever its role. */
+#ifndef CHILD_H
+#define CHILD_H
+
+#include <stdbool.h>
+
+#include "config.h"
+#include "loop.h"
+#include "scoreboard.h"
+
+struct child {
+	int index;			/* of its slot */
+	struct slot *slot;
+	struct scoreboard *sb;
+	const struct config *config;
+	struct loop *loop;
+	bool once;			/* drain the queue and exit */
+	char identity[IDENTITY_SIZE];
+
+	/* set by the role */
+	void (*on_wake)(void *arg);
+	void (*on_stop)(void *arg, bool at_once);	/* TERM: false; QUIT, or the supervisor is gone: true */
+	void *arg;
+};
+
+/* Just after fork, signals still blocked. Fills the rest of *c; only index, sb, config and once are given. */
+void child_begin(struct child *c, const char *role, int deadman_fd);
+
+/* One turn of the loop, at most max_wait_ms long; stamps the beat. */
+void child_turn(struct child *c, int64_t max_wait_ms);
+
+/* The slot's state, told to the supervisor when it changes. */
+void child_state(struct child *c, enum slot_state state);
+
+/* Last error for `show errors`; "" clears nothing, errors stay until the next. */
+void child_error(struct child *c, const char *text);
+
+/*
+ * The job the CPU is in from now on ("" or NULL: none), so that a crash names it. For any module of a
+ * child; does nothing before child_begin().
+ */
+void child_in_hand(const char *job_id);
+
+/* The roles; each returns the child's exit status. */
+int worker_main(struct child *c);
+int janitor_main(struct child *c);
+
+#endif

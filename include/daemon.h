@@ -1,0 +1,25 @@
+/* -d: into the background, with a pid file, and a word from the pool before the command returns. */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include <sys/types.h>
+
+#include "config.h"
+#include "err.h"
+
+/*
+ * Forks into the background. In the parent it never returns: it waits for one line on the pipe, prints
+ * what is not "ok" to stderr, and exits with the status the line begins with. In the daemon it returns
+ * the descriptor to write that line to ("0 ok\n", "75 REASON\n"), or -1 and err.
+ */
+int daemon_start(struct err *err);
+/* The daemon's word to the waiting parent; closes fd. fd -1 is fine. */
+void daemon_report(int fd, int status, const char *reason);
+
+/* Writes our pid into path (created, mode 0644). -1 and err. */
+int pid_file_write(const char *path, struct err *err);
+
+/* Drops root for `user` ("": stays), keeping paths (NULL-terminated, files we made) usable for it. */
+int drop_privileges(const char *user, const char *const *paths, struct err *err);
+
+#endif

@@ -1,0 +1,30 @@
+/*
+ * How an expected failure travels: a function returns -1 and fills a struct err; the caller that
+ * decides what to do about it logs it, once. Broken invariants use fatal() from log.h instead.
+ */
+#ifndef ERR_H
+#define ERR_H
+
+#include <stdint.h>
+
+enum err_kind {
+	ERR_NONE,
+	ERR_RETRY,		/* may work later; the job's attempt is counted */
+	ERR_PERMANENT,		/* will not work however often it is tried */
+	ERR_UNAVAILABLE,	/* provider, quota or credentials: not the job's fault, no attempt spent */
+	ERR_UNCLEAR,		/* provider or job, one call cannot tell: it timed out, was cut, met a 500 */
+	ERR_LOST,		/* the database connection went away; the outcome is unknown */
+	ERR_CONFIG,		/* an operator must change something first */
+};
+
+struct err {
+	enum err_kind kind;
+	int64_t after_ms;	/* not before so long; 0: the caller's own backoff */
+	char text[512];		/* one sentence for an operator, no newline, no secret */
+};
+
+/* Fills *err (which may be NULL) and returns -1, so that callers can "return err_set(...)". */
+int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

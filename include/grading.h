@@ -1,0 +1,83 @@
+/*
+ * One job under way in a worker: from the claimed row to the settlement. It parses, splits into calls,
+ * collects verdicts and decides what becomes of the job; when to claim, send or stop is worker.c's.
+ */
+#ifndef GRADING_H
+#define GRADING_H
+
+#include "phrase.h"
+#include "queue.h"
+#include "rater.h"
+
+/* A line to be rated, and what is known of it. */
+struct graded_line {
+	struct grading *owner;
+	const struct line *line;
+	char key[PHRASE_KEY_SIZE];
+	enum outcome outcome;		/* PENDING until answered or found in the cache */
+	bool sent;			/* part of the settlement under way */
+	bool stored;			/* in line_ratings already */
+	struct settle_line store;	/* filled once outcome is RATED */
+};
+
+struct grading {
+	struct job job;			/* its arena owns all that follows */
+	struct grading *prev, *next;	/* the worker's list, oldest first */
+	int64_t claimed_ms;
+	int64_t deadline_ms;
+	struct graded_line *lines;	/* job.nrated of them */
+	struct ask **asks;		/* its calls, NULL where answered */
+	size_t ncalls;			/* how many there are in all */
+	size_t nstarted;
+	int nopen;			/* not answered yet */
+	struct err err;			/* the first call's failure, if any */
+	size_t cached;
+	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
+	struct settlement settlement;
+	bool decided;			/* settlement is final: nothing more will be asked */
+	bool looking;			/* its lines are being looked up */
+	bool settling;			/* its settlement is on its way, */
+	bool settling_last;		/* and it is the decided one, not one that only stores */
+	bool alone;			/* settled by itself, because a batch with it was refused */
+	bool refused;			/* the database refused its result */
+};
+
+/*
+ * From a claimed row. A job that cannot be read is decided at once (failed, with the reason). Keys are
+ * computed when with_keys is set.
+ */
+struct grading *grading_new(const struct claimed_row *row, const struct rater *rater, bool with_keys);
+void grading_free(struct grading *g);
+
+/* An answer of the phrase cache for a line. */
+void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached);
+/* An earlier attempt has stored this line already. */
+void grading_give_stored(struct grading *g, int index, const char *text);
+
+/*
+ * Splits its open lines into calls (none when none are open; failed attempts make them smaller) and
+ * starts the first few. The others follow as answers are taken.
+ */
+void grading_ask(struct grading *g, struct rater *rater);
+void grading_ask_more(struct grading *g, struct rater *rater);
+/* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
+void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
+void grading_cancel(struct grading *g, struct rater *rater);
+
+/* All calls are back: completed, failed, or pending for another attempt. */
+void grading_decide(struct grading *g, const struct rater *rater);
+/* Back to the queue as it was, no attempt counted (shutdown), with what it has so far. */
+void grading_release(struct grading *g, const char *why, int64_t delay_ms);
+/* Ends it as failed, or pending for another attempt, for a reason that no call gave. */
+void grading_fail(struct grading *g, const struct err *err);
+/*
+ * Fills its settlement with the ratings that are not stored yet. While calls are still under way that is
+ * one that only stores; false when there is nothing to send.
+ */
+bool grading_attach(struct grading *g);
+/* The settlement was answered: stored, or not (lost on the way, to be sent again). */
+void grading_attached_done(struct grading *g, bool stored);
+/* The database refuses its result for good: it ends as failed without one. */
+void grading_refuse(struct grading *g, const char *why);
+
+#endif

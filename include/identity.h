@@ -1,0 +1,20 @@
+/*
+ * Who holds a job, as written into claimed_by: HOST/BOOT/PID/START. Boot id and start time make it
+ * unique for ever: neither a reborn host nor a reused pid owns what its forerunner claimed.
+ */
+#ifndef IDENTITY_H
+#define IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "scoreboard.h"
+
+/* This process's own; out has IDENTITY_SIZE bytes. */
+void identity_self(char *out);
+/* "HOST/", to find the claims of this host. */
+void identity_host_prefix(char *out, size_t size);
+/* True when the identity is of this host and no process of now can be it. */
+bool identity_is_dead(const char *identity);
+
+#endif

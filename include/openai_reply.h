@@ -1,0 +1,21 @@
+/*
+ * What an OpenAI-compatible provider answered: its errors sorted into ours, and the envelope around
+ * the model's reply opened. Pure; fuzzed. Grades are made by verdict.c alone.
+ */
+#ifndef OPENAI_REPLY_H
+#define OPENAI_REPLY_H
+
+#include "config.h"
+#include "http.h"
+#include "rater.h"
+
+#define OPENAI_AFTER_CAP_MS (2 * 60 * 1000)	/* we wait no longer than this for a Retry-After */
+
+/*
+ * Fills ask's answer from how its call ended: either err, or every verdict. A failure caused by the
+ * provider, the quota or the credentials is ERR_UNAVAILABLE, one of the question itself
+ * ERR_PERMANENT, and what may be either ERR_RETRY. Never quotes config->openai.api_key.
+ */
+void openai_read_reply(const struct http_reply *reply, const struct config *config, struct ask *ask);
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * What a worker asks of a rater, and what every rater provides. A rater never retries: a call that
+ * brought nothing is reported, and the queue asks again.
+ */
+#ifndef RATER_H
+#define RATER_H
+
+#include "config.h"
+#include "job.h"
+#include "loop.h"
+#include "verdict.h"
+
+struct rater;
+struct slot;
+
+/*
+ * One call: some lines of one job. The worker makes it and owns it; between rater_start() and its
+ * appearance in rater_next_done() (or rater_cancel()) the rater may read and write it.
+ */
+struct ask {
+	/* the worker's */
+	struct job *job;		/* names, and the transcript for context */
+	const struct line **lines;	/* to be rated, in order of the transcript */
+	size_t nlines;
+	struct verdict *verdicts;	/* nlines of them, PENDING at start; strings go into job->arena */
+	int64_t deadline_ms;		/* now_ms() at which the job must be settled */
+	void *owner;			/* the worker's own business */
+
+	/* the rater's answer */
+	struct err err;			/* ERR_NONE: every verdict is set; otherwise none is to be used */
+	struct {
+		char model[128];	/* as the provider named it; "" where there is none */
+		int64_t prompt_tokens, completion_tokens;
+		int64_t latency_ms;
+		int calls;		/* that went out: 0 or 1 */
+		size_t stray;		/* ratings for lines nobody asked about */
+	} used;
+
+	void *rater_data;
+	bool done;			/* answered: on the rater's done-list, or taken from it */
+	struct ask *next;		/* of that list */
+};
+
+struct rater_ops {
+	const char *name;		/* as in rater.backend */
+	/* Ready to be asked, or -1 and err (ERR_CONFIG: an operator must act). */
+	int  (*open)(struct rater *rater, struct err *err);
+	/* Returns at once; later (or within) calls rater_done(rater, ask) exactly once. */
+	void (*start)(struct rater *rater, struct ask *ask);
+	/* After it returns nothing more happens to ask. Only for asks not yet done. */
+	void (*cancel)(struct rater *rater, struct ask *ask);
+	void (*close)(struct rater *rater);
+};
+
+struct rater {
+	const struct rater_ops *ops;
+	const struct config *config;
+	struct loop *loop;
+	/*
+	 * Hex SHA-256 over all that determines a rating besides line and context: backend, model,
+	 * prompt, scale, number of alternatives, schema (or the rubric's text). Set by open().
+	 */
+	char fingerprint[65];
+	char model[128];		/* as asked for: "gpt-4o-mini", "rubric" */
+	bool instant;			/* answers within start(): capacity is the claim batch, not in_flight */
+	void *data;			/* the backend's */
+	struct ask *done_head, **done_tail;
+};
+
+/* The backend config->rater.backend names; NULL and err when it cannot be opened. */
+struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err);
+void rater_free(struct rater *rater);
+void rater_start(struct rater *rater, struct ask *ask);
+/* Whatever state it is in; afterwards nothing refers to ask any more. */
+void rater_cancel(struct rater *rater, struct ask *ask);
+/* The next answered ask, NULL when there is none. */
+struct ask *rater_next_done(struct rater *rater);
+
+/* For backends only. */
+void rater_done(struct rater *rater, struct ask *ask);
+/* fingerprint from the parts that a backend adds; the common parts are the scale and alternatives. */
+void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n);
+
+extern const struct rater_ops rater_rubric_ops, rater_openai_ops;
+
+#endif

@@ -1,0 +1,126 @@
+/*
+ * The one shared mapping, made before the first fork. A slot is written by its child alone, except
+ * where a field says otherwise; the head by the supervisor alone, except the breaker and the job
+ * budget, which any worker moves with single atomic operations. No locks and no pointers, so a
+ * killed process leaves nothing held. Readers take what they read as hearsay.
+ */
+#ifndef SCOREBOARD_H
+#define SCOREBOARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "metrics.h"
+
+#define SLOT_JANITOR 0
+#define SLOT_FIRST_WORKER 1
+#define SLOT_MAX_WORKERS 256
+#define SLOT_COUNT (SLOT_MAX_WORKERS + 1)
+
+enum slot_state {
+	SLOT_EMPTY,		/* no child, none due */
+	SLOT_STARTING,		/* forked, not heard of yet */
+	SLOT_CONNECTING,	/* waiting for the database */
+	SLOT_IDLE,		/* at work, nothing in hand */
+	SLOT_BUSY,		/* at work, jobs in flight */
+	SLOT_DRAINING,		/* finishing what it has */
+	SLOT_WAITING,		/* dead; the supervisor starts it again later (the supervisor writes this one) */
+	SLOT_STATE_COUNT
+};
+
+#define SCOREBOARD_TEXT 256
+#define IDENTITY_SIZE 160
+#define UUID_SIZE 37
+
+/* A short text with a change count that is odd while the writer is inside. */
+struct shared_text {
+	_Atomic uint32_t seq;
+	_Atomic int64_t wall_ms;	/* when it was set; 0: never */
+	char text[SCOREBOARD_TEXT];
+};
+
+struct slot {
+	_Alignas(64)
+	_Atomic int32_t pid;		/* the supervisor's: 0 when there is no child */
+	_Atomic uint32_t state;		/* enum slot_state */
+	_Atomic int64_t started_ms;	/* the supervisor's: now_ms() at fork */
+	_Atomic int64_t beat_ms;	/* now_ms() of the child's last loop turn */
+	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
+	_Atomic uint32_t in_flight;	/* jobs in hand */
+	_Atomic uint32_t hungry;	/* 1: has room, and its last claim brought less than asked */
+	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
+	_Atomic uint32_t ever_ready;	/* this child has been at work */
+	_Atomic uint64_t counters[COUNTER_COUNT];
+	struct shared_text identity;	/* what the child writes into claimed_by */
+	struct shared_text in_hand;	/* id of the job the CPU is in; empty between jobs */
+	struct shared_text error;	/* last error worth an operator's eye */
+};
+
+/* A dead worker whose jobs the janitor has yet to put back. */
+struct death {
+	char identity[IDENTITY_SIZE];
+	char in_hand[UUID_SIZE];	/* job it died in, or "" */
+	char how[96];			/* "was killed by signal 9 (Killed)" */
+};
+#define DEATHS 64
+
+enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
+
+struct scoreboard {
+	_Atomic int64_t started_ms;
+	_Atomic int64_t started_wall_ms;
+	_Atomic uint32_t phase;		/* enum pool_phase */
+	_Atomic uint32_t paused;	/* by an operator: nothing is claimed */
+	_Atomic uint32_t ever_up;	/* the database was once reached: later troubles are waited out */
+	_Atomic int log_level;
+	_Atomic uint32_t workers;	/* how many are wanted */
+	_Atomic uint64_t reloads;
+	_Atomic uint64_t restarts;	/* children started again after an unexpected end */
+
+	_Atomic int64_t job_budget;	/* --max-jobs: claims left; INT64_MAX without it */
+
+	/* breaker.c's; see there */
+	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
+	_Atomic int64_t breaker_until_ms;
+	_Atomic uint32_t breaker_failures;
+	_Atomic int64_t breaker_probe_ms;
+	_Atomic uint32_t breaker_trips;
+	_Atomic uint32_t breaker_held;	/* opened by an operator, stays so */
+	struct shared_text breaker_reason;
+
+	/* the janitor's */
+	_Atomic uint32_t listening;	/* NOTIFY reaches us, so sleeping workers are woken at once */
+	_Atomic int64_t gauges[GAUGE_COUNT];
+	_Atomic int64_t gauges_ms;	/* now_ms() when they were taken; 0: never */
+
+	/* deaths[i % DEATHS]: the supervisor moves head, the janitor tail */
+	_Atomic uint32_t deaths_head, deaths_tail;
+	struct death deaths[DEATHS];
+
+	struct slot slots[SLOT_COUNT];
+};
+
+/* A zeroed mapping inherited by all later forks; NULL when the kernel has no memory. */
+struct scoreboard *scoreboard_new(void);
+
+const char *slot_state_name(unsigned state);
+
+static inline void slot_count(struct slot *slot, enum counter c, uint64_t n)
+{
+	atomic_fetch_add_explicit(&slot->counters[c], n, memory_order_relaxed);
+}
+uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
+
+/* The writer's side; text is cut to fit. */
+void shared_text_set(struct shared_text *t, const char *text);
+/* Copies into out (SCOREBOARD_TEXT bytes). Gives up with false after a few torn reads: out is then "". */
+bool shared_text_get(const struct shared_text *t, char *out);
+
+/* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
+bool deaths_push(struct scoreboard *sb, const struct death *d);
+/* Janitor: the oldest not yet handled, or NULL; deaths_pop() when its jobs are back. */
+const struct death *deaths_peek(const struct scoreboard *sb, unsigned nth);
+void deaths_pop(struct scoreboard *sb, unsigned count);
+
+#endif

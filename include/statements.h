@@ -1,0 +1,29 @@
+/* Every statement the daemon runs, as one table: name, text with $n and casts, number of parameters. */
+#ifndef STATEMENTS_H
+#define STATEMENTS_H
+
+#include "pg.h"
+
+enum statement_id {
+	STATEMENT_CLAIM,	/* queue.c packs and unpacks these */
+	STATEMENT_LOOKUP,
+	STATEMENT_STORED,
+	STATEMENT_SETTLE,
+	STATEMENT_DISOWN,
+	STATEMENT_TICK,		/* janitor.c these */
+	STATEMENT_REAP,
+	STATEMENT_RECOVER,
+	STATEMENT_CLEAN_JOBS,
+	STATEMENT_CLEAN_CACHE,
+	STATEMENT_SLEEP,
+	STATEMENT_AWAKE,
+	STATEMENT_COUNT
+};
+
+extern const struct statement statements[STATEMENT_COUNT];
+
+/* The highest migration these statements rely on. */
+#define SCHEMA_VERSION 86
+#define NOTIFY_CHANNEL "grading_jobs"
+
+#endif

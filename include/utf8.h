@@ -1,0 +1,31 @@
+/* UTF-8 from outside: decoded strictly (RFC 3629), cut at characters, made harmless. Any process. */
+#ifndef UTF8_H
+#define UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Length of the well-formed character at text and its code; 0 when there is none. */
+size_t utf8_next(const char *text, size_t len, uint32_t *code);
+
+bool utf8_is_valid(const char *text, size_t len);
+bool utf8_is_blank(uint32_t code);		/* Unicode White_Space */
+bool utf8_is_all_blank(const char *text, size_t len);	/* also when len is 0 */
+
+/* How much of valid text fits into cap_bytes without splitting a character. */
+size_t utf8_cut(const char *text, size_t len, size_t cap_bytes);
+
+enum utf8_controls {
+	UTF8_BLANK_CONTROLS,		/* all control characters become blanks */
+	UTF8_BLANK_BUT_LINES,		/* all but newline and tab */
+	UTF8_KEEP_CONTROLS,		/* only NUL becomes a blank */
+};
+
+/*
+ * Makes text[0..len) valid UTF-8 without NUL, in place and never longer: bytes that are not UTF-8
+ * become '?', control characters (C0, DEL, C1) as asked. Returns the new length.
+ */
+size_t utf8_clean(char *text, size_t len, enum utf8_controls controls);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * A worker's state, shared by the files it is made of: worker.c (its turn, connection and end),
+ * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_settle.c (settling).
+ */
+#ifndef WORKER_H
+#define WORKER_H
+
+#include "child.h"
+#include "grading.h"
+#include "pg.h"
+#include "rater.h"
+
+struct worker {
+	struct child *c;
+	const struct config *config;
+	struct rater *rater;
+	struct pg *pg;
+	struct pg_counts counted;	/* of pg, already in the slot's counters */
+	struct grading *head, *tail;	/* in hand, oldest first */
+	int in_hand;
+
+	/* worker_claim.c's */
+	bool claiming;			/* a claim is on its way */
+	int claim_asked;		/* for so many jobs */
+	bool look_again;		/* woken meanwhile */
+	bool dry;			/* the last claim brought less than asked: wait to be woken */
+	bool disowning;			/* a claim whose answer was lost is being given back */
+	bool probing;			/* this worker's next call decides about the breaker */
+	int64_t claim_not_before_ms;
+	int64_t claimed;		/* jobs in its life */
+
+	/* worker_settle.c's */
+	int settling;			/* jobs whose settlement is on its way */
+	int64_t settle_not_before_ms;
+
+	/* worker.c's */
+	bool connected_before, down;
+	bool stopping, at_once;
+	int64_t stop_by_ms;
+	int exit_status;		/* -1 while it lives */
+};
+
+void worker_count(struct worker *w, enum counter c, uint64_t n);
+bool worker_caches(const struct worker *w);
+void worker_add(struct worker *w, struct grading *g);
+void worker_drop(struct worker *w, struct grading *g);	/* frees g, whatever it waits for */
+/* Of two waits in ms, -1 being for ever. */
+int64_t worker_sooner(int64_t a, int64_t b);
+
+/*
+ * Claims when there is room and reason to. Returns how long to wait before asking again, -1: until
+ * something else happens.
+ */
+int64_t worker_claim(struct worker *w);
+/* After a reconnect: what this worker holds in the database but not in hand goes back. */
+void worker_disown(struct worker *w);
+
+/* Has freshly claimed jobs looked up, then asked about. */
+void worker_rate(struct worker *w, struct grading *const *gradings, size_t n);
+/* Takes what the rater has answered; decides jobs that are complete. */
+void worker_take_answers(struct worker *w);
+
+/* Sends the settlement of all jobs that are ready, unless one is on its way. Returns as worker_claim(). */
+int64_t worker_settle(struct worker *w);
+
+#endif

@@ -1,0 +1,38 @@
+-- 086: the queue's indexes. gradingctl: statement by statement
+--
+-- Built concurrently, so that a large adopted table stays writable meanwhile; that cannot run inside a transaction.
+-- An index left invalid by an interrupted build is dropped first. Partial, so that finished rows cost nothing.
+
+SET client_min_messages = warning;
+
+DO $$
+DECLARE
+	broken regclass;
+BEGIN
+	FOR broken IN
+		SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid AND indrelid IN
+			('grading_jobs'::regclass, 'phrase_cache'::regclass)
+			AND indexrelid::regclass::text ~ 'grading_jobs_(claim|processing|completed|failed)|phrase_cache_created'
+	LOOP
+		EXECUTE format('DROP INDEX %s', broken);
+	END LOOP;
+END $$;
+
+-- Claims: by priority, then age.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_claim
+	ON grading_jobs (priority DESC, available_at, id) WHERE status = 'pending';
+-- Stuck jobs, and those of a dead worker: a few rows at any time.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_processing
+	ON grading_jobs (started_at) WHERE status = 'processing';
+-- The cleanup, and the runbook's own DELETE.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_completed
+	ON grading_jobs (completed_at) WHERE status = 'completed';
+-- The runbook's list of failures.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_failed
+	ON grading_jobs (failed_at) WHERE status = 'failed';
+CREATE INDEX CONCURRENTLY IF NOT EXISTS phrase_cache_created
+	ON phrase_cache (created_at);
+
+INSERT INTO grading_migrations (version, name) VALUES (86, '086_indexes.sql') ON CONFLICT DO NOTHING;
+
+RESET client_min_messages;

@@ -1,0 +1,111 @@
+/*
+ * The pool's breaker. Any worker moves it, the supervisor shows it and moves it for an operator. It
+ * never waits and holds no lock.
+ */
+#include "breaker.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+#include "log.h"
+#include "scoreboard.h"
+
+enum breaker_state breaker_state(const struct scoreboard *sb, int64_t now_ms)
+{
+	int64_t probe = atomic_load(&sb->breaker_probe_ms);
+
+	if (atomic_load(&sb->breaker_held))
+		return BREAKER_OPEN;
+	if (!atomic_load(&sb->breaker_until_ms))
+		return BREAKER_CLOSED;
+	return probe && now_ms - probe < BREAKER_PROBE_MS ? BREAKER_PROBING : BREAKER_OPEN;
+}
+
+const char *breaker_state_name(enum breaker_state state)
+{
+	static const char *const names[] = { "closed", "open", "probing" };
+
+	return names[state];
+}
+
+int breaker_allow(struct scoreboard *sb, int wanted, int64_t now_ms, int64_t *wait_ms)
+{
+	int64_t until = atomic_load(&sb->breaker_until_ms);
+	int64_t probe = atomic_load(&sb->breaker_probe_ms);
+
+	*wait_ms = BREAKER_FIRST_MS;
+	if (atomic_load(&sb->breaker_held))
+		return 0;
+	if (!until || wanted <= 0)
+		return wanted;
+	if (now_ms < until) {
+		*wait_ms = until - now_ms;
+		return 0;
+	}
+	if (probe && now_ms - probe < BREAKER_PROBE_MS)
+		return 0;
+	return atomic_compare_exchange_strong(&sb->breaker_probe_ms, &probe, now_ms) ? 1 : 0;
+}
+
+bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms)
+{
+	int64_t answered = atomic_load(&sb->rater_answered_ms);
+
+	return answered && now_ms - answered < BREAKER_RECENT_MS;
+}
+
+void breaker_success(struct scoreboard *sb, int64_t now_ms)
+{
+	atomic_store(&sb->rater_answered_ms, now_ms);
+	atomic_store(&sb->breaker_failures, 0);
+	if (!atomic_load(&sb->breaker_until_ms))
+		return;
+	atomic_store(&sb->breaker_probe_ms, 0);
+	if (atomic_exchange(&sb->breaker_until_ms, 0))
+		log_info("the rater answers again: the breaker is closed");
+}
+
+void breaker_failure(struct scoreboard *sb, const char *reason, int64_t after_ms, bool at_once,
+		     int64_t now_ms)
+{
+	uint32_t failures = atomic_fetch_add(&sb->breaker_failures, 1) + 1;
+	int64_t until = atomic_load(&sb->breaker_until_ms), pause = BREAKER_FIRST_MS;
+	bool probing = breaker_state(sb, now_ms) == BREAKER_PROBING;
+
+	if (failures < BREAKER_AFTER_FAILURES && !at_once && !probing)
+		return;
+	if (until > now_ms && after_ms <= until - now_ms)
+		return;		/* open already: the calls that were in flight with the first one */
+	for (uint32_t i = BREAKER_AFTER_FAILURES; i < failures && pause < BREAKER_MAX_MS; i++)
+		pause *= 2;
+	if (pause > BREAKER_MAX_MS)
+		pause = BREAKER_MAX_MS;
+	if (after_ms > pause)
+		pause = after_ms;
+	shared_text_set(&sb->breaker_reason, reason);
+	atomic_store(&sb->breaker_until_ms, now_ms + pause);
+	atomic_store(&sb->breaker_probe_ms, 0);
+	if (!until) {
+		atomic_fetch_add(&sb->breaker_trips, 1);
+		log_warn("%s; the breaker is open: nothing is claimed until one call succeeds", reason);
+	}
+}
+
+void breaker_probe_unused(struct scoreboard *sb)
+{
+	atomic_store(&sb->breaker_probe_ms, 0);
+}
+
+void breaker_hold(struct scoreboard *sb, const char *reason)
+{
+	shared_text_set(&sb->breaker_reason, reason);
+	atomic_store(&sb->breaker_held, 1);
+}
+
+void breaker_release(struct scoreboard *sb)
+{
+	atomic_store(&sb->breaker_held, 0);
+	atomic_store(&sb->breaker_failures, 0);
+	atomic_store(&sb->breaker_probe_ms, 0);
+	atomic_store(&sb->breaker_until_ms, 0);
+}

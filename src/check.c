@@ -1,0 +1,123 @@
+/*
+ * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went.
+ * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
+ * It changes nothing and calls no provider.
+ */
+#include "check.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "clock.h"
+#include "loop.h"
+#include "pg.h"
+#include "rater.h"
+#include "restart.h"
+#include "statements.h"
+
+#define PATIENCE_MS 10000
+
+struct check {
+	const struct config *config;
+	struct pg *pg;
+	int status;		/* -1 while it goes on */
+};
+
+static const struct statement backend_pid = { "backend_pid", "SELECT pg_backend_pid()", 0 };
+
+static void say(const char *what, const char *how)
+{
+	printf("%-14s %s\n", what, how);
+}
+
+/*
+ * A pooler hands out keys of its own: when the pid of the connection is not the pid of the server
+ * process, something stands in between, and session state would not last.
+ */
+static void on_backend_pid(void *arg, const PGresult *result, const struct err *err)
+{
+	struct check *c = arg;
+	bool pooled = result && atoi(PQgetvalue(result, 0, 0)) != pg_backend_pid(c->pg);
+	bool session = c->config->database.pool_mode == POOL_MODE_SESSION;
+
+	c->status = EXIT_STOPPED;
+	if (err)
+		say("pool mode", err->text);
+	else if (pooled && session)
+		say("pool mode", "session, but a pooler stands in between: unless it pools sessions, set "
+		    "database.pool_mode = \"transaction\"");
+	else if (!pooled && !session)
+		say("pool mode", "transaction, but the connection is direct: \"session\" would be faster");
+	else
+		say("pool mode", session ? "session: ok" : "transaction: ok");
+}
+
+static void on_ready(void *arg)
+{
+	struct check *c = arg;
+
+	say("database", "ok");
+	say("schema", "ok");
+	if (pg_send(c->pg, &backend_pid, NULL, on_backend_pid, c) == -1)
+		c->status = EXIT_TRY_LATER;
+}
+
+static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
+{
+	struct check *c = arg;
+
+	say("database", err->text);
+	c->status = trouble == PG_REFUSED ? EXIT_BAD_CONFIG : EXIT_TRY_LATER;
+}
+
+static int check_database(const struct config *config, struct loop *loop)
+{
+	static const struct pg_events events = { on_ready, on_down, NULL };
+	struct check c = { .config = config, .status = -1 };
+	struct pg_options options = {
+		.conninfo = config->database.conninfo, .application_name = "gradingd -t",
+		.session = config->database.pool_mode == POOL_MODE_SESSION,
+		.statements = &backend_pid, .nstatements = 1, .schema_version = SCHEMA_VERSION,
+	};
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	c.pg = pg_new(loop, &options, &events, &c);
+	while (c.status == -1 && now_ms() < until)
+		loop_turn(loop, until - now_ms());
+	pg_free(c.pg);
+	if (c.status == -1)
+		say("database", "no answer");
+	return c.status == -1 ? EXIT_TRY_LATER : c.status;
+}
+
+static int check_rater(const struct config *config, struct loop *loop)
+{
+	struct err err;
+	struct rater *rater = rater_new(config, loop, &err);
+	char text[300];
+
+	if (!rater) {
+		say("rater", err.text);
+		return EXIT_BAD_CONFIG;
+	}
+	snprintf(text, sizeof(text), "%s, model %s: ok", rater->ops->name, rater->model);
+	say("rater", text);
+	rater_free(rater);
+	return EXIT_STOPPED;
+}
+
+int check_main(const struct config *config)
+{
+	struct loop *loop = loop_new();
+	int database, rater;
+
+	if (!loop)
+		return EXIT_FAILED;
+	say("configuration", "ok");
+	database = check_database(config, loop);
+	rater = check_rater(config, loop);
+	loop_free(loop);
+	fflush(stdout);
+	return rater == EXIT_STOPPED ? database : rater;
+}

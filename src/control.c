@@ -1,0 +1,277 @@
+/*
+ * The control socket: who may connect, how long, how much, and one framed answer each. Supervisor;
+ * every call returns at once, and a client can spoil nothing but its own exchange.
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "commands.h"
+#include "control_socket.h"
+#include "log.h"
+
+#define REPLY_CAP_BYTES (4 << 20)
+#define ACCEPT_BATCH 16			/* in one turn: a flood of clients must not starve the rest */
+#define ACCEPT_PAUSE_MS 1000		/* after accept(2) failed for want of descriptors or memory */
+
+struct client {
+	struct control *control;
+	int fd;				/* -1: this place is free */
+	bool admin;
+	char line[CONTROL_LINE_CAP];
+	size_t len;
+	struct buf reply;
+	size_t sent;
+	struct loop_timer deadline;
+};
+
+struct control {
+	struct loop *loop;
+	struct supervisor *supervisor;
+	struct control_socket socket;
+	struct loop_timer pause;
+	struct client clients[CONTROL_CLIENTS];
+};
+
+/* ---- clients ---- */
+
+static void client_drop(struct client *client)
+{
+	struct loop *loop = client->control->loop;
+
+	loop_timer_stop(loop, &client->deadline);
+	loop_unwatch(loop, client->fd);
+	close(client->fd);
+	client->fd = -1;
+	buf_free(&client->reply);
+}
+
+static void on_deadline(void *arg)
+{
+	struct client *client = arg;
+
+	log_debug("control: a client was dropped after %d ms", CONTROL_DEADLINE_MS);
+	client_drop(client);
+}
+
+static void on_client(void *arg, int fd, short revents);
+
+/* Sends what the peer takes now; the loop comes back for the rest. */
+static void client_send(struct client *client)
+{
+	const struct buf *reply = &client->reply;
+	ssize_t n = send(client->fd, reply->data + client->sent, reply->len - client->sent, MSG_NOSIGNAL);
+
+	if (n == -1 && errno != EAGAIN && errno != EINTR) {
+		client_drop(client);
+		return;
+	}
+	if (n > 0)
+		client->sent += (size_t)n;
+	if (client->sent == reply->len ||
+	    loop_watch(client->control->loop, client->fd, POLLOUT, on_client, client) == -1)
+		client_drop(client);
+}
+
+static void reply_err(struct buf *reply, const char *reason)
+{
+	buf_printf(reply, "err %s\n", reason);
+}
+
+/* line: as it came, without its newline. */
+static void make_reply(struct client *client, char *line, size_t len)
+{
+	struct control *c = client->control;
+	struct err err = { 0 };
+	struct buf body;
+
+	if (len > 0 && line[len - 1] == '\r')
+		len--;
+	line[len] = '\0';
+	buf_init(&body, REPLY_CAP_BYTES);
+	if (strlen(line) != len) {
+		reply_err(&client->reply, "the request holds bytes that are no words");
+	} else if (command_run(c->supervisor, line, client->admin, &body, &err) == -1) {
+		reply_err(&client->reply, err.text);
+	} else if (!buf_ok(&body)) {
+		reply_err(&client->reply, "the answer does not fit into memory");
+	} else {
+		buf_printf(&client->reply, "ok %zu\n", body.len);
+		buf_add(&client->reply, body.data, body.len);
+	}
+	buf_free(&body);
+}
+
+/* What follows the first line is not read: one question, one answer. */
+static void client_answer(struct client *client)
+{
+	char *newline = memchr(client->line, '\n', client->len);
+
+	if (newline)
+		make_reply(client, client->line, (size_t)(newline - client->line));
+	else
+		reply_err(&client->reply, "the request line is too long");
+	if (buf_ok(&client->reply))
+		client_send(client);
+	else
+		client_drop(client);
+}
+
+/*
+ * A line that ends without its newline is dropped, not run: of "scale 16" a peer that goes away may
+ * have sent "scale 1".
+ */
+static void client_read(struct client *client)
+{
+	ssize_t n = recv(client->fd, client->line + client->len, sizeof(client->line) - client->len, 0);
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		client_drop(client);
+		return;
+	}
+	client->len += (size_t)n;
+	if (client->len == sizeof(client->line) || memchr(client->line, '\n', client->len))
+		client_answer(client);
+}
+
+static void on_client(void *arg, int fd, short revents)
+{
+	struct client *client = arg;
+
+	(void)fd, (void)revents;	/* hang-ups and errors show in the call that follows */
+	if (client->reply.len)
+		client_send(client);
+	else
+		client_read(client);
+}
+
+/* Who could connect may read; the owner and root may change things. */
+static bool peer_is_admin(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       (peer.uid == 0 || peer.uid == geteuid());
+}
+
+static void client_add(struct control *c, int fd)
+{
+	static const char full[] = "err too many clients\n";
+	struct client *client = c->clients;
+
+	while (client < c->clients + CONTROL_CLIENTS && client->fd != -1)
+		client++;
+	if (client == c->clients + CONTROL_CLIENTS) {
+		(void)send(fd, full, strlen(full), MSG_NOSIGNAL | MSG_DONTWAIT);
+		close(fd);
+		return;
+	}
+	*client = (struct client){ .control = c, .fd = fd, .admin = peer_is_admin(fd) };
+	buf_init(&client->reply, REPLY_CAP_BYTES + CONTROL_LINE_CAP);
+	if (loop_timer_set(c->loop, &client->deadline, CONTROL_DEADLINE_MS, on_deadline, client) == -1 ||
+	    loop_watch(c->loop, fd, POLLIN, on_client, client) == -1)
+		client_drop(client);
+}
+
+/* ---- the listening socket ---- */
+
+static void on_listener(void *arg, int fd, short revents);
+
+static void on_pause_over(void *arg)
+{
+	struct control *c = arg;
+
+	if (loop_watch(c->loop, c->socket.listener, POLLIN, on_listener, c) == -1)
+		loop_timer_set(c->loop, &c->pause, ACCEPT_PAUSE_MS, on_pause_over, c);
+}
+
+/* The connection stays in the queue, so without a pause poll(2) would return at once, for ever. */
+static void pause_accepting(struct control *c)
+{
+	log_warn("control: cannot accept a client: %s; trying again in %d ms",
+		 strerror(errno), ACCEPT_PAUSE_MS);
+	if (loop_timer_set(c->loop, &c->pause, ACCEPT_PAUSE_MS, on_pause_over, c) == 0)
+		loop_unwatch(c->loop, c->socket.listener);
+}
+
+static void on_listener(void *arg, int fd, short revents)
+{
+	struct control *c = arg;
+
+	(void)revents;
+	for (int i = 0; i < ACCEPT_BATCH; i++) {
+		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (peer != -1) {
+			client_add(c, peer);
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			if (errno != EAGAIN)
+				pause_accepting(c);
+			return;
+		}
+	}
+}
+
+/* ---- opening and closing ---- */
+
+struct control *control_open(const char *path, const char *group, struct loop *loop,
+			     struct supervisor *supervisor, struct err *err)
+{
+	struct control *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		err_set(err, ERR_RETRY, "out of memory for the control socket");
+		return NULL;
+	}
+	c->loop = loop;
+	c->supervisor = supervisor;
+	for (int i = 0; i < CONTROL_CLIENTS; i++)
+		c->clients[i].fd = -1;
+	if (control_socket_open(&c->socket, path, group, err) == -1)
+		goto failed;
+	if (loop_watch(loop, c->socket.listener, POLLIN, on_listener, c) == -1) {
+		err_set(err, ERR_RETRY, "out of memory for the control socket");
+		goto failed;
+	}
+	return c;
+failed:
+	control_socket_remove(&c->socket);
+	free(c);
+	return NULL;
+}
+
+void control_close(struct control *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < CONTROL_CLIENTS; i++)
+		if (c->clients[i].fd != -1)
+			client_drop(&c->clients[i]);
+	loop_timer_stop(c->loop, &c->pause);
+	loop_unwatch(c->loop, c->socket.listener);
+	control_socket_remove(&c->socket);
+	free(c);
+}
+
+/* The loop's watches are a copy of the parent's, and go with the child's copy of that loop. */
+void control_forget(struct control *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < CONTROL_CLIENTS; i++) {
+		if (c->clients[i].fd != -1)
+			close(c->clients[i].fd);
+		buf_free(&c->clients[i].reply);
+	}
+	control_socket_close(&c->socket);
+	free(c);
+}

@@ -1,0 +1,112 @@
+/* Going into the background, pid file, dropping root; the supervisor, before its first child. */
+#include "daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "restart.h"
+
+static void wait_for_report(int fd)
+{
+	char line[1024];
+	size_t n = 0;
+	ssize_t got;
+
+	while (n < sizeof(line) - 1 && (got = read(fd, line + n, sizeof(line) - 1 - n)) != 0) {
+		if (got == -1 && errno != EINTR)
+			break;
+		n += got > 0 ? (size_t)got : 0;
+	}
+	line[n] = '\0';
+	line[strcspn(line, "\n")] = '\0';
+	if (strcmp(line, "0 ok") == 0)
+		_exit(EXIT_STOPPED);
+	fprintf(stderr, "gradingd: %s\n", line[0] && strchr(line, ' ') ? strchr(line, ' ') + 1 :
+		"the daemon ended before the pool was up; see its log");
+	_exit(atoi(line) > 0 ? atoi(line) : EXIT_FAILED);
+}
+
+int daemon_start(struct err *err)
+{
+	int fds[2];
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) == -1)
+		return err_set(err, ERR_RETRY, "cannot make a pipe: %s", strerror(errno));
+	pid = fork();
+	if (pid > 0) {
+		close(fds[1]);
+		wait_for_report(fds[0]);
+	}
+	close(fds[0]);
+	if (pid == -1 || setsid() == -1)
+		return err_set(err, ERR_RETRY, "cannot go into the background: %s", strerror(errno));
+	pid = fork();		/* no session leader, so no terminal can ever become ours */
+	if (pid == -1)
+		return err_set(err, ERR_RETRY, "cannot go into the background: %s", strerror(errno));
+	if (pid > 0)
+		_exit(EXIT_STOPPED);
+	if (chdir("/") == -1)
+		return err_set(err, ERR_RETRY, "cannot change to /: %s", strerror(errno));
+	return fds[1];
+}
+
+/* Standard output and error stay the caller's until here, so that nothing said on the way is lost. */
+static void leave_terminal(void)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	for (int fd = 0; null != -1 && fd <= 2; fd++)
+		dup2(null, fd);
+	if (null > 2)
+		close(null);
+}
+
+void daemon_report(int fd, int status, const char *reason)
+{
+	char line[1024];
+	int n = snprintf(line, sizeof(line), "%d %s\n", status, reason);
+
+	if (fd == -1)
+		return;
+	if (write(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) == -1)
+		(void)0;	/* the waiting command was interrupted; we go on without it */
+	close(fd);
+	leave_terminal();
+}
+
+int pid_file_write(const char *path, struct err *err)
+{
+	FILE *f = fopen(path, "we");
+
+	if (!f)
+		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path, strerror(errno));
+	fprintf(f, "%d\n", (int)getpid());
+	if (fclose(f) != 0)
+		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path, strerror(errno));
+	return 0;
+}
+
+int drop_privileges(const char *user, const char *const *paths, struct err *err)
+{
+	struct passwd *pw;
+
+	if (!user[0] || geteuid() != 0)
+		return 0;
+	pw = getpwnam(user);
+	if (!pw)
+		return err_set(err, ERR_CONFIG, "pool.user: there is no user \"%s\"", user);
+	for (; *paths; paths++)
+		if (chown(*paths, pw->pw_uid, (gid_t)-1) == -1 && errno != ENOENT)
+			return err_set(err, ERR_CONFIG, "cannot give %s to %s: %s", *paths, user,
+				       strerror(errno));
+	if (initgroups(user, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 || setuid(pw->pw_uid) == -1)
+		return err_set(err, ERR_CONFIG, "cannot become user %s: %s", user, strerror(errno));
+	return 0;
+}

@@ -1,0 +1,366 @@
+/*
+ * A CURLM on the process's own loop: libcurl says which descriptors and which timeout it wants, and
+ * loop.c waits for them together with everything else. Workers only. Knows nothing of grading; never
+ * retries, never follows a redirect, never blocks. Needs libcurl 7.87.
+ */
+#include "http.h"
+
+#include <curl/curl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include "arena.h"
+#include "buf.h"
+#include "clock.h"
+#include "log.h"
+
+#define HEADERS_CAP_BYTES (64u << 10)
+#define BODY_KEEP_BYTES (16u << 10)	/* an idle call gives back a larger buffer */
+#define RECEIVE_BYTES 4096L		/* libcurl's buffer a call; its default of 16 KiB is for downloads */
+
+struct http_call {
+	LIST_ENTRY(http_call) link;	/* in http->in_flight or http->idle */
+	struct http *http;
+	CURL *easy;
+	struct buf body;
+	size_t header_bytes;
+	bool oversized;			/* body or headers passed their cap */
+	int64_t started_ms;
+	http_done_fn *done;
+	void *arg;
+	char error[CURL_ERROR_SIZE];
+};
+
+struct http {
+	struct loop *loop;
+	struct loop_timer timer;	/* libcurl's one timeout */
+	CURLM *multi;
+	char *url;
+	bool tls;
+	struct curl_slist *headers;
+	int64_t connect_timeout_ms;
+	size_t reply_cap_bytes;
+	LIST_HEAD(, http_call) in_flight, idle;
+};
+
+/* Options fail only when memory is short, or in a libcurl that cannot keep our promises. */
+#define SET(call, option, value)							\
+	do {										\
+		CURLcode set_code = curl_easy_setopt((call)->easy, option, value);	\
+		if (set_code != CURLE_OK)						\
+			fatal("libcurl refuses " #option ": %s", curl_easy_strerror(set_code)); \
+	} while (0)
+
+static void call_release(struct http_call *call)
+{
+	LIST_REMOVE(call, link);
+	LIST_INSERT_HEAD(&call->http->idle, call, link);
+	if (call->body.size > BODY_KEEP_BYTES)
+		buf_free(&call->body);
+	SET(call, CURLOPT_COPYPOSTFIELDS, NULL);
+}
+
+static enum http_end call_end(const struct http_call *call, CURLcode code)
+{
+	curl_off_t sent_us = 0;
+
+	if (code == CURLE_OK)
+		return HTTP_ANSWERED;
+	if (call->oversized)
+		return HTTP_OVERSIZED;
+	/* Stays 0 until the request goes out, whatever came between: name, connect, proxy, TLS. */
+	curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
+	if (sent_us == 0)
+		return HTTP_UNREACHABLE;
+	return code == CURLE_OPERATION_TIMEDOUT ? HTTP_TIMED_OUT : HTTP_BROKEN;
+}
+
+static int64_t call_retry_after_ms(const struct http_call *call)
+{
+	struct curl_header *header;
+	curl_off_t seconds = 0;
+
+	if (curl_easy_header(call->easy, "retry-after-ms", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
+		long long ms = strtoll(header->value, NULL, 10);
+
+		if (ms > 0)
+			return ms;
+	}
+	curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &seconds);	/* reads a date as well */
+	if (seconds <= 0)
+		return 0;
+	return seconds < INT32_MAX ? seconds * 1000 : (int64_t)INT32_MAX * 1000;
+}
+
+static void call_finish(struct http_call *call, CURLcode code)
+{
+	struct http_reply reply = { .end = call_end(call, code), .body = "", .detail = "" };
+	long status = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	reply.status = (int)status;
+	reply.retry_after_ms = call_retry_after_ms(call);
+	reply.latency_ms = now_ms() - call->started_ms;
+	if (reply.end == HTTP_ANSWERED) {
+		reply.body = buf_text(&call->body);
+		reply.len = call->body.len;
+	} else {
+		reply.detail = call->error[0] ? call->error : curl_easy_strerror(code);
+	}
+	curl_multi_remove_handle(call->http->multi, call->easy);
+	call->done(call->arg, &reply);
+	call_release(call);
+}
+
+/* Lets libcurl work, then hands over what has ended; nothing of ours runs inside of libcurl. */
+static void drive(struct http *http, curl_socket_t fd, int events)
+{
+	int running, left;
+	CURLMsg *message;
+	CURLMcode code = curl_multi_socket_action(http->multi, fd, events, &running);
+
+	if (code == CURLM_OUT_OF_MEMORY || code == CURLM_INTERNAL_ERROR)
+		fatal("libcurl: %s", curl_multi_strerror(code));
+	while ((message = curl_multi_info_read(http->multi, &left))) {
+		CURLcode result = message->data.result;
+		struct http_call *call;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+		call_finish(call, result);
+	}
+}
+
+static void on_timer(void *arg)
+{
+	drive(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+/* Reading tells an error or a hang-up more exactly than CURL_CSELECT_ERR would. */
+static void on_socket(void *arg, int fd, short revents)
+{
+	drive(arg, fd, (revents & (POLLIN | POLLERR | POLLHUP) ? CURL_CSELECT_IN : 0) |
+		       (revents & POLLOUT ? CURL_CSELECT_OUT : 0));
+}
+
+static int want_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+	struct http *http = arg;
+
+	(void)multi;
+	if (timeout_ms < 0)
+		loop_timer_stop(http->loop, &http->timer);
+	else if (loop_timer_set(http->loop, &http->timer, timeout_ms, on_timer, http) == -1)
+		fatal("out of memory for a timer");
+	return 0;
+}
+
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *unused)
+{
+	struct http *http = arg;
+	short events = 0;
+
+	(void)easy, (void)unused;
+	if (what == CURL_POLL_REMOVE) {
+		loop_unwatch(http->loop, fd);
+		return 0;
+	}
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= POLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= POLLOUT;
+	if (loop_watch(http->loop, fd, events, on_socket, http) == -1)
+		fatal("out of memory for a descriptor");
+	return 0;
+}
+
+/* Returning less than it was given makes libcurl give the call up. */
+static size_t take_body(char *bytes, size_t size, size_t n, void *arg)
+{
+	struct http_call *call = arg;
+
+	buf_add(&call->body, bytes, size * n);
+	call->oversized = !buf_ok(&call->body);
+	return call->oversized ? 0 : size * n;
+}
+
+static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
+{
+	struct http_call *call = arg;
+
+	(void)bytes;
+	call->header_bytes += size * n;
+	call->oversized = call->header_bytes > HEADERS_CAP_BYTES;
+	return call->oversized ? 0 : size * n;
+}
+
+/* What holds for every call of this handle. */
+static void call_set_up(struct http_call *call)
+{
+	struct http *http = call->http;
+
+	SET(call, CURLOPT_PRIVATE, call);
+	SET(call, CURLOPT_ERRORBUFFER, call->error);
+	SET(call, CURLOPT_URL, http->url);
+	SET(call, CURLOPT_HTTPHEADER, http->headers);
+	SET(call, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);	/* no key for a proxy */
+	SET(call, CURLOPT_USERAGENT, "gradingd/" VERSION);
+	SET(call, CURLOPT_POST, 1L);
+	SET(call, CURLOPT_WRITEFUNCTION, take_body);
+	SET(call, CURLOPT_WRITEDATA, call);
+	SET(call, CURLOPT_HEADERFUNCTION, take_header);
+	SET(call, CURLOPT_HEADERDATA, call);
+	SET(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	SET(call, CURLOPT_ACCEPT_ENCODING, "");
+	SET(call, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
+	SET(call, CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(call, CURLOPT_FOLLOWLOCATION, 0L);
+	SET(call, CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(call, CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
+	SET(call, CURLOPT_NOSIGNAL, 1L);
+	/* Else giving up on a slow name server would wait for its thread, and we with it. */
+	SET(call, CURLOPT_QUICK_EXIT, 1L);
+	/* A libcurl without HTTP/2 refuses this, and stays with 1.1. */
+	curl_easy_setopt(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+	/* Over TLS the first handshake tells whether one connection will do for all; without, nothing does. */
+	SET(call, CURLOPT_PIPEWAIT, http->tls ? 1L : 0L);
+}
+
+static struct http_call *call_take(struct http *http)
+{
+	struct http_call *call = LIST_FIRST(&http->idle);
+
+	if (call) {
+		LIST_REMOVE(call, link);
+		buf_reset(&call->body);
+	} else {
+		call = xcalloc(1, sizeof(*call));
+		call->http = http;
+		buf_init(&call->body, http->reply_cap_bytes);
+		call->easy = curl_easy_init();
+		if (!call->easy)
+			fatal("out of memory for an HTTP call");
+		call_set_up(call);
+	}
+	LIST_INSERT_HEAD(&http->in_flight, call, link);
+	return call;
+}
+
+struct http_call *http_post(struct http *http, const char *body, size_t len, int64_t timeout_ms,
+			    http_done_fn *done, void *arg)
+{
+	struct http_call *call = call_take(http);
+	CURLMcode code;
+
+	call->header_bytes = 0;
+	call->oversized = false;
+	call->error[0] = '\0';
+	call->started_ms = now_ms();
+	call->done = done;
+	call->arg = arg;
+	SET(call, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 1L);	/* 0 would be for ever */
+	SET(call, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
+	SET(call, CURLOPT_COPYPOSTFIELDS, body);
+	code = curl_multi_add_handle(http->multi, call->easy);
+	if (code != CURLM_OK)
+		fatal("libcurl: %s", curl_multi_strerror(code));
+	return call;
+}
+
+void http_cancel(struct http_call *call)
+{
+	curl_multi_remove_handle(call->http->multi, call->easy);
+	call_release(call);
+}
+
+/* The URL may hold a password, so errors do not quote it. */
+static int check_url(const char *url, bool *tls, struct err *err)
+{
+	CURLU *parsed = curl_url();
+	CURLUcode code = curl_url_set(parsed, CURLUPART_URL, url, 0);
+	char *scheme = NULL;
+	bool plain;
+
+	if (code == CURLUE_OK)
+		code = curl_url_get(parsed, CURLUPART_SCHEME, &scheme, 0);
+	plain = scheme && strcasecmp(scheme, "http") == 0;
+	*tls = scheme && strcasecmp(scheme, "https") == 0;
+	curl_free(scheme);
+	curl_url_cleanup(parsed);
+	if (code != CURLUE_OK)
+		return err_set(err, ERR_CONFIG, "the URL cannot be read: %s", curl_url_strerror(code));
+	if (!plain && !*tls)
+		return err_set(err, ERR_CONFIG, "the URL begins with neither http:// nor https://");
+	return 0;
+}
+
+static void add_header(struct http *http, const char *header)
+{
+	struct curl_slist *list = curl_slist_append(http->headers, header);
+
+	if (!list)
+		fatal("out of memory for a header");
+	http->headers = list;
+}
+
+struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, struct err *err)
+{
+	struct http *http;
+	bool tls;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		fatal("libcurl cannot start");
+	if (check_url(endpoint->url, &tls, err) == -1) {
+		curl_global_cleanup();
+		return NULL;
+	}
+	http = xcalloc(1, sizeof(*http));
+	http->loop = loop;
+	http->url = xstrdup(endpoint->url);
+	http->tls = tls;
+	http->connect_timeout_ms = endpoint->connect_timeout_ms;
+	http->reply_cap_bytes = endpoint->reply_cap_bytes;
+	for (const char *const *header = endpoint->headers; *header; header++)
+		add_header(http, *header);
+	add_header(http, "Expect:");	/* long bodies need no 100 Continue first */
+	http->multi = curl_multi_init();
+	if (!http->multi)
+		fatal("out of memory for HTTP");
+	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
+	curl_multi_setopt(http->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(http->multi, CURLMOPT_TIMERDATA, http);
+	curl_multi_setopt(http->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+	curl_multi_setopt(http->multi, CURLMOPT_MAXCONNECTS, (long)endpoint->connections);
+	return http;
+}
+
+void http_free(struct http *http)
+{
+	struct http_call *call;
+
+	if (!http)
+		return;
+	while ((call = LIST_FIRST(&http->in_flight)))
+		http_cancel(call);
+	while ((call = LIST_FIRST(&http->idle))) {
+		LIST_REMOVE(call, link);
+		curl_easy_cleanup(call->easy);
+		buf_free(&call->body);
+		free(call);
+	}
+	curl_multi_cleanup(http->multi);
+	loop_timer_stop(http->loop, &http->timer);
+	for (struct curl_slist *header = http->headers; header; header = header->next)
+		explicit_bzero(header->data, strlen(header->data));
+	curl_slist_free_all(http->headers);
+	free(http->url);
+	free(http);
+	curl_global_cleanup();
+}

@@ -1,0 +1,436 @@
+/*
+ * Finds a coach's phrases in a line of talk; any process. The distinct words of all phrases ("atoms")
+ * sit in one hash table, so that a word of talk is looked up once, and only the phrases that hang on it
+ * are tried: each hangs on one of its words, chosen so that none has many. An atom's parent is the next
+ * shorter "prefix*", which its words match as well.
+ */
+#include "pattern.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena.h"
+
+#define GAP_WORDS 3	/* the most that "..." skips */
+#define GAPS_CAP 2	/* in one phrase: each multiplies the ways to match it */
+#define SHORT_WORD 4	/* bytes */
+#define BUCKETS 4096	/* a power of two, some times the atoms of a large rubric */
+
+struct atom {
+	char text[WORD_CAP_BYTES + 1];
+	uint8_t len;
+	bool prefix, opener;
+	uint32_t hash;
+	uint32_t parent;		/* 0: none */
+	uint32_t next;			/* in the same bucket */
+	uint32_t hanging, nhanging;	/* the first link to a phrase, and how many there are */
+};
+struct link { uint32_t phrase, next; };
+
+enum element_kind { ELEMENT_WORD, ELEMENT_ANY, ELEMENT_GAP };
+struct element { enum element_kind kind; uint32_t choice, nchoices; };
+struct phrase { uint32_t element, nelements, hook; unsigned list; bool opens, asks; };
+
+/* A growing array of T; index 0 of atoms and links means none. */
+#define ARRAY(T) struct { T *at; uint32_t n, size; }
+#define PUSH(array) ((array).at = with_room((array).at, &(array).size, (array).n, \
+					    sizeof(*(array).at)), &(array).at[(array).n++])
+
+struct patterns {
+	ARRAY(struct atom) atoms;	/* the first are enum word_kind: "#", "$", "%" */
+	uint32_t buckets[BUCKETS];
+	uint32_t prefix_lengths;	/* bit n: there is a prefix of n bytes */
+	ARRAY(struct link) links;
+	ARRAY(struct element) elements;
+	ARRAY(uint32_t) choices;
+	ARRAY(struct phrase) phrases;
+};
+
+/* The words being scanned, with what the patterns know of each. */
+struct scan {
+	const struct patterns *p;
+	const struct word *words;
+	size_t n;
+	uint32_t atoms[WORDS_CAP];
+	bool opens[WORDS_CAP];
+};
+
+/* The array with room for one more, zeroed. */
+static void *with_room(void *at, uint32_t *size, uint32_t n, size_t each)
+{
+	if (n == *size) {
+		*size = *size ? *size * 2 : 64;
+		at = xrealloc(at, *size * each);
+	}
+	memset((char *)at + n * each, 0, each);
+	return at;
+}
+
+struct patterns *patterns_new(void)
+{
+	struct patterns *p = xcalloc(1, sizeof(*p));
+
+	PUSH(p->links);
+	for (int kind = WORD_PLAIN; kind <= WORD_PERCENT; kind++)
+		PUSH(p->atoms)->parent = kind > WORD_NUMBER ? WORD_NUMBER : 0;
+	return p;
+}
+
+void patterns_free(struct patterns *p)
+{
+	if (!p)
+		return;
+	free(p->atoms.at);
+	free(p->links.at);
+	free(p->elements.at);
+	free(p->choices.at);
+	free(p->phrases.at);
+	free(p);
+}
+
+/* FNV-1a, a byte at a time, since the hash of each beginning of a word is wanted. */
+static uint32_t hash_byte(uint32_t hash, char byte)
+{
+	return (hash ^ (uint8_t)byte) * 16777619u;
+}
+
+static uint32_t bucket_of(uint32_t hash, bool prefix)
+{
+	return (hash ^ hash >> 15 ^ prefix) & (BUCKETS - 1);
+}
+
+static uint32_t lookup(const struct patterns *p, const char *text, size_t len, uint32_t hash, bool prefix)
+{
+	uint32_t a = p->buckets[bucket_of(hash, prefix)];
+
+	while (a && (p->atoms.at[a].hash != hash || p->atoms.at[a].prefix != prefix ||
+		     p->atoms.at[a].len != len ||
+		     memcmp(p->atoms.at[a].text, text, len) != 0))
+		a = p->atoms.at[a].next;
+	return a;
+}
+
+/* The longest "prefix*" that the text begins with, 0 for none; *hash becomes that of the whole text. */
+static uint32_t find_prefix(const struct patterns *p, const char *text, size_t len, uint32_t *hash)
+{
+	uint32_t longest = 0, found;
+
+	*hash = 2166136261u;
+	for (size_t i = 0; i < len; i++) {
+		*hash = hash_byte(*hash, text[i]);
+		if (!(p->prefix_lengths >> (i + 1) & 1))
+			continue;
+		found = lookup(p, text, i + 1, *hash, true);
+		longest = found ? found : longest;
+	}
+	return longest;
+}
+
+static uint32_t intern(struct patterns *p, const char *text, size_t len, bool prefix)
+{
+	uint32_t hash, found, *bucket;
+	struct atom *atom;
+
+	find_prefix(p, text, len, &hash);
+	found = lookup(p, text, len, hash, prefix);
+	if (found)
+		return found;
+	bucket = &p->buckets[bucket_of(hash, prefix)];
+	atom = PUSH(p->atoms);
+	memcpy(atom->text, text, len);
+	atom->len = (uint8_t)len;
+	atom->prefix = prefix;
+	atom->hash = hash;
+	atom->next = *bucket;
+	*bucket = p->atoms.n - 1;
+	if (prefix)
+		p->prefix_lengths |= 1u << len;
+	return *bucket;
+}
+
+static void add_choice(struct patterns *p, struct element *e, uint32_t atom)
+{
+	*PUSH(p->choices) = atom;
+	e->nchoices++;
+}
+
+/* People type "dont" and "thats"; but "well" is not "we'll", nor "were" "we're". */
+static void add_unquoted(struct patterns *p, struct element *e, const struct word *w)
+{
+	const char *quote = strchr(w->text, '\'');
+	char plain[WORD_CAP_BYTES + 1];
+	size_t before;
+
+	if (!quote || strcmp(quote, "'ll") == 0 || strcmp(quote, "'re") == 0 || strcmp(quote, "'d") == 0)
+		return;
+	before = (size_t)(quote - w->text);
+	memcpy(plain, w->text, before);
+	memcpy(plain + before, quote + 1, w->len - before);
+	add_choice(p, e, intern(p, plain, w->len - 1u, false));
+}
+
+static int add_word(struct patterns *p, struct element *e, const char *text, size_t len, struct err *err)
+{
+	static const char kinds[] = " #$%";
+	bool prefix = len > 1 && text[len - 1] == '*';
+	struct word words[WORDS_CAP];
+
+	if (e->nchoices == CHOICES_CAP)
+		return err_set(err, ERR_CONFIG, "more than %d words between |", CHOICES_CAP);
+	if (len == 1 && strchr(kinds + 1, *text)) {
+		add_choice(p, e, (uint32_t)(strchr(kinds, *text) - kinds));
+		return 0;
+	}
+	if (prefix)
+		len--;
+	if (words_read(text, len, words) != 1 || words[0].len != len)
+		return err_set(err, ERR_CONFIG, "\"%.*s\" is not one word", (int)len, text);
+	if (prefix && len < 2)
+		return err_set(err, ERR_CONFIG, "\"%.*s*\" begins with fewer than two letters", (int)len, text);
+	add_choice(p, e, intern(p, words[0].text, len, prefix));
+	if (!prefix)
+		add_unquoted(p, e, &words[0]);
+	return 0;
+}
+
+static int add_choices(struct patterns *p, struct element *e, const char *text, size_t len, struct err *err)
+{
+	const char *end = text + len;
+
+	e->choice = p->choices.n;
+	for (;;) {
+		const char *bar = memchr(text, '|', (size_t)(end - text));
+		const char *stop = bar ? bar : end;
+
+		if (add_word(p, e, text, (size_t)(stop - text), err) != 0)
+			return -1;
+		if (!bar)
+			return 0;
+		text = bar + 1;
+	}
+}
+
+static int add_element(struct patterns *p, struct phrase *phrase, const char *text, size_t len,
+		       struct err *err)
+{
+	struct element e = { .kind = ELEMENT_WORD };
+
+	if (phrase->nelements == PHRASE_WORDS_CAP)
+		return err_set(err, ERR_CONFIG, "it has more than %d words", PHRASE_WORDS_CAP);
+	if (len == 1 && *text == '*')
+		e.kind = ELEMENT_ANY;
+	else if (len == 3 && memcmp(text, "...", 3) == 0)
+		e.kind = ELEMENT_GAP;
+	else if (add_choices(p, &e, text, len, err) != 0)
+		return -1;
+	*PUSH(p->elements) = e;
+	phrase->nelements++;
+	return 0;
+}
+
+/* The words of text[0..len), blanks between them. */
+static int add_elements(struct patterns *p, struct phrase *phrase, const char *text, size_t len,
+			struct err *err)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		const char *blank = memchr(text, ' ', (size_t)(end - text));
+		const char *stop = blank ? blank : end;
+
+		if (stop > text && add_element(p, phrase, text, (size_t)(stop - text), err) != 0)
+			return -1;
+		text = stop + 1;
+	}
+	return 0;
+}
+
+/* A phrase begins and ends with a word, and has few gaps. */
+static int check_shape(const struct patterns *p, const struct phrase *phrase, struct err *err)
+{
+	const struct element *e = &p->elements.at[phrase->element];
+	unsigned gaps = 0;
+
+	if (phrase->nelements == 0)
+		return err_set(err, ERR_CONFIG, "it has no words");
+	if (e[0].kind != ELEMENT_WORD)
+		return err_set(err, ERR_CONFIG, "it does not begin with a word");
+	if (e[phrase->nelements - 1].kind == ELEMENT_GAP)
+		return err_set(err, ERR_CONFIG, "\"...\" stands at its end");
+	for (uint32_t i = 0; i < phrase->nelements; i++)
+		gaps += e[i].kind == ELEMENT_GAP;
+	if (gaps > GAPS_CAP)
+		return err_set(err, ERR_CONFIG, "it has more than %d times \"...\"", GAPS_CAP);
+	return 0;
+}
+
+/* How often it would be tried in vain: what hangs on its choices already; short words are common. */
+static size_t hook_cost(const struct patterns *p, const struct element *e)
+{
+	size_t cost = 0;
+
+	for (uint32_t i = 0; i < e->nchoices; i++) {
+		const struct atom *atom = &p->atoms.at[p->choices.at[e->choice + i]];
+
+		cost += (1 + atom->nhanging) * (atom->len < SHORT_WORD ? 8 : 1);
+	}
+	return cost;
+}
+
+/* The cheapest element at a known distance from the phrase's beginning: before any gap. */
+static uint32_t choose_hook(const struct patterns *p, const struct phrase *phrase)
+{
+	const struct element *e = &p->elements.at[phrase->element];
+	uint32_t best = 0;
+
+	for (uint32_t i = 1; i < phrase->nelements && e[i].kind != ELEMENT_GAP; i++)
+		if (e[i].kind == ELEMENT_WORD && hook_cost(p, &e[i]) <= hook_cost(p, &e[best]))
+			best = i;
+	return best;
+}
+
+static void hang_phrase(struct patterns *p, struct phrase phrase)
+{
+	struct element hook;
+
+	phrase.hook = choose_hook(p, &phrase);
+	hook = p->elements.at[phrase.element + phrase.hook];
+	for (uint32_t i = 0; i < hook.nchoices; i++) {
+		struct atom *atom = &p->atoms.at[p->choices.at[hook.choice + i]];
+		uint32_t link = p->links.n;
+
+		*PUSH(p->links) = (struct link){ .phrase = p->phrases.n, .next = atom->hanging };
+		atom->hanging = link;
+		atom->nhanging++;
+	}
+	*PUSH(p->phrases) = phrase;
+}
+
+int patterns_add(struct patterns *p, const char *text, unsigned list, struct err *err)
+{
+	struct phrase phrase = { .element = p->elements.n, .list = list };
+	size_t len = strlen(text);
+
+	if (len > PHRASE_CAP_BYTES)
+		return err_set(err, ERR_CONFIG, "it is longer than %d bytes", PHRASE_CAP_BYTES);
+	if (*text == '^') {
+		phrase.opens = true;
+		text++;
+		len--;
+	}
+	if (len > 0 && text[len - 1] == '?') {
+		phrase.asks = true;
+		len--;
+	}
+	if (add_elements(p, &phrase, text, len, err) != 0 || check_shape(p, &phrase, err) != 0)
+		return -1;
+	hang_phrase(p, phrase);
+	return 0;
+}
+
+int patterns_add_opener(struct patterns *p, const char *word, struct err *err)
+{
+	struct element e = { .choice = p->choices.n };
+	size_t len = strlen(word);
+
+	if (len > PHRASE_CAP_BYTES)
+		return err_set(err, ERR_CONFIG, "it is longer than %d bytes", PHRASE_CAP_BYTES);
+	if (add_word(p, &e, word, len, err) != 0)
+		return -1;
+	for (uint32_t i = 0; i < e.nchoices; i++)
+		p->atoms.at[p->choices.at[e.choice + i]].opener = true;
+	return 0;
+}
+
+void patterns_seal(struct patterns *p)
+{
+	uint32_t hash;
+
+	for (uint32_t a = WORD_PERCENT + 1; a < p->atoms.n; a++) {
+		struct atom *atom = &p->atoms.at[a];
+
+		atom->parent = find_prefix(p, atom->text, atom->len - (atom->prefix ? 1u : 0u), &hash);
+	}
+}
+
+/* The longest atom a word matches; its parents match too. */
+static uint32_t find_atom(const struct patterns *p, const struct word *w)
+{
+	uint32_t hash;
+	uint32_t prefix = find_prefix(p, w->text, w->len, &hash);
+	uint32_t exact = lookup(p, w->text, w->len, hash, false);
+
+	return exact ? exact : prefix ? prefix : w->kind;
+}
+
+/* The next atom that a word of this kind matches; 0 after the last. */
+static uint32_t next_atom(const struct patterns *p, uint32_t atom, uint8_t kind)
+{
+	uint32_t parent = p->atoms.at[atom].parent;
+
+	return parent || atom <= WORD_PERCENT ? parent : kind;
+}
+
+static bool word_matches(const struct scan *s, const struct element *e, size_t w)
+{
+	const uint32_t *choices = &s->p->choices.at[e->choice];
+
+	for (uint32_t a = s->atoms[w]; a; a = next_atom(s->p, a, s->words[w].kind))
+		for (uint32_t i = 0; i < e->nchoices; i++)
+			if (choices[i] == a)
+				return true;
+	return false;
+}
+
+/* Whether elements e[0..n) are found from word w on, all in one sentence. */
+static bool elements_match(const struct scan *s, const struct element *e, uint32_t n, size_t w,
+			   uint16_t sentence)
+{
+	for (; n > 0; e++, n--, w++) {
+		if (e->kind == ELEMENT_GAP) {
+			for (size_t skip = 0; skip <= GAP_WORDS; skip++)
+				if (elements_match(s, e + 1, n - 1, w + skip, sentence))
+					return true;
+			return false;
+		}
+		if (w >= s->n || s->words[w].sentence != sentence)
+			return false;
+		if (e->kind == ELEMENT_WORD && !word_matches(s, e, w))
+			return false;
+	}
+	return true;
+}
+
+/* The phrases that hang on this atom, which word w is. */
+static void try_phrases(const struct scan *s, uint32_t atom, size_t w, bool *found)
+{
+	const struct word *word = &s->words[w];
+
+	for (uint32_t l = s->p->atoms.at[atom].hanging; l; l = s->p->links.at[l].next) {
+		const struct phrase *phrase = &s->p->phrases.at[s->p->links.at[l].phrase];
+
+		if (found[phrase->list] || phrase->hook > w || (phrase->asks && !word->asks) ||
+		    (phrase->opens && !s->opens[w - phrase->hook]))
+			continue;
+		found[phrase->list] = elements_match(s, &s->p->elements.at[phrase->element],
+						     phrase->nelements, w - phrase->hook, word->sentence);
+	}
+}
+
+void patterns_scan(const struct patterns *p, const struct word *words, size_t n, bool *found)
+{
+	struct scan s;
+
+	s.p = p;
+	s.words = words;
+	s.n = n;
+	for (size_t i = 0; i < n; i++) {
+		s.atoms[i] = find_atom(p, &words[i]);
+		s.opens[i] = words[i].opens ||
+			     (i > 0 && s.opens[i - 1] && p->atoms.at[s.atoms[i - 1]].opener);
+	}
+	for (size_t i = 0; i < n; i++)
+		for (uint32_t a = s.atoms[i]; a; a = next_atom(p, a, words[i].kind))
+			try_phrases(&s, a, i, found);
+}

@@ -1,0 +1,519 @@
+/*
+ * One asynchronous connection to Postgres. Owned by a worker or the janitor, in its loop; it never
+ * blocks and never sends anything twice. States: down (waiting for the retry timer), connecting,
+ * setting up, ready. See the libpq manual, "Pipeline Mode" and "Asynchronous Connection".
+ */
+#include "pg.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arena.h"
+#include "clock.h"
+#include "log.h"
+#include "pgerror.h"
+
+#define CONNECT_TIMEOUT_MS 5000
+#define ANSWER_TIMEOUT_MS 30000
+#define RETRY_FIRST_MS 100
+#define RETRY_MAX_MS 3000
+
+enum pg_state { PG_DOWN, PG_CONNECTING, PG_SETUP, PG_READY };
+
+struct request {
+	struct request *next;
+	const struct statement *statement;	/* NULL for a step of the set-up */
+	pg_answer_fn *answer;
+	void *arg;
+	PGresult *result;
+	int64_t sent_ms;
+};
+
+struct pg {
+	struct loop *loop;
+	struct pg_options options;
+	struct pg_events events;
+	void *arg;
+	enum pg_state state;
+	PGconn *conn;
+	int watched_fd;			/* -1: none */
+	struct request *head, **tail;	/* sent, oldest first */
+	int npending;
+	struct loop_timer timer;	/* down: next attempt; otherwise: patience with the server */
+	int64_t retry_ms;
+	struct err setup_err;		/* first thing that went wrong while setting up */
+	struct pg_counts counts;
+};
+
+static void pg_connect(void *arg);
+static void on_socket(void *arg, int fd, short revents);
+
+static void watch(struct pg *pg, short events)
+{
+	int fd = PQsocket(pg->conn);
+
+	if (pg->watched_fd != fd && pg->watched_fd != -1)
+		loop_unwatch(pg->loop, pg->watched_fd);
+	pg->watched_fd = fd;
+	if (fd != -1 && loop_watch(pg->loop, fd, events, on_socket, pg) == -1)
+		fatal("out of memory: cannot watch the database connection");
+}
+
+static void clean_up_connection(struct pg *pg)
+{
+	if (pg->watched_fd != -1)
+		loop_unwatch(pg->loop, pg->watched_fd);
+	pg->watched_fd = -1;
+	loop_timer_stop(pg->loop, &pg->timer);
+	PQfinish(pg->conn);
+	pg->conn = NULL;
+	pg->state = PG_DOWN;
+}
+
+static void request_free(struct request *r)
+{
+	PQclear(r->result);
+	free(r);
+}
+
+static struct request *pop_request(struct pg *pg)
+{
+	struct request *r = pg->head;
+
+	pg->head = r->next;
+	if (!pg->head)
+		pg->tail = &pg->head;
+	pg->npending--;
+	return r;
+}
+
+/*
+ * The connection is of no use any more: closes it, schedules the next attempt, tells everyone who
+ * waits for an answer that none will come. Full jitter between attempts, so that a whole pool does not
+ * come back in step.
+ */
+static void go_down(struct pg *pg, enum pg_trouble trouble, const struct err *err)
+{
+	struct err lost = *err;
+	int64_t delay;
+
+	pg->counts.lost++;
+	clean_up_connection(pg);
+	pg->retry_ms = pg->retry_ms * 2 > RETRY_MAX_MS ? RETRY_MAX_MS : pg->retry_ms * 2;
+	delay = pg->retry_ms / 2 + (int64_t)(random() % (pg->retry_ms / 2 + 1));
+	if (loop_timer_set(pg->loop, &pg->timer, delay, pg_connect, pg) == -1)
+		fatal("out of memory: cannot set a timer");
+	lost.kind = ERR_LOST;
+	while (pg->head) {
+		struct request *r = pop_request(pg);
+
+		if (r->answer)
+			r->answer(r->arg, NULL, &lost);
+		request_free(r);
+	}
+	pg->events.down(pg->arg, trouble, err);
+}
+
+static void connection_lost(struct pg *pg)
+{
+	struct err err;
+	char text[400];
+
+	pgerror_copy_message(text, sizeof(text), PQerrorMessage(pg->conn));
+	err_set(&err, ERR_LOST, "the database connection was lost: %s", text[0] ? text : "closed by the server");
+	go_down(pg, PG_AWAY, &err);
+}
+
+static void out_of_patience(void *arg)
+{
+	struct pg *pg = arg;
+	struct err err;
+	int64_t waited = pg->head ? now_ms() - pg->head->sent_ms : 0;
+
+	if (pg->state == PG_CONNECTING) {
+		err_set(&err, ERR_LOST, "the database did not accept a connection within %d s",
+			CONNECT_TIMEOUT_MS / 1000);
+	} else if (!pg->head) {
+		return;
+	} else if (waited < ANSWER_TIMEOUT_MS) {
+		loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS - waited, out_of_patience, pg);
+		return;
+	} else {
+		err_set(&err, ERR_LOST, "the database did not answer `%s` within %d s; connecting anew",
+			pg->head->statement ? pg->head->statement->name : "set-up", ANSWER_TIMEOUT_MS / 1000);
+	}
+	go_down(pg, PG_AWAY, &err);
+}
+
+static void lost_while_sending(void *arg)
+{
+	connection_lost(arg);
+}
+
+/*
+ * The connection failed under a caller of pg_send(): the loss is dealt with in the next turn, so that
+ * no answer function runs inside somebody's pg_send().
+ */
+static void lose_later(struct pg *pg)
+{
+	pg->state = PG_SETUP;	/* not ready for anyone else meanwhile */
+	if (loop_timer_set(pg->loop, &pg->timer, 0, lost_while_sending, pg) == -1)
+		fatal("out of memory: cannot set a timer");
+}
+
+/* While bytes wait to go out the server may wait for us to read, so wait for both. */
+static void flush(struct pg *pg)
+{
+	int rest = PQflush(pg->conn);
+
+	if (rest == -1)
+		lose_later(pg);
+	else
+		watch(pg, rest ? POLLIN | POLLOUT : POLLIN);
+}
+
+/* Remembers what went into libpq's buffer. Each statement has its own sync: a transaction of its own. */
+static void add_request(struct pg *pg, const struct statement *statement, pg_answer_fn *answer, void *arg)
+{
+	struct request *r = xcalloc(1, sizeof(*r));
+
+	*r = (struct request){ .statement = statement, .answer = answer, .arg = arg, .sent_ms = now_ms() };
+	*pg->tail = r;
+	pg->tail = &r->next;
+	pg->npending++;
+	pg->counts.statements++;
+	if (!loop_timer_is_set(&pg->timer) &&
+	    loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS, out_of_patience, pg) == -1)
+		fatal("out of memory: cannot set a timer");
+}
+
+int pg_send(struct pg *pg, const struct statement *st, const char *const *values, pg_answer_fn *answer,
+	    void *arg)
+{
+	int ok;
+
+	if (pg->state != PG_READY)
+		return -1;
+	if (pg->options.session)
+		ok = PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, NULL, NULL, 0);
+	else
+		ok = PQsendQueryParams(pg->conn, st->text, st->nparams, NULL, values, NULL, NULL, 0);
+	if (!ok || !PQpipelineSync(pg->conn)) {
+		lose_later(pg);
+		return -1;
+	}
+	add_request(pg, st, answer, arg);
+	flush(pg);
+	return 0;
+}
+
+/* ---- setting up: the schema's version, session settings, prepared statements, LISTEN ---- */
+
+static void note_setup_error(struct pg *pg, enum err_kind kind, const char *what, const char *detail)
+{
+	if (pg->setup_err.kind == ERR_NONE)
+		err_set(&pg->setup_err, kind, "%s%s%s", what, detail[0] ? ": " : "", detail);
+}
+
+static void on_setup_step(void *arg, const PGresult *result, const struct err *err)
+{
+	struct pg *pg = arg;
+
+	(void)result;
+	if (err && err->kind != ERR_LOST)
+		note_setup_error(pg, err->kind, "the database connection cannot be set up", err->text);
+}
+
+static void on_schema_version(void *arg, const PGresult *result, const struct err *err)
+{
+	struct pg *pg = arg;
+	char text[160];
+	int version;
+
+	if (err && err->kind == ERR_LOST)
+		return;
+	if (err) {
+		note_setup_error(pg, err->kind, "the grading tables are not there, or not readable for us; run "
+				 "`gradingctl migrate`", err->text);
+		return;
+	}
+	version = atoi(PQgetvalue(result, 0, 0));
+	if (version >= pg->options.schema_version)
+		return;
+	snprintf(text, sizeof(text), "the database schema is at version %d and this gradingd needs %d; "
+		 "run `gradingctl migrate`", version, pg->options.schema_version);
+	note_setup_error(pg, ERR_CONFIG, text, "");
+}
+
+static void on_set_up(void *arg, const PGresult *result, const struct err *err)
+{
+	struct pg *pg = arg;
+
+	on_setup_step(arg, result, err);
+	if (err && err->kind == ERR_LOST)
+		return;
+	if (pg->setup_err.kind != ERR_NONE) {
+		struct err refused = pg->setup_err;
+
+		go_down(pg, refused.kind == ERR_CONFIG ? PG_REFUSED : PG_AWAY, &refused);
+		return;
+	}
+	pg->state = PG_READY;
+	pg->retry_ms = RETRY_FIRST_MS;
+	pg->counts.connects++;
+	pg->events.ready(pg->arg);
+}
+
+static bool send_setup(struct pg *pg, const char *sql, pg_answer_fn *answer)
+{
+	if (!PQsendQueryParams(pg->conn, sql, 0, NULL, NULL, NULL, NULL, 0) || !PQpipelineSync(pg->conn))
+		return false;
+	add_request(pg, NULL, answer, pg);
+	return true;
+}
+
+static bool send_prepare(struct pg *pg, const struct statement *st)
+{
+	if (!PQsendPrepare(pg->conn, st->name, st->text, 0, NULL) || !PQpipelineSync(pg->conn))
+		return false;
+	add_request(pg, NULL, on_setup_step, pg);
+	return true;
+}
+
+/*
+ * Sequential scans are off for the session: every run-time statement has its index, and a plan
+ * prepared while the tables were empty must not stay when they have grown.
+ */
+static const char session_settings[] =
+	"SELECT set_config('statement_timeout', '25s', false),"
+	" set_config('lock_timeout', '10s', false),"
+	" set_config('idle_in_transaction_session_timeout', '60s', false),"
+	" set_config('enable_seqscan', 'off', false)";
+
+static void set_up(struct pg *pg)
+{
+	char listen[80];
+	bool ok;
+
+	pg->state = PG_SETUP;
+	pg->setup_err = (struct err){ .kind = ERR_NONE };
+	loop_timer_stop(pg->loop, &pg->timer);
+	ok = PQenterPipelineMode(pg->conn) &&
+	     send_setup(pg, "SELECT coalesce(max(version), 0) FROM grading_migrations", on_schema_version);
+	if (ok && pg->options.session)
+		ok = send_setup(pg, session_settings, on_setup_step);
+	for (int i = 0; ok && pg->options.session && i < pg->options.nstatements; i++)
+		ok = send_prepare(pg, &pg->options.statements[i]);
+	if (ok && pg->options.listen) {
+		snprintf(listen, sizeof(listen), "LISTEN %s", pg->options.listen);
+		ok = send_setup(pg, listen, on_setup_step);
+	}
+	ok = ok && send_setup(pg, "SELECT 1", on_set_up);
+	if (ok)
+		flush(pg);
+	else
+		connection_lost(pg);
+}
+
+/* ---- connecting ---- */
+
+static void connect_failed(struct pg *pg)
+{
+	const char *message = PQerrorMessage(pg->conn);
+	enum pg_trouble trouble = PG_AWAY;
+	struct err err;
+	char text[400];
+
+	if (pgerror_is_refusal(message))
+		trouble = PG_REFUSED;
+	pgerror_copy_message(text, sizeof(text), message);
+	err_set(&err, trouble == PG_REFUSED ? ERR_CONFIG : ERR_LOST, "cannot connect to the database: %s", text);
+	go_down(pg, trouble, &err);
+}
+
+static void advance_connect(struct pg *pg)
+{
+	switch (PQconnectPoll(pg->conn)) {
+	case PGRES_POLLING_READING:
+		watch(pg, POLLIN);
+		break;
+	case PGRES_POLLING_WRITING:
+		watch(pg, POLLOUT);
+		break;
+	case PGRES_POLLING_OK:
+		set_up(pg);
+		break;
+	default:
+		connect_failed(pg);
+	}
+}
+
+static void ignore_notice(void *arg, const PGresult *result)
+{
+	(void)arg;
+	log_debug("the database says: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
+}
+
+/*
+ * Ours come first and the conninfo's own settings override them, but for the encoding. A peer that
+ * vanishes without a word is noticed by keep-alive within about 25 s, or by TCP_USER_TIMEOUT.
+ */
+static PGconn *start_connection(const struct pg_options *options)
+{
+	const char *keys[] = { "fallback_application_name", "keepalives_idle", "keepalives_interval",
+		"keepalives_count", "tcp_user_timeout", "dbname", "client_encoding", NULL };
+	const char *values[] = { options->application_name, "10", "5", "3", "20000", options->conninfo,
+		"UTF8", NULL };
+
+	return PQconnectStartParams(keys, values, 1);
+}
+
+static void pg_connect(void *arg)
+{
+	struct pg *pg = arg;
+	int64_t began = now_ms();
+
+	pg->conn = start_connection(&pg->options);
+	if (!pg->conn)
+		fatal("out of memory: cannot make a database connection");
+	if (now_ms() - began > 1000)
+		log_warn("resolving the database's host name took %d ms", (int)(now_ms() - began));
+	PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
+	pg->state = PG_CONNECTING;
+	if (PQstatus(pg->conn) == CONNECTION_BAD || PQsetnonblocking(pg->conn, 1) == -1) {
+		connect_failed(pg);
+		return;
+	}
+	if (loop_timer_set(pg->loop, &pg->timer, CONNECT_TIMEOUT_MS, out_of_patience, pg) == -1)
+		fatal("out of memory: cannot set a timer");
+	watch(pg, POLLOUT);	/* the manual: begin as if PQconnectPoll had said "writing" */
+}
+
+/* ---- answers ---- */
+
+static void deliver(struct pg *pg)
+{
+	struct request *r = pop_request(pg);
+	ExecStatusType status = PQresultStatus(r->result);
+	struct err err = { .kind = ERR_NONE };
+	char what[80];
+
+	if (!r->result || (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)) {
+		snprintf(what, sizeof(what), "statement `%s`", r->statement ? r->statement->name : "set-up");
+		pgerror_set(&err, what, r->result);
+	}
+	if (!pg->head)
+		loop_timer_stop(pg->loop, &pg->timer);
+	if (err.kind != ERR_NONE)
+		r->answer(r->arg, NULL, &err);
+	else
+		r->answer(r->arg, r->result, NULL);
+	request_free(r);
+}
+
+/* Results until libpq has no whole one left. An answer may take the connection down: look again. */
+static void read_results(struct pg *pg)
+{
+	while (pg->conn && pg->head && !PQisBusy(pg->conn)) {
+		PGresult *result = PQgetResult(pg->conn);
+
+		if (!result) {
+			if (PQstatus(pg->conn) == CONNECTION_BAD)
+				return;
+			continue;	/* end of one statement's results; its sync is still to come */
+		}
+		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+			PQclear(result);
+			deliver(pg);
+		} else if (pg->head->result) {
+			PQclear(result);	/* only the first of a statement tells anything */
+		} else {
+			pg->head->result = result;
+		}
+	}
+}
+
+static void read_notifications(struct pg *pg)
+{
+	bool any = false;
+	PGnotify *notify;
+
+	while (pg->conn && (notify = PQnotifies(pg->conn))) {
+		any = true;
+		PQfreemem(notify);
+	}
+	if (any && pg->state == PG_READY && pg->events.notified)
+		pg->events.notified(pg->arg);
+}
+
+static void on_socket(void *arg, int fd, short revents)
+{
+	struct pg *pg = arg;
+
+	(void)fd;
+	if (pg->state == PG_CONNECTING) {
+		advance_connect(pg);
+		return;
+	}
+	if ((revents & ~POLLOUT) && !PQconsumeInput(pg->conn)) {
+		read_results(pg);	/* what had arrived before the end still counts */
+		if (pg->conn)
+			connection_lost(pg);
+		return;
+	}
+	read_results(pg);
+	read_notifications(pg);
+	if (pg->conn && PQstatus(pg->conn) == CONNECTION_BAD)
+		connection_lost(pg);
+	else if (pg->conn && pg->state != PG_CONNECTING && pg->state != PG_DOWN)
+		flush(pg);
+}
+
+struct pg *pg_new(struct loop *loop, const struct pg_options *options, const struct pg_events *events, void *arg)
+{
+	struct pg *pg = xcalloc(1, sizeof(*pg));
+
+	pg->loop = loop;
+	pg->options = *options;
+	pg->events = *events;
+	pg->arg = arg;
+	pg->watched_fd = -1;
+	pg->tail = &pg->head;
+	pg->retry_ms = RETRY_FIRST_MS;
+	if (loop_timer_set(loop, &pg->timer, 0, pg_connect, pg) == -1)
+		fatal("out of memory: cannot set a timer");
+	return pg;
+}
+
+void pg_free(struct pg *pg)
+{
+	if (!pg)
+		return;
+	while (pg->head)
+		request_free(pop_request(pg));
+	clean_up_connection(pg);
+	free(pg);
+}
+
+bool pg_is_ready(const struct pg *pg)
+{
+	return pg->state == PG_READY;
+}
+
+int pg_pending(const struct pg *pg)
+{
+	return pg->npending;
+}
+
+struct pg_counts pg_counts(const struct pg *pg)
+{
+	return pg->counts;
+}
+
+int pg_backend_pid(const struct pg *pg)
+{
+	return PQbackendPID(pg->conn);
+}

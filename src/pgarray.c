@@ -1,0 +1,54 @@
+/* Writes array literals; pure. See the PostgreSQL manual, 8.15.6 "Array Input and Output Syntax". */
+#include "pgarray.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void pgarray_begin(struct buf *b)
+{
+	buf_char(b, '{');
+}
+
+static void separate(struct buf *b)
+{
+	if (b->len > 0 && b->data[b->len - 1] != '{')
+		buf_char(b, ',');
+}
+
+void pgarray_text(struct buf *b, const char *text)
+{
+	separate(b);
+	if (!text) {
+		buf_str(b, "NULL");
+		return;
+	}
+	buf_char(b, '"');
+	while (*text) {
+		size_t plain = strcspn(text, "\"\\");
+
+		buf_add(b, text, plain);
+		text += plain;
+		if (*text) {
+			buf_char(b, '\\');
+			buf_char(b, *text++);
+		}
+	}
+	buf_char(b, '"');
+}
+
+void pgarray_int(struct buf *b, int64_t value)
+{
+	separate(b);
+	buf_printf(b, "%" PRId64, value);
+}
+
+void pgarray_bool(struct buf *b, int value)
+{
+	separate(b);
+	buf_char(b, value ? 't' : 'f');
+}
+
+void pgarray_end(struct buf *b)
+{
+	buf_char(b, '}');
+}

@@ -1,0 +1,83 @@
+/* Sorts errors by SQLSTATE (PostgreSQL manual, appendix A); used by children and gradingctl. */
+#include "pgerror.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+void pgerror_copy_message(char *out, size_t size, const char *message)
+{
+	const char *end = strstr(message, "\nLOCATION:");
+	size_t n = 0;
+
+	for (; *message && message != end && n + 1 < size; message++)
+		if (!isspace((unsigned char)*message))
+			out[n++] = *message;
+		else if (n > 0 && out[n - 1] != ' ')
+			out[n++] = ' ';
+	while (n > 0 && out[n - 1] == ' ')
+		n--;
+	out[n] = '\0';
+}
+
+/* In a verbose message it stands as "FATAL:  28P01: ...", whatever the language of the server. */
+static bool find_sqlstate(const char *message, char state[6])
+{
+	for (const char *p = strstr(message, ":  "); p; p = strstr(p + 1, ":  ")) {
+		size_t n = 0;
+
+		while (n < 5 && (isupper((unsigned char)p[3 + n]) || isdigit((unsigned char)p[3 + n])))
+			n++;
+		if (n == 5 && p[8] == ':') {
+			memcpy(state, p + 3, 5);
+			state[5] = '\0';
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool has_class(const char *state, const char *const *classes)
+{
+	for (; *classes; classes++)
+		if (strncmp(state, *classes, strlen(*classes)) == 0)
+			return true;
+	return false;
+}
+
+bool pgerror_is_refusal(const char *message)
+{
+	static const char *const refusals[] = { "28", "3D", "42501", NULL };
+	char state[6];
+
+	return find_sqlstate(message, state) && has_class(state, refusals);
+}
+
+bool pgerror_is_lock_conflict(const char *message)
+{
+	static const char *const conflicts[] = { "55P03", "40P01", "40001", NULL };
+	char state[6];
+
+	return find_sqlstate(message, state) && has_class(state, conflicts);
+}
+
+enum err_kind pgerror_kind(const char *sqlstate)
+{
+	static const char *const data[] = { "22", "23", "54", NULL };
+	static const char *const set_up[] = { "0A", "28", "3D", "3F", "42", NULL };
+
+	if (sqlstate && has_class(sqlstate, data))
+		return ERR_PERMANENT;
+	if (sqlstate && has_class(sqlstate, set_up))
+		return ERR_CONFIG;
+	return ERR_RETRY;
+}
+
+int pgerror_set(struct err *err, const char *what, const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	return err_set(err, pgerror_kind(state), "%s: %s (SQLSTATE %s)", what,
+		       message ? message : "no message", state ? state : "unknown");
+}

@@ -1,0 +1,136 @@
+/* Blocking libpq: connecting, queries, errors in words. gradingctl only. */
+#include "pgsync.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "pgerror.h"
+
+#define CONNECT_TIMEOUT_MS 15000
+
+/*
+ * libpq's messages about a malformed connection string quote the part it stumbled over, which is that of a
+ * password with a blank or a slash in it. So they are told from here, without quotation.
+ */
+static int check_conninfo(const char *conninfo, struct err *err)
+{
+	PQconninfoOption *options;
+	const char *port = "";
+	bool numeric;
+
+	if (!strchr(conninfo, '=') && !strstr(conninfo, "://"))
+		return 0;	/* a database's name alone */
+	options = PQconninfoParse(conninfo, NULL);
+	if (!options)
+		return err_set(err, ERR_CONFIG, "the connection string is malformed; values with blanks want "
+			       "'quotes', and in a URI special characters are written as %%XX");
+	for (PQconninfoOption *o = options; o->keyword; o++)
+		if (strcmp(o->keyword, "port") == 0 && o->val)
+			port = o->val;
+	numeric = port[strspn(port, "0123456789, ")] == '\0';
+	PQconninfoFree(options);
+	if (!numeric)
+		return err_set(err, ERR_CONFIG, "the port in the connection string is no number; in a URI "
+			       "special characters of user and password are written as %%XX");
+	return 0;
+}
+
+/* Whatever the server is pleased to remark upon: the outcome says it all. */
+static void ignore_notice(void *arg, const PGresult *result)
+{
+	(void)arg, (void)result;
+}
+
+/*
+ * Ours come first and the connection string's own settings override them, but for the encoding. A
+ * connect_timeout counts in PQreset() alone.
+ */
+static PGconn *start(const char *conninfo, const char *application_name)
+{
+	const char *keys[] = { "fallback_application_name", "connect_timeout", "keepalives_idle",
+		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding",
+		NULL };
+	const char *values[] = { application_name, "10", "10", "5", "3", "20000", conninfo, "UTF8", NULL };
+
+	return PQconnectStartParams(keys, values, 1);
+}
+
+/* Not PQconnectdb(), which leaves no moment for asking for verbose errors. */
+static PostgresPollingStatusType wait_for_connection(PGconn *conn)
+{
+	PostgresPollingStatusType status = PGRES_POLLING_WRITING;
+	int64_t until = now_ms() + CONNECT_TIMEOUT_MS;
+
+	while (status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
+		struct pollfd p = { .fd = PQsocket(conn),
+			.events = status == PGRES_POLLING_READING ? POLLIN : POLLOUT };
+		int64_t left = until - now_ms();
+		int ready = left > 0 ? poll(&p, 1, (int)left) : 0;
+
+		if (ready == 0 || (ready == -1 && errno != EINTR))
+			return status;
+		if (ready > 0)
+			status = PQconnectPoll(conn);
+	}
+	return status;
+}
+
+PGconn *pgsync_connect(const char *conninfo, const char *application_name, struct err *err)
+{
+	PostgresPollingStatusType status = PGRES_POLLING_FAILED;
+	bool refused;
+	char text[400];
+	PGconn *conn;
+
+	if (check_conninfo(conninfo, err) == -1)
+		return NULL;
+	conn = start(conninfo, application_name);
+	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
+	PQsetNoticeReceiver(conn, ignore_notice, NULL);
+	if (PQstatus(conn) != CONNECTION_BAD)
+		status = wait_for_connection(conn);
+	if (status == PGRES_POLLING_OK)
+		return conn;
+	refused = pgerror_is_refusal(PQerrorMessage(conn));
+	pgerror_copy_message(text, sizeof(text), PQerrorMessage(conn));
+	err_set(err, refused ? ERR_CONFIG : ERR_LOST, "cannot connect to the database: %s",
+		status == PGRES_POLLING_FAILED && text[0] ? text : "no answer in time");
+	PQfinish(conn);
+	return NULL;
+}
+
+PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err)
+{
+	PGresult *result = n == 0 ? PQexec(conn, sql)
+		: PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0);
+	ExecStatusType status = PQresultStatus(result);
+	char text[400];
+
+	if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+		return result;
+	if (PQstatus(conn) == CONNECTION_BAD) {
+		pgerror_copy_message(text, sizeof(text), PQerrorMessage(conn));
+		err_set(err, ERR_LOST, "the database connection was lost: %s", text);
+	} else {
+		pgerror_set(err, "the database says", result);
+	}
+	PQclear(result);
+	return NULL;
+}
+
+int pgsync_run(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err)
+{
+	PGresult *result = pgsync_query(conn, sql, n, values, err);
+
+	PQclear(result);
+	return result ? 0 : -1;
+}
+
+int64_t pgsync_int(const PGresult *result, int column)
+{
+	return strtoll(PQgetvalue(result, 0, column), NULL, 10);
+}

@@ -1,0 +1,103 @@
+/*
+ * When two lines are the same question, and so may share a rating. Pure; runs in workers.
+ *
+ * Two phrases are equal when they differ in nothing but letter case and white space: "Hello,  Ann"
+ * and "hello, ann" are, "hello ann" is not, nor are a composed and a decomposed letter. Holding equal
+ * phrases apart costs a call to the rater; taking others for equal would give a line the rating of
+ * another one.
+ */
+#include "phrase.h"
+
+#include <locale.h>
+#include <string.h>
+#include <wctype.h>
+
+#include "hash.h"
+#include "log.h"
+#include "question.h"
+#include "utf8.h"
+
+/* The process's own locale must not decide what is equal: hosts share one cache. */
+static locale_t utf8_locale(void)
+{
+	static locale_t locale;
+
+	if (!locale)
+		locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	if (!locale)	/* a libc without it folds ASCII only; such a host shares fewer phrases */
+		locale = newlocale(LC_CTYPE_MASK, "C", (locale_t)0);
+	if (!locale)
+		fatal("out of memory: a locale");
+	return locale;
+}
+
+static char *put_utf8(char *out, uint32_t code)
+{
+	static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+
+	for (size_t k = n - 1; k > 0; k--, code >>= 6)
+		out[k] = (char)(0x80 | (code & 0x3f));
+	out[0] = (char)(n == 1 ? code : lead[n] | code);
+	return out + n;
+}
+
+static uint32_t fold(uint32_t code)
+{
+	if (code < 0x80)
+		return code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
+	return (uint32_t)towlower_l((wint_t)code, utf8_locale());
+}
+
+char *phrase_normalise(struct arena *arena, const char *text)
+{
+	size_t len = strlen(text);
+	/* A folded character may be longer (U+023A: 2 bytes to 3), but never twice as long. */
+	char *copy = arena_alloc(arena, 2 * len + 1), *out = copy;
+	bool blank = false;
+	uint32_t code;
+
+	for (size_t i = 0, n; i < len; i += n ? n : 1) {
+		n = utf8_next(text + i, len - i, &code);
+		if (n && utf8_is_blank(code)) {
+			blank = true;
+			continue;
+		}
+		if (blank && out > copy)
+			*out++ = ' ';
+		blank = false;
+		if (n)
+			out = put_utf8(out, fold(code));
+		else
+			*out++ = text[i];	/* not UTF-8: kept as it is */
+	}
+	*out = '\0';
+	return copy;
+}
+
+struct key {
+	struct hash *hash;
+	struct arena arena;
+	const struct line *line;
+};
+
+static void add_context(void *arg, const struct line *line)
+{
+	struct key *key = arg;
+
+	hash_int(key->hash, line - key->line);	/* said before or after, and how far away */
+	hash_string(key->hash, line->speaker);
+	hash_string(key->hash, phrase_normalise(&key->arena, line->text));
+}
+
+void phrase_key(const struct rater *rater, const struct job *job, const struct line *line,
+		char out[PHRASE_KEY_SIZE])
+{
+	struct key key = { .hash = hash_begin(), .line = line };
+
+	hash_string(key.hash, rater->fingerprint);
+	hash_string(key.hash, phrase_normalise(&key.arena, line->text));
+	question_each_context(rater->config, job, &line, 1, add_context, &key);
+	hash_end(key.hash, out);
+	arena_free(&key.arena);
+}

@@ -1,0 +1,102 @@
+/*
+ * What all raters share: the lookup by configuration, the list of answered asks, the fingerprint.
+ * Runs in workers. It never retries and never reads a reply.
+ */
+#include "rater.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+
+static const struct rater_ops *const backends[] = {
+	[RATER_RUBRIC] = &rater_rubric_ops,
+	[RATER_OPENAI] = &rater_openai_ops,
+};
+
+struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err)
+{
+	size_t backend = (size_t)config->rater.backend;
+	struct rater *rater;
+
+	if (backend >= sizeof(backends) / sizeof(backends[0])) {
+		err_set(err, ERR_CONFIG, "rater.backend has no number %zu", backend);
+		return NULL;
+	}
+	rater = xcalloc(1, sizeof(*rater));
+	rater->ops = backends[backend];
+	rater->config = config;
+	rater->loop = loop;
+	rater->done_tail = &rater->done_head;
+	if (rater->ops->open(rater, err) == -1) {
+		free(rater);
+		return NULL;
+	}
+	return rater;
+}
+
+void rater_free(struct rater *rater)
+{
+	if (!rater)
+		return;
+	rater->ops->close(rater);
+	free(rater);
+}
+
+void rater_start(struct rater *rater, struct ask *ask)
+{
+	rater->ops->start(rater, ask);
+}
+
+/* An answer that lies on the done-list is taken off it: its owner may be about to go. */
+void rater_cancel(struct rater *rater, struct ask *ask)
+{
+	struct ask **at = &rater->done_head;
+
+	if (!ask->done) {
+		rater->ops->cancel(rater, ask);
+		return;
+	}
+	while (*at && *at != ask)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = ask->next;
+	if (!*at)
+		rater->done_tail = at;
+}
+
+void rater_done(struct rater *rater, struct ask *ask)
+{
+	ask->done = true;
+	ask->next = NULL;
+	*rater->done_tail = ask;
+	rater->done_tail = &ask->next;
+}
+
+struct ask *rater_next_done(struct rater *rater)
+{
+	struct ask *ask = rater->done_head;
+
+	if (!ask)
+		return NULL;
+	rater->done_head = ask->next;
+	if (!rater->done_head)
+		rater->done_tail = &rater->done_head;
+	ask->next = NULL;
+	return ask;
+}
+
+void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n)
+{
+	const struct string_list *scale = &rater->config->rater.scale;
+	struct hash *h = hash_begin();
+
+	hash_string(h, rater->ops->name);
+	hash_int(h, rater->config->rater.alternatives);
+	hash_int(h, (int64_t)scale->n);		/* keeps the scale apart from the parts after it */
+	for (size_t i = 0; i < scale->n; i++)
+		hash_string(h, scale->items[i]);
+	for (size_t i = 0; i < n; i++)
+		hash_string(h, parts[i]);
+	hash_end(h, rater->fingerprint);
+}

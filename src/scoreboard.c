@@ -1,0 +1,101 @@
+/* The shared mapping: making it, sums, and the texts that are read while they are written. */
+#include "scoreboard.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "clock.h"
+
+#define READ_TRIES 8
+
+struct scoreboard *scoreboard_new(void)
+{
+	struct scoreboard *sb = mmap(NULL, sizeof(*sb), PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (sb == MAP_FAILED)
+		return NULL;
+	for (int i = 0; i < GAUGE_COUNT; i++)
+		atomic_store(&sb->gauges[i], -1);
+	atomic_store(&sb->job_budget, INT64_MAX);
+	atomic_store(&sb->started_ms, now_ms());
+	atomic_store(&sb->started_wall_ms, wall_ms());
+	return sb;
+}
+
+const char *slot_state_name(unsigned state)
+{
+	static const char *const names[SLOT_STATE_COUNT] = {
+		[SLOT_EMPTY] = "empty", [SLOT_STARTING] = "starting", [SLOT_CONNECTING] = "connecting",
+		[SLOT_IDLE] = "idle", [SLOT_BUSY] = "busy", [SLOT_DRAINING] = "draining",
+		[SLOT_WAITING] = "waiting",
+	};
+
+	return state < SLOT_STATE_COUNT ? names[state] : "?";
+}
+
+uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0; i < SLOT_COUNT; i++)
+		sum += atomic_load_explicit(&sb->slots[i].counters[c], memory_order_relaxed);
+	return sum;
+}
+
+/*
+ * A sequence lock as in PostgreSQL's backend_status.h: odd while writing. A writer that died inside
+ * leaves an odd count; the next writer (the slot's next child) starts from the next odd number.
+ */
+void shared_text_set(struct shared_text *t, const char *text)
+{
+	uint32_t seq = atomic_load(&t->seq) | 1;
+
+	atomic_store(&t->seq, seq);
+	atomic_thread_fence(memory_order_seq_cst);
+	snprintf(t->text, sizeof(t->text), "%s", text);
+	atomic_store(&t->wall_ms, wall_ms());
+	atomic_thread_fence(memory_order_seq_cst);
+	atomic_store(&t->seq, seq + 1);
+}
+
+bool shared_text_get(const struct shared_text *t, char *out)
+{
+	for (int i = 0; i < READ_TRIES; i++) {
+		uint32_t before = atomic_load(&t->seq);
+
+		memcpy(out, t->text, SCOREBOARD_TEXT);
+		out[SCOREBOARD_TEXT - 1] = '\0';
+		atomic_thread_fence(memory_order_seq_cst);
+		if (!(before & 1) && atomic_load(&t->seq) == before)
+			return true;
+	}
+	out[0] = '\0';
+	return false;
+}
+
+bool deaths_push(struct scoreboard *sb, const struct death *d)
+{
+	uint32_t head = atomic_load(&sb->deaths_head);
+
+	if (head - atomic_load(&sb->deaths_tail) >= DEATHS)
+		return false;
+	sb->deaths[head % DEATHS] = *d;
+	atomic_store(&sb->deaths_head, head + 1);
+	return true;
+}
+
+const struct death *deaths_peek(const struct scoreboard *sb, unsigned nth)
+{
+	uint32_t tail = atomic_load(&sb->deaths_tail);
+
+	if (atomic_load(&sb->deaths_head) - tail <= nth)
+		return NULL;
+	return &sb->deaths[(tail + nth) % DEATHS];
+}
+
+void deaths_pop(struct scoreboard *sb, unsigned count)
+{
+	atomic_fetch_add(&sb->deaths_tail, count);
+}

@@ -1,0 +1,291 @@
+/*
+ * Every statement the daemon runs. Each is one short transaction by itself, so it works behind a
+ * transaction pooler, and none is open while a rater works. Locks are taken in one order everywhere:
+ * grading_jobs, then grading_sessions by id, then line_ratings by key, then phrase_cache by key.
+ * Times are set and compared by the database's clock alone.
+ */
+#include "statements.h"
+
+/*
+ * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. ANY(ARRAY(...))
+ * rather than a join, because the planner then always goes by the primary key. A session's first claim
+ * opens its row: later settlements lock it, and a front end sees "processing".
+ */
+static const char claim_sql[] =
+	"WITH claimed AS ("
+	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $2,"
+	"    started_at = now(), updated_at = now()"
+	"  WHERE g.id = ANY(ARRAY("
+	"    SELECT id FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
+	"    ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
+	"  RETURNING g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type,"
+	"    g.job_data, g.priority, g.available_at"
+	"), opened AS ("
+	"  INSERT INTO grading_sessions AS s (session_id, total_batches, started_at)"
+	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
+	"    THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int ELSE 0 END), now()"
+	"  FROM claimed c WHERE c.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM grading_sessions o"
+	"    WHERE o.session_id = c.session_id AND o.started_at IS NOT NULL)"
+	"  GROUP BY c.session_id ORDER BY c.session_id"
+	"  ON CONFLICT (session_id) DO UPDATE SET started_at = coalesce(s.started_at, now()))"
+	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
+	"  c.job_type, octet_length(t.data), CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
+	" FROM claimed c LEFT JOIN LATERAL (SELECT c.job_data::text AS data OFFSET 0) t ON true"
+	" ORDER BY c.priority DESC, c.available_at, c.id";
+
+/* Which of the keys $1 the phrase cache knows, no older than $2 ms. */
+static const char lookup_sql[] =
+	"SELECT cache_key, rating, alternatives, reason, provenance FROM phrase_cache"
+	" WHERE cache_key = ANY($1::text[]) AND created_at > now() - $2::bigint * interval '1 ms'";
+
+/* Lines that an earlier attempt at the jobs $1 (of the sessions $2) has stored already. */
+static const char stored_sql[] =
+	"SELECT job_id, line_index, line_text FROM line_ratings"
+	" WHERE session_id = ANY($2::uuid[]) AND job_id = ANY($1::uuid[])";
+
+/*
+ * Settles a batch of jobs with whatever lines they have: complete, fail, put back, or (status
+ * "processing") only store what has arrived. $1-$11 are arrays with an item a job, $12-$21 arrays with
+ * an item a line, $22 the cache's lifetime in ms. Only jobs still under our claim are touched, and only
+ * their lines stored. The session's row is locked before its lines are numbered, so that seq follows
+ * the order of commits. Lines with a cache key (fresh ones) go into the cache even if the job moved on.
+ * Answers for each job, in the order given, whether it is settled; one sent twice counts as settled.
+ */
+static const char settle_sql[] =
+	"WITH job AS MATERIALIZED ("
+	"  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[],"
+	"    $7::jsonb[], $8::text[], $9::int[], $10::int[], $11::int[]) WITH ORDINALITY"
+	"  AS j(id, claim, status, attempt, delay_ms, error, result, was, batches, lines, skipped, place)"
+	"), line AS MATERIALIZED ("
+	"  SELECT * FROM unnest($12::uuid[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[],"
+	"    $18::bool[], $19::jsonb[], $20::text[], $21::text[])"
+	"  AS l(job_id, index, text, rating, alternatives, reason, cached, provenance, cache_key, context)"
+	"), settled AS ("
+	"  UPDATE grading_jobs g SET status = job.status, attempts = coalesce(g.attempts, 0) + job.attempt,"
+	"    available_at = CASE WHEN job.status = 'pending'"
+	"      THEN now() + job.delay_ms * interval '1 ms' ELSE g.available_at END,"
+	"    result = coalesce(job.result, g.result), error = job.error, updated_at = now(),"
+	"    completed_at = CASE WHEN job.status = 'completed' THEN now() END,"
+	"    failed_at = CASE WHEN job.status = 'failed' THEN now() END,"
+	"    claimed_by = CASE WHEN job.status <> 'pending' THEN g.claimed_by END,"
+	"    counted_as = CASE WHEN job.status IN ('completed', 'failed') THEN job.status ELSE g.counted_as END"
+	"  FROM job WHERE g.id = job.id AND g.claim = job.claim AND g.status = 'processing'"
+	"  RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines, job.skipped"
+	"), locked AS MATERIALIZED ("
+	"  SELECT s.session_id, s.rated_seq FROM grading_sessions s"
+	"  WHERE s.session_id = ANY(ARRAY(SELECT session_id FROM settled))"
+	"  ORDER BY s.session_id FOR UPDATE"
+	"), fresh AS ("
+	"  SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id, line.*,"
+	"    coalesce(locked.rated_seq, 0) AS rated_seq"
+	"  FROM line JOIN settled ON settled.id = line.job_id LEFT JOIN locked USING (session_id)"
+	"  ORDER BY settled.session_id, line.index"
+	"), rated AS ("
+	"  INSERT INTO line_ratings AS r (session_id, line_index, line_text, rating, alternatives, reason, cached,"
+	"    job_id, provenance, seq, rated_at)"
+	"  SELECT session_id, index, text, rating, alternatives::text[], reason, cached, job_id, provenance,"
+	"    rated_seq + row_number() OVER (PARTITION BY session_id ORDER BY index), now()"
+	"  FROM fresh"
+	"  ON CONFLICT (session_id, line_index) DO UPDATE SET line_text = excluded.line_text,"
+	"    rating = excluded.rating, alternatives = excluded.alternatives, reason = excluded.reason,"
+	"    cached = excluded.cached, job_id = excluded.job_id, provenance = excluded.provenance,"
+	"    seq = excluded.seq, rated_at = excluded.rated_at"
+	"  RETURNING r.session_id, (r.xmax = 0) AS new"
+	"), moved AS ("
+	"  SELECT session_id, max(batches) AS batches,"
+	"    sum((counted IS NOT DISTINCT FROM 'completed')::int - (was IS NOT DISTINCT FROM 'completed')::int)::int"
+	"      AS completed,"
+	"    sum((counted IS NOT DISTINCT FROM 'failed')::int - (was IS NOT DISTINCT FROM 'failed')::int)::int AS failed,"
+	"    coalesce(sum(lines) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS lines,"
+	"    coalesce(sum(skipped) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS skipped"
+	"  FROM settled WHERE session_id IS NOT NULL GROUP BY session_id"
+	"), gained AS ("
+	"  SELECT session_id, count(*) AS stored, count(*) FILTER (WHERE new) AS new FROM rated GROUP BY session_id"
+	"), session AS ("
+	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, failed_batches,"
+	"    total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at, completed_at)"
+	"  SELECT m.session_id, greatest(m.batches, m.completed + m.failed), greatest(m.completed, 0),"
+	"    greatest(m.failed, 0), m.lines, coalesce(g.new, 0), m.skipped, coalesce(g.stored, 0), now(),"
+	"    CASE WHEN g.stored > 0 THEN now() END,"
+	"    CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END"
+	"  FROM moved m LEFT JOIN gained g USING (session_id)"
+	"  WHERE m.completed <> 0 OR m.failed <> 0 OR g.stored > 0"
+	"  ORDER BY m.session_id"
+	"  ON CONFLICT (session_id) DO UPDATE SET"
+	"    total_batches = greatest(s.total_batches, excluded.total_batches,"
+	"      s.completed_batches + s.failed_batches + excluded.completed_batches + excluded.failed_batches),"
+	"    completed_batches = s.completed_batches + (SELECT completed FROM moved WHERE session_id = s.session_id),"
+	"    failed_batches = s.failed_batches + (SELECT failed FROM moved WHERE session_id = s.session_id),"
+	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + excluded.total_lines END,"
+	"    rated_lines = s.rated_lines + excluded.rated_lines,"
+	"    skipped_lines = s.skipped_lines + excluded.skipped_lines,"
+	"    rated_seq = s.rated_seq + excluded.rated_seq,"
+	"    first_rated_at = coalesce(s.first_rated_at, excluded.first_rated_at),"
+	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches"
+	"      + (SELECT completed + failed FROM moved WHERE session_id = s.session_id)"
+	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN now() END,"
+	"    updated_at = now()"
+	"), remembered AS ("
+	"  INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance,"
+	"    created_at)"
+	"  SELECT DISTINCT ON (cache_key) cache_key, text, rating, alternatives::text[], reason, context, provenance,"
+	"    now() FROM line WHERE cache_key IS NOT NULL ORDER BY cache_key"
+	"  ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,"
+	"    alternatives = excluded.alternatives, reason = excluded.reason, context = excluded.context,"
+	"    provenance = excluded.provenance, created_at = excluded.created_at"
+	"  WHERE c.created_at <= now() - $22::bigint * interval '1 ms')"
+	"SELECT job.id, CASE WHEN settled.id IS NOT NULL THEN true ELSE coalesce((SELECT g.claim = job.claim"
+	"    AND g.status = job.status FROM grading_jobs g WHERE g.id = job.id), false) END,"
+	"  (SELECT count(*) FROM rated)"
+	" FROM job LEFT JOIN settled ON settled.id = job.id ORDER BY job.place";
+
+/*
+ * Puts back what $1 holds in the database but does not have in hand ($2): a claim whose answer was lost
+ * with the connection.
+ */
+static const char disown_sql[] =
+	"UPDATE grading_jobs SET status = 'pending', claimed_by = NULL, updated_at = now()"
+	" WHERE status = 'processing' AND claimed_by = $1 AND id <> ALL($2::uuid[])"
+	" RETURNING id";
+
+/*
+ * The pool's one look at the queue, a poll: is anything due, and when next within $1 ms; is there work for
+ * the reaper ($2 ms) or the cleanup (finished $3, failed $4, cache $5 ms; 0: kept for ever); who claims on
+ * this host (prefix $6). Counts stop at 100,000, so that the look stays cheap with a deep queue.
+ */
+static const char tick_sql[] =
+	"SELECT"
+	" EXISTS (SELECT FROM grading_jobs WHERE status = 'pending' AND available_at <= now()),"
+	" (SELECT ceil(extract(epoch FROM min(available_at) - now()) * 1000)::bigint FROM grading_jobs"
+	"   WHERE status = 'pending' AND available_at > now()"
+	"   AND available_at <= now() + $1::bigint * interval '1 ms'),"
+	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'pending' LIMIT 100000) p),"
+	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
+	"   LIMIT 100000) p),"
+	" (SELECT count(*) FROM grading_jobs WHERE status = 'processing'),"
+	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'failed'"
+	"   AND failed_at > now() - interval '24 hours' LIMIT 100000) f),"
+	" (SELECT greatest(extract(epoch FROM now() - min(available_at)) * 1000, 0)::bigint FROM (SELECT available_at"
+	"   FROM grading_jobs WHERE status = 'pending' AND available_at <= now() LIMIT 100000) o),"
+	" EXISTS (SELECT FROM grading_jobs WHERE status = 'processing'"
+	"   AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $2::bigint * interval '1 ms'),"
+	" $3::bigint > 0 AND EXISTS (SELECT FROM grading_jobs WHERE status = 'completed'"
+	"   AND completed_at < now() - $3::bigint * interval '1 ms')"
+	"  OR $4::bigint > 0 AND EXISTS (SELECT FROM grading_jobs WHERE status = 'failed'"
+	"   AND failed_at < now() - $4::bigint * interval '1 ms'),"
+	" $5::bigint > 0 AND EXISTS (SELECT FROM phrase_cache WHERE created_at < now() - $5::bigint * interval '1 ms'),"
+	" (SELECT string_agg(DISTINCT claimed_by, E'\\n') FROM grading_jobs"
+	"   WHERE status = 'processing' AND starts_with(claimed_by, $6))";
+
+/* The session counters of jobs that a CTE `put` made "failed" (columns session_id, status, was). */
+#define COUNT_FAILED \
+	", moved AS (" \
+	"  SELECT session_id, count(*) FILTER (WHERE was IS DISTINCT FROM 'failed')::int AS failed," \
+	"    count(*) FILTER (WHERE was IS NOT DISTINCT FROM 'completed')::int AS uncompleted" \
+	"  FROM put WHERE status = 'failed' AND session_id IS NOT NULL GROUP BY session_id" \
+	"), session AS (" \
+	"  INSERT INTO grading_sessions AS s (session_id, total_batches, failed_batches, started_at, completed_at)" \
+	"  SELECT session_id, failed, failed, now(), now() FROM moved ORDER BY session_id" \
+	"  ON CONFLICT (session_id) DO UPDATE SET failed_batches = s.failed_batches + excluded.failed_batches," \
+	"    completed_batches = s.completed_batches" \
+	"      - (SELECT uncompleted FROM moved WHERE session_id = s.session_id)," \
+	"    total_batches = greatest(s.total_batches," \
+	"      s.completed_batches + s.failed_batches + excluded.failed_batches)," \
+	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.failed_batches" \
+	"      >= s.total_batches THEN now() END," \
+	"    updated_at = now())"
+
+/* Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. */
+static const char reap_sql[] =
+	"WITH stuck AS MATERIALIZED ("
+	"  SELECT id, counted_as, claimed_by, coalesce(attempts, 0) + 1 >= coalesce(max_attempts, 3) AS spent"
+	"  FROM grading_jobs WHERE status = 'processing'"
+	"    AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $1::bigint * interval '1 ms'"
+	"  ORDER BY started_at LIMIT 500 FOR UPDATE SKIP LOCKED"
+	"), put AS ("
+	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
+	"    attempts = coalesce(g.attempts, 0) + 1, claimed_by = NULL, updated_at = now(),"
+	"    failed_at = CASE WHEN spent THEN now() END,"
+	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,"
+	"    error = format('no worker finished this job within %s s of its claim (%s had it)',"
+	"      round($1::bigint / 1000.0), coalesce(stuck.claimed_by, 'nobody known'))"
+	"      || CASE WHEN spent THEN '; it has no attempts left' ELSE '' END"
+	"  FROM stuck WHERE g.id = stuck.id"
+	"  RETURNING g.session_id, g.status, stuck.counted_as AS was)"
+	COUNT_FAILED
+	"SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put";
+
+/*
+ * Jobs of dead workers: $1 identities, $2 how each ended, $3 the job it had in hand (or null). The job in
+ * hand is to blame, or the only one there was: its attempt counts, and in the end it fails. Where nobody
+ * knows, each job's attempt counts but none fails for it; where one is to blame, the others go free.
+ */
+static const char recover_sql[] =
+	"WITH dead AS ("
+	"  SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS d(identity, how, in_hand)"
+	"), held AS MATERIALIZED ("
+	"  SELECT g.id, g.claim, g.counted_as, d.how, coalesce(g.max_attempts, 3) AS max_attempts,"
+	"    CASE WHEN coalesce(d.in_hand = g.id, count(*) OVER (PARTITION BY d.identity) = 1) THEN 'guilty'"
+	"      WHEN d.in_hand IS NULL THEN 'suspect' ELSE 'free' END AS verdict"
+	"  FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity WHERE g.status = 'processing'"
+	"), judged AS MATERIALIZED ("
+	"  SELECT g.id, held.how, held.counted_as, CASE verdict WHEN 'guilty' THEN coalesce(g.attempts, 0) + 1"
+	"    WHEN 'suspect' THEN greatest(coalesce(g.attempts, 0), least(coalesce(g.attempts, 0) + 1,"
+	"      held.max_attempts - 1)) ELSE coalesce(g.attempts, 0) END AS attempts,"
+	"    verdict = 'guilty' AND coalesce(g.attempts, 0) + 1 >= held.max_attempts AS spent"
+	"  FROM grading_jobs g JOIN held USING (id, claim) WHERE g.status = 'processing'"
+	"  ORDER BY g.id FOR UPDATE OF g"
+	"), put AS ("
+	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
+	"    attempts = judged.attempts, claimed_by = NULL, updated_at = now(),"
+	"    failed_at = CASE WHEN spent THEN now() END,"
+	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,"
+	"    error = format('the worker that had this job %s', judged.how)"
+	"      || CASE WHEN spent THEN format('; that makes %s attempts, it is not tried again', judged.attempts)"
+	"         ELSE '' END"
+	"  FROM judged WHERE g.id = judged.id"
+	"  RETURNING g.session_id, g.status, judged.counted_as AS was)"
+	COUNT_FAILED
+	"SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put";
+
+/* One small batch; one host at a time, and a transaction-level lock so that a pooler does no harm. */
+#define CLEANING "pg_try_advisory_xact_lock(1735549284, 2)"
+
+static const char clean_jobs_sql[] =
+	"WITH turn AS MATERIALIZED (SELECT " CLEANING " AS mine), old AS ("
+	"  (SELECT id FROM grading_jobs, turn WHERE mine AND $1::bigint > 0 AND status = 'completed'"
+	"    AND completed_at < now() - $1::bigint * interval '1 ms'"
+	"    ORDER BY completed_at LIMIT $3::int FOR UPDATE OF grading_jobs SKIP LOCKED)"
+	"), failed AS ("
+	"  (SELECT id FROM grading_jobs, turn WHERE mine AND $2::bigint > 0 AND status = 'failed'"
+	"    AND failed_at < now() - $2::bigint * interval '1 ms'"
+	"    ORDER BY failed_at LIMIT $3::int FOR UPDATE OF grading_jobs SKIP LOCKED)"
+	"), gone AS (DELETE FROM grading_jobs WHERE id = ANY(ARRAY(SELECT id FROM old UNION ALL"
+	"  SELECT id FROM failed)) RETURNING 1)"
+	"SELECT count(*) FROM gone";
+
+static const char clean_cache_sql[] =
+	"WITH turn AS MATERIALIZED (SELECT " CLEANING " AS mine),"
+	"gone AS (DELETE FROM phrase_cache WHERE cache_key = ANY(ARRAY("
+	"  SELECT cache_key FROM phrase_cache, turn WHERE mine AND created_at < now() - $1::bigint * interval '1 ms'"
+	"  ORDER BY created_at LIMIT $2::int FOR UPDATE OF phrase_cache SKIP LOCKED)) RETURNING 1)"
+	"SELECT count(*) FROM gone";
+
+/* The lock by which inserts learn that somebody sleeps (see 082); session level, on a direct connection. */
+static const char sleep_sql[] = "SELECT pg_try_advisory_lock_shared(1735549284, 1)";
+static const char awake_sql[] = "SELECT pg_advisory_unlock_shared(1735549284, 1)";
+
+const struct statement statements[STATEMENT_COUNT] = {
+	[STATEMENT_CLAIM] = { "claim", claim_sql, 3 },
+	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
+	[STATEMENT_STORED] = { "stored", stored_sql, 2 },
+	[STATEMENT_SETTLE] = { "settle", settle_sql, 22 },
+	[STATEMENT_DISOWN] = { "disown", disown_sql, 2 },
+	[STATEMENT_TICK] = { "tick", tick_sql, 6 },
+	[STATEMENT_REAP] = { "reap", reap_sql, 1 },
+	[STATEMENT_RECOVER] = { "recover", recover_sql, 3 },
+	[STATEMENT_CLEAN_JOBS] = { "clean_jobs", clean_jobs_sql, 3 },
+	[STATEMENT_CLEAN_CACHE] = { "clean_cache", clean_cache_sql, 2 },
+	[STATEMENT_SLEEP] = { "sleep", sleep_sql, 0 },
+	[STATEMENT_AWAKE] = { "awake", awake_sql, 0 },
+};

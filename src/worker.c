@@ -1,0 +1,249 @@
+/*
+ * A worker: claims jobs up to its free capacity, has them rated, settles them; drains when told to.
+ * One connection, one rater, one loop. It holds no transaction while a rater works, waits nowhere but
+ * in the loop, and may be killed at any instruction: its jobs are found by claimed_by.
+ */
+#include "worker.h"
+
+#include "breaker.h"
+#include "clock.h"
+#include "log.h"
+#include "restart.h"
+#include "statements.h"
+
+#define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
+#define STOP_LOOK_MS 100	/* while stopping: how often the end is looked for */
+
+void worker_count(struct worker *w, enum counter c, uint64_t n)
+{
+	if (n)
+		slot_count(w->c->slot, c, n);
+}
+
+bool worker_caches(const struct worker *w)
+{
+	return w->config->cache.ttl_ms > 0;
+}
+
+void worker_add(struct worker *w, struct grading *g)
+{
+	g->prev = w->tail;
+	*(w->tail ? &w->tail->next : &w->head) = g;
+	w->tail = g;
+	w->in_hand++;
+}
+
+void worker_drop(struct worker *w, struct grading *g)
+{
+	grading_cancel(g, w->rater);
+	*(g->prev ? &g->prev->next : &w->head) = g->next;
+	*(g->next ? &g->next->prev : &w->tail) = g->prev;
+	w->in_hand--;
+	grading_free(g);
+}
+
+int64_t worker_sooner(int64_t a, int64_t b)
+{
+	if (a < 0 || b < 0)
+		return a < 0 ? b : a;
+	return a < b ? a : b;
+}
+
+static void on_wake(void *arg)
+{
+	struct worker *w = arg;
+
+	w->dry = false;
+	w->look_again = w->claiming;
+}
+
+/* ---- the connection ---- */
+
+static void on_ready(void *arg)
+{
+	struct worker *w = arg;
+
+	if (w->down)
+		log_info("the database is back");
+	atomic_store(&w->c->sb->ever_up, 1);
+	w->down = false;
+	w->dry = false;
+	if (w->connected_before)
+		worker_disown(w);
+	w->connected_before = true;
+}
+
+static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
+{
+	struct worker *w = arg;
+
+	child_error(w->c, err->text);
+	if (trouble == PG_REFUSED && !atomic_load(&w->c->sb->ever_up)) {
+		log_error("%s", err->text);
+		w->exit_status = EXIT_BAD_CONFIG;
+		return;
+	}
+	if (!w->down)
+		log_warn("%s; trying again until it is back", err->text);
+	w->down = true;
+	if (w->c->once)
+		w->exit_status = EXIT_TRY_LATER;
+}
+
+static struct pg *connect_worker(struct worker *w)
+{
+	static const struct pg_events events = { on_ready, on_down, NULL };
+	struct pg_options options = {
+		.conninfo = w->config->database.conninfo,
+		.application_name = "gradingd worker",
+		.session = w->config->database.pool_mode == POOL_MODE_SESSION,
+		.statements = statements, .nstatements = STATEMENT_TICK,
+		.schema_version = SCHEMA_VERSION,
+	};
+
+	return pg_new(w->c->loop, &options, &events, w);
+}
+
+/* ---- stopping ---- */
+
+static void release_all(struct worker *w)
+{
+	for (struct grading *g = w->head; g; g = g->next) {
+		if (g->decided)
+			continue;
+		grading_cancel(g, w->rater);
+		grading_release(g, NULL, 0);
+	}
+}
+
+static void on_stop(void *arg, bool at_once)
+{
+	struct worker *w = arg;
+	int64_t by = now_ms() + (at_once ? AT_ONCE_MS : w->config->pool.drain_ms);
+
+	if (!w->stopping)
+		log_info("stopping with %d jobs in hand", w->in_hand);
+	if (!w->stopping || by < w->stop_by_ms)
+		w->stop_by_ms = by;
+	w->stopping = true;
+	w->at_once |= at_once;
+	atomic_store(&w->c->slot->hungry, 0);
+}
+
+/* Past the drain time jobs go back; past that and a little more we go without: the janitor finds them. */
+static void check_stop(struct worker *w)
+{
+	int64_t late = now_ms() - w->stop_by_ms;
+
+	if (w->in_hand == 0 && !w->claiming && !w->disowning) {
+		w->exit_status = EXIT_STOPPED;
+		return;
+	}
+	if (w->at_once || late >= 0)
+		release_all(w);
+	if (late >= (w->at_once ? 0 : AT_ONCE_MS)) {
+		log_warn("%d jobs could not be given back in time", w->in_hand);
+		w->exit_status = EXIT_STOPPED;
+	}
+}
+
+/* --once: nothing claimable is left, or nothing may be claimed any more. */
+static void check_once(struct worker *w)
+{
+	struct scoreboard *sb = w->c->sb;
+
+	if (w->in_hand > 0 || w->claiming || w->disowning || !pg_is_ready(w->pg))
+		return;
+	if (w->dry || atomic_load(&sb->job_budget) <= 0)
+		w->exit_status = EXIT_STOPPED;
+	else if (breaker_state(sb, now_ms()) != BREAKER_CLOSED)
+		w->exit_status = EXIT_TRY_LATER;
+}
+
+/* ---- the turn ---- */
+
+static void check_deadlines(struct worker *w)
+{
+	int64_t now = now_ms();
+	struct err err;
+	char limit[32];
+
+	for (struct grading *g = w->head; g && g->deadline_ms <= now; g = g->next) {
+		if (g->decided || g->looking)
+			continue;
+		grading_cancel(g, w->rater);
+		duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
+		err_set(&err, ERR_RETRY, "no rating arrived within %s of the claim", limit);
+		grading_fail(g, &err);
+	}
+}
+
+static void publish(struct worker *w)
+{
+	enum slot_state state = w->in_hand > 0 ? SLOT_BUSY : SLOT_IDLE;
+	struct pg_counts now = pg_counts(w->pg);
+
+	if (w->stopping)
+		state = SLOT_DRAINING;
+	else if (!pg_is_ready(w->pg))
+		state = SLOT_CONNECTING;
+	child_state(w->c, state);
+	atomic_store_explicit(&w->c->slot->in_flight, (uint32_t)w->in_hand, memory_order_relaxed);
+	worker_count(w, COUNTER_STATEMENTS, now.statements - w->counted.statements);
+	worker_count(w, COUNTER_CONNECTS, now.connects - w->counted.connects);
+	worker_count(w, COUNTER_CONNECTIONS_LOST, now.lost - w->counted.lost);
+	w->counted = now;
+}
+
+/* Until the first deadline of a job in hand, -1 without one. */
+static int64_t deadline_wait(const struct worker *w)
+{
+	int64_t now = now_ms();
+
+	for (const struct grading *g = w->head; g; g = g->next)
+		if (!g->decided && !g->looking)
+			return g->deadline_ms > now ? g->deadline_ms - now : 0;
+	return -1;
+}
+
+static void turn(struct worker *w)
+{
+	int64_t wait = w->stopping ? STOP_LOOK_MS : -1;
+
+	worker_take_answers(w);
+	check_deadlines(w);
+	if (w->stopping)
+		check_stop(w);
+	wait = worker_sooner(wait, worker_settle(w));
+	wait = worker_sooner(wait, worker_claim(w));
+	publish(w);
+	if (w->c->once && w->exit_status == -1)
+		check_once(w);
+	if (w->exit_status == -1)
+		child_turn(w->c, worker_sooner(wait, deadline_wait(w)));
+}
+
+int worker_main(struct child *c)
+{
+	struct worker w = { .c = c, .config = c->config, .exit_status = -1 };
+	struct err err;
+
+	c->on_wake = on_wake;
+	c->on_stop = on_stop;
+	c->arg = &w;
+	w.rater = rater_new(c->config, c->loop, &err);
+	if (!w.rater) {
+		log_error("the rater cannot be used: %s", err.text);
+		child_error(c, err.text);
+		return EXIT_BAD_CONFIG;
+	}
+	w.pg = connect_worker(&w);
+	while (w.exit_status == -1)
+		turn(&w);
+	publish(&w);
+	while (w.head)
+		worker_drop(&w, w.head);
+	rater_free(w.rater);
+	pg_free(w.pg);
+	return w.exit_status;
+}

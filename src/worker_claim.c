@@ -1,0 +1,167 @@
+/*
+ * A worker's claims: when, how many, and what to do with an answer that never came. One claim is on its
+ * way at a time; it asks for no more than there is room for.
+ */
+#include "worker.h"
+
+#include <stdlib.h>
+
+#include "breaker.h"
+#include "clock.h"
+#include "log.h"
+#include "wake.h"
+
+#define TROUBLE_MS 1000		/* pause after a claim that the database refused */
+
+/* Of --max-jobs: how many of `wanted` are left, taken off. */
+static int64_t take_budget(struct scoreboard *sb, int64_t wanted)
+{
+	int64_t left = atomic_load(&sb->job_budget), take;
+
+	do {
+		take = left < wanted ? left : wanted;
+		if (take <= 0)
+			return 0;
+	} while (!atomic_compare_exchange_weak(&sb->job_budget, &left, left - take));
+	return take;
+}
+
+static void give_back_budget(struct scoreboard *sb, int64_t unused)
+{
+	atomic_fetch_add(&sb->job_budget, unused);
+}
+
+static void take_rows(struct worker *w, const PGresult *result)
+{
+	size_t n = (size_t)PQntuples(result);
+	struct grading **gradings = xcalloc(n, sizeof(*gradings));
+
+	for (size_t i = 0; i < n; i++) {
+		struct claimed_row row;
+
+		queue_claimed_row(result, (int)i, &row);
+		gradings[i] = grading_new(&row, w->rater, worker_caches(w));
+		worker_add(w, gradings[i]);
+	}
+	worker_rate(w, gradings, n);
+	free(gradings);
+}
+
+/* Nothing more to be had for now. Nobody may be listening yet: the janitor sees to it. */
+static void run_dry(struct worker *w)
+{
+	w->dry = true;
+	if (w->probing && w->in_hand == 0) {
+		breaker_probe_unused(w->c->sb);
+		w->probing = false;
+	}
+	if (!atomic_load(&w->c->sb->listening))
+		wake_slot(SLOT_JANITOR);
+}
+
+static void retire_when_due(struct worker *w)
+{
+	if (w->config->pool.max_jobs == 0 || w->claimed < w->config->pool.max_jobs || w->stopping)
+		return;
+	log_info("pool.max_jobs reached; making room for a fresh worker");
+	w->c->on_stop(w, false);
+}
+
+static void claim_failed(struct worker *w, const struct err *err)
+{
+	if (err->kind == ERR_LOST)
+		return;		/* worker_disown() follows when the connection is back */
+	log_error("%s; claiming again in %d ms", err->text, TROUBLE_MS);
+	child_error(w->c, err->text);
+	w->claim_not_before_ms = now_ms() + TROUBLE_MS;
+}
+
+static void on_claimed(void *arg, const PGresult *result, const struct err *err)
+{
+	struct worker *w = arg;
+	int got = result ? PQntuples(result) : 0;
+	bool full = got == w->claim_asked;
+
+	w->claiming = false;
+	give_back_budget(w->c->sb, w->claim_asked - got);
+	if (err) {
+		claim_failed(w, err);
+		return;
+	}
+	worker_count(w, COUNTER_JOBS_CLAIMED, (uint64_t)got);
+	w->claimed += got;
+	if (full) {
+		atomic_store(&w->c->slot->hungry, 0);
+		wake_one_hungry(w->c->sb, w->c->index);
+	}
+	if (got > 0)
+		take_rows(w, result);
+	if (!full && !w->look_again)
+		run_dry(w);
+	w->look_again = false;
+	retire_when_due(w);
+}
+
+/* A rater that answers at once is fed by the batch, others up to the calls they may have in flight. */
+static int room(const struct worker *w)
+{
+	int batch = (int)w->config->pool.claim_batch;
+	int limit = w->rater->instant ? batch : (int)w->config->pool.in_flight;
+	int n = limit - (w->in_hand - w->settling);
+
+	return n < batch ? n : batch;
+}
+
+/*
+ * "Hungry" is published before the claim goes out: whoever inserts after the claim looked finds a worker
+ * to wake, and what was inserted before is claimed.
+ */
+int64_t worker_claim(struct worker *w)
+{
+	struct scoreboard *sb = w->c->sb;
+	int64_t now = now_ms(), wait = -1;
+	int n = room(w);
+
+	if (w->stopping || w->claiming || w->disowning || w->dry || n <= 0 || !pg_is_ready(w->pg) ||
+	    atomic_load(&sb->paused))
+		return -1;
+	if (now < w->claim_not_before_ms)
+		return w->claim_not_before_ms - now;
+	n = breaker_allow(sb, n, now, &wait);
+	if (n == 0)
+		return wait;
+	w->probing |= breaker_state(sb, now) == BREAKER_PROBING;
+	n = (int)take_budget(sb, n);
+	if (n == 0)
+		return -1;
+	atomic_store(&w->c->slot->hungry, 1);
+	w->claim_asked = n;
+	w->claiming = true;
+	if (queue_claim(w->pg, n, w->c->identity, on_claimed, w) == -1)
+		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });
+	return -1;
+}
+
+static void on_disowned(void *arg, const PGresult *result, const struct err *err)
+{
+	struct worker *w = arg;
+
+	w->disowning = false;
+	if (result && PQntuples(result) > 0) {
+		log_info("%d jobs of a claim whose answer was lost are back in the queue", PQntuples(result));
+		worker_count(w, COUNTER_JOBS_RELEASED, (uint64_t)PQntuples(result));
+	} else if (err && err->kind != ERR_LOST) {
+		log_error("%s; jobs of a lost claim wait for the reaper", err->text);
+	}
+}
+
+void worker_disown(struct worker *w)
+{
+	struct job **jobs = xcalloc((size_t)w->in_hand, sizeof(*jobs));
+	size_t n = 0;
+
+	for (struct grading *g = w->head; g; g = g->next)
+		jobs[n++] = &g->job;
+	w->disowning = queue_disown(w->pg, w->c->identity, jobs, n, on_disowned, w) == 0;
+	free(jobs);
+}

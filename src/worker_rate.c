@@ -1,0 +1,235 @@
+/*
+ * A worker's way from claimed jobs to verdicts: the phrase cache and lines stored by an earlier attempt
+ * (one look-up each for a whole claim), then the rater, then its answers. No transaction is open
+ * meanwhile. Whose fault a failed call was is decided here.
+ */
+#include "worker.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "breaker.h"
+#include "clock.h"
+#include "log.h"
+
+/* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
+#define FREE_CLAIMS 2
+
+/* Jobs of one claim whose lines are being looked up. */
+struct batch {
+	struct worker *w;
+	struct grading **gradings;
+	size_t n;
+	struct graded_line **lines;	/* all their lines, by key */
+	size_t nlines;
+	int waiting;			/* for so many answers */
+};
+
+/* ---- answers ---- */
+
+static void count_answer(struct worker *w, const struct ask *ask)
+{
+	worker_count(w, COUNTER_RATER_CALLS, (uint64_t)ask->used.calls);
+	worker_count(w, COUNTER_RATER_MS, (uint64_t)ask->used.latency_ms);
+	worker_count(w, COUNTER_PROMPT_TOKENS, (uint64_t)ask->used.prompt_tokens);
+	worker_count(w, COUNTER_COMPLETION_TOKENS, (uint64_t)ask->used.completion_tokens);
+	worker_count(w, COUNTER_REPLY_STRAY, ask->used.stray);
+	if (ask->err.kind != ERR_NONE) {
+		worker_count(w, COUNTER_RATER_FAILURES, 1);
+		return;
+	}
+	for (size_t i = 0; i < ask->nlines; i++)
+		if (outcome_counter(ask->verdicts[i].outcome) != COUNTER_COUNT)
+			worker_count(w, outcome_counter(ask->verdicts[i].outcome), 1);
+}
+
+static void tell_breaker(struct worker *w, const struct err *err)
+{
+	struct scoreboard *sb = w->c->sb;
+
+	child_error(w->c, err->text);
+	breaker_failure(sb, err->text, err->after_ms, err->after_ms > 0, now_ms());
+	w->probing = false;
+}
+
+/*
+ * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers
+ * either. While others do, the job is under suspicion: it goes back free of charge a few times (the
+ * provider may just have restarted), and after that its attempts count.
+ */
+static void find_blame(struct worker *w, struct ask *ask)
+{
+	if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, now_ms()))
+		ask->err.kind = ERR_UNAVAILABLE;
+	if (ask->err.kind == ERR_UNAVAILABLE) {
+		tell_breaker(w, &ask->err);
+	} else if (ask->err.kind == ERR_UNCLEAR) {
+		bool free_of_charge = ask->job->claim <= ask->job->attempts + FREE_CLAIMS;
+
+		ask->err.kind = free_of_charge ? ERR_UNAVAILABLE : ERR_RETRY;
+	} else if (ask->used.calls > 0) {
+		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
+		w->probing = false;
+	}
+}
+
+void worker_take_answers(struct worker *w)
+{
+	struct ask *ask;
+
+	while ((ask = rater_next_done(w->rater))) {
+		struct grading *g = ask->owner;
+
+		count_answer(w, ask);
+		find_blame(w, ask);
+		grading_take_answer(g, ask, w->rater, worker_caches(w));
+		if (g->nopen == 0 && !g->decided)
+			grading_decide(g, w->rater);
+		else if (!g->decided)
+			grading_ask_more(g, w->rater);
+	}
+}
+
+static void ask_or_decide(struct worker *w, struct grading *g)
+{
+	size_t misses = 0;
+
+	g->looking = false;
+	if (g->decided)
+		return;
+	for (size_t i = 0; i < g->job.nrated; i++)
+		misses += g->lines[i].outcome == OUTCOME_PENDING;
+	worker_count(w, COUNTER_CACHE_HITS, g->cached);
+	if (worker_caches(w))
+		worker_count(w, COUNTER_CACHE_MISSES, misses);
+	grading_ask(g, w->rater);
+	if (g->nopen == 0)
+		grading_decide(g, w->rater);
+}
+
+/* ---- looking up ---- */
+
+static void answered(struct batch *b)
+{
+	if (--b->waiting > 0)
+		return;
+	for (size_t i = 0; i < b->n; i++)
+		ask_or_decide(b->w, b->gradings[i]);
+	worker_take_answers(b->w);
+	free(b->gradings);
+	free(b->lines);
+	free(b);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp((*(struct graded_line *const *)a)->key, (*(struct graded_line *const *)b)->key);
+}
+
+/* The first of the batch's lines with this key, or where it would be; equal ones follow. */
+static size_t find_key(const struct batch *b, const char *key)
+{
+	size_t low = 0, high = b->nlines;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (strcmp(b->lines[middle]->key, key) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void on_cached(void *arg, const PGresult *result, const struct err *err)
+{
+	struct batch *b = arg;
+
+	if (err && err->kind != ERR_LOST)
+		log_warn("%s; rating without the phrase cache", err->text);
+	for (int row = 0; result && row < PQntuples(result); row++) {
+		struct cached_row cached;
+
+		queue_cached_row(result, row, &cached);
+		for (size_t i = find_key(b, cached.key);
+		     i < b->nlines && strcmp(b->lines[i]->key, cached.key) == 0; i++)
+			grading_give_cached(b->lines[i], b->w->config, &cached);
+	}
+	answered(b);
+}
+
+static void on_stored(void *arg, const PGresult *result, const struct err *err)
+{
+	struct batch *b = arg;
+
+	if (err && err->kind != ERR_LOST)
+		log_warn("%s; rating all lines anew", err->text);
+	for (int row = 0; result && row < PQntuples(result); row++)
+		for (size_t i = 0; i < b->n; i++)
+			if (strcmp(b->gradings[i]->job.id, PQgetvalue(result, row, 0)) == 0)
+				grading_give_stored(b->gradings[i], atoi(PQgetvalue(result, row, 1)),
+						    PQgetvalue(result, row, 2));
+	answered(b);
+}
+
+static void sort_lines(struct batch *b)
+{
+	size_t k = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		b->nlines += b->gradings[i]->job.nrated;
+	b->lines = xcalloc(b->nlines, sizeof(*b->lines));
+	for (size_t i = 0; i < b->n; i++)
+		for (size_t l = 0; l < b->gradings[i]->job.nrated; l++)
+			b->lines[k++] = &b->gradings[i]->lines[l];
+	qsort(b->lines, b->nlines, sizeof(*b->lines), by_key);
+}
+
+static void look_up_cached(struct batch *b)
+{
+	const char **keys;
+	size_t n = 0;
+
+	sort_lines(b);
+	if (b->nlines == 0)
+		return;
+	keys = xcalloc(b->nlines, sizeof(*keys));
+	for (size_t i = 0; i < b->nlines; i++)
+		if (n == 0 || strcmp(keys[n - 1], b->lines[i]->key) != 0)
+			keys[n++] = b->lines[i]->key;
+	if (queue_lookup(b->w->pg, keys, n, b->w->config->cache.ttl_ms, on_cached, b) == 0)
+		b->waiting++;
+	free(keys);
+}
+
+/* Only a job that was claimed before may have lines in line_ratings. */
+static void look_up_stored(struct batch *b)
+{
+	struct job **jobs = xcalloc(b->n, sizeof(*jobs));
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (b->gradings[i]->job.claim > 1)
+			jobs[n++] = &b->gradings[i]->job;
+	if (n > 0 && queue_stored(b->w->pg, jobs, n, on_stored, b) == 0)
+		b->waiting++;
+	free(jobs);
+}
+
+void worker_rate(struct worker *w, struct grading *const *gradings, size_t n)
+{
+	struct batch *b = xcalloc(1, sizeof(*b));
+
+	b->w = w;
+	b->n = n;
+	b->gradings = xcalloc(n, sizeof(*gradings));
+	memcpy(b->gradings, gradings, n * sizeof(*gradings));
+	for (size_t i = 0; i < n; i++)
+		b->gradings[i]->looking = true;
+	b->waiting = 1;		/* ourselves, until all is sent */
+	if (worker_caches(w))
+		look_up_cached(b);
+	look_up_stored(b);
+	answered(b);
+}

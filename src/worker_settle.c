@@ -1,0 +1,135 @@
+/*
+ * A worker's settlements: one statement on its way at a time, with all jobs that were ready when it was
+ * sent. Nothing is dropped before the database has said that it is stored or that the job moved on.
+ */
+#include "worker.h"
+
+#include <string.h>
+
+#include "clock.h"
+#include "log.h"
+
+#define BATCH_MAX 1000		/* pool.claim_batch goes no higher */
+#define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
+
+static void count_settled(struct worker *w, const struct grading *g)
+{
+	const char *status = g->settlement.status;
+
+	worker_count(w, COUNTER_LINES_SKIPPED, g->job.skipped);
+	if (strcmp(status, "completed") == 0) {
+		worker_count(w, COUNTER_JOBS_COMPLETED, 1);
+	} else if (strcmp(status, "failed") == 0) {
+		worker_count(w, COUNTER_JOBS_FAILED, 1);
+		log_warn("job %s failed: %s", g->job.id, g->settlement.error);
+	} else {
+		worker_count(w, g->settlement.attempt ? COUNTER_JOBS_RETRIED : COUNTER_JOBS_RELEASED, 1);
+	}
+}
+
+static void finish(struct worker *w, struct grading *g, bool settled)
+{
+	if (!settled) {
+		worker_count(w, COUNTER_CLAIMS_LOST, 1);
+		log_debug("job %s had moved on; its result is dropped", g->job.id);
+		worker_drop(w, g);
+		return;
+	}
+	grading_attached_done(g, true);
+	if (!g->settling_last)
+		return;		/* only lines were stored; its calls go on */
+	count_settled(w, g);
+	worker_drop(w, g);
+}
+
+/*
+ * What the database would not take. Of a batch each job is tried by itself, so that one cannot sink the
+ * others; a lone one ends as failed by name; if even that is refused the reaper has to find it.
+ */
+static void refused(struct worker *w, struct grading *g, bool batch, const struct err *err)
+{
+	grading_attached_done(g, false);
+	if (err->kind != ERR_PERMANENT)
+		return;
+	if (batch) {
+		g->alone = true;
+	} else if (!g->refused) {
+		grading_cancel(g, w->rater);
+		grading_refuse(g, err->text);
+	} else {
+		log_error("job %s cannot be settled at all: %s; the reaper will find it", g->job.id, err->text);
+		worker_drop(w, g);
+	}
+}
+
+static void say_trouble(struct worker *w, const struct err *err)
+{
+	if (err->kind == ERR_LOST)
+		return;		/* the connection has said so */
+	child_error(w->c, err->text);
+	if (err->kind == ERR_PERMANENT) {
+		log_warn("%s; settling job by job", err->text);
+		return;
+	}
+	log_warn("%s; sending it again", err->text);
+	w->settle_not_before_ms = now_ms() + TROUBLE_MS;
+}
+
+/* The jobs it is about are those marked, in the order of the list. */
+static void on_settled(void *arg, const PGresult *result, const struct err *err)
+{
+	struct worker *w = arg;
+	bool batch = w->settling > 1;
+	int row = 0, dropped = 0;
+
+	w->settling = 0;
+	if (err)
+		say_trouble(w, err);
+	for (struct grading *g = w->head, *next; g; g = next) {
+		bool settled = true;
+
+		next = g->next;
+		if (!g->settling)
+			continue;
+		if (err) {
+			refused(w, g, batch, err);
+		} else {
+			queue_settled_row(result, row++, &settled);
+			finish(w, g, settled);
+			dropped += !settled;
+		}
+	}
+	if (dropped > 0)
+		log_info("%d results are dropped: their jobs had moved on", dropped);
+	if (result)
+		worker_count(w, COUNTER_LINES_RATED, (uint64_t)queue_settled_lines(result));
+}
+
+/* Decided, or with some of its calls answered and others not: those lines are stored as they arrive. */
+static bool is_ready(const struct grading *g)
+{
+	return !g->looking && (g->decided || (g->nopen > 0 && g->nopen < (int)g->ncalls));
+}
+
+int64_t worker_settle(struct worker *w)
+{
+	const struct settlement *batch[BATCH_MAX];
+	size_t n = 0, max = (size_t)w->config->pool.claim_batch;
+	int64_t now = now_ms();
+
+	if (w->settling || !pg_is_ready(w->pg))
+		return -1;
+	if (now < w->settle_not_before_ms)
+		return w->settle_not_before_ms - now;
+	for (struct grading *g = w->head; g && n < max; g = g->next) {
+		if (!is_ready(g) || (g->alone && n > 0) || !grading_attach(g))
+			continue;
+		batch[n++] = &g->settlement;
+		if (g->alone)
+			break;
+	}
+	w->settling = (int)n;
+	if (n > 0 && queue_settle(w->pg, batch, n, w->config->cache.ttl_ms, on_settled, w) == -1)
+		on_settled(w, NULL, &(struct err){ .kind = ERR_LOST });
+	return -1;
+}

@@ -1,0 +1,87 @@
+/*
+ * Any text as a configuration: refused with a sentence, or taken with every value within what the
+ * table allows. For libFuzzer; sanitizers see the rest.
+ */
+#include <ctype.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "config.h"
+#include "config_keys.h"
+#include "config_value.h"
+#include "mask.h"
+
+#define CHECK(claim) do { if (!(claim)) abort(); } while (0)
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+const char *__lsan_default_suppressions(void);
+
+/* libconfig 1.5 forgets the string at hand when it meets a syntax error; all else is looked at. */
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:libconfig\n";
+}
+
+static void check_refused(const struct err *err)
+{
+	CHECK(err->kind == ERR_CONFIG);
+	CHECK(strncmp(err->text, "f:", 2) == 0 && strlen(err->text) > 10);
+	for (const char *p = err->text; *p; p++)
+		CHECK(!iscntrl((unsigned char)*p));
+}
+
+/* What was taken is taken again, to the same effect. */
+static void check_value(const struct config_key *key, const struct config *c)
+{
+	struct config scratch = { 0 };
+	struct buf first, second, masked;
+
+	buf_init(&first, 8192);
+	buf_init(&second, 8192);
+	buf_init(&masked, 32768);
+	config_value_format(key, c, &first);
+	CHECK(buf_ok(&first));
+	CHECK(config_value_parse(key, &scratch, buf_text(&first)) == 0);
+	config_value_format(key, &scratch, &second);
+	CHECK(strcmp(buf_text(&first), buf_text(&second)) == 0);
+	mask_secrets(buf_text(&first), &masked);
+	CHECK(buf_ok(&masked));
+	config_value_free(key, &scratch);
+	buf_free(&first);
+	buf_free(&second);
+	buf_free(&masked);
+}
+
+static void check_taken(const struct config *c)
+{
+	for (size_t i = 0; i < config_keys_n; i++)
+		check_value(&config_keys[i], c);
+	CHECK(c->queue.job_deadline_ms <= c->queue.stuck_after_ms / 2);
+	CHECK(c->rater.backend != RATER_OPENAI || c->openai.timeout_ms <= c->queue.job_deadline_ms);
+	CHECK(c->control.pid_file[0] == '/');
+	CHECK(!c->rubric.file[0] || c->rubric.file[0] == '/');
+	CHECK(c->openai.api_key == NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct err err = { ERR_NONE, 0, "" };
+	char *text = malloc(size + 1);
+	struct config *c;
+
+	CHECK(text);
+	memcpy(text, data, size);
+	text[size] = '\0';
+	c = config_parse_string(text, "f", &err);
+	free(text);
+	if (c)
+		check_taken(c);
+	else
+		check_refused(&err);
+	config_free(c);
+	return 0;
+}

@@ -1,0 +1,437 @@
+#!/usr/bin/python3
+"""A scripted OpenAI-compatible server for tests: it answers well, badly, late or not at all.
+
+As a program: llm_server.py [--port N] [--script FILE_OR_JSON] [--tls CERT KEY]; it prints its port and
+serves until it is ended. GET /control/stats and /control/requests tell what it saw, POST
+/control/behave takes a new script. From pytest: class LlmServer.
+
+A script is a list of rules, or one rule, or the name of a behaviour. The first rule whose conditions
+all hold serves a call; without one, the answer is good. A rule is an object:
+
+  do            what to do (default "good"); BEHAVIOURS has the names
+  first         serves so many calls, then is used up: [{"do": "500", "first": 3}, "good"]
+  text          only calls with a line that contains this
+  probability   only so large a share of the calls (the same ones in each run)
+  above         only while more than so many calls are in flight
+  delay_ms      answers no sooner than this
+  retry_after   for errors: Retry-After in seconds, or "date:SECONDS" for an HTTP date
+  retry_after_ms, message, status    for errors: another header, message or status
+  size          oversized, gzip_bomb: bytes of the body
+  chunk_ms      drip: pause between two pieces of the body
+"""
+import argparse
+import asyncio
+import collections
+import email.utils
+import gzip
+import json
+import os
+import random
+import socket
+import ssl
+import struct
+import sys
+import threading
+import time
+import zlib
+
+HOST = "127.0.0.1"
+RULE_KEYS = {"do", "first", "text", "probability", "above", "delay_ms", "retry_after", "retry_after_ms",
+             "message", "status", "size", "chunk_ms"}
+
+
+def expected_rating(text, scale):
+    """The rating that a good answer gives a line: always the same one for the same words."""
+    return scale[zlib.crc32(text.encode()) % len(scale)]
+
+
+def rate(question):
+    return [{"line": line["line"],
+             "rating": expected_rating(line["text"], question["scale"]),
+             "alternatives": [f"Alternative {n} to line {line['line']}." for n in (1, 2)],
+             "reason": "Scripted."}
+            for line in question["lines"]]
+
+
+# ---- behaviours, by the stage at which each departs from a good answer ----
+
+RATINGS = {
+    "unknown_rating": lambda r: [dict(r[0], rating="splendid")] + r[1:],
+    "missing_line": lambda r: r[:-1],
+    "duplicate_line": lambda r: r + r[:1],
+    "stray_line": lambda r: r + [dict(r[0], line=1000001)],
+    "swapped_lines": lambda r: r[::-1],
+}
+
+CONTENTS = {
+    "fenced": lambda text: f"```json\n{text}\n```",
+    "not_json": lambda text: "Certainly! The first line is excellent, and the others are good.",
+    "wrong_schema": lambda text: text.replace('"ratings"', '"grades"', 1),
+    "empty": lambda text: "",
+}
+
+
+def with_choice(envelope, finish_reason, **message):
+    envelope["choices"][0]["finish_reason"] = finish_reason
+    envelope["choices"][0]["message"].update(message)
+    return envelope
+
+
+def cut(envelope):
+    content = envelope["choices"][0]["message"]["content"]
+    return with_choice(envelope, "length", content=content[:len(content) * 6 // 10])
+
+
+ENVELOPES = {
+    "cut": cut,
+    "refusal": lambda e: with_choice(e, "stop", content=None, refusal="I cannot help with that."),
+    "content_filter": lambda e: with_choice(e, "content_filter", content=None),
+    "null_content": lambda e: with_choice(e, "stop", content=None),
+    "no_choices": lambda e: dict(e, choices=[]),
+    "error_in_200": lambda e: {"error": {"code": 502, "message": "The upstream model failed."}},
+}
+
+BODIES = {
+    "envelope_not_json": lambda body: b"<html><body>It works!</body></html>",
+    "no_body": lambda body: b"",
+}
+
+# name: status, code, type, message
+ERRORS = {
+    "400": (400, "invalid_value", "invalid_request_error", "Invalid value for 'messages'."),
+    "401": (401, "invalid_api_key", "invalid_request_error", "Incorrect API key provided: {key}."),
+    "402": (402, None, None, "Insufficient Balance"),
+    "403": (403, None, "forbidden", "Project has no access to this model (key {key})."),
+    "404": (404, "model_not_found", "invalid_request_error", "The model does not exist."),
+    "408": (408, None, "timeout", "Request timed out."),
+    "409": (409, None, "conflict", "Try again."),
+    "413": (413, None, "too_large", "Body too large."),
+    "422": (422, None, "invalid_request_error", "Unprocessable."),
+    "429": (429, "rate_limit_exceeded", "requests", "Rate limit reached for {model}."),
+    "500": (500, None, "server_error", "The server had an error."),
+    "502": (502, None, "bad_gateway", "Bad gateway."),
+    "503": (503, None, "overloaded", "The engine is overloaded."),
+    "504": (504, None, "timeout", "Upstream timed out."),
+    "insufficient_quota": (429, "insufficient_quota", "insufficient_quota", "You exceeded your quota."),
+    "context_length": (400, "context_length_exceeded", "invalid_request_error", "Too many tokens."),
+    "content_policy": (400, "content_policy_violation", "invalid_request_error", "Rejected by policy."),
+    "redirect": (308, None, None, "Moved."),
+}
+
+
+async def send_head(call, status, headers):
+    lines = [f"HTTP/{call.version} {status} Scripted"] + [f"{k}: {v}" for k, v in headers.items()]
+    call.writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    await call.writer.drain()
+
+
+async def send_whole(call, status, headers, body):
+    await send_head(call, status, dict(headers, **{"Content-Length": len(body)}))
+    call.writer.write(body)
+    await call.writer.drain()
+    return True
+
+
+async def send_hang(call, status, headers, body):
+    await call.reader.read(1)       # until the client has had enough
+    return False
+
+
+async def send_reset(call, status, headers, body):
+    await send_head(call, status, dict(headers, **{"Content-Length": len(body)}))
+    call.writer.write(body[:len(body) // 2])
+    await call.writer.drain()
+    await asyncio.sleep(0.05)
+    linger = struct.pack("ii", 1, 0)        # close(2) sends RST instead of FIN
+    call.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    call.writer.transport.abort()
+    return False
+
+
+async def send_nothing(call, status, headers, body):
+    return False                    # closes without a byte
+
+
+async def send_drip(call, status, headers, body):
+    await send_head(call, status, dict(headers, **{"Transfer-Encoding": "chunked"}))
+    for at in range(0, len(body), 64):
+        piece = body[at:at + 64]
+        call.writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        await call.writer.drain()
+        await asyncio.sleep(call.rule.get("chunk_ms", 20) / 1000)
+    call.writer.write(b"0\r\n\r\n")
+    return True
+
+
+async def send_oversized(call, status, headers, body):
+    return await send_whole(call, status, headers, b" " * call.rule.get("size", 10 << 20))
+
+
+async def send_gzip(call, status, headers, body):
+    headers = dict(headers, **{"Content-Encoding": "gzip"})
+    return await send_whole(call, status, headers, gzip.compress(body))
+
+
+async def send_gzip_bomb(call, status, headers, body):
+    return await send_gzip(call, status, headers, b" " * call.rule.get("size", 100 << 20))
+
+
+async def send_http10(call, status, headers, body):
+    call.version = "1.0"
+    await send_head(call, status, headers)
+    call.writer.write(body)         # its end is the connection's
+    await call.writer.drain()
+    return False
+
+
+async def send_many_headers(call, status, headers, body):
+    many = {f"X-{n}": "x" * 1000 for n in range(100)}
+    return await send_whole(call, status, dict(headers, **many), body)
+
+
+# Each returns whether the connection stays open.
+SENDERS = {
+    "hang": send_hang, "reset": send_reset, "close": send_nothing, "drip": send_drip,
+    "oversized": send_oversized, "gzip": send_gzip, "gzip_bomb": send_gzip_bomb, "http10": send_http10,
+    "many_headers": send_many_headers,
+}
+
+BEHAVIOURS = {"good", *RATINGS, *CONTENTS, *ENVELOPES, *BODIES, *ERRORS, *SENDERS}
+
+
+def same(value):
+    return value
+
+
+class Script:
+    def __init__(self, rules):
+        rules = rules if isinstance(rules, (list, tuple)) else [rules]
+        self.rules = [{"do": rule} if isinstance(rule, str) else dict(rule) for rule in rules]
+        self.random = random.Random(0)
+        for rule in self.rules:
+            if rule.setdefault("do", "good") not in BEHAVIOURS or not RULE_KEYS.issuperset(rule):
+                raise ValueError(f"no such rule: {rule}")
+
+    def choose(self, call, in_flight):
+        for rule in self.rules:
+            if self.fits(rule, call, in_flight):
+                if "first" in rule:
+                    rule["first"] -= 1
+                return rule
+        return {"do": "good"}
+
+    def fits(self, rule, call, in_flight):
+        if rule.get("first", 1) <= 0 or in_flight <= rule.get("above", 0):
+            return False
+        if not any(rule.get("text", "") in line["text"] for line in call.lines):
+            return False
+        return self.random.random() < rule.get("probability", 1)
+
+
+class Call:
+    """One request and how it was served."""
+
+    def __init__(self, reader, writer, path, headers, raw):
+        self.reader, self.writer = reader, writer
+        self.at = time.monotonic()
+        self.path, self.headers, self.raw = path, headers, raw
+        self.version = "1.1"
+        self.rule = None
+        self.body = json.loads(raw)
+        self.question = json.loads(self.body["messages"][-1]["content"])
+        self.lines = self.question["lines"]
+
+    def record(self):
+        return {"path": self.path, "headers": self.headers, "body": self.body, "question": self.question,
+                "at": self.at, "do": self.rule["do"]}
+
+    def error(self, do):
+        status, code, kind, message = ERRORS[do]
+        message = self.rule.get("message", message)
+        message = message.replace("{key}", self.headers.get("authorization", "").removeprefix("Bearer "))
+        message = message.replace("{model}", str(self.body.get("model")))
+        headers = {"Content-Type": "application/json"}
+        after = self.rule.get("retry_after")
+        if isinstance(after, str) and after.startswith("date:"):
+            at = time.time() + float(after.removeprefix("date:"))
+            after = email.utils.formatdate(at, usegmt=True)
+        if after is not None:
+            headers["Retry-After"] = after
+        if "retry_after_ms" in self.rule:
+            headers["retry-after-ms"] = self.rule["retry_after_ms"]
+        if do == "redirect":
+            headers["Location"] = self.path
+        body = {"error": {"code": code, "type": kind, "message": message}}
+        return self.rule.get("status", status), headers, json.dumps(body).encode()
+
+    def answer(self, do):
+        ratings = RATINGS.get(do, same)(rate(self.question))
+        content = CONTENTS.get(do, same)(json.dumps({"ratings": ratings}))
+        tokens = {"prompt_tokens": len(self.raw) // 4, "completion_tokens": len(content) // 4}
+        envelope = {
+            "id": "chatcmpl-scripted", "object": "chat.completion",
+            "model": self.body["model"] + "-scripted",
+            "choices": [{"index": 0, "finish_reason": "stop",
+                         "message": {"role": "assistant", "content": content, "refusal": None}}],
+            "usage": dict(tokens, total_tokens=sum(tokens.values())),
+        }
+        body = json.dumps(ENVELOPES.get(do, same)(envelope)).encode()
+        return 200, {"Content-Type": "application/json"}, BODIES.get(do, same)(body)
+
+    async def serve(self):
+        do = self.rule["do"]
+        reply = self.error(do) if do in ERRORS else self.answer(do)
+        return await SENDERS.get(do, send_whole)(self, *reply)
+
+
+class LlmServer:
+    """start(), stop() (start() again takes the same port), .url for openai.base_url, .behave(script)."""
+
+    def __init__(self, script="good", port=0, keep=10000, tls=None):
+        self.script = Script(script)
+        self.port = port
+        self.requests = collections.deque(maxlen=keep)
+        self.calls = self.connections = self.in_flight = self.max_concurrent = self.given_up = 0
+        self.served = collections.Counter()
+        self.writers = set()
+        self.loop = self.thread = self.server = self.tls = None
+        if tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*tls)
+
+    @property
+    def url(self):
+        return f"{'https' if self.tls else 'http'}://{HOST}:{self.port}/v1"
+
+    def behave(self, *rules):
+        """From now on, these rules."""
+        self.script = Script(rules)
+
+    def stats(self):
+        return {name: getattr(self, name) for name in
+                ("calls", "connections", "in_flight", "max_concurrent", "given_up", "served")}
+
+    def start(self):
+        self.loop = asyncio.new_event_loop()
+        self.loop.run_until_complete(self.listen())
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self.thread.start()
+        return self
+
+    def stop(self):
+        asyncio.run_coroutine_threadsafe(self.end(), self.loop).result(10)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(10)
+        self.loop.close()
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    async def listen(self):
+        self.server = await asyncio.start_server(self.serve_connection, HOST, self.port, ssl=self.tls,
+                                                 backlog=4096, limit=1 << 20)
+        self.port = self.server.sockets[0].getsockname()[1]
+
+    async def end(self):
+        self.server.close()
+        for writer in list(self.writers):
+            writer.transport.abort()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def serve_connection(self, reader, writer):
+        self.connections += 1
+        self.writers.add(writer)
+        try:
+            while await self.serve_request(reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
+            pass
+        finally:
+            self.writers.discard(writer)
+            writer.close()
+
+    async def serve_request(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        method, path, _ = head[0].split(" ", 2)
+        headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in head[1:] if line)}
+        raw = await reader.readexactly(int(headers.get("content-length", 0)))
+        if path.startswith("/control/"):
+            return await self.serve_control(writer, path, raw)
+        if method != "POST" or not path.endswith("/chat/completions"):
+            writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+            return True
+        return await self.serve_call(Call(reader, writer, path, headers, raw))
+
+    async def serve_call(self, call):
+        self.calls += 1
+        self.in_flight += 1
+        self.max_concurrent = max(self.max_concurrent, self.in_flight)
+        try:
+            call.rule = self.script.choose(call, self.in_flight)
+            self.served[call.rule["do"]] += 1
+            self.requests.append(call.record())
+            if not await self.wait(call):
+                self.given_up += 1
+                return False
+            return await call.serve()
+        finally:
+            self.in_flight -= 1
+
+    @staticmethod
+    async def wait(call):
+        """Waits out delay_ms; False when the client went away meanwhile."""
+        delay = call.rule.get("delay_ms", 0) / 1000
+        if not delay:
+            return True
+        try:
+            return await asyncio.wait_for(call.reader.read(1), delay) != b""
+        except asyncio.TimeoutError:
+            return True
+
+    async def serve_control(self, writer, path, raw):
+        status, answer = 200, {}
+        try:
+            if path == "/control/behave":
+                self.script = Script(json.loads(raw))
+            else:
+                answer = {"/control/stats": self.stats,
+                          "/control/requests": lambda: list(self.requests)}[path]()
+        except (KeyError, ValueError, TypeError) as error:
+            status, answer = 400, {"error": str(error)}
+        body = json.dumps(answer).encode()
+        writer.write(b"HTTP/1.1 %d Control\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+        await writer.drain()
+        return True
+
+
+def main():
+    parser = argparse.ArgumentParser(description="scripted OpenAI-compatible server")
+    parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--script", default='"good"', help="a file, or the script itself as JSON")
+    parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
+    options = parser.parse_args()
+    script = options.script
+    if os.path.exists(script):
+        with open(script, encoding="utf-8") as file:
+            script = file.read()
+    server = LlmServer(json.loads(script), options.port, tls=options.tls)
+
+    async def run():
+        await server.listen()
+        print(server.port, flush=True)
+        await server.server.serve_forever()
+
+    try:
+        asyncio.run(run())
+    except KeyboardInterrupt:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,295 @@
+/* Configurations that are taken; limits, files, reload. Runs in the project's root: it reads etc/. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "buf.h"
+#include "config.h"
+#include "config_keys.h"
+#include "config_value.h"
+#include "log.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static char *value_of(const struct config *c, const struct config_key *key)
+{
+	struct buf out;
+	char *text;
+
+	buf_init(&out, 8192);
+	config_value_format(key, c, &out);
+	assert_true(buf_ok(&out));
+	text = strdup(buf_text(&out));
+	buf_free(&out);
+	return text;
+}
+
+static void assert_value(const struct config *c, const char *path, const char *expected)
+{
+	const struct config_key *key = config_key_find(path);
+	char *text;
+
+	assert_non_null(key);
+	text = value_of(c, key);
+	assert_string_equal(text, expected);
+	free(text);
+}
+
+static struct config *parse(const char *text)
+{
+	struct err err = { .text = "" };
+	struct config *c = config_parse_string(text, "/etc/gradingd/t.conf", &err);
+
+	if (!c)
+		fail_msg("refused: %s", err.text);
+	return c;
+}
+
+static void test_empty_text_gives_defaults(void **state)
+{
+	struct config *c = parse("");
+
+	(void)state;
+	assert_string_equal(c->path, "/etc/gradingd/t.conf");
+	assert_string_equal(c->database.conninfo, "dbname=grading");
+	assert_int_equal(c->database.pool_mode, POOL_MODE_SESSION);
+	assert_int_equal(c->pool.workers, 4);
+	assert_int_equal(c->pool.drain_ms, 30000);
+	assert_int_equal(c->queue.poll_ms, 5000);
+	assert_int_equal(c->queue.keep_failed_ms, 0);
+	assert_int_equal(c->rater.backend, RATER_RUBRIC);
+	assert_int_equal(c->rater.scale.n, 4);
+	assert_string_equal(c->rater.scale.items[3], "missed_opportunity");
+	assert_int_equal(c->openai.response_format, RESPONSE_JSON_SCHEMA);
+	assert_null(c->openai.api_key);
+	assert_int_equal(c->log.level, LOG_LEVEL_INFO);
+	config_free(c);
+}
+
+/* The enums of other modules and the words of the table are kept in one order. */
+static void test_choices_match_their_enums(void **state)
+{
+	struct config *c = parse("database: { pool_mode = \"transaction\"; }; log: { level = \"debug\"; };"
+				 "openai: { response_format = \"none\"; };");
+
+	(void)state;
+	assert_int_equal(c->database.pool_mode, POOL_MODE_TRANSACTION);
+	assert_int_equal(c->log.level, LOG_LEVEL_DEBUG);
+	assert_int_equal(c->openai.response_format, RESPONSE_NONE);
+	config_free(c);
+	c = parse("log: { level = \"error\"; }; openai: { response_format = \"json_object\"; };"
+		  "rater: { backend = \"openai\"; };");
+	assert_int_equal(c->log.level, LOG_LEVEL_ERROR);
+	assert_int_equal(c->openai.response_format, RESPONSE_JSON_OBJECT);
+	assert_int_equal(c->rater.backend, RATER_OPENAI);
+	config_free(c);
+}
+
+static const struct { const char *text, *path, *value; } accepted[] = {
+	{ "pool: { workers = 1; };", "pool.workers", "1" },
+	{ "pool: { workers = 256L; };", "pool.workers", "256" },
+	{ "pool: { workers = 0x10; };", "pool.workers", "16" },
+	{ "pool = { max_jobs = 5000000000L; };", "pool.max_jobs", "5000000000" },
+	{ "pool : { workers : 7 }", "pool.workers", "7" },
+	{ "queue: { poll = \"1500ms\"; };", "queue.poll", "1500ms" },
+	{ "queue: { poll = \"90s\"; };", "queue.poll", "90s" },
+	{ "queue: { keep_failed = 0; };", "queue.keep_failed", "0" },
+	{ "queue: { keep_failed = \"0\"; };", "queue.keep_failed", "0" },
+	{ "queue: { keep_completed = \"0\"; };", "queue.keep_completed", "0" },
+	{ "queue: { stuck_after = \"4m\"; };", "queue.job_deadline", "2m" },
+	{ "cache: { ttl = 0; };", "cache.ttl", "0" },
+	{ "cache: { ttl = \"365d\"; };", "cache.ttl", "365d" },
+	{ "rater: { scale = [ \"a\", \"b-c d_9\" ]; };", "rater.scale", "a, b-c d_9" },
+	{ "rater: { scale = ( \"pass\" ); };", "rater.scale", "pass" },
+	{ "database: { conninfo = \"postgres://u@h:6543/db\"; };", "database.conninfo",
+	  "postgres://u@h:6543/db" },
+	{ "database: { conninfo = \"host=h \" \"dbname=d\"; };", "database.conninfo", "host=h dbname=d" },
+	{ "database: { pool_mode = \"transaction\"; };", "database.listen_conninfo", "" },
+	{ "openai: { base_url = \"http://127.0.0.1:8080/v1\"; };", "openai.base_url",
+	  "http://127.0.0.1:8080/v1" },
+	{ "openai: { timeout = \"10m\"; };", "openai.timeout", "10m" },	/* the rubric has no use for it */
+	{ "rubric: { file = \"r.conf\"; };", "rubric.file", "/etc/gradingd/r.conf" },
+	{ "rubric: { file = \"/srv/r.conf\"; };", "rubric.file", "/srv/r.conf" },
+	{ "rater: { prompt_file = \"x/p.txt\"; };", "rater.prompt_file", "/etc/gradingd/x/p.txt" },
+	{ "openai: { api_key_file = \"key\"; };", "openai.api_key_file", "/etc/gradingd/key" },
+	{ "control: { socket = \"/tmp/g/s\"; };", "control.pid_file", "/tmp/g/gradingd.pid" },
+	{ "control: { pid_file = \"/tmp/p\"; };", "control.pid_file", "/tmp/p" },
+	{ "log: { to = \"/var/log/gradingd.log\"; };", "log.to", "/var/log/gradingd.log" },
+	{ "log: { to = \"syslog\"; }; # 99999999999 and @include in a comment", "log.to", "syslog" },
+	{ "/* 99999999999 */ pool: { user = \"x99999999999 @\\\" 99999999999\"; }; // 99999999999",
+	  "pool.user", "x99999999999 @\" 99999999999" },
+};
+
+static void test_accepted(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(accepted); i++) {
+		struct config *c = parse(accepted[i].text);
+
+		assert_value(c, accepted[i].path, accepted[i].value);
+		config_free(c);
+	}
+}
+
+/* Each number's limits, as the table says them: at them is allowed, beyond is not. */
+static void test_every_range(void **state)
+{
+	struct config *c = parse("");
+
+	(void)state;
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *key = &config_keys[i];
+		const char *unit = key->type == KEY_DURATION ? "ms" : "";
+		char text[32];
+
+		if (key->type != KEY_INTEGER && key->type != KEY_DURATION)
+			continue;
+		for (int beyond = 0; beyond <= 1; beyond++) {
+			if (key->min - beyond >= 0) {
+				snprintf(text, sizeof(text), "%lld%s", (long long)key->min - beyond, unit);
+				assert_int_equal(config_value_parse(key, c, text),
+						 beyond ? -1 : 0);
+			}
+			if (key->max < INT64_MAX && key->max < 10000000000) {
+				snprintf(text, sizeof(text), "%lld%s", (long long)key->max + beyond, unit);
+				assert_int_equal(config_value_parse(key, c, text), beyond ? -1 : 0);
+			}
+		}
+	}
+	config_free(c);
+}
+
+static void assert_same(const struct config *a, const struct config *b)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		char *expected = value_of(a, &config_keys[i]);
+
+		assert_value(b, config_keys[i].path, expected);
+		free(expected);
+	}
+}
+
+static void test_sample_equals_defaults(void **state)
+{
+	struct config *defaults = parse(""), *c;
+	struct err err = { .text = "" };
+
+	(void)state;
+	c = config_load("etc/gradingd.conf", &err);
+	assert_string_equal(err.text, "");
+	assert_non_null(c);
+	assert_same(defaults, c);
+	assert_int_equal(c->path[0], '/');
+	config_free(c);
+	c = config_load("etc/gradingd-minimal.conf", &err);
+	assert_string_equal(err.text, "");
+	assert_same(defaults, c);
+	config_free(c);
+	config_free(defaults);
+}
+
+/* What one value's text gives, its formatted text gives again. */
+static void test_presets_survive_a_round_trip(void **state)
+{
+	struct config *c = parse("");
+
+	(void)state;
+	for (size_t i = 0; i < config_keys_n; i++) {
+		char *text = value_of(c, &config_keys[i]);
+
+		assert_int_equal(config_value_parse(&config_keys[i], c, text), 0);
+		assert_value(c, config_keys[i].path, text);
+		free(text);
+	}
+	config_free(c);
+}
+
+static void assert_load_refused(const char *path, const char *message)
+{
+	struct err err = { ERR_NONE, 0, "" };
+
+	assert_null(config_load(path, &err));
+	assert_string_equal(err.text, message);
+	assert_int_equal(err.kind, ERR_CONFIG);
+}
+
+static void test_files_that_cannot_be_read(void **state)
+{
+	static const char nul[] = "pool: { };\0 workers";
+	char dir[] = "/tmp/test_config.XXXXXX";
+	char *big = calloc(1, 300000);
+	FILE *f;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chdir(dir), 0);
+	assert_load_refused("absent",
+			    "cannot open the configuration file absent: No such file or directory");
+	assert_load_refused(".", "the configuration file . is not a regular file");
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	assert_load_refused("fifo", "the configuration file fifo is not a regular file");
+	f = fopen("nul", "w");
+	fwrite(nul, 1, sizeof(nul), f);
+	fclose(f);
+	assert_load_refused("nul", "nul: holds a NUL byte; it must be a text");
+	f = fopen("big", "w");
+	memset(big, '\n', 300000);
+	fwrite(big, 1, 300000, f);
+	fclose(f);
+	free(big);
+	assert_load_refused("big", "the configuration file big is larger than 262144 bytes");
+	unlink("fifo");
+	unlink("nul");
+	unlink("big");
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static void test_reload(void **state)
+{
+	struct config *old = parse("");
+	struct config *fine = parse("pool: { workers = 9; }; log: { to = \"syslog\"; };"
+				    "database: { conninfo = \"password=hunter2\"; };");
+	struct config *moved = parse("control: { socket = \"/tmp/s\";"
+				     "pid_file = \"/run/gradingd/gradingd.pid\"; };");
+	struct config *other = parse("pool: { user = \"nobody\"; };");
+	struct err err;
+
+	(void)state;
+	assert_int_equal(config_check_reload(old, fine, &err), 0);
+	assert_int_equal(config_check_reload(old, moved, &err), -1);
+	assert_string_equal(err.text, "/etc/gradingd/t.conf: a reload cannot change control.socket from "
+			    "\"/run/gradingd/control.sock\" to \"/tmp/s\": restart gradingd");
+	assert_int_equal(config_check_reload(old, other, &err), -1);
+	assert_non_null(strstr(err.text, "pool.user"));
+	assert_int_equal(config_check_reload(other, other, &err), 0);
+	config_free(old);
+	config_free(fine);
+	config_free(moved);
+	config_free(other);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_empty_text_gives_defaults),
+		cmocka_unit_test(test_choices_match_their_enums),
+		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_every_range),
+		cmocka_unit_test(test_presets_survive_a_round_trip),
+		cmocka_unit_test(test_sample_equals_defaults),
+		cmocka_unit_test(test_reload),
+		cmocka_unit_test(test_files_that_cannot_be_read),	/* last: it leaves the directory */
+	};
+
+	unsetenv("OPENAI_API_KEY");
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}

@@ -1,0 +1,202 @@
+/* Configurations that are refused, and in which words. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "config.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* Expected messages begin with "t" for the file's name. */
+#define POLL_RANGE "a duration from \"100ms\" to \"1h\" (units: ms, s, m, h, d)"
+#define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
+	"[ \"good\", \"poor\" ]"
+
+static const struct { const char *text, *message; } refused[] = {
+	/* words nobody knows */
+	{ "pool: {\n\n worker = 4; };",
+	  "t:3: unknown key \"pool.worker\"; did you mean \"pool.workers\"?" },
+	{ "pool: { poll = \"5s\"; };",
+	  "t:1: unknown key \"pool.poll\"; did you mean \"queue.poll\"?" },
+	{ "cache: { lifetime = \"5s\"; };",
+	  "t:1: unknown key \"cache.lifetime\"; the keys of cache are ttl" },
+	{ "workers = 4;",
+	  "t:1: unknown key \"workers\"; did you mean \"pool.workers\"?" },
+	{ "\nlgo: { };",
+	  "t:2: unknown group \"lgo\"; did you mean \"log\"?" },
+	{ "redis: { };",
+	  "t:1: unknown group \"redis\"; the groups are database, pool, queue, rater, rubric, "
+	  "openai, cache, control, log" },
+	{ "pool: { deep: { workers = 1; }; };",
+	  "t:1: unknown key \"pool.deep\"; the keys of pool are workers, in_flight, "
+	  "claim_batch, drain, beat, max_jobs, user" },
+	{ "pool = 4;",
+	  "t:1: pool must be a group: pool: { ... };" },
+	/* wrong types */
+	{ "pool: { workers = \"4\"; };",
+	  "t:1: pool.workers is \"4\"; it must be an integer from 1 to 256" },
+	{ "pool: { workers = 4.0; };",
+	  "t:1: pool.workers is 4.00000; it must be an integer from 1 to 256" },
+	{ "pool: { workers = true; };",
+	  "t:1: pool.workers is true; it must be an integer from 1 to 256" },
+	{ "pool: { workers = { n = 4; }; };",
+	  "t:1: pool.workers is a group; it must be an integer from 1 to 256" },
+	{ "pool: { workers = [ 1, 2 ]; };",
+	  "t:1: pool.workers is [ 1, 2 ]; it must be an integer from 1 to 256" },
+	{ "queue: { poll = 5; };",
+	  "t:1: queue.poll is 5; it must be " POLL_RANGE },
+	{ "log: { to = 2; };",
+	  "t:1: log.to is 2; it must be \"stderr\", \"syslog\" or an absolute path" },
+	{ "database: { conninfo = 5; };",
+	  "t:1: database.conninfo must be a string of at most 4095 bytes without control "
+	  "characters" },
+	/* out of range */
+	{ "pool: { workers = 0; };",
+	  "t:1: pool.workers is 0; it must be an integer from 1 to 256" },
+	{ "pool: { workers = -1; };",
+	  "t:1: pool.workers is -1; it must be an integer from 1 to 256" },
+	{ "pool: { max_jobs = -1; };",
+	  "t:1: pool.max_jobs is -1; it must be an integer, 0 or more" },
+	{ "queue: { poll = \"99ms\"; };",
+	  "t:1: queue.poll is \"99ms\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"61m\"; };",
+	  "t:1: queue.poll is \"61m\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"5\"; };",
+	  "t:1: queue.poll is \"5\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"5 sec\"; };",
+	  "t:1: queue.poll is \"5 sec\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"\"; };",
+	  "t:1: queue.poll is \"\"; it must be " POLL_RANGE },
+	{ "queue: { poll = 0; };",
+	  "t:1: queue.poll is 0; it must be " POLL_RANGE },
+	{ "queue: { keep_failed = \"999ms\"; };",
+	  "t:1: queue.keep_failed is \"999ms\"; it must be \"0\" or a duration from \"1s\" to "
+	  "\"365d\" (units: ms, s, m, h, d)" },
+	/* numbers that libconfig would cut to 32 bits */
+	{ "pool: {\n workers = 4294967297; };",
+	  "t:2: the number 4294967297 needs an L behind it: 4294967297L" },
+	{ "pool: { workers = -4294967292; };",
+	  "t:1: the number 4294967292 needs an L behind it: 4294967292L" },
+	{ "pool: { workers = 0x100000001; };",
+	  "t:1: the number 0x100000001 needs an L behind it: 0x100000001L" },
+	{ "pool: { workers=4294967297",
+	  "t:1: the number 4294967297 needs an L behind it: 4294967297L" },
+	{ "pool: { workers = 4294967297L; };",
+	  "t:1: pool.workers is 4294967297; it must be an integer from 1 to 256" },
+	{ "pool: { workers = 99999999999999999999L; };",
+	  "t:1: the number 99999999999999999999 is too large" },
+	/* choices, lists, strings with a form */
+	{ "rater: { backend = \"opanai\"; };",
+	  "t:1: rater.backend is \"opanai\"; it must be \"rubric\" or \"openai\"; did you mean "
+	  "\"openai\"?" },
+	{ "rater: { backend = \"magic\"; };",
+	  "t:1: rater.backend is \"magic\"; it must be \"rubric\" or \"openai\"" },
+	{ "rater: { scale = [ ]; };",
+	  "t:1: rater.scale is a list; it must be " SCALE_RULE },
+	{ "rater: { scale = [ \"a\", \"a\" ]; };",
+	  "t:1: rater.scale is [ \"a\", \"a\" ]; it must be " SCALE_RULE },
+	{ "rater: { scale = [ \"Good\" ]; };",
+	  "t:1: rater.scale is [ \"Good\" ]; it must be " SCALE_RULE },
+	{ "rater: { scale = [ \"\" ]; };",
+	  "t:1: rater.scale is [ \"\" ]; it must be " SCALE_RULE },
+	{ "rater: { scale = [ \"a, b\" ]; };",
+	  "t:1: rater.scale is [ \"a, b\" ]; it must be " SCALE_RULE },
+	{ "rater: { scale = [ \" a\" ]; };",
+	  "t:1: rater.scale is [ \" a\" ]; it must be " SCALE_RULE },
+	{ "rater: { scale = ( \"a\", 5 ); };",
+	  "t:1: rater.scale is [ \"a\", 5 ]; it must be " SCALE_RULE },
+	{ "rater: { scale = \"good, poor\"; };",
+	  "t:1: rater.scale is \"good, poor\"; it must be " SCALE_RULE },
+	{ "openai: { base_url = \"api.openai.com\"; };",
+	  "t:1: openai.base_url is \"api.openai.com\"; it must be a URL that begins with "
+	  "http:// or https://" },
+	{ "openai: { base_url = \"https:///v1\"; };",
+	  "t:1: openai.base_url is \"https:///v1\"; it must be a URL that begins with http:// "
+	  "or https://" },
+	{ "control: { socket = \"s\"; };",
+	  "t:1: control.socket is \"s\"; it must be an absolute path of at most 107 bytes, as "
+	  "Unix sockets have it" },
+	{ "control: { pid_file = \"p\"; };",
+	  "t:1: control.pid_file is \"p\"; it must be an absolute path, or empty" },
+	{ "log: { to = \"gradingd.log\"; };",
+	  "t:1: log.to is \"gradingd.log\"; it must be \"stderr\", \"syslog\" or an absolute "
+	  "path" },
+	{ "pool: { user = \"a\nb\"; };",
+	  "t:1: pool.user is \"a\\u000ab\"; it must be a string of at most 4095 bytes without "
+	  "control characters" },
+	/* pairs */
+	{ "queue: {\n stuck_after = \"2m\"; };",
+	  "t:2: queue.job_deadline (2m) must be at most four fifths of queue.stuck_after (2m)" },
+	{ "queue: { stuck_after = \"3m\";\n job_deadline = \"145s\"; };",
+	  "t:2: queue.job_deadline (145s) must be at most four fifths of queue.stuck_after (3m)" },
+	{ "rater: { backend = \"openai\"; };\nopenai: { model = \"\"; };",
+	  "t:2: openai.model is empty; it must name the model to ask" },
+	/* the language itself */
+	{ "pool: { workers = 4;\n",
+	  "t:3: syntax error here, or a quote, semicolon or brace missing just above" },
+	{ "pool: {\n workers = 4; workers = 5; };",
+	  "t:2: duplicate setting name" },
+	{ "\n@include \"/etc/passwd\"",
+	  "t:2: @include is not supported: the configuration is one file" },
+};
+
+static void test_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(refused); i++) {
+		struct err err = { ERR_NONE, 0, "" };
+
+		if (config_parse_string(refused[i].text, "t", &err))
+			fail_msg("taken: %s", refused[i].text);
+		assert_string_equal(err.text, refused[i].message);
+		assert_int_equal(err.kind, ERR_CONFIG);
+	}
+}
+
+static void assert_taken(const char *text)
+{
+	struct err err = { .text = "" };
+	struct config *c = config_parse_string(text, "t", &err);
+
+	assert_string_equal(err.text, "");
+	assert_non_null(c);
+	config_free(c);
+}
+
+static void test_long_strings(void **state)
+{
+	char text[8192], path[200];
+	struct err err;
+
+	(void)state;
+	snprintf(text, sizeof(text), "database: { conninfo = \"dbname=%05000d\"; };", 0);
+	assert_null(config_parse_string(text, "t", &err));
+	snprintf(text, sizeof(text), "openai: { model = \"%0128d\"; };", 0);
+	assert_null(config_parse_string(text, "t", &err));
+	assert_true(strlen(err.text) < 200);		/* the value is cut in the message */
+	snprintf(text, sizeof(text), "openai: { model = \"%0127d\"; };", 0);
+	assert_taken(text);
+	snprintf(path, sizeof(path), "/%0107d", 0);
+	snprintf(text, sizeof(text), "control: { socket = \"%s\"; };", path);
+	assert_null(config_parse_string(text, "t", &err));
+	snprintf(text, sizeof(text), "control: { socket = \"%s\"; };", path + 1);
+	assert_null(config_parse_string(text, "t", &err));
+	path[107] = '\0';
+	snprintf(text, sizeof(text), "control: { socket = \"%s\"; };", path);
+	assert_taken(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_long_strings),
+	};
+
+	return cmocka_run_group_tests_name("config_refused", tests, NULL, NULL);
+}

@@ -1,0 +1,306 @@
+/* What the configuration must not tell: API keys and passwords; and what it shows instead. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "buf.h"
+#include "config.h"
+#include "config_keys.h"
+#include "mask.h"
+#include "table.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#define OPENAI "rater: { backend = \"openai\"; };\n"
+#define LOCAL OPENAI "openai: { base_url = \"http://127.0.0.1:1/v1\"; };"
+
+static char dir[] = "/tmp/test_config.XXXXXX";
+
+static const char *write_file(const char *name, const char *text, size_t len)
+{
+	static char path[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_int_equal(fwrite(text, 1, len, f), len);
+	fclose(f);
+	return path;
+}
+
+static struct config *load(const char *text, struct err *err)
+{
+	err->text[0] = '\0';
+	return config_load(write_file("t.conf", text, strlen(text)), err);
+}
+
+static void assert_key(const char *text, const char *expected)
+{
+	struct err err;
+	struct config *c = load(text, &err);
+
+	assert_string_equal(err.text, "");
+	assert_non_null(c);
+	if (expected)
+		assert_string_equal(c->openai.api_key, expected);
+	else
+		assert_null(c->openai.api_key);
+	config_free(c);
+}
+
+/* '@' in the reason stands for the directory. */
+static void assert_refused(const char *text, const char *reason)
+{
+	size_t before = strcspn(reason, "@");
+	const char *after = reason[before] ? reason + before + 1 : "";
+	char expected[700];
+	struct err err;
+
+	assert_null(load(text, &err));
+	snprintf(expected, sizeof(expected), "%s/t.conf:%.*s%s%s", dir, (int)before, reason,
+		 reason[before] ? dir : "", after);
+	assert_string_equal(err.text, expected);
+	assert_int_equal(err.kind, ERR_CONFIG);
+	assert_null(strstr(err.text, "hunter2"));
+}
+
+#define NOTHING_ELSE "; it must hold the API key and nothing else"
+#define NO_HEADER " holds a blank, a control character or a letter that is not ASCII" NOTHING_ELSE
+
+static void test_key_from_environment(void **state)
+{
+	(void)state;
+	setenv("OPENAI_API_KEY", "hunter2", 1);
+	assert_key(OPENAI, "hunter2");
+	assert_key("", NULL);			/* the rubric has no business with it */
+	setenv("OPENAI_API_KEY", "hunter2\n", 1);
+	assert_key(OPENAI, "hunter2");
+	setenv("OPENAI_API_KEY", "hunter2\r\nX-Evil: 1", 1);
+	assert_refused(OPENAI "openai: { api_key_env = \"OPENAI_API_KEY\"; };",
+		       "2: the environment variable OPENAI_API_KEY" NO_HEADER);
+	setenv("OTHER_KEY", "sk-other", 1);
+	assert_key(OPENAI "openai: { api_key_env = \"OTHER_KEY\"; };", "sk-other");
+	unsetenv("OTHER_KEY");
+	unsetenv("OPENAI_API_KEY");
+}
+
+#define WANTED "1: openai.base_url (https://api.openai.com/v1) needs an API key: set the environment " \
+	"variable OPENAI_API_KEY, or name the file that holds it in openai.api_key_file"
+
+static void test_key_that_is_missing(void **state)
+{
+	struct config *c;
+	struct err err;
+
+	(void)state;
+	assert_refused(OPENAI, WANTED);
+	setenv("OPENAI_API_KEY", "", 1);
+	assert_refused(OPENAI, WANTED);
+	unsetenv("OPENAI_API_KEY");
+	assert_refused(OPENAI "openai: { api_key_env = \"\"; base_url = \"https://API.openai.com:443\"; };",
+		       "2: openai.base_url (https://API.openai.com:443) needs an API key: name the file "
+		       "that holds it in openai.api_key_file");
+	assert_key(LOCAL, NULL);		/* a local server may want none */
+	assert_key(OPENAI "openai: { base_url = \"https://api.openai.com.proxy.test/v1\"; };", NULL);
+	c = config_load_client(write_file("t.conf", OPENAI, strlen(OPENAI)), &err);
+	assert_non_null(c);			/* gradingctl needs none */
+	config_free(c);
+}
+
+static void test_key_from_file(void **state)
+{
+	static const char with_file[] = OPENAI "openai: { api_key_file = \"key\"; };";
+	char big[5001];
+
+	(void)state;
+	memset(big, 'x', sizeof(big));
+	setenv("OPENAI_API_KEY", "from-environment", 1);
+	write_file("key", "hunter2\r\n", 9);
+	assert_key(with_file, "hunter2");
+	write_file("key", big, 5000);
+	assert_refused(with_file, "2: the API key file @/key is larger than 4096 bytes");
+	write_file("key", big, 4096);
+	big[4096] = '\0';
+	assert_key(with_file, big);
+	write_file("key", "\n", 1);
+	assert_refused(with_file, "2: the API key file @/key is empty" NOTHING_ELSE);
+	write_file("key", "", 0);
+	assert_refused(with_file, "2: the API key file @/key is empty" NOTHING_ELSE);
+	write_file("key", "hunter2\nhunter2\n", 16);
+	assert_refused(with_file, "2: the API key file @/key" NO_HEADER);
+	write_file("key", "hunter2\0x", 9);
+	assert_refused(with_file, "2: the API key file @/key" NO_HEADER);
+	write_file("key", "h\xc3\xbcnter", 7);
+	assert_refused(with_file, "2: the API key file @/key" NO_HEADER);
+	assert_refused(OPENAI "openai: { api_key_file = \"absent\"; };",
+		       "2: cannot open the API key file @/absent: No such file or directory");
+	assert_refused(OPENAI "openai: { api_key_file = \".\"; };",
+		       "2: the API key file @/. is not a regular file");
+	unsetenv("OPENAI_API_KEY");
+}
+
+/* A secret in any place that a person might put it, in texts that are all refused. */
+static const char *const misplaced[] = {
+	"openai: { api_key = \"hunter2\"; };",
+	"openai: { api_key_env = \"sk-hunter2\"; };",
+	"openai: { api_key_env = [ \"hunter2\" ]; };",
+	"openai: { base_url = \"ftp://user:hunter2@host/\"; };",
+	"openai: { base_url = \"https://user:hunter2@host/\"; };",
+	"database: { conninfo = \"password=hunter2\n\"; };",
+	"database: { conninfo = [ \"postgres://u:hunter2@h\" ]; };",
+	"database: { conninf = \"password=hunter2\"; };",
+	"database: { pool_mode = \"password=hunter2\"; };",
+	"database: { pool_mode = \"postgres://u:hunter2@h/db\"; };",
+	"database: { conninfo = \"password=hunter2\" ",
+	"control: { socket = \"host=h password = 'hunter2'\"; };",
+	"password: \"hunter2\";",
+};
+
+static void test_no_message_tells_a_secret(void **state)
+{
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(misplaced); i++) {
+		err.text[0] = '\0';
+		assert_null(config_parse_string(misplaced[i], "t", &err));
+		assert_true(strlen(err.text) > 10);
+		if (strstr(err.text, "hunter2"))
+			fail_msg("%s", err.text);
+	}
+}
+
+static const struct { const char *text, *masked; } masks[] = {
+	{ "", "" },
+	{ "dbname=grading", "dbname=grading" },
+	{ "host=h password=hunter2 dbname=d", "host=h password=**** dbname=d" },
+	{ "password=hunter2", "password=****" },
+	{ "PASSWORD = hunter2 user=u", "PASSWORD =**** user=u" },
+	{ "password='it\\'s hunter2' user=u", "password=**** user=u" },
+	{ "password='open hunter2 user=u", "password=****" },
+	{ "password=a\\ hunter2 user=u", "password=**** user=u" },
+	{ "password=a&hunter2 user=u", "password=**** user=u" },
+	{ "password='a'hunter2 user=u", "password=**** user=u" },
+	{ "passwords=1 sslpassword=hunter2", "passwords=1 sslpassword=****" },
+	{ "user=u\tpassword=hunter2", "user=u\tpassword=****" },
+	{ "dbname='postgres://u:hunter2@h/db' user=u", "dbname='postgres://u:****@h/db' user=u" },
+	{ "postgres://u@h:5432/db", "postgres://u@h:5432/db" },
+	{ "postgres://h:5432/db", "postgres://h:5432/db" },
+	{ "postgresql://u:hunter2@h:6543/db", "postgresql://u:****@h:6543/db" },
+	{ "postgres://u:hunter2@h1:1,h2:2/db?sslmode=require",
+	  "postgres://u:****@h1:1,h2:2/db?sslmode=require" },
+	{ "postgres://u:p@hunter2@h/db", "postgres://u:****@h/db" },
+	{ "postgres://u:p/hunter2@h/db", "postgres://u:****" },
+	{ "postgres://u:p?hunter2@h/db", "postgres://u:****" },
+	{ "postgres://h/db?user=u&password=hunter2&sslmode=require",
+	  "postgres://h/db?user=u&password=****&sslmode=require" },
+	{ "postgres://h:5432/db?password=p@hunter2", "postgres://h:****" },
+	{ "postgres:///db?password=hunter2", "postgres:///db?password=****" },
+	{ "https://host/v1?api-version=2&api-key=hunter2", "https://host/v1?api-version=2&api-key=****" },
+};
+
+static void test_masks(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 4096);
+	for (size_t i = 0; i < COUNT(masks); i++) {
+		buf_reset(&out);
+		mask_secrets(masks[i].text, &out);
+		assert_string_equal(buf_text(&out), masks[i].masked);
+	}
+	buf_free(&out);
+}
+
+static void test_show(void **state)
+{
+	static const char *const columns[] = { "key", "value", "default", "reload", NULL };
+	struct err err;
+	struct table *t = table_new(columns, false);
+	struct buf out;
+	struct config *c;
+
+	(void)state;
+	setenv("OPENAI_API_KEY", "sk-hunter2", 1);
+	c = load(OPENAI "database: { conninfo = \"host=db password=hunter2\";\n"
+		 "listen_conninfo = \"postgres://u:hunter2@db/d\"; };"
+		 "queue: { poll = \"1500ms\"; };", &err);
+	unsetenv("OPENAI_API_KEY");
+	assert_string_equal(err.text, "");
+	config_show(c, t);
+	buf_init(&out, 1 << 20);
+	table_render(t, true, &out);
+	assert_true(buf_ok(&out));
+	assert_null(strstr(buf_text(&out), "hunter2"));
+	assert_non_null(strstr(buf_text(&out), "\"host=db password=****\""));
+	assert_non_null(strstr(buf_text(&out), "\"postgres://u:****@db/d\""));
+	assert_non_null(strstr(buf_text(&out), "\"1500ms\""));
+	assert_null(strstr(buf_text(&out), "\"1d\""));	/* a default in the default's words */
+	for (size_t i = 0; i < config_keys_n; i++)
+		assert_non_null(strstr(buf_text(&out), config_keys[i].path));
+	buf_free(&out);
+	table_free(t);
+	config_free(c);
+}
+
+static void test_list(void **state)
+{
+	struct buf out;
+	size_t lines = 0, tabs = 0;
+
+	(void)state;
+	buf_init(&out, 1 << 20);
+	config_list(&out);
+	for (const char *p = buf_text(&out); *p; p++) {
+		lines += *p == '\n';
+		tabs += *p == '\t';
+	}
+	assert_int_equal(lines, config_keys_n);
+	assert_int_equal(tabs, 4 * config_keys_n);
+	assert_non_null(strstr(buf_text(&out), "\nqueue.poll\tduration\t\"5s\"\tyes\t"));
+	assert_non_null(strstr(buf_text(&out), "\npool.workers\tinteger\t4\tyes\t"));
+	assert_non_null(strstr(buf_text(&out), "\ncontrol.pid_file\tstring\t\"\"\trestart\t"));
+	assert_non_null(strstr(buf_text(&out), "list\t[ \"excellent\", \"good\", \"poor\", "
+			       "\"missed_opportunity\" ]\t"));
+	buf_free(&out);
+}
+
+static int make_directory(void **state)
+{
+	(void)state;
+	unsetenv("OPENAI_API_KEY");
+	return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+	(void)state;
+	if (chdir(dir) == -1)
+		return -1;
+	unlink("t.conf");
+	unlink("key");
+	return rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_key_from_environment),
+		cmocka_unit_test(test_key_that_is_missing),
+		cmocka_unit_test(test_key_from_file),
+		cmocka_unit_test(test_no_message_tells_a_secret),
+		cmocka_unit_test(test_masks),
+		cmocka_unit_test(test_show),
+		cmocka_unit_test(test_list),
+	};
+
+	return cmocka_run_group_tests_name("config_secrets", tests, make_directory, remove_directory);
+}
