@@ -32,6 +32,14 @@ void child_turn(struct child *c, int64_t max_wait_ms);
 /* The slot's state, told to the supervisor when it changes. */
 void child_state(struct child *c, enum slot_state state);
 
+/*
+ * The database answered, or did not. Said once in the log for the whole pool. child_database_down()
+ * returns the status to exit with, or -1 to go on trying: what an operator must mend ends a pool that was
+ * never up, and being away ends one that only wants to drain the queue.
+ */
+void child_database_up(struct child *c);
+int child_database_down(struct child *c, bool refused, const char *why);
+
 /* Last error for `show errors`; "" clears nothing, errors stay until the next. */
 void child_error(struct child *c, const char *text);
 

@@ -29,4 +29,7 @@ enum err_kind pgerror_kind(const char *sqlstate);
 /* Fills *err with "WHAT: the server's message (SQLSTATE ...)"; returns -1. */
 int pgerror_set(struct err *err, const char *what, const PGresult *result);
 
+/* A connection string that libpq can read; otherwise -1 and err (ERR_CONFIG), which quotes nothing of it. */
+int pgerror_check_conninfo(const char *conninfo, struct err *err);
+
 #endif

@@ -72,6 +72,7 @@ struct scoreboard {
 	_Atomic int64_t started_wall_ms;
 	_Atomic uint32_t phase;		/* enum pool_phase */
 	_Atomic uint32_t paused;	/* by an operator: nothing is claimed */
+	_Atomic uint32_t database_away;	/* set by whoever notices first, so that it is said once */
 	_Atomic uint32_t ever_up;	/* the database was once reached: later troubles are waited out */
 	_Atomic int log_level;
 	_Atomic uint32_t workers;	/* how many are wanted */

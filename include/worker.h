@@ -34,7 +34,7 @@ struct worker {
 	int64_t settle_not_before_ms;
 
 	/* worker.c's */
-	bool connected_before, down;
+	bool connected_before;
 	bool stopping, at_once;
 	int64_t stop_by_ms;
 	int exit_status;		/* -1 while it lives */

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "log.h"
+#include "restart.h"
 #include "signals.h"
 #include "wake.h"
 
@@ -103,6 +104,27 @@ void child_state(struct child *c, enum slot_state state)
 		atomic_store(&c->slot->state, state);
 	if (ready && !atomic_exchange(&c->slot->ever_ready, 1))
 		wake_supervisor();
+}
+
+void child_database_up(struct child *c)
+{
+	atomic_store(&c->sb->ever_up, 1);
+	if (atomic_exchange(&c->sb->database_away, 0))
+		log_info("the database is back");
+}
+
+int child_database_down(struct child *c, bool refused, const char *why)
+{
+	child_error(c, why);
+	if (refused && !atomic_load(&c->sb->ever_up))
+		return EXIT_BAD_CONFIG;
+	if (c->once)
+		return EXIT_TRY_LATER;
+	if (!atomic_exchange(&c->sb->database_away, 1))
+		log_warn("%s; trying again until it is back", why);
+	else
+		log_debug("%s", why);
+	return -1;
 }
 
 void child_error(struct child *c, const char *text)

@@ -25,6 +25,7 @@
 #define CLEAN_PAUSE_MS 50		/* between batches, so that claims go first */
 #define SLEEP_RETRY_MS 20
 #define LATE_COMMIT_MS 100		/* look again so long after falling asleep */
+#define FRESH_MS 1000			/* the gauges need no second look within so long */
 #define LAST_WORK_MS 1500		/* when stopped with dead workers' jobs still to be put back */
 #define PARAM_CAP_BYTES (1u << 20)
 /* A blame that fits no job: whoever died so, no job is at fault. */
@@ -40,7 +41,7 @@ struct janitor {
 	bool sleep_asked;		/* an answer about the lock is due */
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
-	bool down, stopping;
+	bool stopping;
 	int64_t stop_by_ms;
 	struct loop_timer tick_timer, due_timer, sleep_timer, late_timer, jobs_timer, cache_timer;
 	int exit_status;
@@ -402,10 +403,7 @@ static void on_ready(void *arg)
 {
 	struct janitor *j = arg;
 
-	if (j->down)
-		log_info("the database is back");
-	j->down = false;
-	atomic_store(&j->c->sb->ever_up, 1);
+	child_database_up(j->c);
 	tick(j);
 }
 
@@ -415,22 +413,21 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 
 	j->asleep = j->sleep_asked = false;
 	atomic_store(&j->c->sb->listening, 0);
-	child_error(j->c, err->text);
-	if (trouble == PG_REFUSED && !atomic_load(&j->c->sb->ever_up)) {
-		log_error("%s", err->text);
-		j->exit_status = EXIT_BAD_CONFIG;
-		return;
-	}
-	if (!j->down)
-		log_warn("%s; trying again until it is back", err->text);
-	j->down = true;
+	j->exit_status = child_database_down(j->c, trouble == PG_REFUSED, err->text);
 }
 
-/* The supervisor has put a death into the ring, or a worker has nothing to do and wants to be told. */
+/*
+ * The supervisor has put a death into the ring, or a worker has run out of jobs: it wants to be told of
+ * new ones, and the queue's gauges are no longer true.
+ */
 static void on_wake(void *arg)
 {
-	recover_deaths(arg);
-	fall_asleep(arg);
+	struct janitor *j = arg;
+	int64_t age = now_ms() - atomic_load(&j->c->sb->gauges_ms);
+
+	recover_deaths(j);
+	fall_asleep(j);
+	set_timer(j, &j->tick_timer, age < FRESH_MS ? FRESH_MS - age : 0, tick);
 }
 
 static void on_stop(void *arg, bool at_once)

@@ -374,7 +374,12 @@ static void pg_connect(void *arg)
 {
 	struct pg *pg = arg;
 	int64_t began = now_ms();
+	struct err err;
 
+	if (pgerror_check_conninfo(pg->options.conninfo, &err) == -1) {
+		go_down(pg, PG_REFUSED, &err);
+		return;
+	}
 	pg->conn = start_connection(&pg->options);
 	if (!pg->conn)
 		fatal("out of memory: cannot make a database connection");

@@ -81,3 +81,30 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 	return err_set(err, pgerror_kind(state), "%s: %s (SQLSTATE %s)", what,
 		       message ? message : "no message", state ? state : "unknown");
 }
+
+/*
+ * libpq's messages about a malformed connection string quote the part it stumbled over, which is that of a
+ * password with a blank or a slash in it. So they are told from here, without quotation.
+ */
+int pgerror_check_conninfo(const char *conninfo, struct err *err)
+{
+	PQconninfoOption *options;
+	const char *port = "";
+	bool numeric;
+
+	if (!strchr(conninfo, '=') && !strstr(conninfo, "://"))
+		return 0;	/* a database's name alone */
+	options = PQconninfoParse(conninfo, NULL);
+	if (!options)
+		return err_set(err, ERR_CONFIG, "the connection string is malformed; values with blanks want "
+			       "'quotes', and in a URI special characters are written as %%XX");
+	for (PQconninfoOption *o = options; o->keyword; o++)
+		if (strcmp(o->keyword, "port") == 0 && o->val)
+			port = o->val;
+	numeric = port[strspn(port, "0123456789, ")] == '\0';
+	PQconninfoFree(options);
+	if (!numeric)
+		return err_set(err, ERR_CONFIG, "the port in the connection string is no number; in a URI "
+			       "special characters of user and password are written as %%XX");
+	return 0;
+}

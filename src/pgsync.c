@@ -12,33 +12,6 @@
 
 #define CONNECT_TIMEOUT_MS 15000
 
-/*
- * libpq's messages about a malformed connection string quote the part it stumbled over, which is that of a
- * password with a blank or a slash in it. So they are told from here, without quotation.
- */
-static int check_conninfo(const char *conninfo, struct err *err)
-{
-	PQconninfoOption *options;
-	const char *port = "";
-	bool numeric;
-
-	if (!strchr(conninfo, '=') && !strstr(conninfo, "://"))
-		return 0;	/* a database's name alone */
-	options = PQconninfoParse(conninfo, NULL);
-	if (!options)
-		return err_set(err, ERR_CONFIG, "the connection string is malformed; values with blanks want "
-			       "'quotes', and in a URI special characters are written as %%XX");
-	for (PQconninfoOption *o = options; o->keyword; o++)
-		if (strcmp(o->keyword, "port") == 0 && o->val)
-			port = o->val;
-	numeric = port[strspn(port, "0123456789, ")] == '\0';
-	PQconninfoFree(options);
-	if (!numeric)
-		return err_set(err, ERR_CONFIG, "the port in the connection string is no number; in a URI "
-			       "special characters of user and password are written as %%XX");
-	return 0;
-}
-
 /* Whatever the server is pleased to remark upon: the outcome says it all. */
 static void ignore_notice(void *arg, const PGresult *result)
 {
@@ -86,7 +59,7 @@ PGconn *pgsync_connect(const char *conninfo, const char *application_name, struc
 	char text[400];
 	PGconn *conn;
 
-	if (check_conninfo(conninfo, err) == -1)
+	if (pgerror_check_conninfo(conninfo, err) == -1)
 		return NULL;
 	conn = start(conninfo, application_name);
 	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);

@@ -29,7 +29,7 @@
 #include "signals.h"
 #include "wake.h"
 
-#define START_PATIENCE_MS 15000		/* -d: for the pool to be up */
+#define START_PATIENCE_MS 10000		/* -d: for the pool to be up */
 #define KILL_GRACE_MS 2000		/* after the drain time, and between ABRT and KILL */
 #define AT_ONCE_GRACE_MS 1500
 #define FORK_RETRY_MS 1000
@@ -264,11 +264,10 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, (uint32_t)random());
 	bool unexpected = !cs->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);
 
-	if (unexpected) {
+	if (unexpected && cs->wanted && !d.stop_all) {
 		atomic_fetch_add(&s->sb->restarts, 1);
-		log_error("%s %d (pid %d) %s%s", role(cs), cs->index, (int)pid, how,
-			  d.stop_all || !cs->wanted ? "" : d.delay_ms ? "; starting it again later" :
-			  "; starting it again at once");
+		log_error("%s %d (pid %d) %s; starting it again %s", role(cs), cs->index, (int)pid, how,
+			  d.delay_ms ? "later" : "at once");
 	}
 	if (cs->stopping)
 		d = (struct restart_decision){ false, 0 };
@@ -289,10 +288,10 @@ static void once_ended(struct child_slot *cs, int status)
 {
 	char reason[SCOREBOARD_TEXT];
 
-	if (cs->index == SLOT_JANITOR || !WIFEXITED(status))
+	if (!WIFEXITED(status))
 		return;
 	if (WEXITSTATUS(status) == EXIT_STOPPED) {
-		cs->wanted = false;
+		cs->wanted = cs->index == SLOT_JANITOR;
 	} else if (WEXITSTATUS(status) == EXIT_TRY_LATER) {
 		cs->wanted = false;
 		shared_text_get(&shared(cs)->error, reason);

@@ -63,10 +63,7 @@ static void on_ready(void *arg)
 {
 	struct worker *w = arg;
 
-	if (w->down)
-		log_info("the database is back");
-	atomic_store(&w->c->sb->ever_up, 1);
-	w->down = false;
+	child_database_up(w->c);
 	w->dry = false;
 	if (w->connected_before)
 		worker_disown(w);
@@ -77,17 +74,7 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 {
 	struct worker *w = arg;
 
-	child_error(w->c, err->text);
-	if (trouble == PG_REFUSED && !atomic_load(&w->c->sb->ever_up)) {
-		log_error("%s", err->text);
-		w->exit_status = EXIT_BAD_CONFIG;
-		return;
-	}
-	if (!w->down)
-		log_warn("%s; trying again until it is back", err->text);
-	w->down = true;
-	if (w->c->once)
-		w->exit_status = EXIT_TRY_LATER;
+	w->exit_status = child_database_down(w->c, trouble == PG_REFUSED, err->text);
 }
 
 static struct pg *connect_worker(struct worker *w)
@@ -121,7 +108,7 @@ static void on_stop(void *arg, bool at_once)
 	struct worker *w = arg;
 	int64_t by = now_ms() + (at_once ? AT_ONCE_MS : w->config->pool.drain_ms);
 
-	if (!w->stopping)
+	if (!w->stopping && w->in_hand > 0)
 		log_info("stopping with %d jobs in hand", w->in_hand);
 	if (!w->stopping || by < w->stop_by_ms)
 		w->stop_by_ms = by;

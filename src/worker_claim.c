@@ -47,15 +47,15 @@ static void take_rows(struct worker *w, const PGresult *result)
 	free(gradings);
 }
 
-/* Nothing more to be had for now. Nobody may be listening yet: the janitor sees to it. */
-static void run_dry(struct worker *w)
+/* Nothing more to be had for now. The janitor sees to it that somebody listens, and counts anew. */
+static void run_dry(struct worker *w, int got)
 {
 	w->dry = true;
 	if (w->probing && w->in_hand == 0) {
 		breaker_probe_unused(w->c->sb);
 		w->probing = false;
 	}
-	if (!atomic_load(&w->c->sb->listening))
+	if (got > 0 || !atomic_load(&w->c->sb->listening))
 		wake_slot(SLOT_JANITOR);
 }
 
@@ -97,7 +97,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	if (got > 0)
 		take_rows(w, result);
 	if (!full && !w->look_again)
-		run_dry(w);
+		run_dry(w, got);
 	w->look_again = false;
 	retire_when_due(w);
 }

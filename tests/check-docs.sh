@@ -1,7 +1,8 @@
 #!/bin/sh
 # Compares what the programs know with what is written about them: configuration keys with
-# etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics with gradingd(8), both
-# ways; then mandoc's lint. Lists what is missing or stale and exits 1, else is quiet.
+# etc/gradingd.conf, gradingd.conf(5) and the README, commands with gradingctl(8) and the README, metrics
+# with gradingd(8), all of them both ways; then mandoc's lint. Lists what is missing or stale and exits 1,
+# else is quiet.
 #
 # usage, in the project's root: tests/check-docs.sh [COMMANDS]
 # COMMANDS is a file with a command a line, as `gradingctl --commands` prints it. BUILD names the
@@ -67,6 +68,12 @@ awk '/^\.It Ic / {
 	print words
 }' src/gradingctl.8 > "$tmp/commands.manual"
 compare command "$tmp/commands" "$tmp/commands.manual" src/gradingctl.8
+
+# The README's two tables.
+sed -n 's/^| `\([a-z]*\.[a-z_]*\)` | `\(.*\)` | \(.*\) |$/\1 = \2 # \3/p' README.md > "$tmp/keys.readme"
+compare 'key with default and help' "$tmp/keys.help" "$tmp/keys.readme" README.md
+sed -n 's/^| `\([a-z][a-z ]*[a-z]\)\( [^`]*\)*` | .* |$/\1/p' README.md > "$tmp/commands.readme"
+compare command "$tmp/commands" "$tmp/commands.readme" README.md
 
 # Metrics: the list in metrics.h, and the rows of the pool's own in metrics.c.
 {
