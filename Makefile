@@ -31,9 +31,9 @@ CTL_OBJECTS := $(patsubst src/%.c,$B/%.o,$(CTL_SOURCES))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
-SUPERVISOR := main supervisor restart child loop signals scoreboard wake control control_socket commands show table \
-	metrics notify breaker config config_keys config_value config_hint config_scan config_check config_show \
-	file mask log buf utf8 err clock identity daemon
+SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders restart child identity signals loop \
+	wake scoreboard metrics breaker control control_socket commands show table notify config config_keys \
+	config_value config_hint config_scan config_check config_show file mask log buf utf8 err clock
 
 Q := $(if $(V),,@)
 
