@@ -37,7 +37,7 @@ bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms);
  * there is no doubt (credentials, quota, rate limit), so one failure is enough. */
 void breaker_failure(struct scoreboard *sb, const char *reason, int64_t after_ms, bool at_once,
 		     int64_t now_ms);
-/* The probe found nothing to claim, so another may try. */
+/* The probe came to nothing (no job, no call needed, its worker died), so another may try. */
 void breaker_probe_unused(struct scoreboard *sb);
 
 /* An operator's "open breaker" and "close breaker". */

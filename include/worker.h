@@ -29,6 +29,9 @@ struct worker {
 	int64_t claim_not_before_ms;
 	int64_t claimed;		/* jobs in its life */
 
+	/* worker_rate.c's */
+	bool provider_away;		/* its last call found nobody who answers */
+
 	/* worker_settle.c's */
 	int settling;			/* jobs whose settlement is on its way */
 	int64_t settle_not_before_ms;
@@ -54,6 +57,9 @@ int64_t worker_sooner(int64_t a, int64_t b);
 int64_t worker_claim(struct worker *w);
 /* After a reconnect: what this worker holds in the database but not in hand goes back. */
 void worker_disown(struct worker *w);
+
+/* Fills err for a job whose queue.job_deadline has come. */
+void worker_past_deadline(const struct worker *w, struct err *err);
 
 /* Has freshly claimed jobs looked up, then asked about. */
 void worker_rate(struct worker *w, struct grading *const *gradings, size_t n);

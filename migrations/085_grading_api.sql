@@ -31,9 +31,11 @@ BEGIN
 	END IF;
 
 	batches := (jsonb_array_length(transcript) + batch_size - 1) / batch_size;
+	-- As the workers read it: speaker rep or user, and some character that is not Unicode White_Space.
 	SELECT count(*) INTO lines FROM jsonb_array_elements(transcript) AS t(entry)
-	WHERE lower(btrim(entry ->> 'speaker')) IN ('rep', 'user')
-	  AND (coalesce(entry ->> 'text', '') ~ '\S' OR coalesce(entry ->> 'message', '') ~ '\S');
+	WHERE lower(btrim(entry ->> 'speaker', E' \t\r\n')) IN ('rep', 'user')
+	  AND concat(entry ->> 'text', entry ->> 'message')
+	      ~ '[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]';
 
 	INSERT INTO grading_sessions AS s (session_id, total_batches, total_lines, announced, completed_at)
 	VALUES (session_id, batches, lines, true, CASE WHEN batches = 0 THEN now() END)

@@ -141,10 +141,19 @@ static void on_asleep(void *arg, const PGresult *result, const struct err *err)
 	set_timer(j, &j->late_timer, LATE_COMMIT_MS, wake_for_due);
 }
 
+/* The queue has changed since the last look: look again, but not more than once in FRESH_MS. */
+static void tick_soon(struct janitor *j)
+{
+	int64_t age = now_ms() - atomic_load(&j->c->sb->gauges_ms);
+
+	set_timer(j, &j->tick_timer, age < FRESH_MS ? FRESH_MS - age : 0, tick);
+}
+
 static void on_notified(void *arg)
 {
 	struct janitor *j = arg;
 
+	tick_soon(j);		/* it may be for later: then the tick sets a timer for it */
 	if (wake_worker(j) || !j->asleep || j->sleep_asked || anyone_hungry(j->c->sb))
 		return;
 	/* Everyone is at work: spare the inserts their NOTIFY until somebody is idle again. */
@@ -422,12 +431,9 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
  */
 static void on_wake(void *arg)
 {
-	struct janitor *j = arg;
-	int64_t age = now_ms() - atomic_load(&j->c->sb->gauges_ms);
-
-	recover_deaths(j);
-	fall_asleep(j);
-	set_timer(j, &j->tick_timer, age < FRESH_MS ? FRESH_MS - age : 0, tick);
+	recover_deaths(arg);
+	fall_asleep(arg);
+	tick_soon(arg);
 }
 
 static void on_stop(void *arg, bool at_once)

@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "breaker.h"
 #include "child.h"
 #include "clock.h"
 #include "log.h"
@@ -231,7 +232,7 @@ static void once_ended(struct child_slot *cs, int status)
 	if (!WIFEXITED(status))
 		return;
 	if (WEXITSTATUS(status) == EXIT_STOPPED) {
-		cs->wanted = cs->index == SLOT_JANITOR;
+		cs->wanted = cs->wanted && cs->index == SLOT_JANITOR;
 	} else if (WEXITSTATUS(status) == EXIT_TRY_LATER) {
 		cs->wanted = false;
 		shared_text_get(&shared(cs)->error, reason);
@@ -252,6 +253,7 @@ static void child_ended(struct child_slot *cs, int status)
 	cs->pid = 0;
 	atomic_store(&slot->pid, 0);
 	report_death(cs, status, how);
+	breaker_probe_unused(s->sb);	/* it may have been the one that probed */
 	if (s->options.once)
 		once_ended(cs, status);
 	restart_or_not(cs, pid, status, lived, how);

@@ -142,25 +142,31 @@ static void check_once(struct worker *w)
 	if (w->in_hand > 0 || w->claiming || w->disowning || !pg_is_ready(w->pg))
 		return;
 	if (w->dry || atomic_load(&sb->job_budget) <= 0)
-		w->exit_status = EXIT_STOPPED;
+		w->exit_status = w->provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
 	else if (breaker_state(sb, now_ms()) != BREAKER_CLOSED)
 		w->exit_status = EXIT_TRY_LATER;
 }
 
 /* ---- the turn ---- */
 
+void worker_past_deadline(const struct worker *w, struct err *err)
+{
+	char limit[32];
+
+	duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
+	err_set(err, ERR_RETRY, "no rating arrived within %s of the claim", limit);
+}
+
 static void check_deadlines(struct worker *w)
 {
 	int64_t now = now_ms();
 	struct err err;
-	char limit[32];
 
 	for (struct grading *g = w->head; g && g->deadline_ms <= now; g = g->next) {
 		if (g->decided || g->looking)
 			continue;
 		grading_cancel(g, w->rater);
-		duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
-		err_set(&err, ERR_RETRY, "no rating arrived within %s of the claim", limit);
+		worker_past_deadline(w, &err);
 		grading_fail(g, &err);
 	}
 }

@@ -51,17 +51,13 @@ static void take_rows(struct worker *w, const PGresult *result)
 static void run_dry(struct worker *w, int got)
 {
 	w->dry = true;
-	if (w->probing && w->in_hand == 0) {
-		breaker_probe_unused(w->c->sb);
-		w->probing = false;
-	}
 	if (got > 0 || !atomic_load(&w->c->sb->listening))
 		wake_slot(SLOT_JANITOR);
 }
 
 static void retire_when_due(struct worker *w)
 {
-	if (w->config->pool.max_jobs == 0 || w->claimed < w->config->pool.max_jobs || w->stopping)
+	if (w->config->pool.max_jobs == 0 || w->claimed < w->config->pool.max_jobs || w->stopping || w->c->once)
 		return;
 	log_info("pool.max_jobs reached; making room for a fresh worker");
 	w->c->on_stop(w, false);
@@ -122,6 +118,10 @@ int64_t worker_claim(struct worker *w)
 	int64_t now = now_ms(), wait = -1;
 	int n = room(w);
 
+	if (w->probing && w->in_hand == 0 && !w->claiming) {	/* no job, or one that needed no call */
+		breaker_probe_unused(sb);
+		w->probing = false;
+	}
 	if (w->stopping || w->claiming || w->disowning || w->dry || n <= 0 || !pg_is_ready(w->pg) ||
 	    atomic_load(&sb->paused))
 		return -1;

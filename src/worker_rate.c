@@ -12,6 +12,9 @@
 #include "clock.h"
 #include "log.h"
 
+/* A call that failed so close to its job's deadline had no more time to give. */
+#define DEADLINE_SLACK_MS 100
+
 /* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
 #define FREE_CLAIMS 2
 
@@ -50,16 +53,20 @@ static void tell_breaker(struct worker *w, const struct err *err)
 	child_error(w->c, err->text);
 	breaker_failure(sb, err->text, err->after_ms, err->after_ms > 0, now_ms());
 	w->probing = false;
+	w->provider_away = true;
 }
 
 /*
- * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers
- * either. While others do, the job is under suspicion: it goes back free of charge a few times (the
- * provider may just have restarted), and after that its attempts count.
+ * A job that ran out of its own time has used up an attempt. Otherwise a call that timed out, was cut or
+ * met a 500 was the provider's fault while nobody else gets answers either. While others do, the job is
+ * under suspicion: it goes back free of charge a few times (the provider may just have restarted), and
+ * after that its attempts count.
  */
 static void find_blame(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, now_ms()))
+	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
+		worker_past_deadline(w, &ask->err);
+	else if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (ask->err.kind == ERR_UNAVAILABLE) {
 		tell_breaker(w, &ask->err);
@@ -69,7 +76,7 @@ static void find_blame(struct worker *w, struct ask *ask)
 		ask->err.kind = free_of_charge ? ERR_UNAVAILABLE : ERR_RETRY;
 	} else if (ask->used.calls > 0) {
 		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
-		w->probing = false;
+		w->probing = w->provider_away = false;
 	}
 }
 

@@ -1,0 +1,419 @@
+"""What the integration tests stand on: a private Postgres, databases from a migrated template, and pools.
+
+Waiting is always for a condition, with a deadline far beyond what an idle machine needs; nothing here
+sleeps for a fixed time. Directories, ports and process markers are each test run's own, so several runs
+may go on side by side.
+"""
+import collections
+import contextlib
+import glob
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from psycopg.types.json import Jsonb
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("GRADINGD_BUILD", "build"))
+BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
+GRADINGD = BUILD / "gradingd"
+GRADINGCTL = BUILD / "gradingctl"
+MIGRATIONS = sorted((ROOT / "migrations").glob("[0-9]*.sql"))
+SCALE = {"excellent", "good", "poor", "missed_opportunity"}
+PATIENCE_S = 30
+KEY = "sk-test-5ecret5ecret5ecret"
+
+# What a child says that must never appear, in a plain build or under sanitizers.
+ALARMS = re.compile(r"runtime error:|Sanitizer|out of memory|\bfatal\b|ended with exit status 1\b"
+                    r"|Segmentation|\(SQLSTATE (?:42|22|XX)")
+
+
+def wait_until(condition, timeout=PATIENCE_S, what=None):
+    """What condition() returns, as soon as that is true."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what or 'the condition'} (last: {value!r})")
+        time.sleep(0.01)
+
+
+def stays(condition, seconds, what=None):
+    """condition() is true all the time for so long: for what must not happen."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert condition(), what or "the condition did not last"
+        time.sleep(0.02)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def rep(*texts, first=0, speaker="rep"):
+    """A transcript of one speaker's lines, each with its index."""
+    return [{"speaker": speaker, "text": text, "index": first + n} for n, text in enumerate(texts)]
+
+
+def new_session():
+    return str(uuid.uuid4())
+
+
+# ---- Postgres ----
+
+def postgres_tool(name):
+    """Debian keeps the server's programs out of PATH."""
+    found = shutil.which(name)
+    if not found and shutil.which("pg_config"):
+        found = shutil.which(name, path=subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
+    newest = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"),
+                    key=lambda path: int(re.search(r"/(\d+)/", path)[1]))
+    if not found and not newest:
+        raise FileNotFoundError(f"{name}: install postgresql")
+    return found or newest[-1]
+
+
+def unprivileged():
+    """Postgres and PgBouncer refuse to run as root: (user name, the words that become that user)."""
+    if os.geteuid() != 0:
+        return None, []
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = "postgres" if "postgres" in names else "nobody"
+    return user, ["runuser", "-u", user, "--"]
+
+
+class Postgres:
+    """A cluster in a directory of its own: Unix socket and loopback TCP on a free port."""
+
+    SETTINGS = {"listen_addresses": "127.0.0.1", "fsync": "off", "full_page_writes": "off",
+                "max_connections": 200, "shared_buffers": "64MB", "max_wal_size": "1GB",
+                "log_min_messages": "warning", "timezone": "UTC", "max_worker_processes": 4}
+
+    def __init__(self, directory):
+        self.directory = str(directory)
+        self.data = os.path.join(self.directory, "data")
+        self.port = free_port()
+        self.user, self.become = unprivileged()
+        if self.user:
+            shutil.chown(self.directory, self.user)
+        self.tool("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale", "C.UTF-8",
+                  "--no-sync")
+        settings = dict(self.SETTINGS, port=self.port, unix_socket_directories=self.directory)
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
+            conf.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
+        self.start()
+
+    def tool(self, name, *arguments):
+        subprocess.run([*self.become, postgres_tool(name), *arguments], check=True, cwd=self.directory,
+                       stdout=subprocess.DEVNULL)
+
+    def start(self):
+        self.tool("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.directory, "log"), "start")
+
+    def stop(self, mode="fast"):
+        self.tool("pg_ctl", "-D", self.data, "-w", "-m", mode, "stop")
+
+    def restart(self, mode="immediate"):
+        self.stop(mode)
+        self.start()
+
+    def conninfo(self, dbname, **more):
+        words = dict(host=self.directory, port=self.port, user="postgres", dbname=dbname, **more)
+        return " ".join(f"{name}={value}" for name, value in words.items())
+
+
+def gradingctl(*arguments, **options):
+    """gradingctl with these arguments, to its end; the caller looks at its exit status."""
+    return subprocess.run([GRADINGCTL, *arguments], text=True, capture_output=True, check=False, timeout=120, **options)
+
+
+def migrate(conninfo):
+    """Brings a database to the newest schema, as an operator does."""
+    result = gradingctl("-d", conninfo, "migrate")
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def migrate_by_psql(conninfo, files=MIGRATIONS):
+    for file in files:
+        subprocess.run([postgres_tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, conninfo],
+                       check=True, stdout=subprocess.DEVNULL)
+
+
+class Database:
+    """One database; its rows come as named tuples. The connection is made anew when it was lost."""
+
+    def __init__(self, postgres, name):
+        self.postgres = postgres
+        self.name = name
+        self.conninfo = postgres.conninfo(name)
+        self.connection = None
+
+    def connect(self, **more):
+        return psycopg.connect(self.conninfo, row_factory=namedtuple_row, **dict({"autocommit": True}, **more))
+
+    def rows(self, sql, *params):
+        if self.connection is None or self.connection.closed:
+            self.connection = self.connect()
+        try:
+            cursor = self.connection.execute(sql, params or None)
+        except psycopg.OperationalError:
+            if not self.connection.closed:
+                raise
+            self.connection = self.connect()        # it was cut before: Postgres was restarted meanwhile
+            cursor = self.connection.execute(sql, params or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def row(self, sql, *params):
+        return next(iter(self.rows(sql, *params)), None)
+
+    def value(self, sql, *params):
+        row = self.row(sql, *params)
+        return row and row[0]
+
+    def close(self):
+        if self.connection:
+            self.connection.close()
+
+    def insert(self, transcript=None, session=None, **columns):
+        """A job as an application inserts it; columns take precedence. Returns its id."""
+        values = {"session_id": session or new_session(), "job_type": "line_rating",
+                  "job_data": {"transcript": rep("Hello there.") if transcript is None else transcript}}
+        values.update(columns)
+        if values["job_data"] is not None and not isinstance(values["job_data"], Jsonb):
+            values["job_data"] = Jsonb(values["job_data"])
+        names = ", ".join(values)
+        marks = ", ".join(["%s"] * len(values))
+        return self.value(f"INSERT INTO grading_jobs ({names}) VALUES ({marks}) RETURNING id", *values.values())
+
+    def insert_many(self, n, text="Line {n} of many."):
+        """n plain jobs, each a session of its own with one line."""
+        self.rows("INSERT INTO grading_jobs (session_id, job_type, job_data) SELECT gen_random_uuid(), 'line_rating',"
+                  " jsonb_build_object('transcript', jsonb_build_array(jsonb_build_object('speaker', 'rep',"
+                  " 'text', replace(%s, '{n}', n::text), 'index', 0))) FROM generate_series(1, %s) n", text, n)
+
+    def job(self, job):
+        return self.row("SELECT * FROM grading_jobs WHERE id = %s", job)
+
+    def wait(self, job, *statuses, timeout=PATIENCE_S):
+        """The job, once its status is one of these."""
+        return wait_until(lambda: (row := self.job(job)).status in statuses and row, timeout,
+                          f"job {job} {' or '.join(statuses)}")
+
+    def count(self, status=None):
+        return self.value("SELECT count(*) FROM grading_jobs WHERE %s::text IS NULL OR status = %s", status, status)
+
+    def ratings(self, session):
+        return self.rows("SELECT * FROM line_ratings WHERE session_id = %s ORDER BY line_index", session)
+
+    def session(self, session):
+        return self.row("SELECT * FROM grading_sessions WHERE session_id = %s", session)
+
+    def session_of(self, job):
+        return self.session(self.job(job).session_id)
+
+    def completed(self, transcript, **columns):
+        """Inserts a job, waits for it to be completed: (job, its ratings)."""
+        job = self.wait(self.insert(transcript, **columns), "completed", "failed")
+        assert job.status == "completed", job.error
+        return job, self.ratings(job.session_id)
+
+
+# ---- configuration ----
+
+def config_value(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[ " + ", ".join(config_value(item) for item in value) + " ]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def config_text(groups):
+    return "".join(f"{group}: {{ " + " ".join(f"{key} = {config_value(value)};" for key, value in keys.items())
+                   + " };\n" for group, keys in groups.items())
+
+
+# ---- the daemon ----
+
+class ControlError(Exception):
+    """The daemon answered err, or broke off."""
+
+
+def control_exchange(path, request, timeout=PATIENCE_S):
+    """Sends bytes to a control socket, returns all that comes back."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(timeout)
+        s.connect(path)
+        s.sendall(request)
+        return b"".join(iter(lambda: s.recv(65536), b""))
+
+
+def unframe(reply):
+    head, _, body = reply.partition(b"\n")
+    if not head.startswith(b"ok "):
+        raise ControlError(head.decode() or "no answer")
+    assert int(head[3:]) == len(body), f"the frame says {head!r}, the body has {len(body)} bytes"
+    return body.decode()
+
+
+def is_running(pid):
+    """There, and no zombie."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="latin-1")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+class Pool:
+    """One gradingd with a configuration, directory and process marker of its own."""
+
+    def __init__(self, directory, groups, env=None):
+        self.directory = pathlib.Path(directory)
+        self.socket = str(self.directory / "c.sock")
+        self.config_path = str(self.directory / "gradingd.conf")
+        self.log_path = self.directory / "log"
+        self.marker = f"GRADINGD_TEST={uuid.uuid4().hex}"
+        name, value = self.marker.split("=")
+        self.env = dict(os.environ, **{name: value}, **(env or {}))
+        self.groups = collections.defaultdict(dict)
+        self.groups["control"] = {"socket": self.socket}
+        self.process = None
+        self.killed_by = set()		# signals the test sent to children itself
+        self.alarms_expected = False
+        self.configure(**groups)
+
+    def configure(self, **groups):
+        """Merges groups of keys into the configuration and writes it."""
+        for group, keys in groups.items():
+            self.groups[group].update(keys)
+        self.write_config(config_text(self.groups))
+
+    def write_config(self, text):
+        pathlib.Path(self.config_path).write_text(text, encoding="utf-8")
+
+    def run(self, *arguments, timeout=60):
+        """gradingd with these options, to its end."""
+        return subprocess.run([GRADINGD, "-c", self.config_path, *arguments], env=self.env, text=True, timeout=timeout,
+                              capture_output=True, check=False, cwd=self.directory, stdin=subprocess.DEVNULL)
+
+    def start(self, wait=True):
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen([GRADINGD, "-c", self.config_path], env=self.env, stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, cwd=self.directory)
+        if wait:
+            self.wait_up()
+        return self
+
+    def wait_up(self):
+        wait_until(self.is_up, what=f"the pool to be up; its log:\n{self.log}")
+        return self
+
+    def is_up(self):
+        assert self.process is None or self.process.poll() is None, f"gradingd ended early:\n{self.log}"
+        try:
+            return self.show("status")["phase"] == "up"
+        except (OSError, ControlError):
+            return False
+
+    @property
+    def log(self):
+        return self.log_path.read_text(encoding="utf-8", errors="replace") if self.log_path.exists() else ""
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def ctl(self, words):
+        return unframe(control_exchange(self.socket, words.encode() + b"\n"))
+
+    def show(self, what):
+        return json.loads(self.ctl(f"show {what} json"))
+
+    def metric(self, name):
+        return self.show("metrics")["gradingd_" + name]
+
+    def children(self):
+        """pid by slot; 0 is the janitor."""
+        return {row["slot"]: row["pid"] for row in self.show("workers") if row["pid"]}
+
+    def workers(self):
+        return [pid for slot, pid in sorted(self.children().items()) if slot > 0]
+
+    def janitor(self):
+        return self.children().get(0)
+
+    def busy(self):
+        """Pids of the workers that have jobs in hand."""
+        return [row["pid"] for row in self.show("workers") if row["slot"] > 0 and row["pid"] and row["in_flight"]]
+
+    def kill(self, pid, signo=signal.SIGKILL):
+        self.killed_by.add(signo)
+        os.kill(pid, signo)
+
+    def send(self, signo):
+        os.kill(self.pid, signo)
+
+    def processes(self):
+        """Everything that was started from this pool, whoever its parent is now."""
+        marker = self.marker.encode()
+        found = []
+        for environ in glob.glob("/proc/[0-9]*/environ"):
+            with contextlib.suppress(OSError):
+                pid = int(environ.split("/")[2])
+                if marker in pathlib.Path(environ).read_bytes().split(b"\0") and is_running(pid):
+                    found.append(pid)
+        return found
+
+    def wait_gone(self, timeout=PATIENCE_S):
+        wait_until(lambda: not self.processes(), timeout, "all processes of the pool to be gone")
+
+    def wait_exit(self, timeout=PATIENCE_S):
+        """The supervisor's exit status, once it and all of its children are gone."""
+        status = self.process.wait(timeout)
+        self.wait_gone(5)
+        return status
+
+    def stop(self, signo=signal.SIGTERM, timeout=PATIENCE_S):
+        self.send(signo)
+        return self.wait_exit(timeout)
+
+    def check_log(self):
+        """Nothing but what the test did itself has gone wrong in the children."""
+        log = self.log
+        if not self.alarms_expected:
+            alarm = ALARMS.search(log)
+            assert not alarm, f"{alarm[0]!r} in the log:\n{log}"
+        deaths = {int(signo) for signo in re.findall(r"was killed by signal (\d+)", log)}
+        assert deaths <= self.killed_by, f"children died of signals {deaths - self.killed_by}:\n{log}"
+
+    def close(self):
+        """At the end of each test: stops what still runs, and finds fault with what is left."""
+        try:
+            if self.process and self.process.poll() is None:
+                assert self.stop() == 0
+            left = self.processes()
+            assert not left, f"processes left behind: {left}"
+            self.check_log()
+        finally:
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if self.process:
+                self.process.wait(PATIENCE_S)

@@ -1,0 +1,154 @@
+"""SQL for applications: grading_enqueue, grading_progress, grading_ratings."""
+import json
+import threading
+
+import psycopg
+import pytest
+
+from harness import new_session, rep, wait_until
+
+TRANSCRIPT = [line for n in range(0, 24, 2) for line in
+              (*rep(f"Rep says {n}.", first=n), *rep(f"Customer says {n}.", first=n + 1, speaker="customer"))]
+
+
+def enqueue(db, session, transcript=None, **named):
+    transcript = json.dumps(TRANSCRIPT if transcript is None else transcript)
+    more = "".join(f", {name} => %s" for name in named)
+    return db.value(f"SELECT grading_enqueue(%s, %s::jsonb{more})", session, transcript, *named.values())
+
+
+def progress(db, session):
+    return db.row("SELECT * FROM grading_progress(%s)", session)
+
+
+def ratings(db, session, since=0):
+    return db.rows("SELECT * FROM grading_ratings(%s, %s)", session, since)
+
+
+@pytest.mark.parametrize("size, jobs", [(1, 24), (5, 5), (24, 1), (1000, 1)])
+def test_a_transcript_is_split_into_batches(db, size, jobs):
+    session = new_session()
+    assert enqueue(db, session, batch_size=size) == jobs
+    rows = db.rows("SELECT job_data FROM grading_jobs WHERE session_id = %s ORDER BY (job_data ->> 'batchIndex')::int", session)
+    assert [row.job_data["batchIndex"] for row in rows] == list(range(jobs))
+    assert [line for row in rows for line in row.job_data["transcript"]] == TRANSCRIPT
+    assert {row.job_data["totalBatches"] for row in rows} == {jobs}
+
+
+def test_names_and_priority_travel_with_the_jobs(db):
+    enqueue(db, new_session(), sales_rep_name="Sam", customer_name="Jo", priority=3)
+    job = db.row("SELECT * FROM grading_jobs LIMIT 1")
+    assert (job.job_data["salesRepName"], job.job_data["customerName"], job.priority) == ("Sam", "Jo", 3)
+
+
+def test_enqueueing_twice_is_harmless(pool, db):
+    session = new_session()
+    assert (enqueue(db, session), enqueue(db, session)) == (5, 0)
+    wait_until(lambda: progress(db, session).status == "completed")
+    assert enqueue(db, session) == 0
+    assert db.count() == 5
+
+
+def test_enqueueing_at_the_same_moment_makes_one_set_of_jobs(db):
+    session, made = new_session(), []
+
+    def go():
+        with db.connect() as conn:
+            made.append(conn.execute("SELECT grading_enqueue(%s, %s::jsonb)", (session, json.dumps(TRANSCRIPT))).fetchone()[0])
+
+    threads = [threading.Thread(target=go) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [0] * 7 + [5]
+    assert db.count() == 5
+
+
+def test_lines_without_an_index_keep_their_place_in_the_whole(pool, db):
+    session = new_session()
+    enqueue(db, session, [{"speaker": "rep", "text": f"Line {n}."} for n in range(12)])
+    wait_until(lambda: progress(db, session).status == "completed")
+    assert [(r.line_index, r.line_text) for r in db.ratings(session)] == [(n, f"Line {n}.") for n in range(12)]
+
+
+@pytest.mark.parametrize("arguments", ["NULL, '[]'", "gen_random_uuid(), NULL", "gen_random_uuid(), '{}'",
+                                       "gen_random_uuid(), '[]', batch_size => 0", "gen_random_uuid(), '[]', batch_size => -1",
+                                       "gen_random_uuid(), '[]', batch_size => NULL"])
+def test_nonsense_is_refused(db, arguments):
+    with pytest.raises(psycopg.errors.InvalidParameterValue):
+        db.rows(f"SELECT grading_enqueue({arguments})")
+    assert db.count() == 0
+
+
+def test_an_empty_transcript_is_complete_at_once(db):
+    session = new_session()
+    assert enqueue(db, session, []) == 0
+    row = progress(db, session)
+    assert (row.status, row.percent, row.batches_total) == ("completed", 100, 0)
+
+
+def test_progress_from_queued_to_completed(make_openai_pool, db, llm):
+    pool = make_openai_pool(start=False)
+    session = new_session()
+    assert progress(db, session) is None
+    enqueue(db, session)
+    row = progress(db, session)
+    assert (row.status, row.batches_done, row.batches_total, row.lines_done, row.lines_total, row.percent) == (
+        "queued", 0, 5, 0, 12, 0)
+    assert row.eta_seconds is None
+    llm.behave({"text": "Rep says 0.", "delay_ms": 1000}, "good")
+    pool.start()
+    row = wait_until(lambda: (p := progress(db, session)).batches_done == 4 and p)
+    assert (row.status, row.percent) == ("processing", 80)
+    assert row.eta_seconds is not None and row.first_rated_at
+    row = wait_until(lambda: (p := progress(db, session)).status == "completed" and p)
+    assert (row.lines_done, row.lines_total, row.percent, row.eta_seconds) == (12, 12, 100, 0)
+    assert row.completed_at
+
+
+def test_what_is_to_be_rated_is_counted_as_it_will_be_rated(pool, db):
+    """Odd entries must not leave a session at 90 percent for ever."""
+    session = new_session()
+    enqueue(db, session, [
+        {"speaker": "rep", "text": "A."}, {"speaker": " Rep\n", "message": "B."}, {"speaker": "user", "text": " \t"},
+        {"speaker": "rep"}, {"speaker": "rep", "text": "\u00a0"}, {"speaker": "rep", "text": "\u200b"},
+        {"speaker": "rep", "text": "\u2003\u3000"}, {"speaker": "rep", "text": "\u0085"}, {"speaker": "\u00a0rep", "text": "E."},
+        {"speaker": "customer", "text": "C."}, {"speaker": None, "text": "D."}])
+    row = wait_until(lambda: (p := progress(db, session)).status in ("completed", "failed") and p)
+    assert row.lines_done == row.lines_total == len(db.ratings(session))
+
+
+def test_ratings_since_a_cursor(pool, db):
+    session = new_session()
+    enqueue(db, session)
+    wait_until(lambda: progress(db, session).status == "completed")
+    everything = ratings(db, session)
+    assert [r.cursor for r in everything] == list(range(1, 13))
+    assert ratings(db, session, 7) == everything[7:]
+    assert ratings(db, session, 12) == []
+    assert ratings(db, session, None) == everything
+    assert ratings(db, new_session()) == []
+
+
+def test_a_cursor_never_misses_a_line_while_ratings_arrive(make_pool, db):
+    """Several workers store lines of one session while a front end polls as fast as it can."""
+    make_pool(db, pool={"workers": 4, "claim_batch": 2})
+    session = new_session()
+    enqueue(db, session, [{"speaker": "rep", "text": f"Line {n}."} for n in range(600)], batch_size=2)
+    cursor, seen, done = 0, [], False
+    while not done:
+        done = progress(db, session).status == "completed"
+        new = ratings(db, session, cursor)
+        seen += [r.line_index for r in new]
+        cursor = max([cursor, *(r.cursor for r in new)])
+    assert sorted(seen) == list(range(600))
+
+
+def test_partial_results_are_visible_before_the_session_is_complete(make_openai_pool, db, llm):
+    make_openai_pool()
+    session = new_session()
+    llm.behave({"text": "Rep says 22.", "delay_ms": 1500}, "good")
+    enqueue(db, session)
+    wait_until(lambda: len(ratings(db, session)) >= 8)
+    assert progress(db, session).status == "processing"

@@ -1,0 +1,149 @@
+"""Every shape of job_data: what applications really write, and what they should not have written."""
+import json
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from harness import new_session, rep, wait_until
+
+
+def entry(text="Hello.", **more):
+    return dict({"speaker": "rep", "text": text, "index": 0}, **more)
+
+
+def rated(db, transcript, **data):
+    """(index, text) of all lines that get a rating."""
+    _, ratings = db.completed(transcript, job_data=dict({"transcript": transcript}, **data))
+    return [(r.line_index, r.line_text) for r in ratings]
+
+
+VARIANTS = {
+    "text and index": ([entry("A.", index=7)], {}, [(7, "A.")]),
+    "message": ([{"speaker": "rep", "message": "A.", "index": 0}], {}, [(0, "A.")]),
+    "text before message": ([entry("A.", message="B.")], {}, [(0, "A.")]),
+    "empty text, then message": ([entry("", message="B.")], {}, [(0, "B.")]),
+    "null text, then message": ([entry(None, message="B.")], {}, [(0, "B.")]),
+    "line_number": ([{"speaker": "rep", "text": "A.", "line_number": 12}], {}, [(12, "A.")]),
+    "index before line_number": ([entry("A.", index=1, line_number=9)], {}, [(1, "A.")]),
+    "null index, then line_number": ([entry("A.", index=None, line_number=9)], {}, [(9, "A.")]),
+    "no index": ([{"speaker": "rep", "text": t} for t in "AB"], {"batchIndex": 2, "batchSize": 5}, [(10, "A"), (11, "B")]),
+    "no index, position counts all": ([{"speaker": "customer", "text": "x"}, {"speaker": "rep", "text": "A"}],
+                                      {"batchIndex": 1, "batchSize": 5}, [(6, "A")]),
+    "no index, no batch": ([{"speaker": "rep", "text": t} for t in "AB"], {}, [(0, "A"), (1, "B")]),
+    "no index, default size": ([{"speaker": "rep", "text": "A"}], {"batchIndex": 3}, [(15, "A")]),
+    "user is rated": ([entry("A.", speaker="user")], {}, [(0, "A.")]),
+    "any case": ([entry("A.", speaker="Rep"), entry("B.", speaker="USER", index=1)], {}, [(0, "A."), (1, "B.")]),
+    "others are context": ([entry("A."), entry("B.", speaker="customer", index=1), entry("C.", speaker="ai", index=2),
+                            entry("D.", speaker="representative", index=3)], {}, [(0, "A.")]),
+    "no speaker": ([{"text": "A.", "index": 0}], {}, []),
+    "null speaker": ([entry("A.", speaker=None)], {}, []),
+    "lines without text": ([entry(""), entry("  \t\n", index=1), entry(None, index=2), {"speaker": "rep", "index": 3}],
+                           {}, []),
+    "unknown keys": ([entry("A.", mood={"deep": [1]})], {"callId": "x", "nested": {"transcript": 3}}, [(0, "A.")]),
+    "empty transcript": ([], {}, []),
+    "whole float index": ([entry("A.", index=3.0)], {}, [(3, "A.")]),
+    "largest index": ([entry("A.", index=2147483647)], {}, [(2147483647, "A.")]),
+    "names that are no text": ([entry("A.")], {"salesRepName": 7, "customerName": None}, [(0, "A.")]),
+    "a line of context without index": ([entry("A."), {"speaker": "customer", "text": "B."}], {}, [(0, "A.")]),
+    "same index as context": ([entry("A."), entry("B.", speaker="customer")], {}, [(0, "A.")]),
+    "emoji": ([entry("👩‍👩‍👧‍👦 größer ﷽ 𝔸")], {}, [(0, "👩‍👩‍👧‍👦 größer ﷽ 𝔸")]),
+    "quotes and braces": ([entry("a\"b'c\\d{e},NULL;--")], {}, [(0, "a\"b'c\\d{e},NULL;--")]),
+    "control characters": ([entry("a\u0001b\u001b[31mc\u007f\u0085\td")], {}, [(0, "a\u0001b\u001b[31mc\u007f\u0085\td")]),
+    "right-to-left and zero width": ([entry("\u202eabc\u200b\ufeff")], {}, [(0, "\u202eabc\u200b\ufeff")]),
+}
+
+
+@pytest.mark.parametrize("transcript, data, expected", VARIANTS.values(), ids=VARIANTS.keys())
+def test_what_applications_write_is_understood(pool, db, transcript, data, expected):
+    assert rated(db, transcript, **data) == expected
+
+
+def test_job_data_is_left_as_it_was(pool, db):
+    data = {"transcript": [entry("A.", mood="good"), {"speaker": "customer", "odd": None}], "batchIndex": 0, "mine": [1]}
+    job, _ = db.completed([], job_data=data)
+    assert job.job_data == data
+
+
+MALFORMED = {
+    "null": (None, "job_data is null"),
+    "JSON null": (Jsonb(None), "job_data is null"),
+    "string": ("hello", "job_data"), "number": (7, "job_data"), "array": ([], "job_data"), "true": (True, "job_data"),
+    "no transcript": ({}, "transcript"),
+    "transcript null": ({"transcript": None}, "transcript is null"),
+    "transcript object": ({"transcript": {}}, "transcript is an object"),
+    "transcript string": ({"transcript": "A."}, "transcript"),
+    "entry null": ({"transcript": [None]}, "transcript[0] is null"),
+    "entry string": ({"transcript": [entry(), "x"]}, "transcript[1]"),
+    "entry array": ({"transcript": [[]]}, "transcript[0] is an array"),
+    "text number": ({"transcript": [entry(7)]}, "transcript[0].text is 7"),
+    "text object": ({"transcript": [entry({"a": 1})]}, "transcript[0].text is an object"),
+    "index negative": ({"transcript": [entry(index=-1)]}, "transcript[0].index is -1"),
+    "index text": ({"transcript": [entry(index="1")]}, 'transcript[0].index is "1"'),
+    "index fraction": ({"transcript": [entry(index=1.5)]}, "transcript[0].index is 1.5"),
+    "index too large": ({"transcript": [entry(index=2 ** 31)]}, "transcript[0].index"),
+    "index huge": ({"transcript": [entry(index=10 ** 30)]}, "transcript[0].index"),
+    "index boolean": ({"transcript": [entry(index=True)]}, "transcript[0].index"),
+    "same index twice": ({"transcript": [entry(), entry("B.")]}, "transcript[0] and transcript[1] both have index 0"),
+    "batchIndex negative": ({"transcript": [{"speaker": "rep", "text": "A."}], "batchIndex": -1}, "batchIndex"),
+    "batchSize zero": ({"transcript": [{"speaker": "rep", "text": "A."}], "batchSize": 0}, "batchSize"),
+    "product too large": ({"transcript": [{"speaker": "rep", "text": "A."}], "batchIndex": 10 ** 9, "batchSize": 9},
+                          "too large"),
+    "1 MB of text": ({"transcript": [entry("x" * (1 << 20))]}, "1048576 bytes long"),
+    "too many lines": ({"transcript": [entry("x", index=n) for n in range(10001)]}, "10001 entries"),
+    "too large altogether": ({"transcript": [entry("x" * 30000, index=n) for n in range(150)]}, "bytes long; the limit"),
+    "deeply nested": ({"transcript": json.loads("[" * 100 + "]" * 100)}, "nesting too deep"),
+}
+
+
+@pytest.mark.parametrize("data, words", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_makes_no_sense_fails_with_a_clear_error(pool, db, data, words):
+    session = new_session()
+    job = db.wait(db.insert(session=session, job_data=data), "failed", "completed")
+    assert job.status == "failed"
+    assert words in job.error and len(job.error) < 400
+    assert job.failed_at and not job.completed_at
+    assert db.ratings(session) == []
+    assert db.session(session).failed_batches == 1
+
+
+def test_a_session_that_is_null_fails_its_job_by_name(pool, db):
+    db.rows("ALTER TABLE grading_jobs ALTER session_id DROP NOT NULL")
+    job = db.value("INSERT INTO grading_jobs (job_type, job_data) VALUES ('line_rating', '{\"transcript\": []}') RETURNING id")
+    assert "session_id is null" in db.wait(job, "failed").error
+
+
+def test_malformed_jobs_do_not_disturb_their_neighbours(pool, db):
+    """All in one transaction, so that they are claimed together."""
+    sql = "INSERT INTO grading_jobs (session_id, job_type, job_data) VALUES (%s, 'line_rating', %s)"
+    good = [new_session() for _ in range(20)]
+    with db.connect(autocommit=False) as conn:
+        for n, (data, _) in enumerate(MALFORMED.values()):
+            conn.execute(sql, (new_session(), data if data is None or isinstance(data, Jsonb) else Jsonb(data)))
+            if n < len(good):
+                conn.execute(sql, (good[n], Jsonb({"transcript": rep(f"Good line {n}.")})))
+    wait_until(lambda: db.count("failed") + db.count("completed") == len(MALFORMED) + len(good))
+    assert db.count("completed") == len(good)
+    assert db.value("SELECT max(attempts) FROM grading_jobs WHERE status = 'completed'") == 0
+    assert [len(db.ratings(session)) for session in good] == [1] * len(good)
+    assert pool.show("status")["restarts"] == 0
+
+
+def test_ten_thousand_lines_in_one_job(pool, db):
+    _, ratings = db.completed([entry(f"Line {n}.", index=n) for n in range(10000)])
+    assert len(ratings) == 10000
+
+
+def test_the_longest_line_allowed(pool, db):
+    text = "ä" * (16 << 10)
+    assert rated(db, [entry(text)]) == [(0, text)]
+
+
+def test_a_huge_total_is_capped_not_believed(pool, db):
+    job, _ = db.completed([], job_data={"transcript": [entry()], "totalBatches": 10 ** 40})
+    assert db.session(job.session_id).rated_lines == 1
+
+
+@pytest.mark.parametrize("total", ["5", None, -3, 2.5, True, []])
+def test_an_odd_total_is_no_reason_to_fail(pool, db, total):
+    job, _ = db.completed([], job_data={"transcript": [entry()], "totalBatches": total})
+    assert db.session(job.session_id).completed_batches == 1

@@ -1,0 +1,215 @@
+"""Migrations: twice, by psql, side by side; and the adoption of tables that an application made earlier."""
+import json
+import subprocess
+import threading
+
+import pytest
+
+import harness
+from harness import migrate, migrate_by_psql, new_session, rep, wait_until
+
+# As applications made them: uuid v4, their own indexes and trigger, no column of ours.
+APPLICATION = """
+    CREATE TABLE live_sessions (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), analytics jsonb DEFAULT '{}');
+    CREATE TABLE grading_jobs (
+        id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+        session_id uuid NOT NULL REFERENCES live_sessions(id) ON DELETE CASCADE,
+        job_type text NOT NULL CHECK (job_type IN ('line_rating', 'full_grading')),
+        job_data jsonb NOT NULL DEFAULT '{}',
+        status text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
+        result jsonb, error text, attempts int DEFAULT 0, max_attempts int DEFAULT 3,
+        created_at timestamptz DEFAULT now(), started_at timestamptz, completed_at timestamptz,
+        failed_at timestamptz, updated_at timestamptz DEFAULT now());
+    CREATE INDEX idx_grading_jobs_status ON grading_jobs (status, created_at) WHERE status IN ('pending', 'processing');
+    CREATE INDEX idx_grading_jobs_session_id ON grading_jobs (session_id);
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.updated_at = now(); RETURN NEW; END $$;
+    CREATE TRIGGER touch BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION touch();
+    CREATE TABLE phrase_cache (
+        id uuid PRIMARY KEY DEFAULT gen_random_uuid(), cache_key text NOT NULL UNIQUE, phrase text NOT NULL,
+        alternatives text[] DEFAULT '{}', rating text NOT NULL, context text, created_at timestamptz DEFAULT now());
+    INSERT INTO phrase_cache (cache_key, phrase, rating) VALUES ('abc', 'Hello', 'splendid');
+"""
+
+# A poorer forerunner: only what an insert needs.
+POOR = """
+    CREATE TABLE grading_jobs (id uuid PRIMARY KEY, session_id uuid, job_type text, job_data jsonb,
+        status varchar(20) DEFAULT 'pending', created_at timestamptz);
+"""
+
+
+def schema(db):
+    """Everything a migration could change, as text."""
+    return db.rows("SELECT table_name, column_name, data_type, column_default, is_nullable FROM information_schema.columns"
+                   " WHERE table_schema = 'public' ORDER BY 1, 2") + db.rows(
+                       "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1") + db.rows(
+                           "SELECT md5(prosrc), proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 2")
+
+
+def adopted(db, sql=APPLICATION, rows=""):
+    for statement in (sql, rows):
+        if statement:
+            db.rows(statement)
+    migrate(db.conninfo)
+    return db
+
+
+def test_twice_by_psql_changes_nothing(bare_db):
+    migrate_by_psql(bare_db.conninfo)
+    before = schema(bare_db)
+    migrate_by_psql(bare_db.conninfo)
+    assert schema(bare_db) == before
+
+
+def test_twice_by_gradingctl_changes_nothing_and_keeps_checksums(bare_db):
+    migrate(bare_db.conninfo)
+    before = schema(bare_db), bare_db.rows("SELECT * FROM grading_migrations ORDER BY version")
+    migrate(bare_db.conninfo)
+    assert (schema(bare_db), bare_db.rows("SELECT * FROM grading_migrations ORDER BY version")) == before
+    assert all(row.checksum for row in before[1])
+    assert [row.name for row in before[1]] == [path.name for path in harness.MIGRATIONS]
+
+
+def test_gradingctl_and_psql_make_the_same_schema(bare_db, make_database):
+    other = make_database()
+    migrate(bare_db.conninfo)
+    migrate_by_psql(other.conninfo)
+    assert schema(bare_db) == schema(other)
+
+
+def test_gradingctl_goes_on_where_psql_began(bare_db):
+    migrate_by_psql(bare_db.conninfo, harness.MIGRATIONS[:2])
+    migrate(bare_db.conninfo)
+    assert bare_db.value("SELECT count(*) FROM grading_migrations") == len(harness.MIGRATIONS)
+
+
+def test_two_hosts_may_migrate_at_the_same_moment(bare_db):
+    both = [subprocess.Popen([harness.GRADINGCTL, "-d", bare_db.conninfo, "migrate"], stdout=subprocess.DEVNULL)
+            for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert bare_db.value("SELECT count(*) FROM grading_migrations") == len(harness.MIGRATIONS)
+
+
+@pytest.mark.parametrize("sql", [APPLICATION, POOR], ids=["application", "poor"])
+def test_an_earlier_table_gets_what_it_lacks(bare_db, sql):
+    adopted(bare_db, sql)
+    columns = {row.column_name for row in bare_db.rows(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'grading_jobs'")}
+    assert columns >= {"result", "error", "attempts", "max_attempts", "started_at", "completed_at", "failed_at",
+                       "updated_at", "priority", "available_at", "claim", "claimed_by"}
+    assert bare_db.value("SELECT data_type FROM information_schema.columns WHERE table_name = 'phrase_cache'"
+                         " AND column_name = 'alternatives'") == "ARRAY"
+
+
+def test_the_applications_own_objects_are_left_alone(bare_db):
+    adopted(bare_db)
+    names = {row.indexname for row in bare_db.rows("SELECT indexname FROM pg_indexes WHERE tablename = 'grading_jobs'")}
+    assert {"idx_grading_jobs_status", "idx_grading_jobs_session_id"} <= names
+    assert bare_db.value("SELECT count(*) FROM pg_constraint WHERE conrelid = 'grading_jobs'::regclass AND contype = 'f'") == 1
+    assert bare_db.value("SELECT phrase FROM phrase_cache") == "Hello"
+
+
+def test_adopted_tables_are_worked_on(make_pool, bare_db):
+    """Waiting jobs are rated, finished ones left, a lost worker's job is found by the reaper."""
+    db = adopted(bare_db, rows="""
+        INSERT INTO live_sessions (id) VALUES ('00000000-0000-4000-8000-000000000001');
+        INSERT INTO grading_jobs (session_id, job_type, job_data, status, started_at, attempts, completed_at, failed_at, error)
+        SELECT '00000000-0000-4000-8000-000000000001', 'line_rating', jsonb_build_object('transcript', jsonb_build_array(
+                   jsonb_build_object('speaker', 'rep', 'text', 'Line of ' || status, 'index', n))), status,
+               CASE status WHEN 'processing' THEN now() - interval '1 hour' END, 0,
+               CASE status WHEN 'completed' THEN now() END, CASE status WHEN 'failed' THEN now() END,
+               CASE status WHEN 'failed' THEN 'as it was' END
+        FROM unnest(array['pending', 'processing', 'completed', 'failed']) WITH ORDINALITY AS s(status, n)""")
+    make_pool(db)
+    wait_until(lambda: db.count("completed") == 3)
+    session = "00000000-0000-4000-8000-000000000001"
+    assert [r.line_text for r in db.ratings(session)] == ["Line of pending", "Line of processing"]
+    assert db.value("SELECT error FROM grading_jobs WHERE status = 'failed'") == "as it was"
+    job = db.insert(rep("Fresh.", first=9), session=session)
+    assert db.wait(job, "completed")
+    assert db.session(session).completed_batches == 3
+
+
+def test_a_session_deleted_by_its_application_takes_its_jobs_along(make_openai_pool, bare_db, llm):
+    """ON DELETE CASCADE while a job is being rated: the result is dropped, nothing breaks."""
+    pool = make_openai_pool(adopted(bare_db))
+    llm.behave({"delay_ms": 600})
+    session = bare_db.value("INSERT INTO live_sessions DEFAULT VALUES RETURNING id")
+    bare_db.insert(session=session)
+    wait_until(lambda: llm.in_flight == 1)
+    bare_db.rows("DELETE FROM live_sessions")
+    wait_until(lambda: pool.metric("claims_lost_total") == 1)
+
+
+def test_nulls_where_an_earlier_table_allows_them_are_no_obstacle(make_pool, bare_db):
+    db = adopted(bare_db, POOR)
+    make_pool(db)
+    job = db.insert(id=new_session(), attempts=None, max_attempts=None, created_at=None) if nullable(db, "attempts") \
+        else db.insert(id=new_session(), created_at=None)
+    db.wait(job, "completed")
+    nameless = db.insert(id=new_session(), job_type=None)
+    assert "job_type" in db.wait(nameless, "failed", "completed").error
+
+
+def nullable(db, column):
+    return db.value("SELECT is_nullable FROM information_schema.columns WHERE table_name = 'grading_jobs'"
+                    " AND column_name = %s", column) == "YES"
+
+
+def test_a_large_table_is_neither_rewritten_nor_read_only_meanwhile(bare_db):
+    db = bare_db
+    db.rows(APPLICATION)
+    db.rows("INSERT INTO live_sessions (id) VALUES ('00000000-0000-4000-8000-000000000001')")
+    db.rows("ALTER TABLE grading_jobs DISABLE TRIGGER ALL")
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data, status, completed_at) SELECT"
+            " '00000000-0000-4000-8000-000000000001', 'line_rating', '{}', 'completed', now() - interval '3 hours'"
+            " FROM generate_series(1, 200000)")
+    db.rows("ALTER TABLE grading_jobs ENABLE TRIGGER ALL")
+    where = "SELECT relfilenode, pg_relation_size(oid) FROM pg_class WHERE relname = 'grading_jobs'"
+    rows = "SELECT md5(string_agg(ctid::text || xmin::text, ',' ORDER BY ctid)) FROM grading_jobs"
+    before = db.row(where), db.value(rows)
+    longest = longest_insert(db, lambda: migrate(db.conninfo))
+    db.rows("DELETE FROM grading_jobs WHERE status = 'pending'")
+    assert (db.row(where)[0], db.value(rows)) == (before[0][0], before[1])
+    assert longest < 3, "an application's insert waited too long"
+
+
+def longest_insert(db, during):
+    """Inserts one row after the other while during() runs: the longest that one took, in seconds."""
+    thread = threading.Thread(target=during)
+    longest = 0
+    with db.connect() as conn:
+        thread.start()
+        while thread.is_alive():
+            took = conn.execute("WITH i AS (INSERT INTO grading_jobs (session_id, job_type, job_data) VALUES"
+                                " ('00000000-0000-4000-8000-000000000001', 'line_rating', '{}') RETURNING 1)"
+                                " SELECT extract(epoch FROM clock_timestamp() - statement_timestamp())::float8, count(*) FROM i"
+                                ).fetchone()[0]
+            longest = max(longest, took)
+        thread.join()
+    return longest
+
+
+def test_a_status_outside_the_four_is_refused_afterwards(bare_db):
+    adopted(bare_db, POOR)
+    with pytest.raises(harness.psycopg.errors.CheckViolation):
+        bare_db.insert(id=new_session(), status="espresso")
+
+
+def test_new_keys_are_in_order_of_time(db):
+    keys = [str(db.insert()) for _ in range(50)]
+    millis = [key[:13] for key in keys]
+    assert millis == sorted(millis) and all(key[14] == "7" for key in keys)
+    assert db.value("INSERT INTO grading_jobs (id, session_id) VALUES (%s, %s) RETURNING id::text",
+                    "00000000-0000-4000-8000-00000000000a", new_session()) == "00000000-0000-4000-8000-00000000000a"
+
+
+def test_an_index_left_invalid_is_built_again(bare_db):
+    migrate_by_psql(bare_db.conninfo)
+    bare_db.rows("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'grading_jobs_claim'::regclass")
+    migrate_by_psql(bare_db.conninfo)
+    assert bare_db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'grading_jobs_claim'::regclass")
+
+
+def test_the_functions_take_named_arguments_as_postgrest_sends_them(db):
+    assert db.value("SELECT grading_enqueue(session_id => %s, transcript => %s::jsonb, sales_rep_name => 'a',"
+                    " customer_name => 'b', batch_size => 2, priority => 1)", new_session(), json.dumps(rep("A.", "B.", "C."))) == 2

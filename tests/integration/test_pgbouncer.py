@@ -1,0 +1,132 @@
+"""Behind PgBouncer in transaction mode, with and without a direct connection for LISTEN."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import psycopg
+import pytest
+
+from conftest import short_directory
+from harness import free_port, rep, unprivileged, wait_until
+
+BOUNCER = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+pytestmark = pytest.mark.skipif(not BOUNCER, reason="pgbouncer is not installed")
+
+
+class Bouncer:
+    def __init__(self, directory, postgres):
+        self.directory, self.port = directory, free_port()
+        user, self.become = unprivileged()
+        (directory / "users.txt").write_text('"postgres" ""\n')
+        (directory / "bouncer.ini").write_text(
+            f"[databases]\n* = host={postgres.directory} port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {directory}/users.txt\n"
+            "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n"
+            f"logfile = {directory}/log\npidfile = {directory}/pid\nadmin_users = postgres\n")
+        if user:
+            for path in (directory, *directory.iterdir()):
+                shutil.chown(path, user)
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([*self.become, BOUNCER, "-q", str(self.directory / "bouncer.ini")],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers)
+
+    def stop(self):
+        os.kill(int((self.directory / "pid").read_text()), signal.SIGTERM)
+        self.process.wait(10)
+
+    def conninfo(self, dbname):
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname={dbname}"
+
+    def answers(self):
+        try:
+            psycopg.connect(self.conninfo("pgbouncer"), autocommit=True).close()
+        except psycopg.Error:
+            return False
+        return True
+
+
+@pytest.fixture
+def bouncer(postgres):
+    directory = short_directory("gdpb-")
+    server = Bouncer(directory, postgres)
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def make_pooled(make_pool, db, bouncer):
+    """A pool behind the pooler; direct: with a connection of its own for LISTEN."""
+
+    def make(direct=False, **groups):
+        return make_pool(db, database={"conninfo": bouncer.conninfo(db.name), "pool_mode": "transaction",
+                                       "listen_conninfo": db.conninfo if direct else ""}, **groups)
+
+    return make
+
+
+def test_jobs_are_rated_with_more_workers_than_server_connections(make_pooled, db):
+    pool = make_pooled(pool={"workers": 6})
+    db.insert_many(400)
+    db.insert(job_data=[])
+    wait_until(lambda: db.count("completed") == 400 and db.count("failed") == 1)
+    assert db.value("SELECT count(*) FROM line_ratings") == 400
+    assert pool.show("status")["database_listening"] is False
+    assert pool.metric("connections_lost_total") == 0
+
+
+def test_without_listen_a_job_waits_no_longer_than_a_poll(make_pooled, db):
+    make_pooled(queue={"poll": "1s"})
+    job, _ = db.completed(rep("Hello."))
+    assert (job.completed_at - job.created_at).total_seconds() < 5
+
+
+def test_with_a_direct_connection_an_insert_wakes_a_worker(make_pooled, db):
+    pool = make_pooled(direct=True, queue={"poll": "30s"})
+    wait_until(lambda: pool.show("status")["database_listening"])
+    job, _ = db.completed(rep("Hello."))
+    assert (job.completed_at - job.created_at).total_seconds() < 3
+
+
+def test_no_session_state_is_left_on_server_connections(make_pooled, db, bouncer):
+    make_pooled()
+    db.insert_many(50)
+    wait_until(lambda: db.count("completed") == 50)
+    assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+    with psycopg.connect(bouncer.conninfo(db.name), autocommit=True, prepare_threshold=None) as conn:
+        for _ in range(6):
+            assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()[0] == 0
+            assert conn.execute("SHOW enable_seqscan").fetchone()[0] == "on"
+
+
+def test_killed_workers_lose_nothing(make_pooled, db):
+    pool = make_pooled(pool={"workers": 3, "claim_batch": 4})
+    for _ in range(5):
+        db.insert_many(60)
+        pool.kill(wait_until(pool.workers)[0])
+    wait_until(lambda: db.count("completed") == 300, 60)
+    assert db.value("SELECT count(*) FROM line_ratings") == 300
+
+
+def test_a_pooler_that_restarts_is_waited_for(make_pooled, db, bouncer):
+    pool = make_pooled(queue={"poll": "500ms"})
+    bouncer.stop()
+    wait_until(lambda: pool.show("status")["database_connected"] == 0)
+    bouncer.start()
+    began = time.monotonic()
+    db.wait(db.insert(), "completed")
+    assert time.monotonic() - began < 8
+
+
+def test_the_check_tells_a_pooler_from_a_direct_connection(make_pool, db, bouncer):
+    pool = make_pool(db, start=False)
+    assert "session: ok" in pool.run("-t").stdout
+    pool.configure(database={"conninfo": bouncer.conninfo(db.name)})
+    assert "transaction" in pool.run("-t").stdout
+    pool.configure(database={"pool_mode": "transaction"})
+    assert "transaction: ok" in pool.run("-t").stdout

@@ -1,0 +1,201 @@
+"""gradingd -t and -d: exit status, the sentence that says why, pid file, one daemon a socket."""
+import contextlib
+import os
+import pathlib
+import pwd
+import signal
+import time
+
+import pytest
+
+from harness import free_port, is_running, wait_until
+
+
+class Daemon:
+    """What -d leaves behind, with the pid file's word on who it is."""
+
+    def __init__(self, pool):
+        self.pool = pool
+        self.pid_file = pathlib.Path(pool.directory / "gradingd.pid")
+        pool.log_path = pool.directory / "daemon.log"
+        pool.configure(log={"to": str(pool.log_path)})
+
+    def start(self, *options):
+        """With pipes for its output: a daemon that keeps them open never lets go of the command's reader."""
+        return self.pool.run("-d", *options, timeout=25)
+
+    def stop(self):
+        os.kill(int(self.pid_file.read_text()), signal.SIGTERM)
+        self.pool.wait_gone()
+
+
+@pytest.fixture
+def daemon(make_pool, db):
+    pool = make_pool(db, start=False)
+    daemon = Daemon(pool)
+    yield daemon
+    with contextlib.suppress(OSError, ValueError):
+        daemon.stop()
+
+
+def test_a_daemon_is_up_when_the_command_returns(daemon, db):
+    result = daemon.start()
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert daemon.pool.show("status")["phase"] == "up"
+    pid = int(daemon.pid_file.read_text())
+    assert pid == daemon.pool.show("version")["pid"]
+    assert os.getsid(pid) != os.getsid(0)
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    db.wait(db.insert(), "completed")
+    daemon.stop()
+    assert not daemon.pid_file.exists() and not os.path.exists(daemon.pool.socket)
+
+
+def test_the_pid_file_goes_where_it_is_wanted(daemon):
+    daemon.pid_file = daemon.pool.directory / "else.pid"
+    assert daemon.start("-p", str(daemon.pid_file)).returncode == 0
+    assert is_running(int(daemon.pid_file.read_text()))
+
+
+def test_a_second_daemon_on_the_socket_is_refused(daemon):
+    daemon.start()
+    pid = daemon.pid_file.read_text()
+    began = time.monotonic()
+    second = daemon.start()
+    assert second.returncode not in (0, 75) and pid.strip() in second.stderr
+    assert time.monotonic() - began < 5
+    assert daemon.pid_file.read_text() == pid
+    assert daemon.pool.show("status")["phase"] == "up"
+
+
+def test_a_second_foreground_pool_on_the_socket_is_refused(pool):
+    second = pool.run(timeout=10)
+    assert second.returncode == 1 and str(pool.pid) in second.stderr
+    assert pool.show("status")["phase"] == "up"
+
+
+def away(pool):
+    pool.configure(database={"conninfo": f"host=127.0.0.1 port={free_port()} dbname=grading connect_timeout=2"})
+
+
+def missing(pool):
+    pool.configure(database={"conninfo": pool.groups["database"]["conninfo"] + "_not"})
+
+
+def nonsense(pool):
+    pool.configure(pool={"workers": 0})
+
+
+def unknown_key(pool):
+    pool.configure(pool={"wrokers": 4})
+
+
+def no_key(pool):
+    pool.configure(rater={"backend": "openai"}, openai={"api_key_env": "GRADINGD_NO_SUCH_VARIABLE"})
+
+
+# How the world is wrong, the exit status, and the words an operator needs.
+TROUBLES = {
+    "database away": (away, 75, "connect"),
+    "database missing": (missing, 78, "does not exist"),
+    "value out of range": (nonsense, 78, "pool.workers"),
+    "unknown key": (unknown_key, 78, "wrokers"),
+    "no API key": (no_key, 78, "GRADINGD_NO_SUCH_VARIABLE"),
+}
+
+
+@pytest.mark.parametrize("trouble, status, words", TROUBLES.values(), ids=TROUBLES.keys())
+def test_a_daemon_that_cannot_work_says_why(daemon, trouble, status, words):
+    trouble(daemon.pool)
+    daemon.pool.alarms_expected = True
+    result = daemon.start()
+    assert result.returncode == status
+    assert words in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not daemon.pool.processes() and not daemon.pid_file.exists()
+    assert not os.path.exists(daemon.pool.socket)
+
+
+@pytest.mark.parametrize("trouble, status, words", TROUBLES.values(), ids=TROUBLES.keys())
+def test_the_check_says_what_is_wrong(make_pool, db, trouble, status, words):
+    pool = make_pool(db, start=False)
+    trouble(pool)
+    result = pool.run("-t")
+    assert result.returncode == status
+    assert words in result.stdout + result.stderr
+
+
+def test_the_check_of_a_good_configuration(make_pool, db):
+    result = make_pool(db, start=False).run("-t")
+    assert result.returncode == 0, result.stdout + result.stderr
+    for what in ("configuration", "database", "schema", "pool mode", "rater"):
+        assert what in result.stdout
+
+
+@pytest.mark.parametrize("option, stream", [("-t", "stdout"), ("-d", "stderr")])
+def test_a_schema_that_is_missing_or_old(make_pool, bare_db, option, stream):
+    pool = make_pool(bare_db, start=False)
+    Daemon(pool)
+    pool.alarms_expected = True
+    for _ in ("missing", "old"):
+        result = pool.run(option)
+        assert result.returncode == 78 and "gradingctl migrate" in getattr(result, stream)
+        bare_db.rows("CREATE TABLE IF NOT EXISTS grading_migrations (version int)")
+        bare_db.rows("INSERT INTO grading_migrations VALUES (82)")
+
+
+def test_a_wrong_password_is_no_reason_to_try_later(make_pool, db, postgres):
+    hba = pathlib.Path(postgres.data) / "pg_hba.conf"
+    before = hba.read_text()
+    db.rows("CREATE ROLE stranger LOGIN PASSWORD 'right'")
+    hba.write_text("host all stranger 127.0.0.1/32 scram-sha-256\n" + before)
+    try:
+        db.rows("SELECT pg_reload_conf()")
+        pool = make_pool(db, start=False)
+        pool.configure(database={"conninfo": f"host=127.0.0.1 port={postgres.port} dbname={db.name} user=stranger password=wr0ng5ecret"})
+        result = wait_until(lambda: (r := pool.run("-t")).returncode and r)
+    finally:
+        hba.write_text(before)
+        db.rows("SELECT pg_reload_conf()")
+        db.rows("DROP ROLE stranger")
+    assert result.returncode == 78 and "password authentication failed" in result.stdout
+    assert "wr0ng5ecret" not in result.stdout + result.stderr
+
+
+def test_a_stale_socket_and_pid_file_are_no_obstacle(daemon):
+    daemon.start()
+    for pid in daemon.pool.processes():
+        daemon.pool.kill(pid)
+    daemon.pool.wait_gone()
+    assert daemon.pid_file.exists() and os.path.exists(daemon.pool.socket)
+    assert daemon.start().returncode == 0
+    daemon.stop()
+
+
+def test_a_file_in_the_sockets_place_is_not_removed(make_pool, db):
+    pool = make_pool(db, start=False)
+    pathlib.Path(pool.socket).write_text("precious")
+    assert pool.run(timeout=10).returncode == 78
+    assert pathlib.Path(pool.socket).read_text() == "precious"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_started_by_root_it_runs_as_its_user_and_cleans_up_behind_itself(daemon, db):
+    user = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
+    run = daemon.pool.directory / "run"
+    daemon.pool.socket = str(run / "control.sock")
+    daemon.pid_file = run / "gradingd.pid"
+    daemon.pool.configure(pool={"user": user.pw_name}, control={"socket": daemon.pool.socket})
+    result = daemon.start()
+    assert result.returncode == 0, result.stderr
+    for pid in daemon.pool.processes():
+        assert os.stat(f"/proc/{pid}").st_uid == user.pw_uid
+    db.wait(db.insert(), "completed")
+    daemon.stop()
+    assert not daemon.pid_file.exists() and not os.path.exists(daemon.pool.socket)
+
+
+def test_version_and_help(make_pool, db):
+    pool = make_pool(db, start=False)
+    assert pool.run("--version").stdout.startswith("gradingd ")
+    assert "usage" in pool.run("--help").stdout
+    assert pool.run("--nonsense").returncode == 1

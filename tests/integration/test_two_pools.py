@@ -1,0 +1,84 @@
+"""Two pools on one database: no job twice, no job of the other's touched, maintenance by one at a time."""
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from harness import GRADINGD, rep, stays, wait_until
+
+
+def test_two_pools_share_the_work(make_pool, db):
+    pools = [make_pool(db, pool={"workers": 2, "claim_batch": 10}) for _ in range(2)]
+    db.insert_many(1000)
+    wait_until(lambda: db.count("completed") == 1000)
+    assert db.value("SELECT max(claim) FROM grading_jobs") == 1
+    assert db.value("SELECT count(*) FROM line_ratings") == 1000
+    assert sum(pool.metric("jobs_completed_total") for pool in pools) == 1000
+
+
+def test_a_pool_leaves_the_living_ones_jobs_alone(make_openai_pool, db, llm):
+    first = make_openai_pool()
+    llm.behave({"delay_ms": 3000})
+    job = db.insert()
+    wait_until(lambda: llm.in_flight == 1)
+    second = make_openai_pool()
+    row = db.wait(job, "completed")
+    assert row.claim == 1
+    assert first.metric("jobs_completed_total") == 1 and second.metric("jobs_claimed_total") == 0
+
+
+def test_a_pool_takes_over_from_one_that_was_killed(make_openai_pool, db, llm):
+    first, second = make_openai_pool(), make_openai_pool()
+    second.ctl("pause")
+    llm.behave("hang")
+    db.insert_many(5)
+    wait_until(lambda: llm.in_flight == 5)
+    llm.behave("good")
+    for pid in first.processes():
+        first.kill(pid)
+    first.process.wait()
+    second.ctl("resume")
+    wait_until(lambda: db.count("completed") == 5)
+    assert db.value("SELECT max(attempts) FROM grading_jobs") <= 1
+
+
+def test_jobs_of_an_unknown_host_are_left_to_the_reaper(make_pool, db):
+    make_pool(db, queue={"poll": "200ms"})
+    foreign = db.insert(status="processing", claimed_by="elsewhere/12345678/4711/99", claim=1,
+                        started_at=db.value("SELECT now()"))
+    stays(lambda: db.job(foreign).status == "processing", 1)
+
+
+def test_two_sleeping_pools_rate_each_job_once(make_pool, db):
+    pools = [make_pool(db) for _ in range(2)]
+    for pool in pools:
+        wait_until(lambda: pool.show("status")["database_listening"])
+    for n in range(20):
+        db.completed(rep(f"Line {n}."))
+    assert sum(pool.metric("jobs_completed_total") for pool in pools) == 20
+
+
+def can_unshare():
+    return shutil.which("unshare") and os.geteuid() == 0 and subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no pid namespaces here")
+def test_two_containers_of_one_host_name_do_not_take_each_others_jobs(make_openai_pool, db, llm):
+    """Same kernel and name, but each sees only its own processes."""
+    make_openai_pool()
+    llm.behave({"delay_ms": 3000})
+    job = db.insert()
+    wait_until(lambda: llm.in_flight == 1)
+    second = make_openai_pool(start=False)
+    with open(second.log_path, "ab") as log:
+        second.process = subprocess.Popen(["unshare", "--pid", "--fork", "--kill-child=TERM", "--mount-proc", GRADINGD,
+                                           "-c", second.config_path], env=second.env, stdout=log, stderr=log,
+                                          stdin=subprocess.DEVNULL)
+    try:
+        second.wait_up()
+        assert db.wait(job, "completed").claim == 1
+    finally:
+        second.ctl("drain")
+        second.process.wait(20)

@@ -1,0 +1,140 @@
+"""The janitor's duties: reaper, cleanup, gauges; and how little an idle pool does."""
+import os
+import time
+
+import pytest
+
+from harness import rep, stays, wait_until
+
+FOREIGN = {"status": "processing", "claimed_by": "elsewhere/12345678/4711/99", "claim": 1}
+QUICK_REAPER = {"queue": {"stuck_after": "2s", "job_deadline": "1s", "poll": "500ms"}}
+
+
+def test_a_lost_hosts_job_is_put_back_with_an_attempt(make_pool, db):
+    pool = make_pool(db, **QUICK_REAPER)
+    job = db.insert(**FOREIGN, started_at=db.value("SELECT now()"))
+    row = db.wait(job, "completed")
+    assert (row.attempts, row.claim) == (1, 2)
+    assert (row.completed_at - row.created_at).total_seconds() >= 2
+    assert pool.metric("jobs_reaped_total") == 1
+
+
+@pytest.mark.parametrize("started_at", ["now() - interval '1 hour'", "NULL"])
+def test_a_lost_hosts_job_without_attempts_left_fails(make_pool, db, started_at):
+    make_pool(db, **QUICK_REAPER)
+    job = db.insert(**FOREIGN, attempts=2, started_at=db.value(f"SELECT ({started_at})::timestamptz"))
+    row = db.wait(job, "failed")
+    assert row.attempts == 3 and "elsewhere" in row.error and row.failed_at
+    assert db.session_of(job).failed_batches == 1
+
+
+def test_a_job_in_good_hands_is_not_reaped(make_openai_pool, db, llm):
+    pool = make_openai_pool(queue={"stuck_after": "10s", "job_deadline": "5s", "poll": "200ms"},
+                            openai={"timeout": "5s"})
+    llm.behave({"delay_ms": 1500})
+    job = db.wait(db.insert(), "completed")
+    assert job.claim == 1 and pool.metric("jobs_reaped_total") == 0
+
+
+def old_jobs(db, status, n):
+    db.rows(f"INSERT INTO grading_jobs (session_id, job_data, status, {status}_at) SELECT gen_random_uuid(), '{{}}',"
+            " %s, now() - interval '2 days' FROM generate_series(1, %s)", status, n)
+
+
+def test_old_completed_jobs_go_and_failed_ones_stay(make_pool, db):
+    old_jobs(db, "completed", 1700)
+    old_jobs(db, "failed", 10)
+    pool = make_pool(db)
+    young, ratings = db.completed(rep("Young."))
+    wait_until(lambda: db.count("completed") == 1)
+    assert db.count("failed") == 10
+    assert db.job(young.id) and db.ratings(young.session_id) == ratings
+    wait_until(lambda: pool.metric("jobs_cleaned_total") == 1700)
+
+
+def test_the_cleanup_goes_by_small_batches(make_pool, db):
+    """Each statement deletes some hundred rows at most, so that claims come in between."""
+    old_jobs(db, "completed", 3000)
+    db.rows("CREATE TABLE deleted (n bigint)")
+    db.rows("CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO deleted"
+            " SELECT count(*) FROM gone; RETURN NULL; END $$")
+    db.rows("CREATE TRIGGER note AFTER DELETE ON grading_jobs REFERENCING OLD TABLE AS gone EXECUTE FUNCTION note()")
+    make_pool(db)
+    wait_until(lambda: db.count() == 0)
+    assert db.value("SELECT sum(n) FROM deleted") == 3000
+    assert db.value("SELECT max(n) FROM deleted") <= 1000
+
+
+def test_failed_jobs_go_when_that_is_wanted(make_pool, db):
+    old_jobs(db, "failed", 10)
+    make_pool(db, queue={"keep_failed": "1h"})
+    wait_until(lambda: db.count() == 0)
+
+
+def test_nothing_goes_when_that_is_wanted(make_pool, db):
+    old_jobs(db, "completed", 5)
+    pool = make_pool(db, queue={"keep_completed": "0", "poll": "200ms"})
+    stays(lambda: db.count() == 5, 1)
+    assert pool.metric("jobs_cleaned_total") == 0
+
+
+def test_expired_cache_entries_go(make_pool, db):
+    db.rows("INSERT INTO phrase_cache (cache_key, phrase, rating, created_at) SELECT n::text, 'x', 'good',"
+            " now() - interval '1 hour' * n FROM generate_series(1, 48) n")
+    pool = make_pool(db)
+    wait_until(lambda: pool.metric("cache_cleaned_total") == 25)
+    assert db.value("SELECT count(*) FROM phrase_cache") == 23
+
+
+def test_one_host_cleans_at_a_time(make_pool, db):
+    old_jobs(db, "completed", 20)
+    with db.connect(autocommit=False) as other:
+        other.execute("SELECT pg_advisory_xact_lock(1735549284, 2)")
+        pool = make_pool(db, queue={"poll": "200ms"})
+        stays(lambda: db.count("completed") == 20, 1)
+    wait_until(lambda: db.count() == 0)
+    assert pool.metric("jobs_cleaned_total") == 20
+
+
+def test_the_gauges_tell_what_is_in_the_queue(make_pool, db):
+    pool = make_pool(db, queue={"poll": "200ms"})
+    pool.ctl("pause")
+    db.insert_many(7)
+    db.insert(available_at=db.value("SELECT now() + interval '1 hour'"))
+    db.insert(status="failed", failed_at=db.value("SELECT now()"))
+    queue = wait_until(lambda: (q := pool.show("queue"))["pending"] == 8 and q)
+    assert (queue["due"], queue["processing"], queue["failed"]) == (7, 0, 1)
+    assert wait_until(lambda: pool.show("queue")["oldest_due_ms"] > 300)
+    assert queue["age_ms"] < 5000
+
+
+def cpu_seconds(pids):
+    ticks = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def test_an_idle_pool_is_quiet(make_pool, db):
+    """Promised: below 0.3 statements and 2 ms of CPU a second, any number of workers."""
+    pool = make_pool(db, pool={"workers": 16})
+    wait_until(lambda: pool.show("status")["database_listening"])
+    wait_until(lambda: pool.show("status")["workers_idle"] == 16)
+    wait_until(lambda: pool.show("queue")["age_ms"] is not None and pool.metric("statements_total") > 16)
+    pids = pool.processes()
+    statements, cpu, began = pool.metric("statements_total"), cpu_seconds(pids), time.monotonic()
+    stays(lambda: time.sleep(0.2) is None, 12)
+    elapsed = time.monotonic() - began
+    assert (pool.metric("statements_total") - statements) / elapsed < 0.3
+    assert (cpu_seconds(pids) - cpu) / elapsed < 0.006      # the clock's tick is 10 ms; a noisy machine counts some more
+
+
+def test_nobody_is_notified_while_everyone_is_at_work(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 1, "in_flight": 1, "claim_batch": 1})
+    llm.behave("hang")
+    db.insert_many(1)
+    wait_until(lambda: llm.in_flight == 1)
+    db.insert()     # the notice that finds nobody idle
+    wait_until(lambda: not pool.show("status")["database_listening"])
