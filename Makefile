@@ -1,14 +1,16 @@
-# gradingd. `make help` lists the targets.
+# gradingd. `make help` lists the targets; `make demo` and `make check` install what they need.
 #
 # CC, CFLAGS, LDFLAGS, PREFIX, SYSCONFDIR and DESTDIR are the caller's; our own flags are added apart.
 # WERROR=1 turns warnings into errors, SANITIZE=address,undefined builds with sanitizers (into a
-# directory of its own), V=1 shows the commands.
+# directory of its own), V=1 shows the commands. A change of any of them compiles again what it must.
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr/local /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 CFLAGS ?= -O2 -g
 PKG_CONFIG ?= pkg-config
 PYTHON ?= /usr/bin/python3
+# Most of them wait for something, so more than there are cores.
+PYTEST_FLAGS ?= -q -n 4
 
 B := build$(if $(SANITIZE),/sanitize)
 PACKAGES := libpq libcurl json-c libconfig libcrypto
@@ -20,8 +22,9 @@ OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -MMD -MP -pthread \
 	-fstack-protector-strong -fPIE $(if $(WERROR),-Werror) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
 OUR_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
-PKG_CFLAGS = $(shell $(PKG_CONFIG) --cflags $(PACKAGES))
-PKG_LIBS = $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+# Asked when first needed, and once.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PKG_CFLAGS)
+PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PKG_LIBS)
 
 # gradingctl's own files; all others but main.c are shared, or the daemon's.
 CTL_SOURCES := $(wildcard src/gradingctl.c src/ctl*.c)
@@ -29,6 +32,7 @@ SOURCES := $(wildcard src/*.c)
 LIB_OBJECTS := $(patsubst src/%.c,$B/%.o,$(filter-out src/main.c $(CTL_SOURCES),$(SOURCES))) $B/embed_files.o
 CTL_OBJECTS := $(patsubst src/%.c,$B/%.o,$(CTL_SOURCES))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
+SCRIPTS := .ci/run src/embed.sh init/gradingd $(wildcard tests/*.sh)
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
 SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders restart child identity signals loop \
@@ -36,9 +40,12 @@ SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders resta
 	config_value config_hint config_scan config_check config_show file mask log buf utf8 err clock
 
 Q := $(if $(V),,@)
+# For targets that build on their way: on all cores, unless the caller said how many.
+PARALLEL_MAKE = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
+MAKEFLAGS += --no-print-directory
 
 .PHONY: all
-all: $B/gradingd $B/gradingctl
+all: $B/gradingd $B/gradingctl	## build gradingd and gradingctl (the default)
 
 $B/gradingd: $B/main.o $B/libgrading.a
 	@echo "  LINK  $@"
@@ -51,7 +58,7 @@ $B/gradingctl: $(CTL_OBJECTS) $B/libgrading.a
 $B/libgrading.a: $(LIB_OBJECTS)
 	$Qrm -f $@ && ar rcs $@ $^
 
-$B/%.o: src/%.c include/VERSION | $B/unit
+$B/%.o: src/%.c $B/flags
 	@echo "  CC    $<"
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
 
@@ -59,20 +66,70 @@ $B/%.o: src/%.c include/VERSION | $B/unit
 EMBEDDED := $(sort $(wildcard migrations/*.sql)) etc/rubric.conf etc/prompt.txt
 $B/embed_files.c: src/embed.sh $(EMBEDDED) | $B/unit
 	$Qsh src/embed.sh $(EMBEDDED) > $@.tmp && mv $@.tmp $@
-$B/embed_files.o: $B/embed_files.c
+$B/embed_files.o: $B/embed_files.c $B/flags
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) -c -o $@ $<
+
+# What the objects were compiled with; they are compiled again when it changes.
+FLAGS := $(CC) $(CFLAGS) $(OUR_CFLAGS)
+ifneq ($(file <$B/flags),$(FLAGS))
+.PHONY: $B/flags
+endif
+$B/flags: | $B/unit tools
+	$(file >$@,$(FLAGS))
 
 $B/unit $B/fuzz:
 	$Qmkdir -p $@
+
+.PHONY: tools
+tools:
+	@command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null || \
+		{ echo 'make: a compiler or a library is missing here; "make deps" installs it' >&2; exit 1; }
+
+.PHONY: deps demo
+deps:	## install what building, the demo and the tests need
+	@sh tests/deps.sh check
+
+# The demo never guesses a database from the environment: DATABASE= is said on the command line, or not.
+ifneq ($(origin DATABASE),command line)
+unexport DATABASE
+endif
+demo:	## see it work: private Postgres, pool, ratings (or DATABASE=conninfo)
+	@sh tests/deps.sh demo
+	@$(PARALLEL_MAKE) all
+	@sh tests/demo.sh $B
+
+.PHONY: check check-unit check-supervisor check-docs check-integration
+check:	## install what is missing, build, run all tests
+	@sh tests/deps.sh check
+	@$(PARALLEL_MAKE) all
+	@$(PARALLEL_MAKE) check-unit
+	@$(MAKE) check-supervisor
+	@$(MAKE) check-docs
+	@$(MAKE) check-integration
 
 $B/unit/%: tests/unit/%.c $B/libgrading.a
 	@echo "  TEST  $<"
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a \
 		-lcmocka $(PKG_LIBS)
 
-.PHONY: check-unit
-check-unit: $(UNIT_TESTS)
+check-unit: $(UNIT_TESTS)	## unit tests
 	$Qset -e; for t in $^; do $$t; done
+
+check-supervisor: $(SUPERVISOR:%=$B/%.o) $(LIB_OBJECTS)	## no libpq, libcurl, json-c in the supervisor
+	$Qsh tests/check-supervisor.sh "$(SUPERVISOR:%=$B/%.o)" "$(LIB_OBJECTS)"
+
+check-docs: all	## manual pages, sample configuration and code agree
+	$QBUILD=$B sh tests/check-docs.sh
+
+check-integration: all	## tests against a Postgres of their own
+	$QGRADINGD_BUILD=$B $(PYTHON) -B -m pytest -p no:cacheprovider $(PYTEST_FLAGS) tests/integration
+
+.PHONY: sanitize
+sanitize:	## unit and integration tests under ASan and UBSan
+	@sh tests/deps.sh check
+	@$(PARALLEL_MAKE) SANITIZE=address,undefined all
+	@$(PARALLEL_MAKE) SANITIZE=address,undefined check-unit
+	@$(MAKE) SANITIZE=address,undefined check-integration
 
 # Fuzzers want clang and objects of their own. New inputs go to $B/corpus, the seeds stay as they are.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -84,8 +141,9 @@ $B/fuzz/%: tests/fuzz/%.c $B/libgrading.a | $B/fuzz
 		$B/libgrading.a $(PKG_LIBS)
 
 .PHONY: check-fuzz run-fuzzers
-check-fuzz:
-	$Q$(MAKE) CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined run-fuzzers
+check-fuzz:	## every fuzzer for FUZZ_SECONDS (20)
+	@sh tests/deps.sh all
+	@$(PARALLEL_MAKE) CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined run-fuzzers
 run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
 	$Qset -e; for f in $(FUZZERS:fuzz_%=%); do mkdir -p $B/corpus/$$f; \
 		$B/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1 \
@@ -93,8 +151,63 @@ run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
 			{ tail -n 50 $B/fuzz/$$f.log; exit 1; }; \
 		echo "fuzz_$$f: $$(sed -n 's/^stat::number_of_executed_units: *//p' $B/fuzz/$$f.log) inputs"; done
 
-.PHONY: clean
-clean:
+# What clang-tidy finds, less what it cannot know (va_list and err_set() across files) and matters of taste.
+TIDY := -*,bugprone-*,clang-analyzer-*,misc-*,performance-*,portability-*,-bugprone-branch-clone,$\
+	-bugprone-easily-swappable-parameters,-bugprone-implicit-widening-of-multiplication-result,$\
+	-bugprone-macro-parentheses,-bugprone-narrowing-conversions,-bugprone-not-null-terminated-result,$\
+	-bugprone-reserved-identifier,-bugprone-sizeof-expression,-clang-analyzer-core.CallAndMessage,$\
+	-clang-analyzer-security.insecureAPI.*,-clang-analyzer-valist.Uninitialized,-misc-no-recursion
+
+.PHONY: lint run-tidy
+lint:	## clang's warnings as errors, clang-tidy, shellcheck
+	@sh tests/deps.sh all
+	@$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 all $(UNIT_TESTS:$B/%=build/clang/%)
+	@$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 run-tidy
+	$Qshellcheck -S warning $(SCRIPTS)
+run-tidy: $(SOURCES:src/%.c=$B/%.tidy)
+$B/%.tidy: src/%.c $B/%.o
+	@echo "  TIDY  $<"
+	$Qclang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' $< -- $(OUR_CFLAGS) $(PKG_CFLAGS) \
+		2>$@.log || { cat $@.log; exit 1; }
+	@touch $@
+
+# ---- installing ----
+
+SBIN := $(DESTDIR)$(PREFIX)/sbin
+BIN := $(DESTDIR)$(PREFIX)/bin
+MAN := $(DESTDIR)$(PREFIX)/share/man
+SHARE := $(DESTDIR)$(PREFIX)/share/gradingd
+CONF := $(DESTDIR)$(SYSCONFDIR)/gradingd
+MAN_PAGES := $(wildcard src/*.[1-8])
+man_path = $(MAN)/man$(patsubst .%,%,$(suffix $1))/$(notdir $1)
+# The init files are written for the default PREFIX and SYSCONFDIR.
+SET_PATHS := sed -e 's|/usr/local/|$(PREFIX)/|g' -e 's|/etc/gradingd/|$(SYSCONFDIR)/gradingd/|g'
+
+.PHONY: install uninstall
+install: all	## install under DESTDIR and PREFIX; an existing configuration stays
+	install -d $(SBIN) $(BIN) $(CONF) $(SHARE)/samples $(SHARE)/migrations $(SHARE)/init
+	install $B/gradingd $(SBIN)/
+	install $B/gradingctl $(BIN)/
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_path,$(page)) &&) true
+	install -m 644 etc/rubric.conf etc/prompt.txt etc/gradingd-minimal.conf $(SHARE)/
+	install -m 644 etc/samples/*.json $(SHARE)/samples/
+	install -m 644 migrations/*.sql $(SHARE)/migrations/
+	$(SET_PATHS) init/gradingd >$(SHARE)/init/gradingd && chmod 755 $(SHARE)/init/gradingd
+	$(SET_PATHS) init/gradingd.service >$(SHARE)/init/gradingd.service
+	install -m 644 etc/gradingd.conf $(CONF)/gradingd.conf.sample
+	[ -e $(CONF)/gradingd.conf ] || install -m 644 etc/gradingd.conf $(CONF)/gradingd.conf
+
+uninstall:	## remove what install put there, except gradingd.conf
+	rm -f $(SBIN)/gradingd $(BIN)/gradingctl $(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
+	rm -f $(CONF)/gradingd.conf.sample
+	rm -rf $(SHARE)
+	[ ! -e $(CONF)/gradingd.conf ] || echo "$(CONF)/gradingd.conf stays"
+
+.PHONY: clean help
+clean:	## remove build/
 	rm -rf build
+
+help:	## list the targets
+	@awk -F '\t## ' '/^[a-z-]+:.*\t## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 -include $(wildcard $B/*.d $B/unit/*.d)

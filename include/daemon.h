@@ -16,6 +16,9 @@ int daemon_start(struct err *err);
 /* The daemon's word to the waiting parent; closes fd. fd -1 is fine. */
 void daemon_report(int fd, int status, const char *reason);
 
+/* Standard input, output and error to /dev/null. */
+void daemon_leave_terminal(void);
+
 /* Writes our pid into path (created, mode 0644). -1 and err. */
 int pid_file_write(const char *path, struct err *err);
 

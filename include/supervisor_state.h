@@ -6,6 +6,8 @@
 #ifndef SUPERVISOR_STATE_H
 #define SUPERVISOR_STATE_H
 
+#include <limits.h>
+
 #include "control.h"
 #include "loop.h"
 #include "restart.h"
@@ -30,6 +32,7 @@ struct supervisor {
 	struct scoreboard *sb;
 	struct loop *loop;
 	struct control *control;
+	char directory[PATH_MAX];	/* of the socket, if we made it; else "" */
 	int deadman[2];			/* children watch [0]; only we hold [1] */
 	int ready_fd;
 	struct child_slot slots[SLOT_COUNT];

@@ -18,6 +18,7 @@
 
 #define REPLY_CAP_BYTES (4 << 20)
 #define ACCEPT_BATCH 16			/* in one turn: a flood of clients must not starve the rest */
+#define DISCARD_CAP_BYTES (1u << 20)
 #define ACCEPT_PAUSE_MS 1000		/* after accept(2) failed for want of descriptors or memory */
 
 struct client {
@@ -26,8 +27,10 @@ struct client {
 	bool admin;
 	char line[CONTROL_LINE_CAP];
 	size_t len;
+	bool line_ended;		/* with a newline: the peer has nothing more to say */
 	struct buf reply;
 	size_t sent;
+	size_t discarded;		/* of what came after the reply was made */
 	struct loop_timer deadline;
 };
 
@@ -62,6 +65,29 @@ static void on_deadline(void *arg)
 
 static void on_client(void *arg, int fd, short revents);
 
+/*
+ * All is said. Of a peer that is still sending, some is read and thrown away: to close on unread bytes
+ * would reset the connection, and the answer with it.
+ */
+static void client_finish(struct client *client)
+{
+	if (client->line_ended || shutdown(client->fd, SHUT_WR) == -1 ||
+	    loop_watch(client->control->loop, client->fd, POLLIN, on_client, client) == -1)
+		client_drop(client);
+}
+
+static void client_discard(struct client *client)
+{
+	char waste[4096];
+	ssize_t n = recv(client->fd, waste, sizeof(waste), 0);
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	client->discarded += n > 0 ? (size_t)n : 0;
+	if (n <= 0 || client->discarded > DISCARD_CAP_BYTES)
+		client_drop(client);
+}
+
 /* Sends what the peer takes now; the loop comes back for the rest. */
 static void client_send(struct client *client)
 {
@@ -74,8 +100,9 @@ static void client_send(struct client *client)
 	}
 	if (n > 0)
 		client->sent += (size_t)n;
-	if (client->sent == reply->len ||
-	    loop_watch(client->control->loop, client->fd, POLLOUT, on_client, client) == -1)
+	if (client->sent == reply->len)
+		client_finish(client);
+	else if (loop_watch(client->control->loop, client->fd, POLLOUT, on_client, client) == -1)
 		client_drop(client);
 }
 
@@ -113,6 +140,7 @@ static void client_answer(struct client *client)
 {
 	char *newline = memchr(client->line, '\n', client->len);
 
+	client->line_ended = newline != NULL;
 	if (newline)
 		make_reply(client, client->line, (size_t)(newline - client->line));
 	else
@@ -147,7 +175,9 @@ static void on_client(void *arg, int fd, short revents)
 	struct client *client = arg;
 
 	(void)fd, (void)revents;	/* hang-ups and errors show in the call that follows */
-	if (client->reply.len)
+	if (client->reply.len && client->sent == client->reply.len)
+		client_discard(client);
+	else if (client->reply.len)
 		client_send(client);
 	else
 		client_read(client);

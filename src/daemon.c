@@ -57,8 +57,7 @@ int daemon_start(struct err *err)
 	return fds[1];
 }
 
-/* Standard output and error stay the caller's until here, so that nothing said on the way is lost. */
-static void leave_terminal(void)
+void daemon_leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
@@ -78,7 +77,7 @@ void daemon_report(int fd, int status, const char *reason)
 	if (write(fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1) == -1)
 		(void)0;	/* the waiting command was interrupted; we go on without it */
 	close(fd);
-	leave_terminal();
+	daemon_leave_terminal();	/* not before: what is said on the way is for the caller */
 }
 
 int pid_file_write(const char *path, struct err *err)

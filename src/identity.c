@@ -11,6 +11,7 @@
 
 #define HOST_BYTES 65
 #define BOOT_BYTES 9	/* the first group of the boot id tells boots of one host apart */
+#define TAG_BYTES 32	/* BOOTID.PIDNS */
 
 static void read_file(const char *path, char *out, size_t size)
 {
@@ -39,6 +40,16 @@ static void boot_id(char *out, size_t size)
 		snprintf(out, size, "noboot");
 }
 
+/* The boot, and the inode of our pid namespace (namespaces(7)). */
+static void boot_tag(char *out, size_t size)
+{
+	char boot[BOOT_BYTES], link[40] = "";
+	ssize_t n = readlink("/proc/self/ns/pid", link, sizeof(link) - 1);
+
+	boot_id(boot, sizeof(boot));
+	snprintf(out, size, "%s.%s", boot, n > 5 ? strtok(link + 5, "]") : "0");	/* pid:[4026531836] */
+}
+
 /* Field 22 of /proc/PID/stat, in clock ticks since boot; 0 when there is no such process (proc(5)). */
 static unsigned long long start_time(pid_t pid)
 {
@@ -57,11 +68,11 @@ static unsigned long long start_time(pid_t pid)
 
 void identity_self(char *out)
 {
-	char host[HOST_BYTES], boot[BOOT_BYTES];
+	char host[HOST_BYTES], tag[TAG_BYTES];
 
 	host_name(host, sizeof(host));
-	boot_id(boot, sizeof(boot));
-	snprintf(out, IDENTITY_SIZE, "%s/%s/%d/%llu", host, boot, (int)getpid(), start_time(getpid()));
+	boot_tag(tag, sizeof(tag));
+	snprintf(out, IDENTITY_SIZE, "%s/%s/%d/%llu", host, tag, (int)getpid(), start_time(getpid()));
 }
 
 void identity_host_prefix(char *out, size_t size)
@@ -72,19 +83,21 @@ void identity_host_prefix(char *out, size_t size)
 	snprintf(out, size, "%s/", host);
 }
 
-bool identity_is_dead(const char *identity)
+bool identity_is_dead(const char *identity, bool other_boots)
 {
-	char prefix[HOST_BYTES + 1], boot[BOOT_BYTES], their_boot[BOOT_BYTES];
+	char prefix[HOST_BYTES + 1], tag[TAG_BYTES], their_tag[TAG_BYTES];
 	unsigned long long start;
 	int pid;
 
 	identity_host_prefix(prefix, sizeof(prefix));
 	if (strncmp(identity, prefix, strlen(prefix)) != 0)
 		return false;
-	if (sscanf(identity + strlen(prefix), "%8[^/]/%d/%llu", their_boot, &pid, &start) != 3 || pid <= 0)
+	if (sscanf(identity + strlen(prefix), "%31[^/]/%d/%llu", their_tag, &pid, &start) != 3 || pid <= 0)
 		return false;
-	boot_id(boot, sizeof(boot));
-	if (strcmp(boot, their_boot) != 0)
-		return true;
+	boot_tag(tag, sizeof(tag));
+	if (strncmp(tag, their_tag, BOOT_BYTES - 1) != 0)
+		return other_boots;
+	if (strcmp(tag, their_tag) != 0)
+		return false;
 	return start_time((pid_t)pid) != start;
 }

@@ -41,6 +41,7 @@ struct janitor {
 	bool sleep_asked;		/* an answer about the lock is due */
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
+	bool looked_once;		/* for what this host left behind before its last boot */
 	bool stopping;
 	int64_t stop_by_ms;
 	struct loop_timer tick_timer, due_timer, sleep_timer, late_timer, jobs_timer, cache_timer;
@@ -268,7 +269,7 @@ static void recover_orphans(struct janitor *j, char *claimants)
 		return;
 	begin_recover(params);
 	for (char *who = strtok_r(claimants, "\n", &save); who; who = strtok_r(NULL, "\n", &save)) {
-		if (!identity_is_dead(who))
+		if (!identity_is_dead(who, !j->looked_once))
 			continue;
 		pgarray_text(&params[0], who);
 		pgarray_text(&params[1], "went away with its host or its pool");
@@ -379,6 +380,7 @@ static void on_tick(void *arg, const PGresult *result, const struct err *err)
 		recover_orphans(j, claimants);
 		free(claimants);
 	}
+	j->looked_once = true;
 }
 
 static int64_t tick_every_ms(const struct janitor *j)

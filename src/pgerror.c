@@ -89,8 +89,8 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 int pgerror_check_conninfo(const char *conninfo, struct err *err)
 {
 	PQconninfoOption *options;
-	const char *port = "";
-	bool numeric;
+	const char *port = "", *host = "";
+	bool numeric, at_sign;
 
 	if (!strchr(conninfo, '=') && !strstr(conninfo, "://"))
 		return 0;	/* a database's name alone */
@@ -101,10 +101,14 @@ int pgerror_check_conninfo(const char *conninfo, struct err *err)
 	for (PQconninfoOption *o = options; o->keyword; o++)
 		if (strcmp(o->keyword, "port") == 0 && o->val)
 			port = o->val;
+		else if (strcmp(o->keyword, "host") == 0 && o->val)
+			host = o->val;
 	numeric = port[strspn(port, "0123456789, ")] == '\0';
+	at_sign = host[0] != '@' && host[0] != '/' && strchr(host, '@');
 	PQconninfoFree(options);
-	if (!numeric)
-		return err_set(err, ERR_CONFIG, "the port in the connection string is no number; in a URI "
-			       "special characters of user and password are written as %%XX");
+	if (!numeric || at_sign)
+		return err_set(err, ERR_CONFIG, "the %s; in a URI special characters of user and password are "
+			       "written as %%XX", numeric ? "host in the connection string has an @"
+			       : "port in the connection string is no number");
 	return 0;
 }

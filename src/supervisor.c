@@ -146,6 +146,10 @@ static int set_up(struct supervisor *s, struct err *err)
 	log_share_level(&s->sb->log_level);
 	if (s->options.once)
 		return 0;
+	snprintf(s->directory, sizeof(s->directory), "%.*s",
+		 (int)(strrchr(s->config->control.socket, '/') - s->config->control.socket), s->config->control.socket);
+	if (access(s->directory, F_OK) == 0)
+		s->directory[0] = '\0';
 	s->control = control_open(s->config->control.socket, s->config->control.group, s->loop, s, err);
 	return s->control ? 0 : -1;
 }
@@ -156,7 +160,8 @@ static int take_place(struct supervisor *s, struct err *err)
 	const struct config *config = s->config;
 	const char *pid_file = s->options.pid_file;
 	char lock[PATH_MAX];
-	const char *const paths[] = { config->control.socket, lock, pid_file ? pid_file : lock, NULL };
+	const char *const paths[] = { config->control.socket, lock, pid_file ? pid_file : lock,
+		s->directory[0] ? s->directory : lock, NULL };
 
 	snprintf(lock, sizeof(lock), "%s.lock", config->control.socket);
 	if (pid_file && pid_file_write(pid_file, err) == -1)

@@ -15,6 +15,7 @@
 #include "breaker.h"
 #include "child.h"
 #include "clock.h"
+#include "daemon.h"
 #include "log.h"
 #include "notify.h"
 #include "signals.h"
@@ -46,8 +47,10 @@ static void __attribute__((noreturn)) become_child(struct child_slot *cs)
 	};
 
 	close(s->deadman[1]);
-	if (s->ready_fd != -1)
+	if (s->ready_fd != -1) {	/* the command that started the daemon waits for our output to end */
 		close(s->ready_fd);
+		daemon_leave_terminal();
+	}
 	if (s->control)
 		control_forget(s->control);
 	child_begin(&child, role(cs), s->deadman[0]);
