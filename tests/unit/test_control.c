@@ -262,23 +262,30 @@ static void test_longest_line(void **state)
 	assert_string_equal(ask(line), "err the request line is too long\n");
 }
 
+/* Answered at once; what still comes is thrown away for a while, then the connection ends. */
 static void test_endless_line(void **state)
 {
-	char flood[4096];
+	char flood[4096], answer[100];
 	int fd = dial();
 	size_t sent = 0;
 	ssize_t n;
 
 	(void)state;
 	memset(flood, 'x', sizeof(flood));
+	assert_int_equal(send(fd, flood, sizeof(flood), MSG_NOSIGNAL), sizeof(flood));
+	turns(2);
+	n = recv(fd, answer, sizeof(answer) - 1, 0);
+	assert_true(n > 0);
+	answer[n] = '\0';
+	assert_string_equal(answer, "err the request line is too long\n");
 	do {
 		n = send(fd, flood, sizeof(flood), MSG_NOSIGNAL);
 		sent += n > 0 ? (size_t)n : 0;
 		turns(1);
-	} while (n > 0 || (errno == EAGAIN && sent < 1 << 20));
-	assert_int_equal(errno, EPIPE);
-	assert_true(sent < 1 << 20);
-	assert_string_equal(hear(fd), "err the request line is too long\n");
+	} while (n > 0 || (errno == EAGAIN && sent < 4 << 20));
+	assert_true(errno == EPIPE || errno == ECONNRESET);
+	assert_in_range(sent, 512 << 10, 2 << 20);
+	close(fd);
 	assert_serving();
 }
 
