@@ -2,6 +2,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "config.h"
@@ -15,6 +16,9 @@
 int daemon_start(struct err *err);
 /* The daemon's word to the waiting parent; closes fd. fd -1 is fine. */
 void daemon_report(int fd, int status, const char *reason);
+
+/* Where the log goes: as configured, but a daemon's "stderr" is syslog, since it has no standard error. */
+const char *daemon_log_target(const struct config *config, bool daemon);
 
 /* Standard input, output and error to /dev/null. */
 void daemon_leave_terminal(void);

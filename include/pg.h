@@ -1,7 +1,7 @@
 /*
  * One asynchronous connection to Postgres in pipeline mode: connecting, preparing, sending, waiting,
  * and coming back after a loss all happen in the loop; nothing here blocks but name resolution inside
- * libpq. Children only. Whoever sends a statement gets exactly one answer for it.
+ * libpq. Behind a transaction pooler one statement is on its way at a time. Children only. Whoever sends a statement gets exactly one answer for it.
  */
 #ifndef PG_H
 #define PG_H

@@ -101,7 +101,8 @@ static int check_rater(const struct config *config, struct loop *loop)
 		say("rater", err.text);
 		return EXIT_BAD_CONFIG;
 	}
-	snprintf(text, sizeof(text), "%s, model %s: ok", rater->ops->name, rater->model);
+	snprintf(text, sizeof(text), "%s, model %s: ok%s", rater->ops->name, rater->model,
+		 rater->instant ? "" : " (it was not called)");
 	say("rater", text);
 	rater_free(rater);
 	return EXIT_STOPPED;

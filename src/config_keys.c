@@ -157,7 +157,7 @@ const struct config_key config_keys[] = {
 	  .help = "Where -d writes the process id; empty: gradingd.pid beside the socket." },
 
 	{ KEY(STRING, "log.to", log.to, "stderr"), .wrong = wrong_log,
-	  .help = "Where the log goes: \"stderr\", \"syslog\" or an absolute path." },
+	  .help = "Where the log goes: \"stderr\" (with -d: syslog), \"syslog\" or an absolute path." },
 	{ KEY(CHOICE, "log.level", log.level, "info"), .choices = log_levels,
 	  .help = "The least important lines logged: \"error\", \"warn\", \"info\" or \"debug\"." },
 };

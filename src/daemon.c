@@ -57,6 +57,11 @@ int daemon_start(struct err *err)
 	return fds[1];
 }
 
+const char *daemon_log_target(const struct config *config, bool daemon)
+{
+	return daemon && strcmp(config->log.to, "stderr") == 0 ? "syslog" : config->log.to;
+}
+
 void daemon_leave_terminal(void)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);

@@ -3,6 +3,7 @@
  * (the database, the provider) happens in children.
  */
 #include <getopt.h>
+#include <grp.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,17 +102,38 @@ static struct arguments parse_arguments(int argc, char **argv)
 	return a;
 }
 
-/* In a child, because it needs libpq and perhaps libcurl. */
-static int run_check(const struct config *config)
+static int complain(const struct err *err)
 {
-	int status;
+	fprintf(stderr, "gradingd: %s\n", err->text);
+	return err->kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
+}
+
+/* What a start would come to before its first child, as its user. */
+static int check_start(const struct config *config, struct err *err)
+{
+	static const char *const no_paths[] = { NULL };
+
+	if (config->control.group[0] && !getgrnam(config->control.group))
+		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"", config->control.group);
+	if (log_open(config->log.to, LOG_LEVEL_ERROR, err) == -1)
+		return -1;
+	return drop_privileges(config->pool.user, no_paths, err);
+}
+
+/* In a child, because it needs libpq and perhaps libcurl, and becomes pool.user. Takes config over. */
+static int run_check(struct config *config)
+{
+	int status = 0;
 	pid_t pid = fork();
+	struct err err;
 
 	if (pid == 0) {
 		log_identify("check", -1);
-		log_set_level(LOG_LEVEL_ERROR);
-		exit(check_main(config));
+		status = check_start(config, &err) == -1 ? complain(&err) : check_main(config);
+		config_free(config);
+		exit(status);
 	}
+	config_free(config);
 	if (pid == -1 || waitpid(pid, &status, 0) == -1 || !WIFEXITED(status))
 		return EXIT_FAILED;
 	return WEXITSTATUS(status);
@@ -123,8 +145,10 @@ static const char *pid_file_path(const struct arguments *a, const struct config 
 	static char path[PATH_MAX];
 	size_t n;
 
-	if (!a->pid_file)
-		return config->control.pid_file;
+	if (!a->pid_file) {
+		snprintf(path, sizeof(path), "%s", config->control.pid_file);	/* outlives reloads */
+		return path;
+	}
 	if (a->pid_file[0] == '/' || !realpath(".", path))
 		return a->pid_file;
 	n = strlen(path);
@@ -132,29 +156,22 @@ static const char *pid_file_path(const struct arguments *a, const struct config 
 	return path;
 }
 
-static int complain(const struct err *err)
-{
-	fprintf(stderr, "gradingd: %s\n", err->text);
-	return err->kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
-}
-
 int main(int argc, char **argv)
 {
 	struct arguments a = parse_arguments(argc, argv);
-	struct supervisor_options options = { .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1 };
+	static struct supervisor_options options;
 	struct scoreboard *sb;
 	struct config *config;
 	struct err err;
 
+	options = (struct supervisor_options){ .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1 };
 	config = config_load(a.config_path, &err);
 	if (!config)
 		return complain(&err);
 	options.config_path = strdup(config->path);	/* outlives reloads, which replace the rest */
 	if (a.test)
 		return run_check(config);
-	/* A daemon has no standard error: what would go there goes to syslog. */
-	if (log_open(a.daemon && strcmp(config->log.to, "stderr") == 0 ? "syslog" : config->log.to,
-		     (enum log_level)config->log.level, &err) == -1)
+	if (log_open(daemon_log_target(config, a.daemon), (enum log_level)config->log.level, &err) == -1)
 		return complain(&err);
 	if (a.daemon) {
 		options.pid_file = pid_file_path(&a, config);

@@ -28,7 +28,8 @@ struct request {
 	pg_answer_fn *answer;
 	void *arg;
 	PGresult *result;
-	int64_t sent_ms;
+	int64_t sent_ms;		/* 0: waits for its turn */
+	char **values;			/* of one that waits; its own copies */
 };
 
 struct pg {
@@ -74,6 +75,9 @@ static void clean_up_connection(struct pg *pg)
 
 static void request_free(struct request *r)
 {
+	for (int i = 0; r->values && i < r->statement->nparams; i++)
+		free(r->values[i]);
+	free(r->values);
 	PQclear(r->result);
 	free(r);
 }
@@ -130,7 +134,7 @@ static void out_of_patience(void *arg)
 {
 	struct pg *pg = arg;
 	struct err err;
-	int64_t waited = pg->head ? now_ms() - pg->head->sent_ms : 0;
+	int64_t waited = pg->head && pg->head->sent_ms ? now_ms() - pg->head->sent_ms : 0;
 
 	if (pg->state == PG_CONNECTING) {
 		err_set(&err, ERR_LOST, "the database did not accept a connection within %d s",
@@ -174,37 +178,70 @@ static void flush(struct pg *pg)
 		watch(pg, rest ? POLLIN | POLLOUT : POLLIN);
 }
 
-/* Remembers what went into libpq's buffer. Each statement has its own sync: a transaction of its own. */
-static void add_request(struct pg *pg, const struct statement *statement, pg_answer_fn *answer, void *arg)
+static struct request *add_request(struct pg *pg, const struct statement *statement, pg_answer_fn *answer,
+				   void *arg)
 {
 	struct request *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct request){ .statement = statement, .answer = answer, .arg = arg, .sent_ms = now_ms() };
+	*r = (struct request){ .statement = statement, .answer = answer, .arg = arg };
 	*pg->tail = r;
 	pg->tail = &r->next;
 	pg->npending++;
+	return r;
+}
+
+/* It went into libpq's buffer, with a sync of its own: each statement is a transaction by itself. */
+static void mark_sent(struct pg *pg, struct request *r)
+{
+	r->sent_ms = now_ms();
 	pg->counts.statements++;
 	if (!loop_timer_is_set(&pg->timer) &&
 	    loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS, out_of_patience, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 }
 
+static void copy_values(struct request *r, const char *const *values)
+{
+	r->values = xcalloc((size_t)r->statement->nparams, sizeof(*r->values));
+	for (int i = 0; i < r->statement->nparams; i++)
+		r->values[i] = values[i] ? xstrdup(values[i]) : NULL;
+}
+
+/*
+ * Behind a transaction pooler one statement at a time: a pooler that hands the server on at the first
+ * sync (PgBouncer 1.18 does) gives the answers to what followed to somebody else.
+ */
+static void send_next(struct pg *pg)
+{
+	struct request *r = pg->head;
+
+	if (pg->state != PG_READY || !r || r->sent_ms)
+		return;
+	if (!PQsendQueryParams(pg->conn, r->statement->text, r->statement->nparams, NULL,
+			       (const char *const *)r->values, NULL, NULL, 0) || !PQpipelineSync(pg->conn)) {
+		lose_later(pg);
+		return;
+	}
+	mark_sent(pg, r);
+	flush(pg);
+}
+
 int pg_send(struct pg *pg, const struct statement *st, const char *const *values, pg_answer_fn *answer,
 	    void *arg)
 {
-	int ok;
-
 	if (pg->state != PG_READY)
 		return -1;
-	if (pg->options.session)
-		ok = PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, NULL, NULL, 0);
-	else
-		ok = PQsendQueryParams(pg->conn, st->text, st->nparams, NULL, values, NULL, NULL, 0);
-	if (!ok || !PQpipelineSync(pg->conn)) {
+	if (!pg->options.session) {
+		copy_values(add_request(pg, st, answer, arg), values);
+		send_next(pg);
+		return 0;
+	}
+	if (!PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, NULL, NULL, 0) ||
+	    !PQpipelineSync(pg->conn)) {
 		lose_later(pg);
 		return -1;
 	}
-	add_request(pg, st, answer, arg);
+	mark_sent(pg, add_request(pg, st, answer, arg));
 	flush(pg);
 	return 0;
 }
@@ -266,11 +303,19 @@ static void on_set_up(void *arg, const PGresult *result, const struct err *err)
 	pg->events.ready(pg->arg);
 }
 
+/* Behind a pooler there is nothing to set up that would last: the schema's version is all. */
+static void on_only_step(void *arg, const PGresult *result, const struct err *err)
+{
+	on_schema_version(arg, result, err);
+	if (!err || err->kind != ERR_LOST)
+		on_set_up(arg, result, NULL);
+}
+
 static bool send_setup(struct pg *pg, const char *sql, pg_answer_fn *answer)
 {
 	if (!PQsendQueryParams(pg->conn, sql, 0, NULL, NULL, NULL, NULL, 0) || !PQpipelineSync(pg->conn))
 		return false;
-	add_request(pg, NULL, answer, pg);
+	mark_sent(pg, add_request(pg, NULL, answer, pg));
 	return true;
 }
 
@@ -278,9 +323,11 @@ static bool send_prepare(struct pg *pg, const struct statement *st)
 {
 	if (!PQsendPrepare(pg->conn, st->name, st->text, 0, NULL) || !PQpipelineSync(pg->conn))
 		return false;
-	add_request(pg, NULL, on_setup_step, pg);
+	mark_sent(pg, add_request(pg, NULL, on_setup_step, pg));
 	return true;
 }
+
+static const char schema_version[] = "SELECT coalesce(max(version), 0) FROM grading_migrations";
 
 /*
  * Sequential scans are off for the session: every run-time statement has its index, and a plan
@@ -292,25 +339,33 @@ static const char session_settings[] =
 	" set_config('idle_in_transaction_session_timeout', '60s', false),"
 	" set_config('enable_seqscan', 'off', false)";
 
-static void set_up(struct pg *pg)
+static bool send_session_setup(struct pg *pg)
 {
 	char listen[80];
-	bool ok;
+	bool ok = send_setup(pg, schema_version, on_schema_version) &&
+		  send_setup(pg, session_settings, on_setup_step);
 
-	pg->state = PG_SETUP;
-	pg->setup_err = (struct err){ .kind = ERR_NONE };
-	loop_timer_stop(pg->loop, &pg->timer);
-	ok = PQenterPipelineMode(pg->conn) &&
-	     send_setup(pg, "SELECT coalesce(max(version), 0) FROM grading_migrations", on_schema_version);
-	if (ok && pg->options.session)
-		ok = send_setup(pg, session_settings, on_setup_step);
-	for (int i = 0; ok && pg->options.session && i < pg->options.nstatements; i++)
+	for (int i = 0; ok && i < pg->options.nstatements; i++)
 		ok = send_prepare(pg, &pg->options.statements[i]);
 	if (ok && pg->options.listen) {
 		snprintf(listen, sizeof(listen), "LISTEN %s", pg->options.listen);
 		ok = send_setup(pg, listen, on_setup_step);
 	}
-	ok = ok && send_setup(pg, "SELECT 1", on_set_up);
+	return ok && send_setup(pg, "SELECT 1", on_set_up);
+}
+
+static void set_up(struct pg *pg)
+{
+	bool ok;
+
+	pg->state = PG_SETUP;
+	pg->setup_err = (struct err){ .kind = ERR_NONE };
+	loop_timer_stop(pg->loop, &pg->timer);
+	ok = PQenterPipelineMode(pg->conn);
+	if (pg->options.session)
+		ok = ok && send_session_setup(pg);
+	else
+		ok = ok && send_setup(pg, schema_version, on_only_step);
 	if (ok)
 		flush(pg);
 	else
@@ -417,12 +472,13 @@ static void deliver(struct pg *pg)
 	else
 		r->answer(r->arg, r->result, NULL);
 	request_free(r);
+	send_next(pg);
 }
 
 /* Results until libpq has no whole one left. An answer may take the connection down: look again. */
 static void read_results(struct pg *pg)
 {
-	while (pg->conn && pg->head && !PQisBusy(pg->conn)) {
+	while (pg->conn && pg->head && pg->head->sent_ms && !PQisBusy(pg->conn)) {
 		PGresult *result = PQgetResult(pg->conn);
 
 		if (!result) {

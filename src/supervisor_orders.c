@@ -8,6 +8,7 @@
 
 #include "breaker.h"
 #include "clock.h"
+#include "daemon.h"
 #include "log.h"
 #include "notify.h"
 #include "wake.h"
@@ -98,7 +99,7 @@ int supervisor_reload(struct supervisor *s, struct err *err)
 	notify_reloading();
 	fresh = config_load(s->options.config_path, err);
 	if (!fresh || config_check_reload(old, fresh, err) == -1 ||
-	    log_open(fresh->log.to, (enum log_level)fresh->log.level, err) == -1) {
+	    log_open(daemon_log_target(fresh, s->options.pid_file != NULL), (enum log_level)fresh->log.level, err) == -1) {
 		log_error("the configuration is not reloaded, the old one stays: %s", err->text);
 		config_free(fresh);
 		notify_ready();

@@ -82,6 +82,9 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 	bool batch = w->settling > 1;
 	int row = 0, dropped = 0;
 
+	if (result && PQntuples(result) != w->settling)
+		fatal("the settlement of %d jobs was answered with %d rows; a pooler may be mixing answers up",
+		      w->settling, PQntuples(result));
 	w->settling = 0;
 	if (err)
 		say_trouble(w, err);

@@ -364,8 +364,10 @@ class Pool:
         return [row["pid"] for row in self.show("workers") if row["slot"] > 0 and row["pid"] and row["in_flight"]]
 
     def kill(self, pid, signo=signal.SIGKILL):
+        """A child that is gone already is no matter: another took its place."""
         self.killed_by.add(signo)
-        os.kill(pid, signo)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signo)
 
     def send(self, signo):
         os.kill(self.pid, signo)
