@@ -153,6 +153,17 @@ run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
 			{ tail -n 50 $B/fuzz/$$f.log; exit 1; }; \
 		echo "fuzz_$$f: $$(sed -n 's/^stat::number_of_executed_units: *//p' $B/fuzz/$$f.log) inputs"; done
 
+# Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
+# BENCH_FULL=1 takes the long runs.
+$B/bench/bare: tests/bench/bare.c $B/libgrading.a
+	$Qmkdir -p $(@D)
+	@echo "  BENCH $<"
+	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a $(PKG_LIBS)
+
+.PHONY: bench
+bench: all $B/bench/bare	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
+	$Q$(PYTHON) tests/bench/bench.py $(BENCH)
+
 # What clang-tidy finds, less what it cannot know (va_list and err_set() across files) and matters of taste.
 TIDY := -*,bugprone-*,clang-analyzer-*,misc-*,performance-*,portability-*,-bugprone-branch-clone,$\
 	-bugprone-easily-swappable-parameters,-bugprone-implicit-widening-of-multiplication-result,$\
@@ -212,4 +223,4 @@ clean:	## remove build/
 help:	## list the targets
 	@awk -F '\t## ' '/^[a-z-]+:.*\t## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
--include $(wildcard $B/*.d $B/unit/*.d)
+-include $(wildcard $B/*.d $B/unit/*.d $B/bench/*.d)

@@ -25,6 +25,8 @@ struct worker {
 	bool look_again;		/* woken meanwhile */
 	bool dry;			/* the last claim brought less than asked: wait to be woken */
 	bool disowning;			/* a claim whose answer was lost is being given back */
+	int64_t disown_at_ms;		/* again then (0: no more), */
+	int64_t disown_until_ms;	/* and so on until then: the lost claim may still be carried out */
 	bool probing;			/* this worker's next call decides about the breaker */
 	int64_t claim_not_before_ms;
 	int64_t claimed;		/* jobs in its life */
@@ -55,8 +57,13 @@ int64_t worker_sooner(int64_t a, int64_t b);
  * something else happens.
  */
 int64_t worker_claim(struct worker *w);
-/* After a reconnect: what this worker holds in the database but not in hand goes back. */
+/*
+ * After a reconnect: what this worker holds in the database but not in hand goes back, now and for a
+ * while, since a backend that was stuck may carry out a claim long after we gave it up.
+ */
 void worker_disown(struct worker *w);
+/* Does it again when it is time. Returns as worker_claim(). */
+int64_t worker_disown_again(struct worker *w);
 
 /* Fills err for a job whose queue.job_deadline has come. */
 void worker_past_deadline(const struct worker *w, struct err *err);

@@ -59,6 +59,7 @@ ALTER TABLE grading_jobs
 	ADD COLUMN IF NOT EXISTS failed_at    timestamptz,
 	ADD COLUMN IF NOT EXISTS updated_at   timestamptz NOT NULL DEFAULT now(),
 	ADD COLUMN IF NOT EXISTS priority     integer NOT NULL DEFAULT 0,
+	ADD COLUMN IF NOT EXISTS available_at timestamptz NOT NULL DEFAULT now(),	-- stable: computed once, no rewrite
 	ADD COLUMN IF NOT EXISTS claim        bigint NOT NULL DEFAULT 0,
 	ADD COLUMN IF NOT EXISTS claimed_by   text,
 	ADD COLUMN IF NOT EXISTS counted_as   text,
@@ -68,25 +69,6 @@ ALTER TABLE grading_jobs
 	ALTER COLUMN max_attempts SET DEFAULT 3,
 	ALTER COLUMN created_at   SET DEFAULT now(),
 	ALTER COLUMN updated_at   SET DEFAULT now();
-
--- now() is stable, so this default is computed once and no row is rewritten. Jobs that were waiting in an adopted table
--- keep their age; finished ones are left alone, there may be millions.
-DO $$
-BEGIN
-	IF NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'grading_jobs'::regclass
-	               AND attname = 'available_at' AND NOT attisdropped) THEN
-		ALTER TABLE grading_jobs ADD COLUMN available_at timestamptz NOT NULL DEFAULT now();
-		UPDATE grading_jobs SET available_at = created_at WHERE status IN ('pending', 'processing')
-			AND created_at < now();
-	END IF;
-END $$;
-
-COMMENT ON TABLE grading_jobs IS 'gradingd''s queue: one row a batch of lines to be rated';
-COMMENT ON COLUMN grading_jobs.priority IS 'higher is claimed first; then the older available_at';
-COMMENT ON COLUMN grading_jobs.available_at IS 'not to be claimed before';
-COMMENT ON COLUMN grading_jobs.claim IS 'fencing number: counts the claims, a result is stored only under the last one';
-COMMENT ON COLUMN grading_jobs.claimed_by IS 'HOST/BOOT/PID/START of the worker that claimed it last';
-COMMENT ON COLUMN grading_jobs.counted_as IS 'how grading_sessions already counts this job: completed, failed, or not yet';
 
 DO $$
 BEGIN
@@ -104,14 +86,15 @@ ALTER TABLE grading_jobs SET (
 	autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 1000,
 	autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- Tells sleeping pools that there is work. A pool that sleeps holds this advisory lock shared; while none does, the
--- lock can be had and nothing is notified, because NOTIFY serialises commits across the whole database. A pool that
--- falls asleep just now finds the row by looking once more after it has the lock, or at its next poll.
+-- Tells sleeping pools that there is work. A pool that sleeps holds this advisory lock; while none does, it can be had
+-- shared and nothing is notified, because NOTIFY serialises commits across the whole database. (Shared, so that inserts
+-- do not take each other for a sleeper.) A pool that falls asleep just now finds the row by looking once more after it
+-- has the lock, or at its next poll; of several pools one holds the lock, and the notification reaches them all.
 CREATE OR REPLACE FUNCTION grading_jobs_wake() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-	IF pg_try_advisory_lock(1735549284, 1) THEN
-		PERFORM pg_advisory_unlock(1735549284, 1);
+	IF pg_try_advisory_lock_shared(1735549284, 1) THEN
+		PERFORM pg_advisory_unlock_shared(1735549284, 1);
 	ELSE
 		PERFORM pg_notify('grading_jobs', '');
 	END IF;

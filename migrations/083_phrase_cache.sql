@@ -19,6 +19,7 @@ ALTER TABLE phrase_cache
 	ADD COLUMN IF NOT EXISTS created_at   timestamptz NOT NULL DEFAULT now(),
 	ADD COLUMN IF NOT EXISTS reason       text,
 	ADD COLUMN IF NOT EXISTS provenance   jsonb,
+	ALTER COLUMN context    DROP NOT NULL,
 	ALTER COLUMN created_at SET DEFAULT now();
 
 COMMENT ON TABLE phrase_cache IS 'ratings of phrases, kept for cache.ttl';

@@ -5,6 +5,10 @@
 
 SET client_min_messages = warning;
 
+-- Jobs that were waiting in an adopted table keep their age. Not in 082, where the table is locked for an instant only.
+UPDATE grading_jobs SET available_at = created_at
+WHERE status IN ('pending', 'processing') AND claim = 0 AND available_at <= now() AND created_at < available_at;
+
 DO $$
 DECLARE
 	broken regclass;

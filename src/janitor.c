@@ -24,6 +24,7 @@
 #define CLEAN_BATCH "500"
 #define CLEAN_PAUSE_MS 50		/* between batches, so that claims go first */
 #define SLEEP_RETRY_MS 20
+#define SLEEP_TRIES 5			/* then the next poll tries again: another pool holds the lock */
 #define LATE_COMMIT_MS 100		/* look again so long after falling asleep */
 #define FRESH_MS 1000			/* the gauges need no second look within so long */
 #define LAST_WORK_MS 1500		/* when stopped with dead workers' jobs still to be put back */
@@ -39,6 +40,7 @@ struct janitor {
 	bool can_listen;		/* the connection is direct, so LISTEN and the sleep lock work */
 	bool asleep;			/* we hold the sleep lock */
 	bool sleep_asked;		/* an answer about the lock is due */
+	int sleep_tries;
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
 	bool looked_once;		/* for what this host left behind before its last boot */
@@ -132,8 +134,11 @@ static void on_asleep(void *arg, const PGresult *result, const struct err *err)
 	j->sleep_asked = false;
 	if (!answered(j, err))
 		return;
-	if (!truth(result, 0)) {	/* an insert is looking at it this very moment */
-		set_timer(j, &j->sleep_timer, SLEEP_RETRY_MS, fall_asleep);
+	if (!truth(result, 0)) {	/* an insert looks at it this very moment, or another pool has it */
+		if (++j->sleep_tries < SLEEP_TRIES)
+			set_timer(j, &j->sleep_timer, SLEEP_RETRY_MS, fall_asleep);
+		else
+			atomic_store(&j->c->sb->listening, 1);	/* what is notified for it reaches us too */
 		return;
 	}
 	j->asleep = true;
@@ -399,6 +404,7 @@ static void tick(void *arg)
 
 	set_timer(j, &j->tick_timer, tick_every_ms(j), tick);
 	recover_deaths(j);
+	j->sleep_tries = 0;
 	fall_asleep(j);
 	if (j->ticking)
 		return;

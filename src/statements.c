@@ -9,7 +9,8 @@
 /*
  * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. ANY(ARRAY(...))
  * rather than a join, because the planner then always goes by the primary key. A session's first claim
- * opens its row: later settlements lock it, and a front end sees "processing".
+ * opens its row: later settlements lock it, and a front end sees "processing". A row that somebody else
+ * has locked is left to the settlement: claims wait for nobody.
  */
 static const char claim_sql[] =
 	"WITH claimed AS ("
@@ -21,22 +22,30 @@ static const char claim_sql[] =
 	"  RETURNING g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type,"
 	"    g.job_data, g.priority, g.available_at"
 	"), opened AS ("
-	"  INSERT INTO grading_sessions AS s (session_id, total_batches, started_at)"
+	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
 	"    THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int ELSE 0 END), now()"
 	"  FROM claimed c WHERE c.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM grading_sessions o"
-	"    WHERE o.session_id = c.session_id AND o.started_at IS NOT NULL)"
+	"    WHERE o.session_id = c.session_id)"
 	"  GROUP BY c.session_id ORDER BY c.session_id"
-	"  ON CONFLICT (session_id) DO UPDATE SET started_at = coalesce(s.started_at, now()))"
+	"  ON CONFLICT DO NOTHING"
+	"), begun AS ("
+	"  UPDATE grading_sessions SET started_at = now() WHERE session_id = ANY(ARRAY("
+	"    SELECT session_id FROM grading_sessions WHERE started_at IS NULL"
+	"      AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))"
+	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
 	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
 	"  c.job_type, octet_length(t.data), CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
 	" FROM claimed c LEFT JOIN LATERAL (SELECT c.job_data::text AS data OFFSET 0) t ON true"
 	" ORDER BY c.priority DESC, c.available_at, c.id";
 
-/* Which of the keys $1 the phrase cache knows, no older than $2 ms. */
+/*
+ * Which of the keys $1 the phrase cache knows, no older than $2 ms. The age is written so that no index
+ * serves it: planned on an empty table, a scan by created_at would stay when the table has grown.
+ */
 static const char lookup_sql[] =
 	"SELECT cache_key, rating, alternatives, reason, provenance FROM phrase_cache"
-	" WHERE cache_key = ANY($1::text[]) AND created_at > now() - $2::bigint * interval '1 ms'";
+	" WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint * interval '1 ms'";
 
 /* Lines that an earlier attempt at the jobs $1 (of the sessions $2) has stored already. */
 static const char stored_sql[] =
@@ -46,7 +55,8 @@ static const char stored_sql[] =
 /*
  * Settles a batch of jobs with whatever lines they have: complete, fail, put back, or (status
  * "processing") only store what has arrived. $1-$11 are arrays with an item a job, $12-$21 arrays with
- * an item a line, $22 the cache's lifetime in ms. Only jobs still under our claim are touched, and only
+ * an item a line, $22 the cache's lifetime in ms. (IS NOT DISTINCT FROM keeps the planner off the index of
+ * processing rows and its dead entries: the primary key is the way.) Only jobs still under our claim are touched, and only
  * their lines stored. The session's row is locked before its lines are numbered, so that seq follows
  * the order of commits. Lines with a cache key (fresh ones) go into the cache even if the job moved on.
  * Answers for each job, in the order given, whether it is settled; one sent twice counts as settled.
@@ -61,7 +71,7 @@ static const char settle_sql[] =
 	"    $18::bool[], $19::jsonb[], $20::text[], $21::text[])"
 	"  AS l(job_id, index, text, rating, alternatives, reason, cached, provenance, cache_key, context)"
 	"), settled AS ("
-	"  UPDATE grading_jobs g SET status = job.status, attempts = coalesce(g.attempts, 0) + job.attempt,"
+	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + job.attempt,"
 	"    available_at = CASE WHEN job.status = 'pending'"
 	"      THEN now() + job.delay_ms * interval '1 ms' ELSE g.available_at END,"
 	"    result = coalesce(job.result, g.result), error = job.error, updated_at = now(),"
@@ -69,7 +79,7 @@ static const char settle_sql[] =
 	"    failed_at = CASE WHEN job.status = 'failed' THEN now() END,"
 	"    claimed_by = CASE WHEN job.status <> 'pending' THEN g.claimed_by END,"
 	"    counted_as = CASE WHEN job.status IN ('completed', 'failed') THEN job.status ELSE g.counted_as END"
-	"  FROM job WHERE g.id = job.id AND g.claim = job.claim AND g.status = 'processing'"
+	"  FROM job WHERE g.id = job.id AND g.claim = job.claim AND g.status IS NOT DISTINCT FROM 'processing'"
 	"  RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines, job.skipped"
 	"), locked AS MATERIALIZED ("
 	"  SELECT s.session_id, s.rated_seq FROM grading_sessions s"
@@ -101,14 +111,18 @@ static const char settle_sql[] =
 	"  FROM settled WHERE session_id IS NOT NULL GROUP BY session_id"
 	"), gained AS ("
 	"  SELECT session_id, count(*) AS stored, count(*) FILTER (WHERE new) AS new FROM rated GROUP BY session_id"
+	"), brought AS ("	/* by jobs that count for the first time; what was there already is no new line */
+	"  SELECT session_id, count(*) AS lines FROM line JOIN settled ON settled.id = line.job_id"
+	"  WHERE was IS NULL AND counted IS NOT NULL GROUP BY session_id"
 	"), session AS ("
 	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, failed_batches,"
 	"    total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at, completed_at)"
 	"  SELECT m.session_id, greatest(m.batches, m.completed + m.failed), greatest(m.completed, 0),"
-	"    greatest(m.failed, 0), m.lines, coalesce(g.new, 0), m.skipped, coalesce(g.stored, 0), now(),"
+	"    greatest(m.failed, 0), least(greatest(m.lines - coalesce(b.lines, 0) + coalesce(g.new, 0), 0), m.lines),"
+	"    coalesce(g.new, 0), m.skipped, coalesce(g.stored, 0), now(),"
 	"    CASE WHEN g.stored > 0 THEN now() END,"
 	"    CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END"
-	"  FROM moved m LEFT JOIN gained g USING (session_id)"
+	"  FROM moved m LEFT JOIN gained g USING (session_id) LEFT JOIN brought b USING (session_id)"
 	"  WHERE m.completed <> 0 OR m.failed <> 0 OR g.stored > 0"
 	"  ORDER BY m.session_id"
 	"  ON CONFLICT (session_id) DO UPDATE SET"
@@ -120,6 +134,7 @@ static const char settle_sql[] =
 	"    rated_lines = s.rated_lines + excluded.rated_lines,"
 	"    skipped_lines = s.skipped_lines + excluded.skipped_lines,"
 	"    rated_seq = s.rated_seq + excluded.rated_seq,"
+	"    started_at = coalesce(s.started_at, excluded.started_at),"
 	"    first_rated_at = coalesce(s.first_rated_at, excluded.first_rated_at),"
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches"
 	"      + (SELECT completed + failed FROM moved WHERE session_id = s.session_id)"
@@ -166,7 +181,8 @@ static const char tick_sql[] =
 	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'failed'"
 	"   AND failed_at > now() - interval '24 hours' LIMIT 100000) f),"
 	" (SELECT greatest(extract(epoch FROM now() - min(available_at)) * 1000, 0)::bigint FROM (SELECT available_at"
-	"   FROM grading_jobs WHERE status = 'pending' AND available_at <= now() LIMIT 100000) o),"
+	"   FROM grading_jobs WHERE status = 'pending' AND available_at <= now() AND available_at > '-infinity'"
+	"   LIMIT 100000) o),"
 	" EXISTS (SELECT FROM grading_jobs WHERE status = 'processing'"
 	"   AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $2::bigint * interval '1 ms'),"
 	" $3::bigint > 0 AND EXISTS (SELECT FROM grading_jobs WHERE status = 'completed'"
@@ -198,13 +214,13 @@ static const char tick_sql[] =
 /* Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. */
 static const char reap_sql[] =
 	"WITH stuck AS MATERIALIZED ("
-	"  SELECT id, counted_as, claimed_by, coalesce(attempts, 0) + 1 >= coalesce(max_attempts, 3) AS spent"
+	"  SELECT id, counted_as, claimed_by, least(coalesce(attempts, 0), 2147483646) + 1 >= coalesce(max_attempts, 3) AS spent"
 	"  FROM grading_jobs WHERE status = 'processing'"
 	"    AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $1::bigint * interval '1 ms'"
 	"  ORDER BY started_at LIMIT 500 FOR UPDATE SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
-	"    attempts = coalesce(g.attempts, 0) + 1, claimed_by = NULL, updated_at = now(),"
+	"    attempts = least(coalesce(g.attempts, 0), 2147483646) + 1, claimed_by = NULL, updated_at = now(),"
 	"    failed_at = CASE WHEN spent THEN now() END,"
 	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,"
 	"    error = format('no worker finished this job within %s s of its claim (%s had it)',"
@@ -218,23 +234,26 @@ static const char reap_sql[] =
 /*
  * Jobs of dead workers: $1 identities, $2 how each ended, $3 the job it had in hand (or null). The job in
  * hand is to blame, or the only one there was: its attempt counts, and in the end it fails. Where nobody
- * knows, each job's attempt counts but none fails for it; where one is to blame, the others go free.
+ * knows, each job's attempt counts but none fails for it; where one is to blame, the others go free. A job
+ * that somebody has locked is found by its dead claimant at a later tick.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
 	"  SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS d(identity, how, in_hand)"
 	"), held AS MATERIALIZED ("
-	"  SELECT g.id, g.claim, g.counted_as, d.how, coalesce(g.max_attempts, 3) AS max_attempts,"
+	"  SELECT g.id, g.claim, g.counted_as, d.how, greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
 	"    CASE WHEN coalesce(d.in_hand = g.id, count(*) OVER (PARTITION BY d.identity) = 1) THEN 'guilty'"
 	"      WHEN d.in_hand IS NULL THEN 'suspect' ELSE 'free' END AS verdict"
 	"  FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity WHERE g.status = 'processing'"
 	"), judged AS MATERIALIZED ("
-	"  SELECT g.id, held.how, held.counted_as, CASE verdict WHEN 'guilty' THEN coalesce(g.attempts, 0) + 1"
-	"    WHEN 'suspect' THEN greatest(coalesce(g.attempts, 0), least(coalesce(g.attempts, 0) + 1,"
-	"      held.max_attempts - 1)) ELSE coalesce(g.attempts, 0) END AS attempts,"
-	"    verdict = 'guilty' AND coalesce(g.attempts, 0) + 1 >= held.max_attempts AS spent"
-	"  FROM grading_jobs g JOIN held USING (id, claim) WHERE g.status = 'processing'"
-	"  ORDER BY g.id FOR UPDATE OF g"
+	"  SELECT g.id, held.how, held.counted_as, CASE verdict WHEN 'guilty' THEN n.attempts + 1"
+	"    WHEN 'suspect' THEN greatest(n.attempts, least(n.attempts + 1, held.max_attempts - 1))"
+	"    ELSE n.attempts END AS attempts,"
+	"    verdict = 'guilty' AND n.attempts + 1 >= held.max_attempts AS spent"
+	"  FROM grading_jobs g JOIN held USING (id, claim)"
+	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646) AS attempts) n"
+	"  WHERE g.status = 'processing'"
+	"  ORDER BY g.id FOR UPDATE OF g SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
 	"    attempts = judged.attempts, claimed_by = NULL, updated_at = now(),"
@@ -272,8 +291,8 @@ static const char clean_cache_sql[] =
 	"SELECT count(*) FROM gone";
 
 /* The lock by which inserts learn that somebody sleeps (see 082); session level, on a direct connection. */
-static const char sleep_sql[] = "SELECT pg_try_advisory_lock_shared(1735549284, 1)";
-static const char awake_sql[] = "SELECT pg_advisory_unlock_shared(1735549284, 1)";
+static const char sleep_sql[] = "SELECT pg_try_advisory_lock(1735549284, 1)";
+static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 
 const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_CLAIM] = { "claim", claim_sql, 3 },

@@ -208,6 +208,7 @@ static void turn(struct worker *w)
 	if (w->stopping)
 		check_stop(w);
 	wait = worker_sooner(wait, worker_settle(w));
+	wait = worker_sooner(wait, worker_disown_again(w));
 	wait = worker_sooner(wait, worker_claim(w));
 	publish(w);
 	if (w->c->once && w->exit_status == -1)

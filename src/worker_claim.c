@@ -11,6 +11,8 @@
 #include "log.h"
 #include "wake.h"
 
+#define DISOWN_EVERY_MS 5000
+#define DISOWN_FOR_MS 120000
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */
@@ -155,7 +157,7 @@ static void on_disowned(void *arg, const PGresult *result, const struct err *err
 	}
 }
 
-void worker_disown(struct worker *w)
+static void disown(struct worker *w)
 {
 	struct job **jobs = xcalloc((size_t)w->in_hand, sizeof(*jobs));
 	size_t n = 0;
@@ -164,4 +166,27 @@ void worker_disown(struct worker *w)
 		jobs[n++] = &g->job;
 	w->disowning = queue_disown(w->pg, w->c->identity, jobs, n, on_disowned, w) == 0;
 	free(jobs);
+}
+
+void worker_disown(struct worker *w)
+{
+	int64_t now = now_ms();
+
+	w->disown_at_ms = now + DISOWN_EVERY_MS;
+	w->disown_until_ms = now + DISOWN_FOR_MS;
+	disown(w);
+}
+
+/* Never while a claim is on its way: what it brings is not in hand yet. */
+int64_t worker_disown_again(struct worker *w)
+{
+	int64_t now = now_ms();
+
+	if (!w->disown_at_ms || w->claiming || w->disowning || !pg_is_ready(w->pg))
+		return -1;
+	if (now < w->disown_at_ms)
+		return w->disown_at_ms - now;
+	w->disown_at_ms = now < w->disown_until_ms ? now + DISOWN_EVERY_MS : 0;
+	disown(w);
+	return -1;
 }

@@ -1,0 +1,305 @@
+/*
+ * The bare loop, the yardstick of the benchmarks: claims jobs and stores the ratings, the session's
+ * counters and the completed job that gradingd would, with nothing around them. Each process has one
+ * connection and sends the settlement of one batch together with the claim of the next, in one
+ * transaction and one round trip, all values in binary. It reads no transcript and judges nothing: every
+ * line gets the same words, about as long as real ones. Its tables are those of bare.sql.
+ *
+ * bare CONNINFO PROCESSES BATCH [cache]: says "ready", waits for a line, runs until the queue is empty,
+ * and prints what it did as JSON.
+ */
+#include <arpa/inet.h>
+#include <libpq-fe.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "buf.h"
+#include "clock.h"
+#include "log.h"
+
+#define LINES 5			/* a job */
+#define PARAM_CAP_BYTES (64u << 20)
+#define UUID_BYTES 16
+#define UUID_OID 2950
+#define TEXT_OID 25
+#define INT4_OID 23
+#define INT8_OID 20
+
+static const char claim_sql[] =
+	"UPDATE bare.jobs SET status = 'processing', claim = claim + 1, started_at = now()"
+	" WHERE id = ANY(ARRAY(SELECT id FROM bare.jobs WHERE status = 'pending'"
+	"  ORDER BY id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
+	" RETURNING id, session_id, claim, (job_data -> 'batchIndex')::int, job_data";
+
+#define SETTLE \
+	"WITH line AS MATERIALIZED (" \
+	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[]," \
+	"    $10::text[]) AS l(session_id, index, job_id, text, rating, alternatives, reason, key)" \
+	"), done AS (" \
+	"  UPDATE bare.jobs j SET status = 'completed', completed_at = now(), result = $11::jsonb" \
+	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim" \
+	"  RETURNING j.session_id" \
+	"), rated AS (" \
+	"  INSERT INTO bare.ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id," \
+	"    provenance)" \
+	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $12::jsonb FROM line)"
+#define REMEMBER \
+	", remembered AS (" \
+	"  INSERT INTO bare.cache (cache_key, phrase, rating, alternatives, reason, provenance)" \
+	"  SELECT key, text, rating, alternatives::text[], reason, $12::jsonb FROM line)"
+#define COUNT \
+	" INSERT INTO bare.sessions AS s (session_id, completed_batches, rated_lines)" \
+	" SELECT session_id, count(*), 5 * count(*) FROM done GROUP BY session_id ORDER BY session_id" \
+	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches," \
+	"  rated_lines = s.rated_lines + excluded.rated_lines, updated_at = now()"
+
+static const char settle_sql[] = SETTLE COUNT;
+static const char settle_and_remember_sql[] = SETTLE REMEMBER COUNT;
+
+/* As long as what the rubric writes, on average. */
+static const char line_text[] = "Anna, it's basically what everybody uses, so that would be $129 for the first visit, "
+	"and $49 a month. Reference 12345.";
+static const char rating[] = "missed_opportunity";
+static const char alternatives[] = "{\"What matters most to you when it comes to that?\",\"That's good to know. What "
+	"would you want to be different?\",\"How does that look for you at the moment, and what have you tried "
+	"so far when it comes to that part of it?\"}";
+static const char reason[] = "asks nothing, names no benefit and no next step now";
+static const char provenance[] = "{\"rater\":\"rubric\",\"model\":\"rubric\",\"fingerprint\":\"0123456789abcdef\","
+	"\"at\":\"2025-01-01T00:00:00Z\"}";
+static const char result[] = "{\"lines\":5,\"rated\":5,\"skipped\":0,\"cached\":0,\"rater\":\"rubric\",\"model\":\"rubric\","
+	"\"calls\":0,\"prompt_tokens\":0,\"completion_tokens\":0,\"latency_ms\":0,\"ratings\":{\"excellent\":1,"
+	"\"good\":1,\"poor\":1,\"missed_opportunity\":2}}";
+
+enum { CLAIM_ID, CLAIM_SESSION, CLAIM_NUMBER, CLAIM_BATCH };
+enum { IDS, CLAIMS, SESSIONS, INDEXES, JOB_IDS, TEXTS, RATINGS, ALTERNATIVES, REASONS, KEYS, ARRAYS };
+
+/* What a process tells when it is done. */
+struct tally { long jobs, statements; double cpu_s; };
+
+struct loop {
+	PGconn *conn;
+	const char *batch;
+	bool remember;			/* fill the cache too */
+	struct buf params[ARRAYS];
+	struct tally tally;
+};
+
+/* ---- binary arrays: the manual has no word on them; see array_send() in the server ---- */
+
+static void put_int(struct buf *b, uint32_t value)
+{
+	value = htonl(value);
+	buf_add(b, (const char *)&value, sizeof(value));
+}
+
+static void put_item(struct buf *b, const void *bytes, size_t len)
+{
+	put_int(b, (uint32_t)len);
+	buf_add(b, bytes, len);
+}
+
+static void begin_array(struct buf *b, uint32_t type, int n)
+{
+	buf_reset(b);
+	put_int(b, 1);		/* dimensions */
+	put_int(b, 0);		/* no nulls */
+	put_int(b, type);
+	put_int(b, (uint32_t)n);
+	put_int(b, 1);		/* lower bound */
+}
+
+static void begin_arrays(struct buf *p, int jobs)
+{
+	static const uint32_t types[ARRAYS] = { UUID_OID, INT8_OID, UUID_OID, INT4_OID, UUID_OID, TEXT_OID,
+		TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID };
+
+	for (int i = 0; i < ARRAYS; i++)
+		begin_array(&p[i], types[i], i <= CLAIMS ? jobs : jobs * LINES);
+}
+
+/* As wide as a SHA-256 in hex, and in no order. */
+static void put_key(struct buf *b, const char *id, uint32_t index)
+{
+	char key[2 * UUID_BYTES + 33];
+	int n = 0;
+
+	for (int i = 0; i < UUID_BYTES; i++)
+		n += sprintf(key + n, "%02x", (unsigned char)id[UUID_BYTES - 1 - i]);
+	n += sprintf(key + n, "%032x", index);
+	put_item(b, key, (size_t)n);
+}
+
+static void put_line(struct loop *l, const char *id, const char *session, uint32_t index)
+{
+	struct buf *p = l->params;
+	uint32_t wire = htonl(index);
+
+	put_item(&p[SESSIONS], session, UUID_BYTES);
+	put_item(&p[INDEXES], &wire, sizeof(wire));
+	put_item(&p[JOB_IDS], id, UUID_BYTES);
+	put_item(&p[TEXTS], line_text, sizeof(line_text) - 1);
+	put_item(&p[RATINGS], rating, sizeof(rating) - 1);
+	put_item(&p[ALTERNATIVES], alternatives, sizeof(alternatives) - 1);
+	put_item(&p[REASONS], reason, sizeof(reason) - 1);
+	if (l->remember)
+		put_key(&p[KEYS], id, index);
+}
+
+static void put_job(struct loop *l, const PGresult *jobs, int row)
+{
+	const char *id = PQgetvalue(jobs, row, CLAIM_ID);
+	uint32_t batch;
+
+	memcpy(&batch, PQgetvalue(jobs, row, CLAIM_BATCH), sizeof(batch));
+	put_item(&l->params[IDS], id, UUID_BYTES);
+	put_item(&l->params[CLAIMS], PQgetvalue(jobs, row, CLAIM_NUMBER), sizeof(uint64_t));
+	for (uint32_t i = 0; i < LINES; i++)
+		put_line(l, id, PQgetvalue(jobs, row, CLAIM_SESSION), ntohl(batch) * LINES + i);
+}
+
+/* ---- the loop ---- */
+
+static void check(PGconn *conn, int ok)
+{
+	if (!ok)
+		fatal("bare: %s", PQerrorMessage(conn));
+}
+
+/* The next result, which must be of this status. After that of a statement comes a NULL, after a sync none. */
+static PGresult *expect(PGconn *conn, ExecStatusType status)
+{
+	PGresult *r = PQgetResult(conn);
+
+	if (PQresultStatus(r) != status)
+		fatal("bare: %s", PQresultErrorMessage(r));
+	if (status != PGRES_PIPELINE_SYNC && PQgetResult(conn))
+		fatal("bare: more than one result");
+	return r;
+}
+
+static void send_settle(struct loop *l, const PGresult *jobs)
+{
+	const char *values[ARRAYS + 2];
+	int lengths[ARRAYS + 2] = { 0 }, formats[ARRAYS + 2] = { 0 };
+
+	begin_arrays(l->params, PQntuples(jobs));
+	for (int row = 0; row < PQntuples(jobs); row++)
+		put_job(l, jobs, row);
+	for (int i = 0; i < ARRAYS; i++) {
+		values[i] = i == KEYS && !l->remember ? NULL : l->params[i].data;
+		lengths[i] = (int)l->params[i].len;
+		formats[i] = 1;
+	}
+	values[ARRAYS] = result;
+	values[ARRAYS + 1] = provenance;
+	check(l->conn, PQsendQueryPrepared(l->conn, "settle", ARRAYS + 2, values, lengths, formats, 0));
+}
+
+static void run(struct loop *l)
+{
+	PGresult *jobs = NULL;
+	int n;
+
+	do {
+		if (jobs)
+			send_settle(l, jobs);
+		check(l->conn, PQsendQueryPrepared(l->conn, "claim", 1, &l->batch, NULL, NULL, 1));
+		check(l->conn, PQpipelineSync(l->conn));
+		if (jobs)
+			PQclear(expect(l->conn, PGRES_COMMAND_OK));
+		l->tally.statements += 1 + (jobs != NULL);
+		PQclear(jobs);
+		jobs = expect(l->conn, PGRES_TUPLES_OK);
+		PQclear(expect(l->conn, PGRES_PIPELINE_SYNC));
+		n = PQntuples(jobs);
+		l->tally.jobs += n;
+	} while (n > 0);
+	PQclear(jobs);
+}
+
+static double cpu_seconds(void)
+{
+	struct rusage r;
+
+	getrusage(RUSAGE_SELF, &r);
+	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
+static PGconn *connect_and_prepare(const char *conninfo, const char *settle)
+{
+	PGconn *conn = PQconnectdb(conninfo);
+
+	check(conn, PQstatus(conn) == CONNECTION_OK);
+	PQclear(PQexec(conn, "SET enable_seqscan = off"));
+	PQclear(PQprepare(conn, "claim", claim_sql, 0, NULL));
+	PQclear(PQprepare(conn, "settle", settle, 0, NULL));
+	check(conn, PQenterPipelineMode(conn));
+	return conn;
+}
+
+/* Says on `out` that it is ready, starts when `go` is closed, says on `out` what it did. */
+static void child(char **argv, int go, int out)
+{
+	struct loop l = { .batch = argv[3], .remember = argv[4] };
+	double cpu;
+	char c = 'r';
+
+	for (int i = 0; i < ARRAYS; i++)
+		buf_init(&l.params[i], PARAM_CAP_BYTES);
+	l.conn = connect_and_prepare(argv[1], l.remember ? settle_and_remember_sql : settle_sql);
+	if (write(out, &c, 1) != 1 || read(go, &c, 1) != 0)
+		fatal("bare: the parent is gone");
+	cpu = cpu_seconds();
+	run(&l);
+	l.tally.cpu_s = cpu_seconds() - cpu;
+	if (write(out, &l.tally, sizeof(l.tally)) != sizeof(l.tally))
+		fatal("bare: the parent is gone");
+	PQfinish(l.conn);
+	exit(0);
+}
+
+static void spawn(char **argv, int n, const int go[2], const int out[2])
+{
+	for (int i = 0; i < n; i++) {
+		if (fork() > 0)
+			continue;
+		close(go[1]);
+		child(argv, go[0], out[1]);
+	}
+	close(out[1]);
+}
+
+int main(int argc, char **argv)
+{
+	int n = argc > 3 ? atoi(argv[2]) : 0, go[2], out[2];
+	struct tally sum = { 0 }, one;
+	int64_t began;
+	char c;
+
+	if (n < 1 || pipe(go) == -1 || pipe(out) == -1)
+		fatal("usage: bare CONNINFO PROCESSES BATCH [cache]");
+	spawn(argv, n, go, out);
+	for (int i = 0; i < n; i++)
+		if (read(out[0], &c, 1) != 1)
+			fatal("bare: a process ended early");
+	puts("ready");
+	fflush(stdout);
+	getchar();
+	began = now_ms();
+	close(go[1]);
+	for (int i = 0; i < n; i++) {
+		if (read(out[0], &one, sizeof(one)) != sizeof(one))
+			fatal("bare: a process ended early");
+		sum.jobs += one.jobs;
+		sum.statements += one.statements;
+		sum.cpu_s += one.cpu_s;
+	}
+	printf("{\"jobs\": %ld, \"seconds\": %.3f, \"statements\": %ld, \"cpu_s\": %.3f}\n", sum.jobs,
+	       (double)(now_ms() - began) / 1000, sum.statements, sum.cpu_s);
+	return 0;
+}
