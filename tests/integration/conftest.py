@@ -64,7 +64,7 @@ def make_database(postgres):
 
     def make(template="template1"):
         made.append(harness.Database(postgres, f"test_{next(numbers)}"))
-        admin(f"CREATE DATABASE {made[-1].name} TEMPLATE {template}")
+        admin(f"CREATE DATABASE {made[-1].name} TEMPLATE {template} STRATEGY file_copy")
         return made[-1]
 
     yield make
@@ -108,7 +108,7 @@ def make_pool(request, make_database):
             pool.close()
         except (AssertionError, OSError) as fault:
             faults.append(str(fault))
-    if request.node.failed:
+    if getattr(request.node, "failed", False):
         for pool in made:
             print("---- the end of", pool.log_path, *pool.log.splitlines()[-LOG_TAIL:], sep="\n")
     for directory in directories:

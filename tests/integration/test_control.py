@@ -40,6 +40,7 @@ def test_the_workers_are_listed_with_their_real_pids(pool):
 
 def test_metrics_are_prometheus_text(pool, db):
     db.completed(rep("Hello."))
+    wait_until(lambda: pool.metric("jobs_completed_total") == 1)     # counted when the answer is in
     text = pool.ctl("show metrics")
     values = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if not line.startswith("#")}
     assert values["gradingd_jobs_completed_total"] == 1

@@ -85,7 +85,7 @@ def test_a_provider_that_breaks_off_every_call_fails_no_job(make_openai_pool, db
     llm.behave(do)
     db.insert_many(8)
     wait_until(lambda: breaker(pool) != "closed" or db.count("failed"), what="the breaker to open")
-    stays(lambda: db.count("failed") == 0, 3)
+    stays(lambda: db.count("failed") == 0, 2)
     llm.behave("good")
     wait_until(lambda: db.count("completed") == 8, 60)
     # Those that went out before anybody could know may have lost one.

@@ -111,8 +111,8 @@ def test_a_daemon_that_cannot_work_says_why(daemon, trouble, status, words):
     result = daemon.start()
     assert result.returncode == status
     assert words in result.stderr and len(result.stderr.splitlines()) == 1
-    assert not daemon.pool.processes() and not daemon.pid_file.exists()
-    assert not os.path.exists(daemon.pool.socket)
+    daemon.pool.wait_gone()
+    assert not daemon.pid_file.exists() and not os.path.exists(daemon.pool.socket)
 
 
 @pytest.mark.parametrize("trouble, status, words", TROUBLES.values(), ids=TROUBLES.keys())
