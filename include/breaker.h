@@ -33,8 +33,10 @@ int breaker_allow(struct scoreboard *sb, int wanted, int64_t now_ms, int64_t *wa
 void breaker_success(struct scoreboard *sb, int64_t now_ms);
 /* Whether any worker of the host has had an answer lately. */
 bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms);
-/* A call failed for a reason outside the job. after_ms: the provider's Retry-After, 0 without. at_once:
- * there is no doubt (credentials, quota, rate limit), so one failure is enough. */
+/*
+ * A call failed for a reason outside the job. after_ms: the provider's Retry-After, 0 without. at_once:
+ * the provider itself asks for a pause, so one failure is enough.
+ */
 void breaker_failure(struct scoreboard *sb, const char *reason, int64_t after_ms, bool at_once,
 		     int64_t now_ms);
 /* The probe came to nothing (no job, no call needed, its worker died), so another may try. */

@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "wake.h"
 
 #define BATCH_MAX 1000		/* pool.claim_batch goes no higher */
 #define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
@@ -24,6 +25,7 @@ static void count_settled(struct worker *w, const struct grading *g)
 		log_warn("job %s failed: %s", g->job.id, g->settlement.error);
 	} else {
 		worker_count(w, g->settlement.attempt ? COUNTER_JOBS_RETRIED : COUNTER_JOBS_RELEASED, 1);
+		wake_slot(SLOT_JANITOR);	/* it sets a timer for when the job is due again */
 	}
 }
 

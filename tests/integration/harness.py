@@ -410,8 +410,7 @@ class Pool:
         try:
             if self.process and self.process.poll() is None:
                 assert self.stop() == 0
-            left = self.processes()
-            assert not left, f"processes left behind: {left}"
+            self.wait_gone(5)
             self.check_log()
         finally:
             for pid in self.processes():
