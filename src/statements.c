@@ -10,7 +10,8 @@
  * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. ANY(ARRAY(...))
  * rather than a join, because the planner then always goes by the primary key. A session's first claim
  * opens its row: later settlements lock it, and a front end sees "processing". A row that somebody else
- * has locked is left to the settlement: claims wait for nobody.
+ * has locked is left to the settlement: claims wait for nobody. What is huge (|| makes a copy that is not
+ * compressed, so its size is the true one) is not even turned into text, which has a limit of 1 GB.
  */
 static const char claim_sql[] =
 	"WITH claimed AS ("
@@ -35,8 +36,10 @@ static const char claim_sql[] =
 	"      AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))"
 	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
 	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
-	"  c.job_type, octet_length(t.data), CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
-	" FROM claimed c LEFT JOIN LATERAL (SELECT c.job_data::text AS data OFFSET 0) t ON true"
+	"  c.job_type, CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END,"
+	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
+	" FROM claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
+	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"
 	" ORDER BY c.priority DESC, c.available_at, c.id";
 
 /*
