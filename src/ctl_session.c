@@ -121,24 +121,31 @@ static void print_progress(const struct term *out, const PGresult *result)
 	buf_free(&bar);
 }
 
-int ctl_progress(struct ctl *ctl, char **args, int n)
+/* Asks and prints: text for people by `print`, or the rows that are JSON already. */
+static int show(struct ctl *ctl, const char *session, const char *sql, const char *json_sql, const int64_t *since,
+		void (*print)(const struct term *out, const PGresult *result))
 {
 	bool json = ctl->option[CTL_JSON];
 	struct err err;
-	PGresult *result = ask(ctl, json ? progress_json_sql : progress_sql, args[0], NULL, &err);
+	PGresult *result = ask(ctl, json ? json_sql : sql, session, since, &err);
 	int status = EXIT_STOPPED;
 
-	(void)n;
 	if (!result)
 		return ctl_fail(ctl, &err);
 	if (PQntuples(result) == 0)
-		status = unknown(ctl, args[0]);
+		status = unknown(ctl, session);
 	else if (json)
 		print_json_rows(result);
 	else
-		print_progress(&ctl->out, result);
+		print(&ctl->out, result);
 	PQclear(result);
 	return status;
+}
+
+int ctl_progress(struct ctl *ctl, char **args, int n)
+{
+	(void)n;
+	return show(ctl, args[0], progress_sql, progress_json_sql, NULL, print_progress);
 }
 
 /* ---- ratings ---- */
@@ -226,21 +233,6 @@ static void print_ratings(const struct term *out, const PGresult *result)
 
 int ctl_ratings(struct ctl *ctl, char **args, int n)
 {
-	bool json = ctl->option[CTL_JSON];
-	struct err err;
-	PGresult *result = ask(ctl, json ? ratings_json_sql : ratings_sql, args[0], &ctl->option[CTL_SINCE],
-			       &err);
-	int status = EXIT_STOPPED;
-
 	(void)n;
-	if (!result)
-		return ctl_fail(ctl, &err);
-	if (PQntuples(result) == 0)
-		status = unknown(ctl, args[0]);
-	else if (json)
-		print_json_rows(result);
-	else
-		print_ratings(&ctl->out, result);
-	PQclear(result);
-	return status;
+	return show(ctl, args[0], ratings_sql, ratings_json_sql, &ctl->option[CTL_SINCE], print_ratings);
 }
