@@ -64,9 +64,6 @@ typedef void pg_answer_fn(void *arg, const PGresult *result, const struct err *e
 int pg_send(struct pg *pg, const struct statement *statement, const char *const *values,
 	    pg_answer_fn *answer, void *arg);
 
-/* Requests sent and not answered. */
-int pg_pending(const struct pg *pg);
-
 /* Of the connection, as the peer gave it: a pooler's differs from the server's own. */
 int pg_backend_pid(const struct pg *pg);
 

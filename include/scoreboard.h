@@ -64,6 +64,8 @@ struct death {
 	char how[96];			/* "was killed by signal 9 (Killed)" */
 };
 #define DEATHS 64
+/* An in_hand that fits no job: none is to blame, they all go back free of charge. */
+#define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
 
 enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
 

@@ -37,7 +37,7 @@ struct supervisor {
 	int ready_fd;
 	struct child_slot slots[SLOT_COUNT];
 	struct loop_timer beat_timer, patience_timer, watchdog_timer;
-	bool stopping, at_once, up;
+	bool stopping, up;
 	int exit_status;
 	char reason[SCOREBOARD_TEXT];	/* why it ends with another status than 0 */
 };

@@ -29,8 +29,6 @@
 #define FRESH_MS 1000			/* the gauges need no second look within so long */
 #define LAST_WORK_MS 1500		/* when stopped with dead workers' jobs still to be put back */
 #define PARAM_CAP_BYTES (1u << 20)
-/* A blame that fits no job: whoever died so, no job is at fault. */
-#define NO_JOB "00000000-0000-0000-0000-000000000000"
 
 struct janitor {
 	struct child *c;
@@ -278,7 +276,7 @@ static void recover_orphans(struct janitor *j, char *claimants)
 			continue;
 		pgarray_text(&params[0], who);
 		pgarray_text(&params[1], "went away with its host or its pool");
-		pgarray_text(&params[2], NO_JOB);
+		pgarray_text(&params[2], DEATH_NO_BLAME);
 		n++;
 	}
 	j->deaths_sent = 0;

@@ -41,7 +41,6 @@ struct pg {
 	PGconn *conn;
 	int watched_fd;			/* -1: none */
 	struct request *head, **tail;	/* sent, oldest first */
-	int npending;
 	struct loop_timer timer;	/* down: next attempt; otherwise: patience with the server */
 	int64_t retry_ms;
 	struct err setup_err;		/* first thing that went wrong while setting up */
@@ -89,7 +88,6 @@ static struct request *pop_request(struct pg *pg)
 	pg->head = r->next;
 	if (!pg->head)
 		pg->tail = &pg->head;
-	pg->npending--;
 	return r;
 }
 
@@ -186,7 +184,6 @@ static struct request *add_request(struct pg *pg, const struct statement *statem
 	*r = (struct request){ .statement = statement, .answer = answer, .arg = arg };
 	*pg->tail = r;
 	pg->tail = &r->next;
-	pg->npending++;
 	return r;
 }
 
@@ -562,11 +559,6 @@ void pg_free(struct pg *pg)
 bool pg_is_ready(const struct pg *pg)
 {
 	return pg->state == PG_READY;
-}
-
-int pg_pending(const struct pg *pg)
-{
-	return pg->npending;
 }
 
 struct pg_counts pg_counts(const struct pg *pg)

@@ -24,8 +24,6 @@
 #define KILL_GRACE_MS 2000		/* after the drain time, and between ABRT and KILL */
 #define AT_ONCE_GRACE_MS 1500
 #define FORK_RETRY_MS 1000
-/* A stopped worker left jobs behind, and none of them is to blame (see janitor.c). */
-#define NO_JOB "00000000-0000-0000-0000-000000000000"
 
 static struct slot *shared(const struct child_slot *cs)
 {
@@ -142,7 +140,6 @@ void children_stop(struct supervisor *s, bool at_once)
 	if (!s->stopping)
 		log_info(at_once ? "stopping at once" : "draining, then stopping");
 	s->stopping = true;
-	s->at_once |= at_once;
 	atomic_store(&s->sb->phase, POOL_DRAINING);
 	notify_stopping();
 	for (int i = SLOT_COUNT - 1; i >= 0; i--) {
@@ -186,7 +183,7 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 	snprintf(d.how, sizeof(d.how), "%s", how);
 	if (!shared_text_get(&slot->in_hand, text))
 		text[0] = '\0';
-	snprintf(d.in_hand, sizeof(d.in_hand), "%.*s", UUID_SIZE - 1, orderly || cs->stopping ? NO_JOB : text);
+	snprintf(d.in_hand, sizeof(d.in_hand), "%.*s", UUID_SIZE - 1, orderly || cs->stopping ? DEATH_NO_BLAME : text);
 	if (!deaths_push(cs->s->sb, &d))
 		log_warn("too many dead workers at once; the janitor finds this one's jobs by itself");
 	wake_slot(SLOT_JANITOR);
