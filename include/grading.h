@@ -17,6 +17,7 @@ struct graded_line {
 	enum outcome outcome;		/* PENDING until answered or found in the cache */
 	bool sent;			/* part of the settlement under way */
 	bool stored;			/* in line_ratings already */
+	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
 	struct settle_line store;	/* filled once outcome is RATED */
 };
 
@@ -38,6 +39,7 @@ struct grading {
 	bool looking;			/* its lines are being looked up */
 	bool settling;			/* its settlement is on its way, */
 	bool settling_last;		/* and it is the decided one, not one that only stores */
+	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool alone;			/* settled by itself, because a batch with it was refused */
 	bool refused;			/* the database refused its result */
 };
@@ -75,6 +77,8 @@ void grading_fail(struct grading *g, const struct err *err);
  * one that only stores; false when there is nothing to send.
  */
 bool grading_attach(struct grading *g);
+/* Its settlement is its first and its last one. */
+bool grading_is_first(const struct grading *g);
 /* The settlement was answered: stored, or not (lost on the way, to be sent again). */
 void grading_attached_done(struct grading *g, bool stored);
 /* The database refuses its result for good: it ends as failed without one. */

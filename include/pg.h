@@ -9,12 +9,13 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "buf.h"
 #include "err.h"
 #include "loop.h"
 
 struct pg;
 
-#define STATEMENT_MAX_PARAMS 24
+#define STATEMENT_MAX_PARAMS 26
 
 /* A statement of queue.c's table. */
 struct statement {
@@ -60,8 +61,11 @@ bool pg_is_ready(const struct pg *pg);
  */
 typedef void pg_answer_fn(void *arg, const PGresult *result, const struct err *err);
 
-/* values: nparams strings or NULLs, copied. Returns -1 (and calls nothing) when not ready. */
-int pg_send(struct pg *pg, const struct statement *statement, const char *const *values,
+/*
+ * params: the statement's nparams values in binary (pgbinary.h), copied. The answer's columns are binary
+ * too. Returns -1 (and calls nothing) when not ready.
+ */
+int pg_send(struct pg *pg, const struct statement *statement, const struct buf *params,
 	    pg_answer_fn *answer, void *arg);
 
 /* Of the connection, as the peer gave it: a pooler's differs from the server's own. */

@@ -1,6 +1,6 @@
 /*
  * The queue as a worker sees it: packing statements' parameters, unpacking their rows. It decides
- * nothing about jobs and keeps no state.
+ * nothing about jobs and keeps nothing but memory to pack in.
  */
 #ifndef QUEUE_H
 #define QUEUE_H
@@ -8,45 +8,64 @@
 #include <libpq-fe.h>
 #include <stdbool.h>
 
+#include "floor.h"
 #include "job.h"
 #include "pg.h"
 #include "verdict.h"
+
+struct queue {
+	struct pg *pg;
+	struct buf params[STATEMENT_MAX_PARAMS];
+};
+
+void queue_init(struct queue *q, struct pg *pg);	/* pg is borrowed */
+void queue_free(struct queue *q);
 
 enum counted { COUNTED_NOT, COUNTED_COMPLETED, COUNTED_FAILED };
 
 /* A claimed row. data is NULL when job_data is null or above its cap; pointers live as long as the result. */
 struct claimed_row {
-	const char *id, *session_id, *job_type, *data;
-	bool has_session;
+	char id[UUID_SIZE], session_id[UUID_SIZE];	/* session_id "": null */
+	const char *job_type, *data;
 	int64_t claim;
 	int attempts, max_attempts;
 	int counted_as;
 	int64_t data_bytes;	/* -1: job_data is null */
+	struct floor place;	/* in the order of claims */
 };
 
-int queue_claim(struct pg *pg, int jobs, const char *identity, pg_answer_fn *answer, void *arg);
+/* Up to `jobs` jobs, looked for from the floors on; slack_ms: no floor is nearer than so long ago. */
+int queue_claim(struct queue *q, int jobs, const char *identity, const struct floors *floors, int64_t slack_ms,
+		pg_answer_fn *answer, void *arg);
 void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out);
 
 /* Which of n keys the phrase cache knows, no older than ttl_ms. */
-int queue_lookup(struct pg *pg, const char *const *keys, size_t n, int64_t ttl_ms, pg_answer_fn *answer, void *arg);
+int queue_lookup(struct queue *q, const char *const *keys, size_t n, int64_t ttl_ms, pg_answer_fn *answer, void *arg);
 
 struct cached_row {
 	const char *key, *rating;
-	const char *alternatives;	/* as a text[] literal */
+	const char *alternatives;	/* as queue_join() makes them */
 	const char *reason;		/* "" when there is none */
 	const char *provenance;		/* JSON, or NULL */
 };
 
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out);
 
-/* Rows (job_id, line_index, line_text) that earlier attempts at these jobs have stored. */
-int queue_stored(struct pg *pg, struct job *const *jobs, size_t n, pg_answer_fn *answer, void *arg);
+/* A line that an earlier attempt at a job has stored. */
+struct stored_row {
+	char job_id[UUID_SIZE];
+	int index;
+	const char *text;
+};
+
+void queue_stored_row(const PGresult *result, int row, struct stored_row *out);
+int queue_stored(struct queue *q, struct job *const *jobs, size_t n, pg_answer_fn *answer, void *arg);
 
 /* What becomes of one job, with the lines that go with it. Everything is borrowed. */
 struct settle_line {
 	const struct line *line;
 	const char *rating;
-	const char *alternatives;	/* as a text[] literal */
+	const char *alternatives;	/* as queue_join() makes them */
 	const char *reason;		/* or NULL */
 	bool cached;
 	const char *provenance;		/* JSON */
@@ -65,18 +84,22 @@ struct settlement {
 	size_t nlines;
 };
 
-int queue_settle(struct pg *pg, const struct settlement *const *s, size_t n, int64_t cache_ttl_ms,
-		 pg_answer_fn *answer, void *arg);
-/* A row of the answer: the job's id, and whether it was still ours. */
-const char *queue_settled_row(const PGresult *result, int row, bool *settled);
-/* Lines stored by the whole settlement. */
-int64_t queue_settled_lines(const PGresult *result);
+enum settle_form {
+	SETTLE_FIRST,		/* every job is completed, and none of it was ever stored or counted before */
+	SETTLE_ANY,		/* whatever there is already; the form to fall back to */
+};
+
+/* Refused with ERR_PERMANENT, as a whole, when SETTLE_FIRST does not hold, or a cache key comes twice. */
+int queue_settle(struct queue *q, enum settle_form form, const char *identity, const struct settlement *const *s,
+		 size_t n, int64_t cache_ttl_ms, pg_answer_fn *answer, void *arg);
+/* Marks which of the n jobs were still ours. An answer that is not a settlement's is fatal. */
+void queue_settled(const PGresult *result, bool *settled, size_t n);
 
 /* ids of jobs in hand; the others under this identity go back. Rows: their ids. */
-int queue_disown(struct pg *pg, const char *identity, struct job *const *jobs, size_t n,
+int queue_disown(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
 		 pg_answer_fn *answer, void *arg);
 
-/* A text[] literal of a list of strings, in arena. */
-const char *queue_text_array(struct arena *arena, const char *const *items, size_t n);
+/* A list of alternatives as one text, in arena. */
+const char *queue_join(struct arena *arena, const char *const *items, size_t n);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "metrics.h"
+#include "uuid.h"
 
 #define SLOT_JANITOR 0
 #define SLOT_FIRST_WORKER 1
@@ -31,13 +32,29 @@ enum slot_state {
 
 #define SCOREBOARD_TEXT 256
 #define IDENTITY_SIZE 160
-#define UUID_SIZE 37
 
 /* A short text with a change count that is odd while the writer is inside. */
 struct shared_text {
 	_Atomic uint32_t seq;
 	_Atomic int64_t wall_ms;	/* when it was set; 0: never */
 	char text[SCOREBOARD_TEXT];
+};
+
+/* A place in the order of claims: priority, then available_at, then id. */
+struct floor {
+	int32_t priority;
+	int64_t available_at;		/* us since 2000-01-01, as in the database */
+	unsigned char id[UUID_BYTES];
+};
+#define FLOORS_MAX 8
+
+/* floor.c's; in the janitor's slot those it found, in a worker's as raised by its claims. */
+struct shared_floors {
+	_Atomic uint32_t seq;
+	uint32_t epoch;
+	int64_t renewed_ms;
+	int32_t n;
+	struct floor at[FLOORS_MAX];
 };
 
 struct slot {
@@ -55,6 +72,7 @@ struct slot {
 	struct shared_text identity;	/* what the child writes into claimed_by */
 	struct shared_text in_hand;	/* id of the job the CPU is in; empty between jobs */
 	struct shared_text error;	/* last error worth an operator's eye */
+	struct shared_floors floors;
 };
 
 /* A dead worker whose jobs the janitor has yet to put back. */
@@ -97,6 +115,8 @@ struct scoreboard {
 	_Atomic int64_t gauges[GAUGE_COUNT];
 	_Atomic int64_t gauges_ms;	/* now_ms() when they were taken; 0: never */
 
+	_Atomic uint32_t floors_epoch;	/* floor.c's */
+
 	/* deaths[i % DEATHS]: the supervisor moves head, the janitor tail */
 	_Atomic uint32_t deaths_head, deaths_tail;
 	struct death deaths[DEATHS];
@@ -114,6 +134,15 @@ static inline void slot_count(struct slot *slot, enum counter c, uint64_t n)
 	atomic_fetch_add_explicit(&slot->counters[c], n, memory_order_relaxed);
 }
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
+
+/*
+ * A sequence lock as in PostgreSQL's backend_status.h: seq is odd while its one writer is inside. A writer
+ * that died inside leaves an odd count; the next writer (the slot's next child) starts from the next odd
+ * number. Begin returns what end wants; a reader compares with what seq was before it read.
+ */
+uint32_t seqlock_write_begin(_Atomic uint32_t *seq);
+void seqlock_write_end(_Atomic uint32_t *seq, uint32_t begun);
+bool seqlock_read_ok(const _Atomic uint32_t *seq, uint32_t before);
 
 /* The writer's side; text is cut to fit. */
 void shared_text_set(struct shared_text *t, const char *text);

@@ -8,6 +8,7 @@ enum statement_id {
 	STATEMENT_CLAIM,	/* queue.c packs and unpacks these */
 	STATEMENT_LOOKUP,
 	STATEMENT_STORED,
+	STATEMENT_COMPLETE,
 	STATEMENT_SETTLE,
 	STATEMENT_DISOWN,
 	STATEMENT_TICK,		/* janitor.c these */

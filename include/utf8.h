@@ -6,8 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* As utf8_next(), for what is not ASCII. */
+size_t utf8_next_multibyte(const char *text, size_t len, uint32_t *code);
+
 /* Length of the well-formed character at text and its code; 0 when there is none. */
-size_t utf8_next(const char *text, size_t len, uint32_t *code);
+static inline size_t utf8_next(const char *text, size_t len, uint32_t *code)
+{
+	if (len == 0 || (unsigned char)*text >= 0x80)
+		return utf8_next_multibyte(text, len, code);
+	*code = (unsigned char)*text;
+	return 1;
+}
+
+/* How many printable ASCII characters (blanks among them) text begins with: what most text consists of. */
+size_t utf8_plain_run(const char *text, size_t len);
 
 bool utf8_is_valid(const char *text, size_t len);
 bool utf8_is_blank(uint32_t code);		/* Unicode White_Space */

@@ -5,16 +5,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "scoreboard.h"		/* UUID_SIZE */
+#include "uuid.h"
 
-#define UUID5_BYTES 16
-
-extern const unsigned char uuid5_namespace_dns[UUID5_BYTES], uuid5_namespace_url[UUID5_BYTES];
+extern const unsigned char uuid5_namespace_dns[UUID_BYTES], uuid5_namespace_url[UUID_BYTES];
 
 /* True for 8-4-4-4-12 hexadecimal digits and nothing else. */
 bool uuid5_is_uuid(const char *text);
 
-void uuid5_make(const unsigned char namespace[UUID5_BYTES], const char *name, size_t len,
+void uuid5_make(const unsigned char namespace[UUID_BYTES], const char *name, size_t len,
 		char out[UUID_SIZE]);
 
 /* A uuid stays itself, in lower case; any other id is a name in the namespace "URL". */

@@ -15,6 +15,7 @@ struct worker {
 	const struct config *config;
 	struct rater *rater;
 	struct pg *pg;
+	struct queue queue;		/* of pg */
 	struct pg_counts counted;	/* of pg, already in the slot's counters */
 	struct grading *head, *tail;	/* in hand, oldest first */
 	int in_hand;
@@ -23,6 +24,9 @@ struct worker {
 	bool claiming;			/* a claim is on its way */
 	int claim_asked;		/* for so many jobs */
 	bool look_again;		/* woken meanwhile */
+	struct floors floors;		/* where the claim under way began to look, */
+	bool from_floors;		/* from the very floors, not from some time before */
+	bool deep;			/* the last claim was full: there is more */
 	bool dry;			/* the last claim brought less than asked: wait to be woken */
 	bool disowning;			/* a claim whose answer was lost is being given back */
 	int64_t disown_at_ms;		/* again then (0: no more), */
@@ -35,7 +39,8 @@ struct worker {
 	bool provider_away;		/* its last call found nobody who answers */
 
 	/* worker_settle.c's */
-	int settling;			/* jobs whose settlement is on its way */
+	int settling;			/* jobs whose settlement is on its way, */
+	enum settle_form settle_form;	/* and how it was asked for */
 	int64_t settle_not_before_ms;
 
 	/* worker.c's */

@@ -5,7 +5,7 @@ SET lock_timeout = '5s';
 SET client_min_messages = warning;
 
 CREATE TABLE IF NOT EXISTS phrase_cache (
-	cache_key    text PRIMARY KEY,
+	cache_key    text COLLATE "C" PRIMARY KEY,	-- hexadecimal: compared as bytes
 	phrase       text NOT NULL,
 	alternatives text[] NOT NULL DEFAULT '{}',
 	rating       text NOT NULL,

@@ -98,6 +98,11 @@ void buf_json(struct buf *b, const char *text)
 
 	buf_char(b, '"');
 	for (size_t n; text < end; text += n ? n : 1) {
+		n = utf8_plain_run(text, strcspn(text, "\"\\"));
+		if (n > 0) {
+			buf_add(b, text, n);
+			continue;
+		}
 		n = utf8_next(text, (size_t)(end - text), &code);
 		if (n == 0) {
 			buf_str(b, "\xef\xbf\xbd");

@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "loop.h"
 #include "pg.h"
+#include "pgbinary.h"
 #include "rater.h"
 #include "restart.h"
 #include "statements.h"
@@ -38,7 +39,7 @@ static void say(const char *what, const char *how)
 static void on_backend_pid(void *arg, const PGresult *result, const struct err *err)
 {
 	struct check *c = arg;
-	bool pooled = result && atoi(PQgetvalue(result, 0, 0)) != pg_backend_pid(c->pg);
+	bool pooled = result && pgvalue_int4(result, 0, 0) != pg_backend_pid(c->pg);
 	bool session = c->config->database.pool_mode == POOL_MODE_SESSION;
 
 	c->status = EXIT_STOPPED;

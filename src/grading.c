@@ -80,7 +80,7 @@ static int read_row(struct grading *g, const struct claimed_row *row, struct err
 	if (!full && strcmp(row->job_type, "line_rating") != 0)
 		return err_set(err, ERR_PERMANENT, "job_type is \"%.40s\"; gradingd knows line_rating and "
 			       "full_grading", row->job_type);
-	if (!row->has_session)
+	if (!row->session_id[0])
 		return err_set(err, ERR_PERMANENT, "session_id is null; ratings are stored by session");
 	if (row->data_bytes < 0)
 		return err_set(err, ERR_PERMANENT, "job_data is null; it must hold {\"transcript\": [...]}");
@@ -113,8 +113,9 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	struct err err;
 
 	child_in_hand(row->id);
-	snprintf(g->job.id, sizeof(g->job.id), "%s", row->id);
-	snprintf(g->job.session_id, sizeof(g->job.session_id), "%s", row->session_id);
+	memcpy(g->job.id, row->id, sizeof(g->job.id));
+	memcpy(g->job.session_id, row->session_id, sizeof(g->job.session_id));
+	g->stored_before = row->claim > 1 || row->counted_as != COUNTED_NOT;
 	g->job.claim = row->claim;
 	g->job.attempts = row->attempts;
 	g->job.max_attempts = row->max_attempts;
@@ -279,10 +280,10 @@ static void keep_verdict(struct grading *g, struct graded_line *gl, const struct
 		return;
 	gl->store = (struct settle_line){
 		.line = gl->line, .rating = v->rating, .reason = v->reason[0] ? v->reason : NULL,
-		.alternatives = queue_text_array(&g->job.arena, v->alternatives, v->nalternatives),
+		.alternatives = queue_join(&g->job.arena, v->alternatives, v->nalternatives),
 		.provenance = provenance_json,
-		.cache_key = remember ? gl->key : NULL,
-		.context = remember ? context_text(g, rater->config, gl->line) : NULL,
+		.cache_key = remember && !gl->repeated ? gl->key : NULL,
+		.context = remember && !gl->repeated ? context_text(g, rater->config, gl->line) : NULL,
 	};
 }
 
@@ -460,9 +461,15 @@ bool grading_attach(struct grading *g)
 	return true;
 }
 
+bool grading_is_first(const struct grading *g)
+{
+	return g->decided && !g->stored_before && strcmp(g->settlement.status, "completed") == 0;
+}
+
 void grading_attached_done(struct grading *g, bool stored)
 {
 	g->settling = false;
+	g->stored_before |= !g->settling_last;
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].stored |= g->lines[i].sent && stored;
 		g->lines[i].sent = false;

@@ -12,16 +12,17 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "floor.h"
 #include "identity.h"
 #include "log.h"
 #include "pg.h"
-#include "pgarray.h"
+#include "pgbinary.h"
 #include "restart.h"
 #include "statements.h"
 #include "wake.h"
 
 #define REAP_EVERY_MS 10000		/* the reaper looks at least so often, however long the poll */
-#define CLEAN_BATCH "500"
+#define CLEAN_BATCH 500
 #define CLEAN_PAUSE_MS 50		/* between batches, so that claims go first */
 #define SLEEP_RETRY_MS 20
 #define SLEEP_TRIES 5			/* then the next poll tries again: another pool holds the lock */
@@ -29,18 +30,22 @@
 #define FRESH_MS 1000			/* the gauges need no second look within so long */
 #define LAST_WORK_MS 1500		/* when stopped with dead workers' jobs still to be put back */
 #define PARAM_CAP_BYTES (1u << 20)
+#define MAX_PARAMS 6
 
 struct janitor {
 	struct child *c;
 	const struct config *config;
 	struct pg *pg;
 	struct pg_counts counted;
+	struct buf params[MAX_PARAMS];	/* of the statement being sent */
 	bool can_listen;		/* the connection is direct, so LISTEN and the sleep lock work */
 	bool asleep;			/* we hold the sleep lock */
 	bool sleep_asked;		/* an answer about the lock is due */
 	int sleep_tries;
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
+	uint32_t floors_epoch;		/* before the tick under way */
+	struct floors known;		/* as of the last tick */
 	bool looked_once;		/* for what this host left behind before its last boot */
 	bool stopping;
 	int64_t stop_by_ms;
@@ -67,14 +72,33 @@ static bool answered(struct janitor *j, const struct err *err)
 	return !err;
 }
 
-static int64_t number(const PGresult *result, int column, int64_t otherwise)
+/* All counts and spans are bigint; a null is 0. */
+static int64_t number(const PGresult *result, int column)
 {
-	return PQgetisnull(result, 0, column) ? otherwise : strtoll(PQgetvalue(result, 0, column), NULL, 10);
+	return pgvalue_int8(result, 0, column);
 }
 
 static bool truth(const PGresult *result, int column)
 {
-	return PQgetvalue(result, 0, column)[0] == 't';
+	return pgvalue_bool(result, 0, column);
+}
+
+/* The parameters, empty, for a statement to fill and send at once. */
+static struct buf *begin_params(struct janitor *j)
+{
+	for (int i = 0; i < MAX_PARAMS; i++) {
+		buf_free(&j->params[i]);
+		buf_init(&j->params[i], PARAM_CAP_BYTES);
+	}
+	return j->params;
+}
+
+static bool send(struct janitor *j, enum statement_id id, pg_answer_fn *answer)
+{
+	for (int i = 0; i < statements[id].nparams; i++)
+		if (!buf_ok(&j->params[i]))
+			return false;
+	return pg_send(j->pg, &statements[id], j->params, answer, j) == 0;
 }
 
 static bool wake_worker(struct janitor *j)
@@ -117,8 +141,7 @@ static void fall_asleep(void *arg)
 
 	if (!j->can_listen || j->asleep || j->sleep_asked || !anyone_hungry(j->c->sb))
 		return;
-	if (pg_send(j->pg, &statements[STATEMENT_SLEEP], NULL, on_asleep, j) == 0)
-		j->sleep_asked = true;
+	j->sleep_asked = send(j, STATEMENT_SLEEP, on_asleep);
 }
 
 /*
@@ -161,7 +184,7 @@ static void on_notified(void *arg)
 	if (wake_worker(j) || !j->asleep || j->sleep_asked || anyone_hungry(j->c->sb))
 		return;
 	/* Everyone is at work: spare the inserts their NOTIFY until somebody is idle again. */
-	if (pg_send(j->pg, &statements[STATEMENT_AWAKE], NULL, on_awake, j) == 0) {
+	if (send(j, STATEMENT_AWAKE, on_awake)) {
 		j->asleep = false;
 		j->sleep_asked = true;
 		atomic_store(&j->c->sb->listening, 0);
@@ -176,24 +199,22 @@ static void on_reaped(void *arg, const PGresult *result, const struct err *err)
 	int64_t n;
 
 	j->reaping = false;
-	if (!answered(j, err) || (n = number(result, 0, 0)) == 0)
+	if (!answered(j, err) || (n = number(result, 0)) == 0)
 		return;
 	slot_count(j->c->slot, COUNTER_JOBS_REAPED, (uint64_t)n);
-	slot_count(j->c->slot, COUNTER_JOBS_FAILED, (uint64_t)number(result, 1, 0));
+	slot_count(j->c->slot, COUNTER_JOBS_FAILED, (uint64_t)number(result, 1));
+	floors_forget(j->c->sb);
 	log_warn("the reaper put %" PRId64 " stuck jobs back, %" PRId64 " of them as failed", n,
-		 number(result, 1, 0));
+		 number(result, 1));
 	wake_worker(j);
 }
 
 static void reap(struct janitor *j)
 {
-	char stuck[24];
-	const char *values[] = { stuck };
-
 	if (j->reaping)
 		return;
-	snprintf(stuck, sizeof(stuck), "%" PRId64, j->config->queue.stuck_after_ms);
-	j->reaping = pg_send(j->pg, &statements[STATEMENT_REAP], values, on_reaped, j) == 0;
+	pgbinary_int8(begin_params(j), j->config->queue.stuck_after_ms);
+	j->reaping = send(j, STATEMENT_REAP, on_reaped);
 }
 
 static void on_recovered(void *arg, const PGresult *result, const struct err *err)
@@ -208,84 +229,70 @@ static void on_recovered(void *arg, const PGresult *result, const struct err *er
 	}
 	deaths_pop(j->c->sb, j->deaths_sent);
 	j->deaths_sent = 0;
-	n = number(result, 0, 0);
+	n = number(result, 0);
 	if (n > 0) {
+		floors_forget(j->c->sb);
 		slot_count(j->c->slot, COUNTER_JOBS_RECOVERED, (uint64_t)n);
-		slot_count(j->c->slot, COUNTER_JOBS_FAILED, (uint64_t)number(result, 1, 0));
+		slot_count(j->c->slot, COUNTER_JOBS_FAILED, (uint64_t)number(result, 1));
 		log_info("%" PRId64 " jobs of dead workers are back in the queue, %" PRId64 " ended as failed", n,
-			 number(result, 1, 0));
+			 number(result, 1));
 		wake_worker(j);
 	}
 	recover_deaths(j);
 }
 
-static bool send_recover(struct janitor *j, struct buf params[3])
+static struct buf *begin_recover(struct janitor *j)
 {
-	const char *values[3];
-	bool ok = true;
+	struct buf *p = begin_params(j);
 
-	for (int i = 0; i < 3; i++) {
-		pgarray_end(&params[i]);
-		ok = ok && buf_ok(&params[i]);
-		values[i] = buf_text(&params[i]);
-	}
-	j->recovering = ok && pg_send(j->pg, &statements[STATEMENT_RECOVER], values, on_recovered, j) == 0;
-	for (int i = 0; i < 3; i++)
-		buf_free(&params[i]);
-	return j->recovering;
+	pgitems_begin(&p[0], PG_TEXT);
+	pgitems_begin(&p[1], PG_TEXT);
+	pgitems_begin(&p[2], PG_UUID);
+	return p;
 }
 
-static void begin_recover(struct buf params[3])
+static void put_dead(struct buf *p, const char *identity, const char *how, const char *in_hand)
 {
-	for (int i = 0; i < 3; i++) {
-		buf_init(&params[i], PARAM_CAP_BYTES);
-		pgarray_begin(&params[i]);
-	}
+	pgitem_text(&p[0], identity);
+	pgitem_text(&p[1], how);
+	pgitem_uuid(&p[2], in_hand);
 }
 
 /* Everything in the ring of deaths. It is taken off the ring only when the jobs are back. */
 static void recover_deaths(struct janitor *j)
 {
-	struct buf params[3];
 	const struct death *d;
+	struct buf *p;
 
 	if (j->recovering || !pg_is_ready(j->pg) || !deaths_peek(j->c->sb, 0))
 		return;
-	begin_recover(params);
-	for (j->deaths_sent = 0; (d = deaths_peek(j->c->sb, j->deaths_sent)); j->deaths_sent++) {
-		pgarray_text(&params[0], d->identity);
-		pgarray_text(&params[1], d->how);
-		pgarray_text(&params[2], d->in_hand[0] ? d->in_hand : NULL);
-	}
-	if (!send_recover(j, params))
+	p = begin_recover(j);
+	for (j->deaths_sent = 0; (d = deaths_peek(j->c->sb, j->deaths_sent)); j->deaths_sent++)
+		put_dead(p, d->identity, d->how, d->in_hand[0] ? d->in_hand : NULL);
+	j->recovering = send(j, STATEMENT_RECOVER, on_recovered);
+	if (!j->recovering)
 		j->deaths_sent = 0;
 }
 
 /* Claims of this host by processes that are no more: an earlier pool was killed, or the host restarted. */
 static void recover_orphans(struct janitor *j, char *claimants)
 {
-	struct buf params[3];
+	struct buf *p;
 	char *save = NULL;
 	int n = 0;
 
 	if (j->recovering)
 		return;
-	begin_recover(params);
+	p = begin_recover(j);
 	for (char *who = strtok_r(claimants, "\n", &save); who; who = strtok_r(NULL, "\n", &save)) {
 		if (!identity_is_dead(who, !j->looked_once))
 			continue;
-		pgarray_text(&params[0], who);
-		pgarray_text(&params[1], "went away with its host or its pool");
-		pgarray_text(&params[2], DEATH_NO_BLAME);
+		put_dead(p, who, "went away with its host or its pool", DEATH_NO_BLAME);
 		n++;
 	}
 	j->deaths_sent = 0;
-	if (n > 0) {
-		send_recover(j, params);
-		return;
-	}
-	for (int i = 0; i < 3; i++)
-		buf_free(&params[i]);
+	if (n > 0)
+		j->recovering = send(j, STATEMENT_RECOVER, on_recovered);
 }
 
 /* ---- cleaning ---- */
@@ -298,23 +305,24 @@ static void on_jobs_cleaned(void *arg, const PGresult *result, const struct err 
 	struct janitor *j = arg;
 
 	j->cleaning_jobs = false;
-	if (!answered(j, err) || number(result, 0, 0) == 0)
+	if (!answered(j, err) || number(result, 0) == 0)
 		return;
-	slot_count(j->c->slot, COUNTER_JOBS_CLEANED, (uint64_t)number(result, 0, 0));
+	slot_count(j->c->slot, COUNTER_JOBS_CLEANED, (uint64_t)number(result, 0));
 	set_timer(j, &j->jobs_timer, CLEAN_PAUSE_MS, clean_jobs);
 }
 
 static void clean_jobs(void *arg)
 {
 	struct janitor *j = arg;
-	char completed[24], failed[24];
-	const char *values[] = { completed, failed, CLEAN_BATCH };
+	struct buf *p;
 
 	if (j->cleaning_jobs)
 		return;
-	snprintf(completed, sizeof(completed), "%" PRId64, j->config->queue.keep_completed_ms);
-	snprintf(failed, sizeof(failed), "%" PRId64, j->config->queue.keep_failed_ms);
-	j->cleaning_jobs = pg_send(j->pg, &statements[STATEMENT_CLEAN_JOBS], values, on_jobs_cleaned, j) == 0;
+	p = begin_params(j);
+	pgbinary_int8(&p[0], j->config->queue.keep_completed_ms);
+	pgbinary_int8(&p[1], j->config->queue.keep_failed_ms);
+	pgbinary_int4(&p[2], CLEAN_BATCH);
+	j->cleaning_jobs = send(j, STATEMENT_CLEAN_JOBS, on_jobs_cleaned);
 }
 
 static void on_cache_cleaned(void *arg, const PGresult *result, const struct err *err)
@@ -322,29 +330,30 @@ static void on_cache_cleaned(void *arg, const PGresult *result, const struct err
 	struct janitor *j = arg;
 
 	j->cleaning_cache = false;
-	if (!answered(j, err) || number(result, 0, 0) == 0)
+	if (!answered(j, err) || number(result, 0) == 0)
 		return;
-	slot_count(j->c->slot, COUNTER_CACHE_CLEANED, (uint64_t)number(result, 0, 0));
+	slot_count(j->c->slot, COUNTER_CACHE_CLEANED, (uint64_t)number(result, 0));
 	set_timer(j, &j->cache_timer, CLEAN_PAUSE_MS, clean_cache);
 }
 
 static void clean_cache(void *arg)
 {
 	struct janitor *j = arg;
-	char ttl[24];
-	const char *values[] = { ttl, CLEAN_BATCH };
+	struct buf *p;
 
 	if (j->cleaning_cache)
 		return;
-	snprintf(ttl, sizeof(ttl), "%" PRId64, j->config->cache.ttl_ms);
-	j->cleaning_cache = pg_send(j->pg, &statements[STATEMENT_CLEAN_CACHE], values, on_cache_cleaned, j) == 0;
+	p = begin_params(j);
+	pgbinary_int8(&p[0], j->config->cache.ttl_ms);
+	pgbinary_int4(&p[1], CLEAN_BATCH);
+	j->cleaning_cache = send(j, STATEMENT_CLEAN_CACHE, on_cache_cleaned);
 }
 
 /* ---- the tick ---- */
 
 /* Columns of statements.c's tick, in its order. */
 enum { TICK_DUE, TICK_NEXT_MS, TICK_PENDING, TICK_DUE_COUNT, TICK_PROCESSING, TICK_FAILED, TICK_OLDEST_MS,
-       TICK_STUCK, TICK_OLD_JOBS, TICK_OLD_CACHE, TICK_CLAIMANTS };
+       TICK_STUCK, TICK_OLD_JOBS, TICK_OLD_CACHE, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY, TICK_AVAILABLE_AT, TICK_ID };
 
 static void publish_gauges(struct janitor *j, const PGresult *result)
 {
@@ -355,8 +364,35 @@ static void publish_gauges(struct janitor *j, const PGresult *result)
 	};
 
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
-		atomic_store(&j->c->sb->gauges[shown[i].gauge], number(result, shown[i].column, 0));
+		atomic_store(&j->c->sb->gauges[shown[i].gauge], number(result, shown[i].column));
 	atomic_store(&j->c->sb->gauges_ms, now_ms());
+}
+
+/*
+ * Where claims are to begin from now on. Of a priority that has jobs (a row each) at the first one or, if
+ * that is for later, now; of one that had some lately (and of the usual one), now.
+ */
+static void renew_floors(struct janitor *j, const PGresult *result)
+{
+	struct floors found = { .n = 0 };
+	int64_t now = pgvalue_int8(result, 0, TICK_NOW);
+
+	for (int row = 0; row < PQntuples(result); row++) {
+		struct floor f = { .priority = pgvalue_int4(result, row, TICK_PRIORITY), .available_at = now };
+
+		if (PQgetlength(result, row, TICK_ID) != UUID_BYTES)
+			break;		/* nothing is pending */
+		if (pgvalue_int8(result, row, TICK_AVAILABLE_AT) < now) {
+			f.available_at = pgvalue_int8(result, row, TICK_AVAILABLE_AT);
+			memcpy(f.id, PQgetvalue(result, row, TICK_ID), UUID_BYTES);
+		}
+		floors_add(&found, &f);
+	}
+	floors_add(&found, &(struct floor){ .priority = 0, .available_at = now });
+	for (int i = 0; i < j->known.n; i++)
+		floors_add(&found, &(struct floor){ .priority = j->known.at[i].priority, .available_at = now });
+	floors_renew(j->c->sb, j->floors_epoch, &found, now_ms());
+	j->known = found;
 }
 
 static void on_tick(void *arg, const PGresult *result, const struct err *err)
@@ -367,10 +403,11 @@ static void on_tick(void *arg, const PGresult *result, const struct err *err)
 	if (!answered(j, err))
 		return;
 	publish_gauges(j, result);
+	renew_floors(j, result);
 	if (truth(result, TICK_DUE))
 		wake_worker(j);
 	if (!PQgetisnull(result, 0, TICK_NEXT_MS))
-		set_timer(j, &j->due_timer, number(result, TICK_NEXT_MS, 0), wake_for_due);
+		set_timer(j, &j->due_timer, number(result, TICK_NEXT_MS), wake_for_due);
 	if (truth(result, TICK_STUCK))
 		reap(j);
 	if (truth(result, TICK_OLD_JOBS))
@@ -395,8 +432,8 @@ static void tick(void *arg)
 {
 	struct janitor *j = arg;
 	const struct config *config = j->config;
-	char numbers[5][24], prefix[80];
-	const char *values[] = { numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], prefix };
+	char prefix[80];
+	struct buf *p;
 	const int64_t parameters[] = { tick_every_ms(j), config->queue.stuck_after_ms,
 		config->queue.keep_completed_ms, config->queue.keep_failed_ms, config->cache.ttl_ms };
 
@@ -406,10 +443,13 @@ static void tick(void *arg)
 	fall_asleep(j);
 	if (j->ticking)
 		return;
+	p = begin_params(j);
 	for (int i = 0; i < 5; i++)
-		snprintf(numbers[i], sizeof(numbers[i]), "%" PRId64, parameters[i]);
+		pgbinary_int8(&p[i], parameters[i]);
 	identity_host_prefix(prefix, sizeof(prefix));
-	j->ticking = pg_send(j->pg, &statements[STATEMENT_TICK], values, on_tick, j) == 0;
+	buf_str(&p[5], prefix);
+	j->floors_epoch = atomic_load(&j->c->sb->floors_epoch);
+	j->ticking = send(j, STATEMENT_TICK, on_tick);
 }
 
 /* ---- the connection, waking and stopping ---- */
@@ -504,6 +544,7 @@ int janitor_main(struct child *c)
 			check_stop(&j);
 	}
 	count_statements(&j);
+	begin_params(&j);
 	pg_free(j.pg);
 	return j.exit_status;
 }

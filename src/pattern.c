@@ -40,7 +40,7 @@ struct phrase { uint32_t element, nelements, hook; unsigned list; bool opens, as
 struct patterns {
 	ARRAY(struct atom) atoms;	/* the first are enum word_kind: "#", "$", "%" */
 	uint32_t buckets[BUCKETS];
-	uint32_t prefix_lengths;	/* bit n: there is a prefix of n bytes */
+	uint32_t prefix_lengths[256];	/* bit n: a prefix of n bytes begins with this one */
 	ARRAY(struct link) links;
 	ARRAY(struct element) elements;
 	ARRAY(uint32_t) choices;
@@ -114,12 +114,12 @@ static uint32_t lookup(const struct patterns *p, const char *text, size_t len, u
 /* The longest "prefix*" that the text begins with, 0 for none; *hash becomes that of the whole text. */
 static uint32_t find_prefix(const struct patterns *p, const char *text, size_t len, uint32_t *hash)
 {
-	uint32_t longest = 0, found;
+	uint32_t longest = 0, lengths = p->prefix_lengths[(uint8_t)*text], found;
 
 	*hash = 2166136261u;
 	for (size_t i = 0; i < len; i++) {
 		*hash = hash_byte(*hash, text[i]);
-		if (!(p->prefix_lengths >> (i + 1) & 1))
+		if (!(lengths >> (i + 1) & 1))
 			continue;
 		found = lookup(p, text, i + 1, *hash, true);
 		longest = found ? found : longest;
@@ -145,7 +145,7 @@ static uint32_t intern(struct patterns *p, const char *text, size_t len, bool pr
 	atom->next = *bucket;
 	*bucket = p->atoms.n - 1;
 	if (prefix)
-		p->prefix_lengths |= 1u << len;
+		p->prefix_lengths[(uint8_t)*text] |= 1u << len;
 	return *bucket;
 }
 

@@ -29,7 +29,7 @@ struct request {
 	void *arg;
 	PGresult *result;
 	int64_t sent_ms;		/* 0: waits for its turn */
-	char **values;			/* of one that waits; its own copies */
+	struct buf *params;		/* of one that waits; its own copies */
 };
 
 struct pg {
@@ -74,9 +74,9 @@ static void clean_up_connection(struct pg *pg)
 
 static void request_free(struct request *r)
 {
-	for (int i = 0; r->values && i < r->statement->nparams; i++)
-		free(r->values[i]);
-	free(r->values);
+	for (int i = 0; r->params && i < r->statement->nparams; i++)
+		buf_free(&r->params[i]);
+	free(r->params);
 	PQclear(r->result);
 	free(r);
 }
@@ -197,11 +197,33 @@ static void mark_sent(struct pg *pg, struct request *r)
 		fatal("out of memory: cannot set a timer");
 }
 
-static void copy_values(struct request *r, const char *const *values)
+static void copy_params(struct request *r, const struct buf *params)
 {
-	r->values = xcalloc((size_t)r->statement->nparams, sizeof(*r->values));
-	for (int i = 0; i < r->statement->nparams; i++)
-		r->values[i] = values[i] ? xstrdup(values[i]) : NULL;
+	r->params = xcalloc((size_t)r->statement->nparams, sizeof(*r->params));
+	for (int i = 0; i < r->statement->nparams; i++) {
+		buf_init(&r->params[i], params[i].len);
+		buf_add(&r->params[i], params[i].data, params[i].len);
+		if (!buf_ok(&r->params[i]))
+			fatal("out of memory: cannot keep a statement's parameters");
+	}
+}
+
+/* By name where it was prepared, else as text. Values and columns are binary. */
+static bool send_statement(struct pg *pg, const struct statement *st, const struct buf *params)
+{
+	const char *values[STATEMENT_MAX_PARAMS];
+	int lengths[STATEMENT_MAX_PARAMS], formats[STATEMENT_MAX_PARAMS], sent;
+
+	for (int i = 0; i < st->nparams; i++) {
+		values[i] = buf_text(&params[i]);
+		lengths[i] = (int)params[i].len;
+		formats[i] = 1;
+	}
+	if (pg->options.session)
+		sent = PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, lengths, formats, 1);
+	else
+		sent = PQsendQueryParams(pg->conn, st->text, st->nparams, NULL, values, lengths, formats, 1);
+	return sent && PQpipelineSync(pg->conn);
 }
 
 /*
@@ -214,8 +236,7 @@ static void send_next(struct pg *pg)
 
 	if (pg->state != PG_READY || !r || r->sent_ms)
 		return;
-	if (!PQsendQueryParams(pg->conn, r->statement->text, r->statement->nparams, NULL,
-			       (const char *const *)r->values, NULL, NULL, 0) || !PQpipelineSync(pg->conn)) {
+	if (!send_statement(pg, r->statement, r->params)) {
 		lose_later(pg);
 		return;
 	}
@@ -223,18 +244,17 @@ static void send_next(struct pg *pg)
 	flush(pg);
 }
 
-int pg_send(struct pg *pg, const struct statement *st, const char *const *values, pg_answer_fn *answer,
+int pg_send(struct pg *pg, const struct statement *st, const struct buf *params, pg_answer_fn *answer,
 	    void *arg)
 {
 	if (pg->state != PG_READY)
 		return -1;
 	if (!pg->options.session) {
-		copy_values(add_request(pg, st, answer, arg), values);
+		copy_params(add_request(pg, st, answer, arg), params);
 		send_next(pg);
 		return 0;
 	}
-	if (!PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, NULL, NULL, 0) ||
-	    !PQpipelineSync(pg->conn)) {
+	if (!send_statement(pg, st, params)) {
 		lose_later(pg);
 		return -1;
 	}
@@ -328,13 +348,18 @@ static const char schema_version[] = "SELECT coalesce(max(version), 0) FROM grad
 
 /*
  * Sequential scans are off for the session: every run-time statement has its index, and a plan
- * prepared while the tables were empty must not stay when they have grown.
+ * prepared while the tables were empty must not stay when they have grown. Nested loops are left to where
+ * nothing else will do, since the planner takes a batch for a single row. One plan a statement: to look
+ * for better ones with each batch's values costs more than to run it.
  */
 static const char session_settings[] =
 	"SELECT set_config('statement_timeout', '25s', false),"
 	" set_config('lock_timeout', '10s', false),"
 	" set_config('idle_in_transaction_session_timeout', '60s', false),"
-	" set_config('enable_seqscan', 'off', false)";
+	" set_config('enable_seqscan', 'off', false),"
+	" set_config('enable_nestloop', 'off', false),"
+	" set_config('jit', 'off', false),"
+	" set_config('plan_cache_mode', 'force_generic_plan', false)";
 
 static bool send_session_setup(struct pg *pg)
 {

@@ -1,7 +1,6 @@
 /* Writes array literals; pure. See the PostgreSQL manual, 8.15.6 "Array Input and Output Syntax". */
 #include "pgarray.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 void pgarray_begin(struct buf *b)
@@ -34,18 +33,6 @@ void pgarray_text(struct buf *b, const char *text)
 		}
 	}
 	buf_char(b, '"');
-}
-
-void pgarray_int(struct buf *b, int64_t value)
-{
-	separate(b);
-	buf_printf(b, "%" PRId64, value);
-}
-
-void pgarray_bool(struct buf *b, int value)
-{
-	separate(b);
-	buf_char(b, value ? 't' : 'f');
 }
 
 void pgarray_end(struct buf *b)

@@ -59,6 +59,10 @@ char *phrase_normalise(struct arena *arena, const char *text)
 
 	for (size_t i = 0, n; i < len; i += n ? n : 1) {
 		n = utf8_next(text + i, len - i, &code);
+		if (n && code > ' ' && code < 0x7f && !blank) {		/* most text */
+			*out++ = (char)fold(code);
+			continue;
+		}
 		if (n && utf8_is_blank(code)) {
 			blank = true;
 			continue;

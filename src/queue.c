@@ -4,33 +4,90 @@
  */
 #include "queue.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "log.h"
-#include "pgarray.h"
+#include "pgbinary.h"
 #include "statements.h"
 
 /* A batch of jobs at their caps, with all their lines, stays below this. */
 #define PARAM_CAP_BYTES (256u << 20)
-#define SETTLE_JOB_PARAMS 11
-#define SETTLE_PARAMS 22
+#define KEEP_BYTES (256u << 10)		/* of memory to pack a parameter in */
+#define JOB_PARAMS 12
+#define LINE_PARAMS 11
+#define NO_PRIORITY INT64_MIN
+#define ALTERNATIVES_SEPARATOR '\x1f'	/* as in statements.c */
 
 static const char *cell(const PGresult *result, int row, int column)
 {
 	return PQgetisnull(result, row, column) ? NULL : PQgetvalue(result, row, column);
 }
 
-int queue_claim(struct pg *pg, int jobs, const char *identity, pg_answer_fn *answer, void *arg)
+void queue_init(struct queue *q, struct pg *pg)
 {
-	char limit[16], cap[16];
-	const char *values[] = { limit, identity, cap };
+	q->pg = pg;
+	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++)
+		buf_init(&q->params[i], PARAM_CAP_BYTES);
+}
 
-	snprintf(limit, sizeof(limit), "%d", jobs);
-	snprintf(cap, sizeof(cap), "%u", JOB_DATA_CAP_BYTES);
-	return pg_send(pg, &statements[STATEMENT_CLAIM], values, answer, arg);
+void queue_free(struct queue *q)
+{
+	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++)
+		buf_free(&q->params[i]);
+}
+
+/* Makes the statement's parameters empty; what a huge batch needed is given back. */
+static struct buf *begin(struct queue *q)
+{
+	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++) {
+		if (q->params[i].size > KEEP_BYTES)
+			buf_free(&q->params[i]);
+		buf_reset(&q->params[i]);
+	}
+	return q->params;
+}
+
+static int send(struct queue *q, enum statement_id id, pg_answer_fn *answer, void *arg)
+{
+	for (int i = 0; i < statements[id].nparams; i++)
+		if (!buf_ok(&q->params[i]))
+			fatal("statement `%s`: its parameters exceed %u bytes", statements[id].name,
+			      PARAM_CAP_BYTES);
+	return pg_send(q->pg, &statements[id], q->params, answer, arg);
+}
+
+/* Rows of (priority, known priority above, floor): one for each known priority, one for all below. */
+static void put_floors(struct buf *p, const struct floors *floors)
+{
+	static const struct floor below = { .priority = 0 };
+	int64_t above = INT64_MAX;
+
+	pgitems_begin(&p[0], PG_INT8);
+	pgitems_begin(&p[1], PG_INT8);
+	pgitems_begin(&p[2], PG_TIMESTAMPTZ);
+	pgitems_begin(&p[3], PG_UUID);
+	for (int i = 0; i <= floors->n; i++) {
+		const struct floor *f = i < floors->n ? &floors->at[i] : &below;
+
+		pgitem_int8(&p[0], i < floors->n ? f->priority : NO_PRIORITY);
+		pgitem_int8(&p[1], above);
+		pgitem_int8(&p[2], f->available_at);
+		pgitem_uuid_bytes(&p[3], f->id);
+		above = f->priority;
+	}
+}
+
+int queue_claim(struct queue *q, int jobs, const char *identity, const struct floors *floors, int64_t slack_ms,
+		pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = begin(q);
+
+	pgbinary_int4(&p[0], jobs);
+	buf_str(&p[1], identity);
+	pgbinary_int4(&p[2], JOB_DATA_CAP_BYTES);
+	put_floors(&p[3], floors);
+	pgbinary_int8(&p[7], slack_ms);
+	return send(q, STATEMENT_CLAIM, answer, arg);
 }
 
 static int counted_from(const char *text)
@@ -49,172 +106,179 @@ static const char *counted_text(int counted)
 
 void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 {
-	const char *session = cell(result, row, 1), *bytes = cell(result, row, 7);
-
-	out->id = cell(result, row, 0);
-	out->has_session = session != NULL;
-	out->session_id = session ? session : "";
-	out->claim = strtoll(cell(result, row, 2), NULL, 10);
-	out->attempts = atoi(cell(result, row, 3));
-	out->max_attempts = atoi(cell(result, row, 4));
+	pgvalue_uuid(result, row, 0, out->id);
+	pgvalue_uuid(result, row, 1, out->session_id);
+	out->claim = pgvalue_int8(result, row, 2);
+	out->attempts = pgvalue_int4(result, row, 3);
+	out->max_attempts = pgvalue_int4(result, row, 4);
 	out->counted_as = counted_from(cell(result, row, 5));
 	out->job_type = cell(result, row, 6) ? cell(result, row, 6) : "";
-	out->data_bytes = bytes ? strtoll(bytes, NULL, 10) : -1;
-	out->data = cell(result, row, 8);
+	out->place = (struct floor){ pgvalue_int4(result, row, 7), pgvalue_int8(result, row, 8), { 0 } };
+	memcpy(out->place.id, PQgetvalue(result, row, 0), UUID_BYTES);
+	out->data_bytes = PQgetisnull(result, row, 9) ? -1 : pgvalue_int8(result, row, 9);
+	out->data = cell(result, row, 10);
 }
 
-/* Sends the first n of params and frees them all. */
-static int send_bufs(struct pg *pg, enum statement_id id, struct buf *params, int n, pg_answer_fn *answer,
-		     void *arg)
+int queue_lookup(struct queue *q, const char *const *keys, size_t n, int64_t ttl_ms, pg_answer_fn *answer, void *arg)
 {
-	const char *values[STATEMENT_MAX_PARAMS];
-	int sent = -1;
-	bool ok = true;
+	struct buf *p = begin(q);
 
-	for (int i = 0; i < n; i++) {
-		ok = ok && buf_ok(&params[i]);
-		values[i] = buf_text(&params[i]);
-	}
-	if (ok)
-		sent = pg_send(pg, &statements[id], values, answer, arg);
-	else
-		fatal("statement `%s`: its parameters exceed %u bytes", statements[id].name, PARAM_CAP_BYTES);
-	for (int i = 0; i < n; i++)
-		buf_free(&params[i]);
-	return sent;
-}
-
-static void begin_params(struct buf *params, int n)
-{
-	for (int i = 0; i < n; i++)
-		buf_init(&params[i], PARAM_CAP_BYTES);
-}
-
-int queue_lookup(struct pg *pg, const char *const *keys, size_t n, int64_t ttl_ms, pg_answer_fn *answer, void *arg)
-{
-	struct buf params[2];
-
-	begin_params(params, 2);
-	pgarray_begin(&params[0]);
+	pgitems_begin(&p[0], PG_TEXT);
 	for (size_t i = 0; i < n; i++)
-		pgarray_text(&params[0], keys[i]);
-	pgarray_end(&params[0]);
-	buf_printf(&params[1], "%" PRId64, ttl_ms);
-	return send_bufs(pg, STATEMENT_LOOKUP, params, 2, answer, arg);
+		pgitem_text(&p[0], keys[i]);
+	pgbinary_int8(&p[1], ttl_ms);
+	return send(q, STATEMENT_LOOKUP, answer, arg);
 }
 
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out)
 {
 	out->key = PQgetvalue(result, row, 0);
 	out->rating = PQgetvalue(result, row, 1);
-	out->alternatives = cell(result, row, 2) ? cell(result, row, 2) : "{}";
+	out->alternatives = PQgetvalue(result, row, 2);
 	out->reason = PQgetvalue(result, row, 3);
 	out->provenance = cell(result, row, 4);
 }
 
 static void put_ids(struct buf *b, struct job *const *jobs, size_t n, bool sessions)
 {
-	pgarray_begin(b);
+	pgitems_begin(b, PG_UUID);
 	for (size_t i = 0; i < n; i++)
-		pgarray_text(b, sessions ? jobs[i]->session_id : jobs[i]->id);
-	pgarray_end(b);
+		pgitem_uuid(b, sessions ? jobs[i]->session_id : jobs[i]->id);
 }
 
-int queue_stored(struct pg *pg, struct job *const *jobs, size_t n, pg_answer_fn *answer, void *arg)
+int queue_stored(struct queue *q, struct job *const *jobs, size_t n, pg_answer_fn *answer, void *arg)
 {
-	struct buf params[2];
+	struct buf *p = begin(q);
 
-	begin_params(params, 2);
-	put_ids(&params[0], jobs, n, false);
-	put_ids(&params[1], jobs, n, true);
-	return send_bufs(pg, STATEMENT_STORED, params, 2, answer, arg);
+	put_ids(&p[0], jobs, n, false);
+	put_ids(&p[1], jobs, n, true);
+	return send(q, STATEMENT_STORED, answer, arg);
 }
 
-int queue_disown(struct pg *pg, const char *identity, struct job *const *jobs, size_t n,
+void queue_stored_row(const PGresult *result, int row, struct stored_row *out)
+{
+	pgvalue_uuid(result, row, 0, out->job_id);
+	out->index = pgvalue_int4(result, row, 1);
+	out->text = PQgetvalue(result, row, 2);
+}
+
+int queue_disown(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
 		 pg_answer_fn *answer, void *arg)
 {
-	struct buf params[2];
+	struct buf *p = begin(q);
 
-	begin_params(params, 2);
-	buf_str(&params[0], identity);
-	put_ids(&params[1], jobs, n, false);
-	return send_bufs(pg, STATEMENT_DISOWN, params, 2, answer, arg);
+	buf_str(&p[0], identity);
+	put_ids(&p[1], jobs, n, false);
+	return send(q, STATEMENT_DISOWN, answer, arg);
 }
 
-/* The columns of one job, in the order of $1 to $11. */
-static void put_settled_job(struct buf *p, const struct settlement *s)
+/* ---- settlements ---- */
+
+/* The columns of one job, in the order of $1 to $12. */
+static void put_job(struct buf *p, const struct settlement *s)
 {
-	pgarray_text(&p[0], s->job->id);
-	pgarray_int(&p[1], s->job->claim);
-	pgarray_text(&p[2], s->status);
-	pgarray_int(&p[3], s->attempt);
-	pgarray_int(&p[4], s->delay_ms);
-	pgarray_text(&p[5], s->error);
-	pgarray_text(&p[6], s->result);
-	pgarray_text(&p[7], counted_text(s->job->counted_as));
-	pgarray_int(&p[8], s->job->total_batches);
-	pgarray_int(&p[9], (int64_t)s->job->nrated);
-	pgarray_int(&p[10], (int64_t)s->job->skipped);
+	pgitem_uuid(&p[0], s->job->id);
+	pgitem_int8(&p[1], s->job->claim);
+	pgitem_text(&p[2], s->status);
+	pgitem_int4(&p[3], s->attempt);
+	pgitem_int8(&p[4], s->delay_ms);
+	pgitem_text(&p[5], s->error);
+	pgitem_jsonb(&p[6], s->result);
+	pgitem_text(&p[7], counted_text(s->job->counted_as));
+	pgitem_int4(&p[8], s->job->total_batches);
+	pgitem_int4(&p[9], (int32_t)s->job->nrated);
+	pgitem_int4(&p[10], (int32_t)s->job->skipped);
+	pgitem_int4(&p[11], (int32_t)s->nlines);
 }
 
-/* The columns of one line, in the order of $12 to $21. */
-static void put_settled_line(struct buf *p, const struct job *job, const struct settle_line *l)
+/* The columns of one line, in the order of $13 to $23. */
+static void put_line(struct buf *p, size_t job, size_t place, const struct settle_line *l, int provenance)
 {
-	pgarray_text(&p[0], job->id);
-	pgarray_int(&p[1], l->line->index);
-	pgarray_text(&p[2], l->line->text);
-	pgarray_text(&p[3], l->rating);
-	pgarray_text(&p[4], l->alternatives);
-	pgarray_text(&p[5], l->reason);
-	pgarray_bool(&p[6], l->cached);
-	pgarray_text(&p[7], l->provenance);
-	pgarray_text(&p[8], l->cache_key);
-	pgarray_text(&p[9], l->context);
+	pgitem_int4(&p[0], (int32_t)job);
+	pgitem_int4(&p[1], (int32_t)place);
+	pgitem_int4(&p[2], l->line->index);
+	pgitem_text(&p[3], l->line->text);
+	pgitem_text(&p[4], l->rating);
+	pgitem_text(&p[5], l->alternatives);
+	pgitem_text(&p[6], l->reason);
+	pgitem_bool(&p[7], l->cached);
+	pgitem_int4(&p[8], provenance);
+	pgitem_text(&p[9], l->cache_key);
+	pgitem_text(&p[10], l->context);
 }
 
-int queue_settle(struct pg *pg, const struct settlement *const *s, size_t n, int64_t cache_ttl_ms,
-		 pg_answer_fn *answer, void *arg)
+static void begin_batch(struct buf *p)
 {
-	struct buf params[SETTLE_PARAMS];
+	static const enum pg_type types[JOB_PARAMS + LINE_PARAMS + 1] = {
+		PG_UUID, PG_INT8, PG_TEXT, PG_INT4, PG_INT8, PG_TEXT, PG_JSONB, PG_TEXT, PG_INT4, PG_INT4, PG_INT4,
+		PG_INT4,
+		PG_INT4, PG_INT4, PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_BOOL, PG_INT4, PG_TEXT, PG_TEXT,
+		PG_JSONB,
+	};
 
-	begin_params(params, SETTLE_PARAMS);
-	for (int i = 0; i < SETTLE_PARAMS - 1; i++)
-		pgarray_begin(&params[i]);
-	for (size_t i = 0; i < n; i++) {
-		put_settled_job(params, s[i]);
-		for (size_t k = 0; k < s[i]->nlines; k++)
-			put_settled_line(params + SETTLE_JOB_PARAMS, s[i]->job, &s[i]->lines[k]);
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		pgitems_begin(&p[i], types[i]);
+}
+
+/* Most lines of a batch share one provenance: it is sent once for all that follow each other. */
+struct provenances { struct buf *sent; const char *last; int n; };
+
+static int number_provenance(struct provenances *p, const char *provenance)
+{
+	if (!provenance)
+		return 0;	/* no element has this number: null */
+	if (!p->last || strcmp(p->last, provenance) != 0) {
+		pgitem_jsonb(p->sent, provenance);
+		p->n++;
 	}
-	for (int i = 0; i < SETTLE_PARAMS - 1; i++)
-		pgarray_end(&params[i]);
-	buf_printf(&params[SETTLE_PARAMS - 1], "%" PRId64, cache_ttl_ms);
-	return send_bufs(pg, STATEMENT_SETTLE, params, SETTLE_PARAMS, answer, arg);
+	p->last = provenance;
+	return p->n;
 }
 
-const char *queue_settled_row(const PGresult *result, int row, bool *settled)
+int queue_settle(struct queue *q, enum settle_form form, const char *identity, const struct settlement *const *s,
+		 size_t n, int64_t cache_ttl_ms, pg_answer_fn *answer, void *arg)
 {
-	*settled = PQgetvalue(result, row, 1)[0] == 't';
-	return PQgetvalue(result, row, 0);
+	struct buf *p = begin(q), *lines = p + JOB_PARAMS, *rest = lines + LINE_PARAMS;
+	struct provenances provenances = { .sent = &rest[0] };
+
+	begin_batch(p);
+	for (size_t i = 0; i < n; i++) {
+		put_job(p, s[i]);
+		for (size_t k = 0; k < s[i]->nlines; k++)
+			put_line(lines, i + 1, k + 1, &s[i]->lines[k],
+				 number_provenance(&provenances, s[i]->lines[k].provenance));
+	}
+	buf_str(&rest[1], identity);
+	pgbinary_int8(&rest[2], cache_ttl_ms);
+	return send(q, form == SETTLE_FIRST ? STATEMENT_COMPLETE : STATEMENT_SETTLE, answer, arg);
 }
 
-int64_t queue_settled_lines(const PGresult *result)
+void queue_settled(const PGresult *result, bool *settled, size_t n)
 {
-	return PQntuples(result) > 0 ? strtoll(PQgetvalue(result, 0, 2), NULL, 10) : 0;
+	memset(settled, 0, n * sizeof(*settled));
+	for (int row = 0; row < PQntuples(result); row++) {
+		int64_t place = PQnfields(result) == 1 ? pgvalue_int8(result, row, 0) : 0;
+
+		if (place < 1 || place > (int64_t)n)
+			fatal("the settlement of %zu jobs was answered with another statement's rows; a pooler may be "
+			      "mixing answers up", n);
+		settled[place - 1] = true;
+	}
 }
 
-const char *queue_text_array(struct arena *arena, const char *const *items, size_t n)
+const char *queue_join(struct arena *arena, const char *const *items, size_t n)
 {
-	struct buf b;
-	const char *copy;
+	size_t len = 0;
+	char *text, *end;
 
-	buf_init(&b, PARAM_CAP_BYTES);
-	pgarray_begin(&b);
 	for (size_t i = 0; i < n; i++)
-		pgarray_text(&b, items[i]);
-	pgarray_end(&b);
-	if (!buf_ok(&b))
-		fatal("out of memory: cannot write an array");
-	copy = arena_dup(arena, b.data, b.len);
-	buf_free(&b);
-	return copy;
+		len += strlen(items[i]) + 1;
+	text = end = arena_alloc(arena, len + 1);
+	for (size_t i = 0; i < n; i++) {
+		if (i > 0)
+			*end++ = ALTERNATIVES_SEPARATOR;
+		end = stpcpy(end, items[i]);
+	}
+	*end = '\0';
+	return text;
 }

@@ -44,20 +44,34 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c)
 	return sum;
 }
 
-/*
- * A sequence lock as in PostgreSQL's backend_status.h: odd while writing. A writer that died inside
- * leaves an odd count; the next writer (the slot's next child) starts from the next odd number.
- */
+uint32_t seqlock_write_begin(_Atomic uint32_t *seq)
+{
+	uint32_t begun = atomic_load(seq) | 1;
+
+	atomic_store(seq, begun);
+	atomic_thread_fence(memory_order_seq_cst);
+	return begun;
+}
+
+void seqlock_write_end(_Atomic uint32_t *seq, uint32_t begun)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	atomic_store(seq, begun + 1);
+}
+
+bool seqlock_read_ok(const _Atomic uint32_t *seq, uint32_t before)
+{
+	atomic_thread_fence(memory_order_seq_cst);
+	return !(before & 1) && atomic_load(seq) == before;
+}
+
 void shared_text_set(struct shared_text *t, const char *text)
 {
-	uint32_t seq = atomic_load(&t->seq) | 1;
+	uint32_t begun = seqlock_write_begin(&t->seq);
 
-	atomic_store(&t->seq, seq);
-	atomic_thread_fence(memory_order_seq_cst);
 	snprintf(t->text, sizeof(t->text), "%s", text);
 	atomic_store(&t->wall_ms, wall_ms());
-	atomic_thread_fence(memory_order_seq_cst);
-	atomic_store(&t->seq, seq + 1);
+	seqlock_write_end(&t->seq, begun);
 }
 
 bool shared_text_get(const struct shared_text *t, char *out)
@@ -67,8 +81,7 @@ bool shared_text_get(const struct shared_text *t, char *out)
 
 		memcpy(out, t->text, SCOREBOARD_TEXT);
 		out[SCOREBOARD_TEXT - 1] = '\0';
-		atomic_thread_fence(memory_order_seq_cst);
-		if (!(before & 1) && atomic_load(&t->seq) == before)
+		if (seqlock_read_ok(&t->seq, before))
 			return true;
 	}
 	out[0] = '\0';

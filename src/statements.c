@@ -2,33 +2,50 @@
  * Every statement the daemon runs. Each is one short transaction by itself, so it works behind a
  * transaction pooler, and none is open while a rater works. Locks are taken in one order everywhere:
  * grading_jobs, then grading_sessions by id, then line_ratings by key, then phrase_cache by key.
+ * Rows are named by = ANY(array) also where a join would say it: for a plan made while the tables were
+ * empty, to read them whole looks as cheap as to look a row up, and that plan may stay.
  * Times are set and compared by the database's clock alone.
  */
 #include "statements.h"
 
+/* Alternatives travel as one text: an array of arrays has no ragged edge. No rating holds this character. */
+#define ALTERNATIVES_SEPARATOR "E'\\x1f'"	/* as in queue.c */
+
 /*
- * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. ANY(ARRAY(...))
- * rather than a join, because the planner then always goes by the primary key. A session's first claim
- * opens its row: later settlements lock it, and a front end sees "processing". A row that somebody else
- * has locked is left to the settlement: claims wait for nobody. What is huge (|| makes a copy that is not
- * compressed, so its size is the true one) is not even turned into text, which has a limit of 1 GB.
+ * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. $4-$7 are the claim
+ * floors (floor.h), highest priority first: of each the scan begins at its floor; what lies between two
+ * known priorities ($5: the known one above) is looked through from the start; the last row, with no
+ * priority, stands for all below. No floor is nearer than $8 ms. ANY(ARRAY(...)) rather than a join, because the planner then always goes
+ * by the primary key. To lose the commit of a claim in a crash of the server loses nothing (the job is
+ * pending again, and settlements ask for the claimant's name beside the claim's number), so nobody waits for
+ * its flush. A session's first claim opens its row: later settlements lock it, and a front end sees
+ * "processing". A row that somebody else has locked is left to the settlement: claims wait for nobody. What
+ * is huge (|| makes a copy that is not compressed, so its size is the true one) is not even turned into
+ * text, which has a limit of 1 GB.
  */
 static const char claim_sql[] =
 	"WITH claimed AS ("
 	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $2,"
 	"    started_at = now(), updated_at = now()"
 	"  WHERE g.id = ANY(ARRAY("
-	"    SELECT id FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
-	"    ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
+	"    SELECT due.id FROM unnest($4::bigint[], $5::bigint[], $6::timestamptz[], $7::uuid[])"
+	"      AS floor(priority, above, available_at, id) CROSS JOIN LATERAL ("
+	"      SELECT id FROM (SELECT g.id FROM grading_jobs g WHERE g.status = 'pending'"
+	"        AND g.available_at <= now() AND g.priority > floor.priority AND g.priority < floor.above"
+	"        ORDER BY g.priority DESC, g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS unknown"
+	"      UNION ALL"
+	"      SELECT id FROM (SELECT g.id FROM grading_jobs g WHERE g.status = 'pending'"
+	"        AND g.available_at <= now() AND g.priority = floor.priority AND (g.available_at, g.id) >="
+	"          (least(floor.available_at, now() - $8::bigint * interval '1 ms'), floor.id)"
+	"        ORDER BY g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS known) AS due"
+	"    LIMIT $1::int))"
 	"  RETURNING g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type,"
 	"    g.job_data, g.priority, g.available_at"
 	"), opened AS ("
 	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
 	"    THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int ELSE 0 END), now()"
-	"  FROM claimed c WHERE c.session_id IS NOT NULL AND NOT EXISTS (SELECT FROM grading_sessions o"
-	"    WHERE o.session_id = c.session_id)"
-	"  GROUP BY c.session_id ORDER BY c.session_id"
+	"  FROM claimed c WHERE c.session_id IS NOT NULL GROUP BY c.session_id ORDER BY c.session_id"
 	"  ON CONFLICT DO NOTHING"
 	"), begun AS ("
 	"  UPDATE grading_sessions SET started_at = now() WHERE session_id = ANY(ARRAY("
@@ -36,9 +53,11 @@ static const char claim_sql[] =
 	"      AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))"
 	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
 	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
-	"  c.job_type, CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END,"
+	"  c.job_type, c.priority, c.available_at,"
+	"  CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END::bigint,"
 	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
-	" FROM claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
+	" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS no_wait,"
+	"  claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
 	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"
 	" ORDER BY c.priority DESC, c.available_at, c.id";
 
@@ -47,7 +66,8 @@ static const char claim_sql[] =
  * serves it: planned on an empty table, a scan by created_at would stay when the table has grown.
  */
 static const char lookup_sql[] =
-	"SELECT cache_key, rating, alternatives, reason, provenance FROM phrase_cache"
+	"SELECT cache_key, rating, array_to_string(alternatives, " ALTERNATIVES_SEPARATOR "), reason, provenance::text"
+	" FROM phrase_cache"
 	" WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint * interval '1 ms'";
 
 /* Lines that an earlier attempt at the jobs $1 (of the sessions $2) has stored already. */
@@ -56,23 +76,93 @@ static const char stored_sql[] =
 	" WHERE session_id = ANY($2::uuid[]) AND job_id = ANY($1::uuid[])";
 
 /*
- * Settles a batch of jobs with whatever lines they have: complete, fail, put back, or (status
- * "processing") only store what has arrived. $1-$11 are arrays with an item a job, $12-$21 arrays with
- * an item a line, $22 the cache's lifetime in ms. (IS NOT DISTINCT FROM keeps the planner off the index of
- * processing rows and its dead entries: the primary key is the way.) Only jobs still under our claim are touched, and only
- * their lines stored. The session's row is locked before its lines are numbered, so that seq follows
- * the order of commits. Lines with a cache key (fresh ones) go into the cache even if the job moved on.
- * Answers for each job, in the order given, whether it is settled; one sent twice counts as settled.
+ * What both settlements begin with. $1-$12 are arrays with an item a job, $13-$23 arrays with an item a
+ * line (`job` is its job's place among the jobs, `place` its own among that job's lines), $24 the
+ * provenances that lines refer to by number, $25 the claimant, $26 (settle_sql's) the cache's lifetime in ms.
+ */
+#define BATCH \
+	"WITH job AS MATERIALIZED (" \
+	"  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[]," \
+	"    $7::jsonb[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[]) WITH ORDINALITY" \
+	"  AS j(id, claim, status, attempt, delay_ms, error, result, was, batches, lines, skipped, stored, place)" \
+	"), line AS MATERIALIZED (" \
+	"  SELECT * FROM unnest($13::int[], $14::int[], $15::int[], $16::text[], $17::text[], $18::text[]," \
+	"    $19::text[], $20::bool[], $21::int[], $22::text[], $23::text[])" \
+	"  AS l(job, place, index, text, rating, alternatives, reason, cached, provenance, cache_key, context)"
+
+/* IS NOT DISTINCT FROM keeps the planner off the index of processing rows and its dead entries. */
+#define IS_OURS \
+	"g.id = ANY($1::uuid[]) AND g.id = job.id AND g.claim = job.claim AND g.claimed_by = $25 AND g.status IS NOT DISTINCT FROM 'processing'"
+
+#define LINE_VALUES \
+	"string_to_array(alternatives, " ALTERNATIVES_SEPARATOR "), reason, cached, job_id," \
+	" ($24::jsonb[])[provenance]"
+
+#define REMEMBER(distinct) \
+	"  INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance," \
+	"    created_at)" \
+	"  SELECT " distinct " cache_key, text, rating, string_to_array(alternatives, " ALTERNATIVES_SEPARATOR ")," \
+	"    reason, context, ($24::jsonb[])[provenance], now() FROM line WHERE cache_key IS NOT NULL"
+
+/* The places of the jobs that are settled; one sent twice counts as settled, too. */
+#define SETTLED_PLACES \
+	"SELECT place FROM settled UNION ALL" \
+	" SELECT job.place FROM job JOIN grading_jobs g ON g.id = ANY($1::uuid[]) AND g.id = job.id AND g.claim = job.claim" \
+	"   AND g.status = job.status AND job.status <> 'processing'" \
+	"  WHERE (SELECT count(*) FROM settled) < cardinality($1::uuid[])" \
+	"   AND NOT EXISTS (SELECT FROM settled WHERE settled.place = job.place)"
+
+/*
+ * Completes jobs none of which was ever settled before, with all their lines: what nearly every settlement
+ * is. It takes for granted what settle_sql below asks about, and is refused as a whole where that is wrong
+ * (a line or a phrase is there already: their primary keys; a session has no row: seq is not null); the
+ * caller then sends the same values to settle_sql. Counters and lines only of jobs still under our claim.
+ */
+static const char complete_sql[] =
+	BATCH
+	"), settled AS ("
+	"  UPDATE grading_jobs g SET status = 'completed', result = job.result, error = NULL, updated_at = now(),"
+	"    completed_at = now(), failed_at = NULL, counted_as = 'completed'"
+	"  FROM job WHERE " IS_OURS " AND g.counted_as IS NULL"
+	"  RETURNING g.id, g.session_id, job.place, job.batches, job.lines, job.skipped, job.stored"
+	"), moved AS MATERIALIZED ("
+	"  SELECT session_id, count(*)::int AS completed, max(batches) AS batches, sum(lines)::int AS lines,"
+	"    sum(skipped)::int AS skipped, sum(stored)::int AS stored"
+	"  FROM settled GROUP BY session_id ORDER BY session_id"
+	"), session AS ("
+	"  UPDATE grading_sessions s SET"
+	"    total_batches = greatest(s.total_batches, m.batches, s.completed_batches + s.failed_batches + m.completed),"
+	"    completed_batches = s.completed_batches + m.completed,"
+	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + m.lines END,"
+	"    rated_lines = s.rated_lines + m.stored, skipped_lines = s.skipped_lines + m.skipped,"
+	"    rated_seq = s.rated_seq + m.stored, started_at = coalesce(s.started_at, now()),"
+	"    first_rated_at = CASE WHEN m.stored > 0 THEN coalesce(s.first_rated_at, now()) ELSE s.first_rated_at END,"
+	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + m.completed"
+	"      >= greatest(s.total_batches, m.batches, 1) THEN now() END,"
+	"    updated_at = now()"
+	"  FROM moved m WHERE s.session_id = m.session_id AND s.session_id = ANY(ARRAY(SELECT session_id FROM moved))"
+	"  RETURNING s.session_id, s.rated_seq - m.stored AS seq"
+	"), placed AS MATERIALIZED ("
+	"  SELECT id AS job_id, session_id, place,"
+	"    seq + sum(stored) OVER (PARTITION BY session_id ORDER BY place) - stored AS seq"
+	"  FROM settled LEFT JOIN session USING (session_id)"
+	"), rated AS ("
+	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, cached,"
+	"    job_id, provenance, seq, rated_at)"
+	"  SELECT session_id, index, text, rating, " LINE_VALUES ", seq + line.place, now()"
+	"  FROM line JOIN placed ON placed.place = line.job"
+	"), remembered AS ("
+	REMEMBER("")
+	") " SETTLED_PLACES;
+
+/*
+ * Settles jobs with whatever lines they have: complete, fail, put back, or (status "processing") only store
+ * what has arrived, whatever is there already. Only jobs still under our claim are touched, and only their
+ * lines stored. The session's row is locked before its lines are numbered, so that seq follows the order of
+ * commits. Lines with a cache key (fresh ones) go into the cache even if the job moved on.
  */
 static const char settle_sql[] =
-	"WITH job AS MATERIALIZED ("
-	"  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[],"
-	"    $7::jsonb[], $8::text[], $9::int[], $10::int[], $11::int[]) WITH ORDINALITY"
-	"  AS j(id, claim, status, attempt, delay_ms, error, result, was, batches, lines, skipped, place)"
-	"), line AS MATERIALIZED ("
-	"  SELECT * FROM unnest($12::uuid[], $13::int[], $14::text[], $15::text[], $16::text[], $17::text[],"
-	"    $18::bool[], $19::jsonb[], $20::text[], $21::text[])"
-	"  AS l(job_id, index, text, rating, alternatives, reason, cached, provenance, cache_key, context)"
+	BATCH
 	"), settled AS ("
 	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + job.attempt,"
 	"    available_at = CASE WHEN job.status = 'pending'"
@@ -82,21 +172,22 @@ static const char settle_sql[] =
 	"    failed_at = CASE WHEN job.status = 'failed' THEN now() END,"
 	"    claimed_by = CASE WHEN job.status <> 'pending' THEN g.claimed_by END,"
 	"    counted_as = CASE WHEN job.status IN ('completed', 'failed') THEN job.status ELSE g.counted_as END"
-	"  FROM job WHERE g.id = job.id AND g.claim = job.claim AND g.status IS NOT DISTINCT FROM 'processing'"
-	"  RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines, job.skipped"
+	"  FROM job WHERE " IS_OURS
+	"  RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines, job.skipped,"
+	"    job.stored, job.place"
 	"), locked AS MATERIALIZED ("
 	"  SELECT s.session_id, s.rated_seq FROM grading_sessions s"
 	"  WHERE s.session_id = ANY(ARRAY(SELECT session_id FROM settled))"
 	"  ORDER BY s.session_id FOR UPDATE"
 	"), fresh AS ("
-	"  SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id, line.*,"
+	"  SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id, settled.id AS job_id, line.*,"
 	"    coalesce(locked.rated_seq, 0) AS rated_seq"
-	"  FROM line JOIN settled ON settled.id = line.job_id LEFT JOIN locked USING (session_id)"
+	"  FROM line JOIN settled ON settled.place = line.job LEFT JOIN locked USING (session_id)"
 	"  ORDER BY settled.session_id, line.index"
 	"), rated AS ("
 	"  INSERT INTO line_ratings AS r (session_id, line_index, line_text, rating, alternatives, reason, cached,"
 	"    job_id, provenance, seq, rated_at)"
-	"  SELECT session_id, index, text, rating, alternatives::text[], reason, cached, job_id, provenance,"
+	"  SELECT session_id, index, text, rating, " LINE_VALUES ","
 	"    rated_seq + row_number() OVER (PARTITION BY session_id ORDER BY index), now()"
 	"  FROM fresh"
 	"  ON CONFLICT (session_id, line_index) DO UPDATE SET line_text = excluded.line_text,"
@@ -104,28 +195,26 @@ static const char settle_sql[] =
 	"    cached = excluded.cached, job_id = excluded.job_id, provenance = excluded.provenance,"
 	"    seq = excluded.seq, rated_at = excluded.rated_at"
 	"  RETURNING r.session_id, (r.xmax = 0) AS new"
-	"), moved AS ("
+	"), moved AS ("	/* `brought`: lines of jobs that count for the first time; what was there already is no new line */
 	"  SELECT session_id, max(batches) AS batches,"
 	"    sum((counted IS NOT DISTINCT FROM 'completed')::int - (was IS NOT DISTINCT FROM 'completed')::int)::int"
 	"      AS completed,"
 	"    sum((counted IS NOT DISTINCT FROM 'failed')::int - (was IS NOT DISTINCT FROM 'failed')::int)::int AS failed,"
 	"    coalesce(sum(lines) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS lines,"
+	"    coalesce(sum(stored) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS brought,"
 	"    coalesce(sum(skipped) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS skipped"
 	"  FROM settled WHERE session_id IS NOT NULL GROUP BY session_id"
 	"), gained AS ("
 	"  SELECT session_id, count(*) AS stored, count(*) FILTER (WHERE new) AS new FROM rated GROUP BY session_id"
-	"), brought AS ("	/* by jobs that count for the first time; what was there already is no new line */
-	"  SELECT session_id, count(*) AS lines FROM line JOIN settled ON settled.id = line.job_id"
-	"  WHERE was IS NULL AND counted IS NOT NULL GROUP BY session_id"
 	"), session AS ("
 	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, failed_batches,"
 	"    total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at, completed_at)"
 	"  SELECT m.session_id, greatest(m.batches, m.completed + m.failed), greatest(m.completed, 0),"
-	"    greatest(m.failed, 0), least(greatest(m.lines - coalesce(b.lines, 0) + coalesce(g.new, 0), 0), m.lines),"
+	"    greatest(m.failed, 0), least(greatest(m.lines - m.brought + coalesce(g.new, 0), 0), m.lines),"
 	"    coalesce(g.new, 0), m.skipped, coalesce(g.stored, 0), now(),"
 	"    CASE WHEN g.stored > 0 THEN now() END,"
 	"    CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END"
-	"  FROM moved m LEFT JOIN gained g USING (session_id) LEFT JOIN brought b USING (session_id)"
+	"  FROM moved m LEFT JOIN gained g USING (session_id)"
 	"  WHERE m.completed <> 0 OR m.failed <> 0 OR g.stored > 0"
 	"  ORDER BY m.session_id"
 	"  ON CONFLICT (session_id) DO UPDATE SET"
@@ -144,18 +233,12 @@ static const char settle_sql[] =
 	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN now() END,"
 	"    updated_at = now()"
 	"), remembered AS ("
-	"  INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance,"
-	"    created_at)"
-	"  SELECT DISTINCT ON (cache_key) cache_key, text, rating, alternatives::text[], reason, context, provenance,"
-	"    now() FROM line WHERE cache_key IS NOT NULL ORDER BY cache_key"
+	REMEMBER("DISTINCT ON (cache_key)")
 	"  ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,"
 	"    alternatives = excluded.alternatives, reason = excluded.reason, context = excluded.context,"
 	"    provenance = excluded.provenance, created_at = excluded.created_at"
-	"  WHERE c.created_at <= now() - $22::bigint * interval '1 ms')"
-	"SELECT job.id, CASE WHEN settled.id IS NOT NULL THEN true ELSE coalesce((SELECT g.claim = job.claim"
-	"    AND g.status = job.status FROM grading_jobs g WHERE g.id = job.id), false) END,"
-	"  (SELECT count(*) FROM rated)"
-	" FROM job LEFT JOIN settled ON settled.id = job.id ORDER BY job.place";
+	"  WHERE c.created_at <= now() - $26::bigint * interval '1 ms'"
+	") " SETTLED_PLACES;
 
 /*
  * Puts back what $1 holds in the database but does not have in hand ($2): a claim whose answer was lost
@@ -167,34 +250,49 @@ static const char disown_sql[] =
 	" RETURNING id";
 
 /*
- * The pool's one look at the queue, a poll: is anything due, and when next within $1 ms; is there work for
- * the reaper ($2 ms) or the cleanup (finished $3, failed $4, cache $5 ms; 0: kept for ever); who claims on
- * this host (prefix $6). Counts stop at 100,000, so that the look stays cheap with a deep queue.
+ * The pool's one look at the queue, a poll. Each index is walked once, because under an old snapshot that
+ * means all its dead entries. `head` is the first live row of each priority, where claims begin (floor.h),
+ * and what is counted behind it is counted up to 100,000, so that the look stays cheap with a deep queue.
+ * Is anything due, and when next within $1 ms; is there work for the reaper ($2 ms) or the cleanup (finished
+ * $3, failed $4, cache $5 ms; 0: kept for ever); who claims on this host (prefix $6). One row for each head,
+ * at least one.
  */
 static const char tick_sql[] =
-	"SELECT"
-	" EXISTS (SELECT FROM grading_jobs WHERE status = 'pending' AND available_at <= now()),"
-	" (SELECT ceil(extract(epoch FROM min(available_at) - now()) * 1000)::bigint FROM grading_jobs"
-	"   WHERE status = 'pending' AND available_at > now()"
-	"   AND available_at <= now() + $1::bigint * interval '1 ms'),"
-	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'pending' LIMIT 100000) p),"
-	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
-	"   LIMIT 100000) p),"
-	" (SELECT count(*) FROM grading_jobs WHERE status = 'processing'),"
+	"WITH RECURSIVE head AS ("
+	"  (SELECT priority, available_at, id FROM grading_jobs WHERE status = 'pending'"
+	"    ORDER BY priority DESC, available_at, id LIMIT 1)"
+	"  UNION ALL"
+	"  SELECT next.priority, next.available_at, next.id FROM head CROSS JOIN LATERAL ("
+	"    SELECT g.priority, g.available_at, g.id FROM grading_jobs g"
+	"    WHERE g.status = 'pending' AND g.priority < head.priority"
+	"    ORDER BY g.priority DESC, g.available_at, g.id LIMIT 1) next"
+	"), heads AS MATERIALIZED (SELECT * FROM head LIMIT 100), waiting AS ("
+	"  SELECT sum(n.pending)::bigint AS pending, coalesce(sum(n.due), 0)::bigint AS due, min(n.next) AS next,"
+	"    min(h.available_at) FILTER (WHERE n.due > 0 AND isfinite(h.available_at)) AS oldest"
+	"  FROM heads h CROSS JOIN LATERAL ("
+	"    SELECT count(*) AS pending, count(*) FILTER (WHERE available_at <= now()) AS due,"
+	"      min(available_at) FILTER (WHERE available_at > now()) AS next FROM ("
+	"      SELECT g.available_at FROM grading_jobs g WHERE g.status = 'pending' AND g.priority = h.priority"
+	"        AND (g.available_at, g.id) >= (h.available_at, h.id) LIMIT 100000) p) n"
+	"), held AS ("
+	"  SELECT count(*) AS n, min(coalesce(started_at, updated_at, created_at, '-infinity')) AS oldest,"
+	"    string_agg(DISTINCT claimed_by, E'\\n') FILTER (WHERE starts_with(claimed_by, $6)) AS claimants"
+	"  FROM grading_jobs WHERE status = 'processing')"
+	"SELECT waiting.due > 0,"
+	" CASE WHEN waiting.next <= now() + $1::bigint * interval '1 ms'"
+	"  THEN ceil(extract(epoch FROM waiting.next - now()) * 1000)::bigint END,"
+	" coalesce(waiting.pending, 0), waiting.due, held.n,"
 	" (SELECT count(*) FROM (SELECT FROM grading_jobs WHERE status = 'failed'"
 	"   AND failed_at > now() - interval '24 hours' LIMIT 100000) f),"
-	" (SELECT greatest(extract(epoch FROM now() - min(available_at)) * 1000, 0)::bigint FROM (SELECT available_at"
-	"   FROM grading_jobs WHERE status = 'pending' AND available_at <= now() AND available_at > '-infinity'"
-	"   LIMIT 100000) o),"
-	" EXISTS (SELECT FROM grading_jobs WHERE status = 'processing'"
-	"   AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $2::bigint * interval '1 ms'),"
+	" greatest(extract(epoch FROM now() - waiting.oldest) * 1000, 0)::bigint,"
+	" coalesce(held.oldest < now() - $2::bigint * interval '1 ms', false),"
 	" $3::bigint > 0 AND EXISTS (SELECT FROM grading_jobs WHERE status = 'completed'"
 	"   AND completed_at < now() - $3::bigint * interval '1 ms')"
 	"  OR $4::bigint > 0 AND EXISTS (SELECT FROM grading_jobs WHERE status = 'failed'"
 	"   AND failed_at < now() - $4::bigint * interval '1 ms'),"
 	" $5::bigint > 0 AND EXISTS (SELECT FROM phrase_cache WHERE created_at < now() - $5::bigint * interval '1 ms'),"
-	" (SELECT string_agg(DISTINCT claimed_by, E'\\n') FROM grading_jobs"
-	"   WHERE status = 'processing' AND starts_with(claimed_by, $6))";
+	" held.claimants, now(), heads.priority, heads.available_at, heads.id"
+	" FROM waiting CROSS JOIN held LEFT JOIN heads ON true ORDER BY heads.priority DESC";
 
 /* The session counters of jobs that a CTE `put` made "failed" (columns session_id, status, was). */
 #define COUNT_FAILED \
@@ -229,7 +327,7 @@ static const char reap_sql[] =
 	"    error = format('no worker finished this job within %s s of its claim (%s had it)',"
 	"      round($1::bigint / 1000.0), coalesce(stuck.claimed_by, 'nobody known'))"
 	"      || CASE WHEN spent THEN '; it has no attempts left' ELSE '' END"
-	"  FROM stuck WHERE g.id = stuck.id"
+	"  FROM stuck WHERE g.id = stuck.id AND g.id = ANY(ARRAY(SELECT id FROM stuck))"
 	"  RETURNING g.session_id, g.status, stuck.counted_as AS was)"
 	COUNT_FAILED
 	"SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put";
@@ -255,7 +353,7 @@ static const char recover_sql[] =
 	"    verdict = 'guilty' AND n.attempts + 1 >= held.max_attempts AS spent"
 	"  FROM grading_jobs g JOIN held USING (id, claim)"
 	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646) AS attempts) n"
-	"  WHERE g.status = 'processing'"
+	"  WHERE g.status = 'processing' AND g.id = ANY(ARRAY(SELECT id FROM held))"
 	"  ORDER BY g.id FOR UPDATE OF g SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
@@ -265,7 +363,7 @@ static const char recover_sql[] =
 	"    error = format('the worker that had this job %s', judged.how)"
 	"      || CASE WHEN spent THEN format('; that makes %s attempts, it is not tried again', judged.attempts)"
 	"         ELSE '' END"
-	"  FROM judged WHERE g.id = judged.id"
+	"  FROM judged WHERE g.id = judged.id AND g.id = ANY(ARRAY(SELECT id FROM judged))"
 	"  RETURNING g.session_id, g.status, judged.counted_as AS was)"
 	COUNT_FAILED
 	"SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put";
@@ -298,10 +396,11 @@ static const char sleep_sql[] = "SELECT pg_try_advisory_lock(1735549284, 1)";
 static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 
 const struct statement statements[STATEMENT_COUNT] = {
-	[STATEMENT_CLAIM] = { "claim", claim_sql, 3 },
+	[STATEMENT_CLAIM] = { "claim", claim_sql, 8 },
 	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
 	[STATEMENT_STORED] = { "stored", stored_sql, 2 },
-	[STATEMENT_SETTLE] = { "settle", settle_sql, 22 },
+	[STATEMENT_COMPLETE] = { "complete", complete_sql, 25 },
+	[STATEMENT_SETTLE] = { "settle", settle_sql, 26 },
 	[STATEMENT_DISOWN] = { "disown", disown_sql, 2 },
 	[STATEMENT_TICK] = { "tick", tick_sql, 6 },
 	[STATEMENT_REAP] = { "reap", reap_sql, 1 },

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-size_t utf8_next(const char *text, size_t len, uint32_t *code)
+size_t utf8_next_multibyte(const char *text, size_t len, uint32_t *code)
 {
 	/* The second byte's range keeps out overlong forms, surrogates and what is above U+10FFFF. */
 	static const struct { unsigned char lo, hi, second_lo, second_hi, len, payload; } forms[] = {
@@ -15,10 +15,6 @@ size_t utf8_next(const char *text, size_t len, uint32_t *code)
 	};
 	const unsigned char *p = (const unsigned char *)text;
 
-	if (len && p[0] < 0x80) {
-		*code = p[0];
-		return 1;
-	}
 	for (size_t i = 0; len && i < sizeof(forms) / sizeof(forms[0]); i++) {
 		if (p[0] < forms[i].lo || p[0] > forms[i].hi)
 			continue;
@@ -35,11 +31,35 @@ size_t utf8_next(const char *text, size_t len, uint32_t *code)
 	return 0;
 }
 
+/*
+ * Eight bytes at a time: of each, the high bit of (byte - 0x20), of (0x7e - byte) or of the byte itself says
+ * that it is none. A borrow can only come from a byte that is none either.
+ */
+static bool is_plain_word(const char *text)
+{
+	const uint64_t ones = 0x0101010101010101;
+	uint64_t word;
+
+	memcpy(&word, text, sizeof(word));
+	return !(((word - 0x20 * ones) | (0x7e * ones - word) | word) & 0x80 * ones);
+}
+
+size_t utf8_plain_run(const char *text, size_t len)
+{
+	size_t n = 0;
+
+	while (len - n >= sizeof(uint64_t) && is_plain_word(text + n))
+		n += sizeof(uint64_t);
+	while (n < len && text[n] >= 0x20 && text[n] < 0x7f)
+		n++;
+	return n;
+}
+
 bool utf8_is_valid(const char *text, size_t len)
 {
 	uint32_t code;
 
-	for (size_t i = 0, n; i < len; i += n) {
+	for (size_t i = utf8_plain_run(text, len), n; i < len; i += n) {
 		n = utf8_next(text + i, len - i, &code);
 		if (!n)
 			return false;
@@ -97,6 +117,13 @@ size_t utf8_clean(char *text, size_t len, enum utf8_controls controls)
 	uint32_t code;
 
 	for (size_t i = 0; i < len; i += n ? n : 1) {
+		n = utf8_plain_run(text + i, len - i);
+		if (n > 0) {
+			if (out < i)
+				memmove(text + out, text + i, n);
+			out += n;
+			continue;
+		}
 		n = utf8_next(text + i, len - i, &code);
 		if (!n) {
 			text[out++] = '?';

@@ -8,14 +8,14 @@
 #include "log.h"
 
 /* RFC 9562, 6.6 */
-const unsigned char uuid5_namespace_dns[UUID5_BYTES] = {
+const unsigned char uuid5_namespace_dns[UUID_BYTES] = {
 	0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
 };
-const unsigned char uuid5_namespace_url[UUID5_BYTES] = {
+const unsigned char uuid5_namespace_url[UUID_BYTES] = {
 	0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
 };
 
-/* The text form, x for a digit: the one place that knows where the hyphens stand. */
+/* The text form, x for a digit. */
 static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
 
 bool uuid5_is_uuid(const char *text)
@@ -33,29 +33,21 @@ static void sha1(const unsigned char *namespace, const char *name, size_t len, u
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 
 	if (!context || EVP_DigestInit_ex(context, EVP_sha1(), NULL) != 1 ||
-	    EVP_DigestUpdate(context, namespace, UUID5_BYTES) != 1 ||
+	    EVP_DigestUpdate(context, namespace, UUID_BYTES) != 1 ||
 	    EVP_DigestUpdate(context, name, len) != 1 || EVP_DigestFinal_ex(context, digest, NULL) != 1)
 		fatal("libcrypto cannot compute a SHA-1");
 	EVP_MD_CTX_free(context);
 }
 
-void uuid5_make(const unsigned char namespace[UUID5_BYTES], const char *name, size_t len,
+void uuid5_make(const unsigned char namespace[UUID_BYTES], const char *name, size_t len,
 		char out[UUID_SIZE])
 {
-	static const char digits[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
-	size_t nibble = 0;
 
 	sha1(namespace, name, len, digest);
 	digest[6] = (unsigned char)((digest[6] & 0x0f) | 0x50);		/* version 5 */
 	digest[8] = (unsigned char)((digest[8] & 0x3f) | 0x80);		/* variant 10 */
-	for (size_t i = 0; i < UUID_SIZE; i++) {
-		out[i] = form[i];		/* hyphens, and the NUL */
-		if (form[i] == 'x') {
-			out[i] = digits[digest[nibble / 2] >> (nibble % 2 ? 0 : 4) & 15];
-			nibble++;
-		}
-	}
+	uuid_text(digest, out);
 }
 
 void uuid5_from_id(const char *id, char out[UUID_SIZE])

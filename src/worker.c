@@ -232,12 +232,14 @@ int worker_main(struct child *c)
 		return EXIT_BAD_CONFIG;
 	}
 	w.pg = connect_worker(&w);
+	queue_init(&w.queue, w.pg);
 	while (w.exit_status == -1)
 		turn(&w);
 	publish(&w);
 	while (w.head)
 		worker_drop(&w, w.head);
 	rater_free(w.rater);
+	queue_free(&w.queue);
 	pg_free(w.pg);
 	return w.exit_status;
 }

@@ -13,6 +13,8 @@
 
 #define DISOWN_EVERY_MS 5000
 #define DISOWN_FOR_MS 120000
+#define FLOORS_LAST_POLLS 3	/* without a look by the janitor */
+#define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */
@@ -42,9 +44,11 @@ static void take_rows(struct worker *w, const PGresult *result)
 		struct claimed_row row;
 
 		queue_claimed_row(result, (int)i, &row);
+		floors_raise(&w->floors, &row.place);
 		gradings[i] = grading_new(&row, w->rater, worker_caches(w));
 		worker_add(w, gradings[i]);
 	}
+	floors_publish(w->c->slot, &w->floors);
 	worker_rate(w, gradings, n);
 	free(gradings);
 }
@@ -94,7 +98,8 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	}
 	if (got > 0)
 		take_rows(w, result);
-	if (!full && !w->look_again)
+	w->deep = full;
+	if (!full && !w->look_again && !w->from_floors)
 		run_dry(w, got);
 	w->look_again = false;
 	retire_when_due(w);
@@ -111,6 +116,10 @@ static int room(const struct worker *w)
 }
 
 /*
+ * With a backlog the floors are taken at their word; a job whose insert committed late waits for its turn
+ * behind it. When that brings less than asked, the same is asked again from a while before, and only then
+ * is the queue taken for empty.
+ *
  * "Hungry" is published before the claim goes out: whoever inserts after the claim looked finds a worker
  * to wake, and what was inserted before is claimed.
  */
@@ -139,7 +148,10 @@ int64_t worker_claim(struct worker *w)
 	atomic_store(&w->c->slot->hungry, 1);
 	w->claim_asked = n;
 	w->claiming = true;
-	if (queue_claim(w->pg, n, w->c->identity, on_claimed, w) == -1)
+	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
+	w->from_floors = w->deep && w->floors.n > 0;
+	if (queue_claim(&w->queue, n, w->c->identity, &w->floors, w->from_floors ? 0 : LATE_COMMIT_MS, on_claimed,
+			w) == -1)
 		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });
 	return -1;
 }
@@ -152,6 +164,7 @@ static void on_disowned(void *arg, const PGresult *result, const struct err *err
 	if (result && PQntuples(result) > 0) {
 		log_info("%d jobs of a claim whose answer was lost are back in the queue", PQntuples(result));
 		worker_count(w, COUNTER_JOBS_RELEASED, (uint64_t)PQntuples(result));
+		floors_forget(w->c->sb);
 	} else if (err && err->kind != ERR_LOST) {
 		log_error("%s; jobs of a lost claim wait for the reaper", err->text);
 	}
@@ -164,7 +177,7 @@ static void disown(struct worker *w)
 
 	for (struct grading *g = w->head; g; g = g->next)
 		jobs[n++] = &g->job;
-	w->disowning = queue_disown(w->pg, w->c->identity, jobs, n, on_disowned, w) == 0;
+	w->disowning = queue_disown(&w->queue, w->c->identity, jobs, n, on_disowned, w) == 0;
 	free(jobs);
 }
 

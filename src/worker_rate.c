@@ -172,11 +172,14 @@ static void on_stored(void *arg, const PGresult *result, const struct err *err)
 
 	if (err && err->kind != ERR_LOST)
 		log_warn("%s; rating all lines anew", err->text);
-	for (int row = 0; result && row < PQntuples(result); row++)
+	for (int row = 0; result && row < PQntuples(result); row++) {
+		struct stored_row stored;
+
+		queue_stored_row(result, row, &stored);
 		for (size_t i = 0; i < b->n; i++)
-			if (strcmp(b->gradings[i]->job.id, PQgetvalue(result, row, 0)) == 0)
-				grading_give_stored(b->gradings[i], atoi(PQgetvalue(result, row, 1)),
-						    PQgetvalue(result, row, 2));
+			if (strcmp(b->gradings[i]->job.id, stored.job_id) == 0)
+				grading_give_stored(b->gradings[i], stored.index, stored.text);
+	}
 	answered(b);
 }
 
@@ -203,9 +206,11 @@ static void look_up_cached(struct batch *b)
 		return;
 	keys = xcalloc(b->nlines, sizeof(*keys));
 	for (size_t i = 0; i < b->nlines; i++)
-		if (n == 0 || strcmp(keys[n - 1], b->lines[i]->key) != 0)
+		if (n > 0 && strcmp(keys[n - 1], b->lines[i]->key) == 0)
+			b->lines[i]->repeated = true;
+		else
 			keys[n++] = b->lines[i]->key;
-	if (queue_lookup(b->w->pg, keys, n, b->w->config->cache.ttl_ms, on_cached, b) == 0)
+	if (queue_lookup(&b->w->queue, keys, n, b->w->config->cache.ttl_ms, on_cached, b) == 0)
 		b->waiting++;
 	free(keys);
 }
@@ -219,7 +224,7 @@ static void look_up_stored(struct batch *b)
 	for (size_t i = 0; i < b->n; i++)
 		if (b->gradings[i]->job.claim > 1)
 			jobs[n++] = &b->gradings[i]->job;
-	if (n > 0 && queue_stored(b->w->pg, jobs, n, on_stored, b) == 0)
+	if (n > 0 && queue_stored(&b->w->queue, jobs, n, on_stored, b) == 0)
 		b->waiting++;
 	free(jobs);
 }

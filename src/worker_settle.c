@@ -37,6 +37,7 @@ static void finish(struct worker *w, struct grading *g, bool settled)
 		worker_drop(w, g);
 		return;
 	}
+	worker_count(w, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
 	if (!g->settling_last)
 		return;		/* only lines were stored; its calls go on */
@@ -45,15 +46,18 @@ static void finish(struct worker *w, struct grading *g, bool settled)
 }
 
 /*
- * What the database would not take. Of a batch each job is tried by itself, so that one cannot sink the
- * others; a lone one ends as failed by name; if even that is refused the reaper has to find it.
+ * What the database would not take. A first settlement is sent again in the form that takes whatever is
+ * there. Of a batch each job is tried by itself, so that one cannot sink the others; a lone one ends as
+ * failed by name; if even that is refused the reaper has to find it.
  */
 static void refused(struct worker *w, struct grading *g, bool batch, const struct err *err)
 {
 	grading_attached_done(g, false);
 	if (err->kind != ERR_PERMANENT)
 		return;
-	if (batch) {
+	if (w->settle_form == SETTLE_FIRST) {
+		g->stored_before = true;
+	} else if (batch) {
 		g->alone = true;
 	} else if (!g->refused) {
 		grading_cancel(g, w->rater);
@@ -68,6 +72,8 @@ static void say_trouble(struct worker *w, const struct err *err)
 {
 	if (err->kind == ERR_LOST)
 		return;		/* the connection has said so */
+	if (err->kind == ERR_PERMANENT && w->settle_form == SETTLE_FIRST)
+		return;
 	child_error(w->c, err->text);
 	if (err->kind == ERR_PERMANENT) {
 		log_warn("%s; settling job by job", err->text);
@@ -81,39 +87,38 @@ static void say_trouble(struct worker *w, const struct err *err)
 static void on_settled(void *arg, const PGresult *result, const struct err *err)
 {
 	struct worker *w = arg;
-	bool batch = w->settling > 1;
-	int row = 0, dropped = 0;
+	bool batch = w->settling > 1, settled[BATCH_MAX];
+	int place = 0, dropped = 0;
 
-	if (result && PQntuples(result) != w->settling)
-		fatal("the settlement of %d jobs was answered with %d rows; a pooler may be mixing answers up",
-		      w->settling, PQntuples(result));
+	if (result)
+		queue_settled(result, settled, (size_t)w->settling);
 	w->settling = 0;
 	if (err)
 		say_trouble(w, err);
 	for (struct grading *g = w->head, *next; g; g = next) {
-		bool settled = true;
-
 		next = g->next;
 		if (!g->settling)
 			continue;
 		if (err) {
 			refused(w, g, batch, err);
 		} else {
-			queue_settled_row(result, row++, &settled);
-			finish(w, g, settled);
-			dropped += !settled;
+			dropped += !settled[place];
+			finish(w, g, settled[place++]);
 		}
 	}
 	if (dropped > 0)
 		log_info("%d results are dropped: their jobs had moved on", dropped);
-	if (result)
-		worker_count(w, COUNTER_LINES_RATED, (uint64_t)queue_settled_lines(result));
 }
 
 /* Decided, or with some of its calls answered and others not: those lines are stored as they arrive. */
 static bool is_ready(const struct grading *g)
 {
 	return !g->looking && (g->decided || (g->nopen > 0 && g->nopen < (int)g->ncalls));
+}
+
+static enum settle_form form_of(const struct grading *g)
+{
+	return grading_is_first(g) ? SETTLE_FIRST : SETTLE_ANY;
 }
 
 int64_t worker_settle(struct worker *w)
@@ -127,14 +132,16 @@ int64_t worker_settle(struct worker *w)
 	if (now < w->settle_not_before_ms)
 		return w->settle_not_before_ms - now;
 	for (struct grading *g = w->head; g && n < max; g = g->next) {
-		if (!is_ready(g) || (g->alone && n > 0) || !grading_attach(g))
+		if (!is_ready(g) || (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
+		w->settle_form = form_of(g);
 		batch[n++] = &g->settlement;
 		if (g->alone)
 			break;
 	}
 	w->settling = (int)n;
-	if (n > 0 && queue_settle(w->pg, batch, n, w->config->cache.ttl_ms, on_settled, w) == -1)
+	if (n > 0 && queue_settle(&w->queue, w->settle_form, w->c->identity, batch, n, w->config->cache.ttl_ms,
+				  on_settled, w) == -1)
 		on_settled(w, NULL, &(struct err){ .kind = ERR_LOST });
 	return -1;
 }

@@ -1,0 +1,12 @@
+/* A uuid as bytes and as text. Pure; any process. */
+#ifndef UUID_H
+#define UUID_H
+
+#define UUID_BYTES 16
+#define UUID_SIZE 37		/* as text, with its NUL */
+
+void uuid_text(const unsigned char bytes[UUID_BYTES], char out[UUID_SIZE]);
+/* Of what uuid_text() wrote; other text gives other bytes, never an error. */
+void uuid_bytes(const char *text, unsigned char out[UUID_BYTES]);
+
+#endif
