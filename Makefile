@@ -129,7 +129,7 @@ check-integration: all	## tests against a Postgres of their own
 		[ $$? -eq 1 ] || exit 1; \
 		echo '==== SECOND RUN: tests failed above; those alone are run once more, one after the other ====' && \
 		$(PYTEST) -q --lf --lfnf=none tests/integration && \
-		echo '==== SECOND RUN passed: the tests that failed at first depend on the machine, see above ===='; }
+		echo '==== SECOND RUN passed: what failed in the first, above, fails now and then ===='; }
 
 .PHONY: sanitize
 sanitize:	## unit and integration tests under ASan and UBSan
