@@ -2,8 +2,8 @@
 
 Waiting is always for a condition, with a deadline far beyond what an idle machine needs; nothing here
 sleeps for a fixed time. What the database shows may be ahead of the counters: those move when the answer
-has reached the process that counts, so they are waited for as well. Directories, ports and process markers are each test run's own, so several runs
-may go on side by side.
+has reached the process that counts, so they are waited for as well. Directories, ports and process markers
+are each test run's own, so several runs may go on side by side.
 """
 import collections
 import contextlib

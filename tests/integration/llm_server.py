@@ -377,6 +377,7 @@ class LlmServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.held.clear()               # the next loop has events of its own
 
     async def serve_connection(self, reader, writer):
         self.connections += 1
