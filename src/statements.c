@@ -61,7 +61,8 @@ static const char stored_sql[] =
  * an item a line, $22 the cache's lifetime in ms. (IS NOT DISTINCT FROM keeps the planner off the index of
  * processing rows and its dead entries: the primary key is the way.) Only jobs still under our claim are touched, and only
  * their lines stored. The session's row is locked before its lines are numbered, so that seq follows
- * the order of commits. Lines with a cache key (fresh ones) go into the cache even if the job moved on.
+ * the order of commits; not so now(), which is when a transaction began: hence least() and greatest() for
+ * the session's times. Lines with a cache key (fresh ones) go into the cache even if the job moved on.
  * Answers for each job, in the order given, whether it is settled; one sent twice counts as settled.
  */
 static const char settle_sql[] =
@@ -137,12 +138,12 @@ static const char settle_sql[] =
 	"    rated_lines = s.rated_lines + excluded.rated_lines,"
 	"    skipped_lines = s.skipped_lines + excluded.skipped_lines,"
 	"    rated_seq = s.rated_seq + excluded.rated_seq,"
-	"    started_at = coalesce(s.started_at, excluded.started_at),"
-	"    first_rated_at = coalesce(s.first_rated_at, excluded.first_rated_at),"
+	"    started_at = least(s.started_at, excluded.started_at),"
+	"    first_rated_at = least(s.first_rated_at, excluded.first_rated_at),"
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches"
 	"      + (SELECT completed + failed FROM moved WHERE session_id = s.session_id)"
-	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN now() END,"
-	"    updated_at = now()"
+	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN greatest(s.updated_at, now()) END,"
+	"    updated_at = greatest(s.updated_at, now())"
 	"), remembered AS ("
 	"  INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance,"
 	"    created_at)"
@@ -211,8 +212,8 @@ static const char tick_sql[] =
 	"    total_batches = greatest(s.total_batches," \
 	"      s.completed_batches + s.failed_batches + excluded.failed_batches)," \
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.failed_batches" \
-	"      >= s.total_batches THEN now() END," \
-	"    updated_at = now())"
+	"      >= s.total_batches THEN greatest(s.updated_at, now()) END," \
+	"    updated_at = greatest(s.updated_at, now()))"
 
 /* Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. */
 static const char reap_sql[] =

@@ -37,6 +37,21 @@ def test_the_session_counts_its_batches_and_lines(pool, db):
     assert row.started_at <= row.first_rated_at <= row.completed_at
 
 
+def test_a_sessions_times_are_in_order_whoever_commits_first(pool, db):
+    """A transaction that began earlier may come to the session's row later."""
+    session = new_session()
+    db.completed(rep("A."), session=session, job_data={"transcript": rep("A."), "totalBatches": 2})
+    with db.connect(autocommit=False) as earlier:
+        earlier.execute("SELECT FROM grading_sessions WHERE session_id = %s FOR UPDATE", (session,))
+        job = db.insert(session=session, job_data={"transcript": rep("B.", first=1), "totalBatches": 2})
+        db.wait_blocked()
+        earlier.execute("UPDATE grading_sessions SET first_rated_at = clock_timestamp(), updated_at = clock_timestamp()"
+                        " WHERE session_id = %s", (session,))
+    db.wait(job, "completed")
+    row = db.session(session)
+    assert row.started_at <= row.first_rated_at <= row.completed_at <= row.updated_at
+
+
 def test_a_session_is_not_complete_before_its_announced_batches_are(pool, db):
     session = new_session()
     db.completed(rep("A."), session=session, job_data={"transcript": rep("A."), "totalBatches": 2})
