@@ -3,7 +3,8 @@
  * transaction pooler, and none is open while a rater works. Locks are taken in one order everywhere:
  * grading_jobs, then grading_sessions by id, then line_ratings by key, then phrase_cache by key.
  * Rows are named by = ANY(array) also where a join would say it: for a plan made while the tables were
- * empty, to read them whole looks as cheap as to look a row up, and that plan may stay.
+ * empty, to read them whole looks as cheap as to look a row up, and that plan may stay. now() is when a
+ * transaction began, not in the order of commits: hence least() and greatest() for the times of a session.
  * Times are set and compared by the database's clock alone.
  */
 #include "statements.h"
@@ -135,11 +136,11 @@ static const char complete_sql[] =
 	"    completed_batches = s.completed_batches + m.completed,"
 	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + m.lines END,"
 	"    rated_lines = s.rated_lines + m.stored, skipped_lines = s.skipped_lines + m.skipped,"
-	"    rated_seq = s.rated_seq + m.stored, started_at = coalesce(s.started_at, now()),"
-	"    first_rated_at = CASE WHEN m.stored > 0 THEN coalesce(s.first_rated_at, now()) ELSE s.first_rated_at END,"
+	"    rated_seq = s.rated_seq + m.stored, started_at = least(s.started_at, now()),"
+	"    first_rated_at = CASE WHEN m.stored > 0 THEN least(s.first_rated_at, now()) ELSE s.first_rated_at END,"
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + m.completed"
-	"      >= greatest(s.total_batches, m.batches, 1) THEN now() END,"
-	"    updated_at = now()"
+	"      >= greatest(s.total_batches, m.batches, 1) THEN greatest(s.updated_at, now()) END,"
+	"    updated_at = greatest(s.updated_at, now())"
 	"  FROM moved m WHERE s.session_id = m.session_id AND s.session_id = ANY(ARRAY(SELECT session_id FROM moved))"
 	"  RETURNING s.session_id, s.rated_seq - m.stored AS seq"
 	"), placed AS MATERIALIZED ("
@@ -226,12 +227,12 @@ static const char settle_sql[] =
 	"    rated_lines = s.rated_lines + excluded.rated_lines,"
 	"    skipped_lines = s.skipped_lines + excluded.skipped_lines,"
 	"    rated_seq = s.rated_seq + excluded.rated_seq,"
-	"    started_at = coalesce(s.started_at, excluded.started_at),"
-	"    first_rated_at = coalesce(s.first_rated_at, excluded.first_rated_at),"
+	"    started_at = least(s.started_at, excluded.started_at),"
+	"    first_rated_at = least(s.first_rated_at, excluded.first_rated_at),"
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches"
 	"      + (SELECT completed + failed FROM moved WHERE session_id = s.session_id)"
-	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN now() END,"
-	"    updated_at = now()"
+	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN greatest(s.updated_at, now()) END,"
+	"    updated_at = greatest(s.updated_at, now())"
 	"), remembered AS ("
 	REMEMBER("DISTINCT ON (cache_key)")
 	"  ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,"
@@ -309,8 +310,8 @@ static const char tick_sql[] =
 	"    total_batches = greatest(s.total_batches," \
 	"      s.completed_batches + s.failed_batches + excluded.failed_batches)," \
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.failed_batches" \
-	"      >= s.total_batches THEN now() END," \
-	"    updated_at = now())"
+	"      >= s.total_batches THEN greatest(s.updated_at, now()) END," \
+	"    updated_at = greatest(s.updated_at, now()))"
 
 /* Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. */
 static const char reap_sql[] =

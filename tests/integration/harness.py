@@ -1,8 +1,9 @@
 """What the integration tests stand on: a private Postgres, databases from a migrated template, and pools.
 
 Waiting is always for a condition, with a deadline far beyond what an idle machine needs; nothing here
-sleeps for a fixed time. Directories, ports and process markers are each test run's own, so several runs
-may go on side by side.
+sleeps for a fixed time. What the database shows may be ahead of the counters: those move when the answer
+has reached the process that counts, so they are waited for as well. Directories, ports and process markers
+are each test run's own, so several runs may go on side by side.
 """
 import collections
 import contextlib
@@ -23,6 +24,8 @@ import psycopg
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
+from llm_server import reserve_port
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("GRADINGD_BUILD", "build"))
 BUILD = BUILD if BUILD.is_absolute() else ROOT / BUILD
@@ -30,7 +33,7 @@ GRADINGD = BUILD / "gradingd"
 GRADINGCTL = BUILD / "gradingctl"
 MIGRATIONS = sorted((ROOT / "migrations").glob("[0-9]*.sql"))
 SCALE = {"excellent", "good", "poor", "missed_opportunity"}
-PATIENCE_S = 30
+PATIENCE_S = 60
 KEY = "sk-test-5ecret5ecret5ecret"
 
 # What a child says that must never appear, in a plain build or under sanitizers.
@@ -58,10 +61,22 @@ def stays(condition, seconds, what=None):
         time.sleep(0.02)
 
 
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def within(seconds, measure, tries=5):
+    """Some call of measure(), which returns seconds, stays within so many.
+
+    A busy machine delays one or the other; what is slow by itself is slow each time.
+    """
+    took = []
+    while not took or took[-1] > seconds:
+        assert len(took) < tries, f"not once within {seconds} s: {took}"
+        took.append(measure())
+
+
+def elapsed(action):
+    """How long action() takes."""
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
 
 
 def rep(*texts, first=0, speaker="rep"):
@@ -106,7 +121,8 @@ class Postgres:
     def __init__(self, directory):
         self.directory = str(directory)
         self.data = os.path.join(self.directory, "data")
-        self.port = free_port()
+        self.reserved = reserve_port()
+        self.port = self.reserved.getsockname()[1]
         self.user, self.become = unprivileged()
         if self.user:
             shutil.chown(self.directory, self.user)
@@ -213,6 +229,14 @@ class Database:
         return wait_until(lambda: (row := self.job(job)).status in statuses and row, timeout,
                           f"job {job} {' or '.join(statuses)}")
 
+    def spare_attempts(self):
+        """For tests that kill workers at random: how often that hits one job is chance, and must not fail it."""
+        self.rows("ALTER TABLE grading_jobs ALTER max_attempts SET DEFAULT 100")
+
+    def wait_blocked(self):
+        """Until somebody waits for a lock."""
+        wait_until(lambda: self.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), what="a lock to be waited for")
+
     def count(self, status=None):
         return self.value("SELECT count(*) FROM grading_jobs WHERE %s::text IS NULL OR status = %s", status, status)
 
@@ -255,13 +279,23 @@ class ControlError(Exception):
     """The daemon answered err, or broke off."""
 
 
+def read_to_end(s, size=65536):
+    """All that comes until the peer closes. Where it left our bytes unread, a reset follows its last ones."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := s.recv(size):
+            parts.append(part)
+    return b"".join(parts)
+
+
 def control_exchange(path, request, timeout=PATIENCE_S):
     """Sends bytes to a control socket, returns all that comes back."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(timeout)
         s.connect(path)
-        s.sendall(request)
-        return b"".join(iter(lambda: s.recv(65536), b""))
+        with contextlib.suppress(BrokenPipeError):      # it has answered and closed already
+            s.sendall(request)
+        return read_to_end(s)
 
 
 def unframe(reply):
@@ -308,7 +342,7 @@ class Pool:
     def write_config(self, text):
         pathlib.Path(self.config_path).write_text(text, encoding="utf-8")
 
-    def run(self, *arguments, timeout=60):
+    def run(self, *arguments, timeout=120):
         """gradingd with these options, to its end."""
         return subprocess.run([GRADINGD, "-c", self.config_path, *arguments], env=self.env, text=True, timeout=timeout,
                               capture_output=True, check=False, cwd=self.directory, stdin=subprocess.DEVNULL)
@@ -349,6 +383,10 @@ class Pool:
     def metric(self, name):
         return self.show("metrics")["gradingd_" + name]
 
+    def wait_metric(self, name, value):
+        """Until a counter shows this, which may be later than the database does."""
+        wait_until(lambda: self.metric(name) == value, what=f"{name} to be {value}")
+
     def children(self):
         """pid by slot; 0 is the janitor."""
         return {row["slot"]: row["pid"] for row in self.show("workers") if row["pid"]}
@@ -368,6 +406,22 @@ class Pool:
         self.killed_by.add(signo)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signo)
+
+    def pause(self):
+        """Nothing is claimed from here on. A claim may be under way when the order comes, so the workers are replaced."""
+        before = self.workers()
+        self.ctl("pause")
+        self.ctl("recycle")
+        wait_until(lambda: self.show("status")["workers_idle"] == len(before) and not set(before) & set(self.workers()))
+
+    def stays_pending(self, db):
+        """A job that nobody claims. Claims that were under way when the order came may take one a worker before."""
+        for _ in range(len(self.workers()) + 1):
+            job = db.insert()
+            with contextlib.suppress(AssertionError):
+                stays(lambda: db.job(job).status == "pending", 0.5)
+                return job
+        raise AssertionError("jobs are claimed all the same")
 
     def send(self, signo):
         os.kill(self.pid, signo)
@@ -389,7 +443,7 @@ class Pool:
     def wait_exit(self, timeout=PATIENCE_S):
         """The supervisor's exit status, once it and all of its children are gone."""
         status = self.process.wait(timeout)
-        self.wait_gone(5)
+        self.wait_gone()
         return status
 
     def stop(self, signo=signal.SIGTERM, timeout=PATIENCE_S):
@@ -410,7 +464,7 @@ class Pool:
         try:
             if self.process and self.process.poll() is None:
                 assert self.stop() == 0
-            self.wait_gone(5)
+            self.wait_gone()
             self.check_log()
         finally:
             for pid in self.processes():

@@ -14,6 +14,7 @@ all hold serves a call; without one, the answer is good. A rule is an object:
   probability   only so large a share of the calls (the same ones in each run)
   above         only while more than so many calls are in flight
   delay_ms      answers no sooner than this
+  hold          holds the answer back until release(); any name, so that one of several can be released
   retry_after   for errors: Retry-After in seconds, or "date:SECONDS" for an HTTP date
   retry_after_ms, message, status    for errors: another header, message or status
   size          oversized, gzip_bomb: bytes of the body
@@ -36,8 +37,17 @@ import time
 import zlib
 
 HOST = "127.0.0.1"
-RULE_KEYS = {"do", "first", "text", "probability", "above", "delay_ms", "retry_after", "retry_after_ms",
+RULE_KEYS = {"do", "first", "text", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
              "message", "status", "size", "chunk_ms"}
+
+
+def reserve_port():
+    """A socket that keeps a port of its own until it is closed. A server that sets SO_REUSEADDR, as all do,
+    may listen there meanwhile; nobody else gets the port, not even as the near end of a connection."""
+    s = socket.socket()
+    s.bind((HOST, 0))
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return s
 
 
 def expected_rating(text, scale):
@@ -285,7 +295,10 @@ class Call:
 
 
 class LlmServer:
-    """start(), stop() (start() again takes the same port), .url for openai.base_url, .behave(script)."""
+    """start(), stop() (start() again takes the same port), .url for openai.base_url, .behave(script).
+
+    The port is kept while it is stopped: nobody else gets it, and who connects is refused.
+    """
 
     def __init__(self, script="good", port=0, keep=10000, tls=None):
         self.script = Script(script)
@@ -294,6 +307,8 @@ class LlmServer:
         self.calls = self.connections = self.in_flight = self.max_concurrent = self.given_up = 0
         self.served = collections.Counter()
         self.writers = set()
+        self.held = {}                  # by the name it is held under: set when it is released
+        self.reserved = None
         self.loop = self.thread = self.server = self.tls = None
         if tls:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -306,6 +321,18 @@ class LlmServer:
     def behave(self, *rules):
         """From now on, these rules."""
         self.script = Script(rules)
+
+    def release(self, *names):
+        """Answers what is held under these names, without any all that is held; from now on they hold nothing."""
+        self.loop.call_soon_threadsafe(self.let_go, names)
+
+    def let_go(self, names):
+        for rule in self.script.rules:
+            if not names or rule.get("hold") in names:
+                rule.pop("hold", None)
+        for name in names or list(self.held):
+            if name in self.held:
+                self.held.pop(name).set()
 
     def stats(self):
         return {name: getattr(self, name) for name in
@@ -324,16 +351,23 @@ class LlmServer:
         self.thread.join(10)
         self.loop.close()
 
+    def close(self):
+        self.stop()
+        if self.reserved:
+            self.reserved.close()
+
     def __enter__(self):
         return self.start()
 
     def __exit__(self, *_):
-        self.stop()
+        self.close()
 
     async def listen(self):
+        if not self.port:
+            self.reserved = reserve_port()
+            self.port = self.reserved.getsockname()[1]
         self.server = await asyncio.start_server(self.serve_connection, HOST, self.port, ssl=self.tls,
                                                  backlog=4096, limit=1 << 20)
-        self.port = self.server.sockets[0].getsockname()[1]
 
     async def end(self):
         self.server.close()
@@ -343,6 +377,7 @@ class LlmServer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self.held.clear()               # the next loop has events of its own
 
     async def serve_connection(self, reader, writer):
         self.connections += 1
@@ -383,16 +418,22 @@ class LlmServer:
         finally:
             self.in_flight -= 1
 
-    @staticmethod
-    async def wait(call):
-        """Waits out delay_ms; False when the client went away meanwhile."""
-        delay = call.rule.get("delay_ms", 0) / 1000
-        if not delay:
+    async def wait(self, call):
+        """Waits out delay_ms, or to be released; False when the client went away meanwhile."""
+        if "hold" in call.rule:
+            over = asyncio.ensure_future(self.held.setdefault(call.rule["hold"], asyncio.Event()).wait())
+        elif call.rule.get("delay_ms"):
+            over = asyncio.ensure_future(asyncio.sleep(call.rule["delay_ms"] / 1000))
+        else:
             return True
+        gone = asyncio.ensure_future(call.reader.read(1))
         try:
-            return await asyncio.wait_for(call.reader.read(1), delay) != b""
-        except asyncio.TimeoutError:
-            return True
+            await asyncio.wait({over, gone}, return_when=asyncio.FIRST_COMPLETED)
+            return not gone.done() or gone.result() != b""
+        finally:
+            over.cancel()
+            gone.cancel()
+            await asyncio.gather(over, gone, return_exceptions=True)
 
     async def serve_control(self, writer, path, raw):
         status, answer = 200, {}

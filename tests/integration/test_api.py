@@ -97,11 +97,12 @@ def test_progress_from_queued_to_completed(make_openai_pool, db, llm):
     assert (row.status, row.batches_done, row.batches_total, row.lines_done, row.lines_total, row.percent) == (
         "queued", 0, 5, 0, 12, 0)
     assert row.eta_seconds is None
-    llm.behave({"text": "Rep says 0.", "delay_ms": 1000}, "good")
+    llm.behave({"text": "Rep says 0.", "hold": "first"}, "good")
     pool.start()
     row = wait_until(lambda: (p := progress(db, session)).batches_done == 4 and p)
     assert (row.status, row.percent) == ("processing", 80)
     assert row.eta_seconds is not None and row.first_rated_at
+    llm.release()
     row = wait_until(lambda: (p := progress(db, session)).status == "completed" and p)
     assert (row.lines_done, row.lines_total, row.percent, row.eta_seconds) == (12, 12, 100, 0)
     assert row.completed_at
@@ -148,7 +149,9 @@ def test_a_cursor_never_misses_a_line_while_ratings_arrive(make_pool, db):
 def test_partial_results_are_visible_before_the_session_is_complete(make_openai_pool, db, llm):
     make_openai_pool()
     session = new_session()
-    llm.behave({"text": "Rep says 22.", "delay_ms": 1500}, "good")
+    llm.behave({"text": "Rep says 22.", "hold": "last"}, "good")
     enqueue(db, session)
     wait_until(lambda: len(ratings(db, session)) >= 8)
     assert progress(db, session).status == "processing"
+    llm.release()
+    wait_until(lambda: progress(db, session).status == "completed")

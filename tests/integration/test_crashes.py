@@ -2,14 +2,13 @@
 import json
 import re
 import signal
-import time
 
 import pytest
 
-from harness import ControlError, is_running, new_session, rep, wait_until
+from harness import ControlError, elapsed, is_running, new_session, rep, wait_until, within
 
-HANG = {"do": "hang"}
-SLOW_DEATHS = {"pool": {"beat": "1s"}}
+HANG = {"hold": "hung"}
+SHORT_BEAT = {"pool": {"beat": "3s"}}
 
 
 def hold_one_job(pool, db, llm, **columns):
@@ -22,23 +21,22 @@ def hold_one_job(pool, db, llm, **columns):
 
 def test_a_killed_workers_job_is_claimable_within_a_second(make_openai_pool, db, llm):
     pool = make_openai_pool()
-    best = None
-    for _ in range(3):      # the best of three: a noisy machine may owe us a second
+
+    def killed_to_claimable():
         job, worker = hold_one_job(pool, db, llm)
         pool.ctl("pause")
-        began = time.monotonic()
         pool.kill(worker)
-        row = db.wait(job, "pending")
-        took = time.monotonic() - began
+        took = elapsed(lambda: wait_until(lambda: db.job(job).attempts))    # a claim under way may have taken it
+        row = db.job(job)
         assert row.attempts == 1
         assert "killed by signal 9 (Killed)" in row.error
-        best = min(took, best or took)
         db.rows("DELETE FROM grading_jobs")
+        llm.release()
         pool.ctl("resume")
-        wait_until(lambda: len(pool.workers()) == 2 and not pool.busy())
-        if best <= 1:
-            break
-    assert best <= 1
+        wait_until(lambda: llm.in_flight == 0 and pool.show("status")["workers_idle"] == 2)
+        return took
+
+    within(1, killed_to_claimable)
 
 
 def test_a_killed_workers_job_is_rated_by_another(make_openai_pool, db, llm):
@@ -49,15 +47,14 @@ def test_a_killed_workers_job_is_rated_by_another(make_openai_pool, db, llm):
     row = db.wait(job, "completed")
     assert (row.attempts, row.error) == (1, None)
     assert len(db.ratings(row.session_id)) == 1
-    assert pool.metric("jobs_recovered_total") == 1
+    pool.wait_metric("jobs_recovered_total", 1)
 
 
 def test_a_killed_worker_is_replaced_at_once(pool):
     victim = pool.workers()[0]
-    began = time.monotonic()
     pool.kill(victim)
     wait_until(lambda: len(pool.workers()) == 2 and victim not in pool.workers())
-    assert time.monotonic() - began < 2
+    assert f"(pid {victim}) was killed by signal 9 (Killed); starting it again at once" in pool.log
     assert pool.show("status")["restarts"] == 1
 
 
@@ -77,8 +74,7 @@ def test_a_job_that_kills_its_workers_ends_as_failed(make_openai_pool, db, llm):
     llm.behave(HANG)
     job = db.insert()
     for killed in range(3):
-        wait_until(lambda: db.job(job).claim == killed + 1 and pool.busy())
-        pool.kill(pool.busy()[0])
+        pool.kill(wait_until(lambda: db.job(job).claim == killed + 1 and pool.busy())[0])
         wait_until(lambda: db.job(job).attempts == killed + 1)
     row = db.job(job)
     assert (row.status, row.attempts) == ("failed", 3)
@@ -89,20 +85,20 @@ def test_a_job_that_kills_its_workers_ends_as_failed(make_openai_pool, db, llm):
 def test_a_worker_that_keeps_dying_is_throttled(make_pool, db):
     pool = make_pool(db, pool={"workers": 1})
     deaths = 0
-    while not (waiting := pool.show("workers")[-1]["restart_in_ms"]):
+    while not (row := pool.show("workers")[-1])["restart_in_ms"]:
         worker = wait_until(pool.workers)[0]
         pool.kill(worker)
         deaths += 1
         wait_until(lambda: worker not in pool.workers())
         assert deaths < 10, "it is started again at once for ever"
     assert deaths >= 2, "the first death must not delay the next start"
-    assert 0 < waiting <= 60000
-    assert pool.show("workers")[-1]["state"] == "waiting"
+    assert 0 < row["restart_in_ms"] <= 60000
+    assert row["state"] == "waiting"
     db.wait(db.insert(), "completed")       # it comes back all the same
 
 
 def test_a_hung_worker_is_killed_and_its_job_goes_on(make_openai_pool, db, llm):
-    pool = make_openai_pool(**SLOW_DEATHS)
+    pool = make_openai_pool(**SHORT_BEAT)
     job, worker = hold_one_job(pool, db, llm)
     llm.behave("good")
     pool.killed_by |= {signal.SIGABRT, signal.SIGKILL}
@@ -115,7 +111,7 @@ def test_a_hung_worker_is_killed_and_its_job_goes_on(make_openai_pool, db, llm):
 
 
 def test_a_hung_janitor_is_replaced(make_pool, db):
-    pool = make_pool(db, **SLOW_DEATHS)
+    pool = make_pool(db, **SHORT_BEAT)
     janitor = pool.janitor()
     pool.killed_by |= {signal.SIGABRT, signal.SIGKILL}
     pool.kill(janitor, signal.SIGSTOP)
@@ -124,12 +120,12 @@ def test_a_hung_janitor_is_replaced(make_pool, db):
 
 
 def test_the_janitor_is_replaced_and_work_goes_on(make_pool, db):
-    pool = make_pool(db)
+    pool = make_pool(db, queue={"poll": "30s"})
     janitor = pool.janitor()
     pool.kill(janitor)
     wait_until(lambda: pool.janitor() not in (janitor, None))
     wait_until(lambda: pool.show("status")["database_listening"])
-    db.wait(db.insert(), "completed", timeout=4)        # woken, not polled for
+    within(1, lambda: elapsed(lambda: db.wait(db.insert(), "completed")))       # woken, not polled for
 
 
 def test_janitor_and_worker_killed_together_lose_no_job(make_openai_pool, db, llm):
@@ -147,10 +143,8 @@ def test_children_do_not_outlive_a_killed_supervisor(make_openai_pool, db, llm):
     pool = make_openai_pool()
     hold_one_job(pool, db, llm)
     children = pool.children().values()
-    began = time.monotonic()
     pool.kill(pool.pid)
-    wait_until(lambda: not any(map(is_running, children)))
-    assert time.monotonic() - began < 3     # promised within one; a busy machine may be late
+    wait_until(lambda: not any(map(is_running, children)), 20)      # well before the call they wait for is given up
 
 
 def test_a_new_pool_takes_over_what_a_killed_one_had(make_openai_pool, db, llm):
@@ -164,7 +158,7 @@ def test_a_new_pool_takes_over_what_a_killed_one_had(make_openai_pool, db, llm):
     assert db.job(job).status == "processing"
     llm.behave("good")
     pool.start()
-    row = db.wait(job, "completed", timeout=10)
+    row = db.wait(job, "completed")
     assert row.attempts <= 1
     assert len(db.ratings(row.session_id)) == 1
 
@@ -185,12 +179,13 @@ def lose_claim(db, job):
 
 def test_a_late_result_after_a_lost_claim_is_dropped_and_counted(make_openai_pool, db, llm):
     pool = make_openai_pool()
-    llm.behave({"delay_ms": 1500, "first": 1}, "good")
+    llm.behave({"hold": "late", "first": 1}, "good")
     job = db.insert(rep("Are you the homeowner?"))
     wait_until(lambda: llm.in_flight == 1)
     lose_claim(db, job)
     row = db.wait(job, "completed")
-    wait_until(lambda: pool.metric("claims_lost_total") == 1)
+    llm.release()
+    pool.wait_metric("claims_lost_total", 1)
     assert row.claim == 2
     assert len(db.ratings(row.session_id)) == 1
     session = db.session(row.session_id)
@@ -199,40 +194,43 @@ def test_a_late_result_after_a_lost_claim_is_dropped_and_counted(make_openai_poo
 
 def test_a_late_result_does_not_wake_a_job_that_was_ended_by_hand(make_openai_pool, db, llm):
     pool = make_openai_pool()
-    llm.behave({"delay_ms": 700})
+    llm.behave({"hold": "late"})
     session = new_session()
     job = db.insert(session=session)
     wait_until(lambda: llm.in_flight == 1)
     db.rows("UPDATE grading_jobs SET status = 'failed', error = 'by hand', failed_at = now() WHERE id = %s", job)
-    wait_until(lambda: pool.metric("claims_lost_total") == 1)
+    llm.release()
+    pool.wait_metric("claims_lost_total", 1)
     assert db.job(job).error == "by hand"
     assert db.ratings(session) == []
 
 
 def test_a_late_result_for_a_deleted_job_is_dropped(make_openai_pool, db, llm):
     pool = make_openai_pool()
-    llm.behave({"delay_ms": 700})
+    llm.behave({"hold": "late"})
     session = new_session()
     db.insert(session=session)
     wait_until(lambda: llm.in_flight == 1)
     db.rows("DELETE FROM grading_jobs")
-    wait_until(lambda: pool.metric("claims_lost_total") == 1)
+    llm.release()
+    pool.wait_metric("claims_lost_total", 1)
     assert db.ratings(session) == []
 
 
 @pytest.mark.parametrize("late", [1, 3])
 def test_lines_that_arrive_while_earlier_ones_are_being_stored_are_not_lost(make_openai_pool, db, llm, late):
     pool = make_openai_pool(rater={"lines_per_call": 1}, pool={"workers": 1})
-    llm.behave({"text": "early", "delay_ms": 500}, {"delay_ms": 1500})
+    llm.behave({"text": "early", "hold": "early"}, {"hold": "late"})
     session = new_session()
     job = db.insert(rep("early", *[f"late {n}" for n in range(late)]), session=session)
     wait_until(lambda: llm.in_flight == late + 1)
     with db.connect(autocommit=False) as blocker:
         blocker.execute("SELECT FROM grading_sessions WHERE session_id = %s FOR UPDATE", (session,))
-        wait_until(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), what="the first line stored")
-        assert llm.in_flight, "the first line was stored too late for this test"
-        wait_until(lambda: pool.metric("rater_calls_total") == late + 1)
-    row = db.wait(job, "completed", timeout=10)
+        llm.release("early")
+        db.wait_blocked()       # the first line is being stored
+        llm.release("late")
+        pool.wait_metric("rater_calls_total", late + 1)
+    row = db.wait(job, "completed")
     assert len(db.ratings(session)) == late + 1
     assert db.session(session).rated_lines == late + 1
     assert (row.attempts, row.claim) == (0, 1)
@@ -240,6 +238,7 @@ def test_lines_that_arrive_while_earlier_ones_are_being_stored_are_not_lost(make
 
 
 def test_under_random_kills_every_line_is_rated_exactly_once(make_pool, db):
+    db.spare_attempts()
     pool = make_pool(db, pool={"workers": 3, "claim_batch": 4})
     transcript = [line for n in range(0, 40, 2) for line in
                   (*rep(f"Line {n}", first=n), *rep("Hm.", first=n + 1, speaker="customer"))]

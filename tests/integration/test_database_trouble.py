@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness import ControlError, new_session, rep, stays, wait_until
+from harness import ControlError, elapsed, new_session, rep, stays, wait_until, within
 
 
 def connected(pool):
@@ -36,27 +36,28 @@ def test_an_immediate_restart_loses_nothing(make_openai_pool, db, llm, postgres)
 
 def test_results_that_arrive_while_the_database_is_away_are_stored_when_it_is_back(make_openai_pool, db, llm, postgres):
     make_openai_pool()
-    llm.behave({"delay_ms": 1000})
+    llm.behave({"hold": "answer"})
     job = db.insert()
     wait_until(lambda: llm.in_flight == 1)
     with database_away(postgres):
+        llm.release()
         wait_until(lambda: llm.in_flight == 0)
     assert db.wait(job, "completed").claim == 1
     assert llm.calls == 1
 
 
 def test_work_goes_on_within_five_seconds_of_an_outage(pool, db, postgres):
-    with database_away(postgres):
-        wait_until(lambda: pool.show("status")["database_connected"] == 0)
-        assert pool.show("status")["summary"] == "waiting for the database"
-        began = time.monotonic()
-        stays(lambda: pool.show("status")["restarts"] == 0, 3)
-        assert pool.metric("connections_lost_total") < 3 * 40, "it hammers"
-        assert time.monotonic() - began < 10
-    began = time.monotonic()
-    job = db.insert()
-    db.wait(job, "completed")
-    assert time.monotonic() - began < 6
+    def outage():
+        with database_away(postgres):
+            wait_until(lambda: pool.show("status")["database_connected"] == 0)
+            assert pool.show("status")["summary"] == "waiting for the database"
+            began, before = time.monotonic(), pool.metric("connections_lost_total")
+            stays(lambda: pool.show("status")["restarts"] == 0, 3)
+            tries = pool.metric("connections_lost_total") - before
+            assert tries < 40 * (time.monotonic() - began), "it hammers"
+        return elapsed(lambda: db.wait(db.insert(), "completed"))
+
+    within(6, outage)
     assert pool.show("status")["restarts"] == 0
 
 
@@ -71,10 +72,11 @@ def test_an_outage_is_logged_once_not_once_a_try(pool, postgres):
 
 def test_cut_connections_are_made_anew(pool, db):
     for _ in range(3):
+        wait_until(lambda: connected(pool))
         db.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'gradingd%'")
         db.wait(db.insert(), "completed")
     wait_until(lambda: connected(pool))
-    assert pool.metric("connects_total") >= 6
+    wait_until(lambda: pool.metric("connects_total") >= 6)
     assert pool.show("status")["restarts"] == 0
 
 
@@ -90,18 +92,16 @@ def test_connections_cut_under_load_lose_and_double_nothing(make_pool, db):
 
 
 def test_term_while_the_database_is_away_ends_the_pool(make_openai_pool, db, llm, postgres):
-    pool = make_openai_pool(pool={"drain": "1s"})
+    pool = make_openai_pool(pool={"drain": "1s"}, openai={"timeout": "100s"})
     llm.behave("hang")
     job = db.insert()
     wait_until(lambda: llm.in_flight == 1)
     with database_away(postgres):
         wait_until(lambda: pool.show("status")["database_connected"] == 0)
-        began = time.monotonic()
-        assert pool.stop() == 0
-        assert time.monotonic() - began < 8
+        assert pool.stop(timeout=20) == 0
     llm.behave("good")
     pool.start()
-    assert db.wait(job, "completed", timeout=15).attempts <= 1
+    assert db.wait(job, "completed").attempts <= 1
 
 
 def test_a_pool_started_before_its_database_waits_for_it(make_pool, db, postgres):
@@ -136,9 +136,10 @@ def test_a_settlement_refused_for_a_while_is_sent_again_without_haste(make_pool,
     db.rows("CREATE TRIGGER refuse BEFORE INSERT ON line_ratings EXECUTE FUNCTION refuse()")
     job = db.insert()
     wait_until(lambda: "not now" in pool.log)
-    before = pool.metric("statements_total")
+    began, before = time.monotonic(), pool.metric("statements_total")
     stays(lambda: db.job(job).status == "processing", 1)
-    assert pool.metric("statements_total") - before < 50, "it tries again without a pause"
+    tries = pool.metric("statements_total") - before
+    assert tries < 50 * (time.monotonic() - began), "it tries again without a pause"
     db.rows("DROP TRIGGER refuse ON line_ratings")
     assert db.wait(job, "completed").attempts == 0
 
@@ -151,16 +152,17 @@ def set_read_only(db, on):
 
 def test_a_database_that_is_read_only_for_a_while_costs_nothing(make_openai_pool, db, llm):
     pool = make_openai_pool()
-    llm.behave({"delay_ms": 1500})
+    llm.behave({"hold": "answer"})
     job = db.insert()
     wait_until(lambda: llm.in_flight == 1)
     set_read_only(db, True)
+    llm.release()
     wait_until(lambda: llm.in_flight == 0)
     wait_until(lambda: "read-only" in pool.log)
     stays(lambda: pool.show("status")["phase"] == "up", 1)
     db.rows("SET default_transaction_read_only = off")
     set_read_only(db, False)
-    row = db.wait(job, "completed", timeout=15)
+    row = db.wait(job, "completed")
     assert (row.attempts, llm.calls) == (0, 1)
 
 
@@ -177,13 +179,12 @@ def test_a_row_the_database_will_not_take_fails_its_job_and_no_other(make_pool, 
 
 
 def test_the_socket_answers_while_the_database_hangs(make_pool, db, postgres):
-    pool = make_pool(db)
+    pool = make_pool(db, queue={"poll": "200ms"})
     with db.connect(autocommit=False) as other:
         other.execute("LOCK TABLE grading_jobs IN ACCESS EXCLUSIVE MODE")
-        for _ in range(20):
-            began = time.monotonic()
-            pool.show("status")
-            assert time.monotonic() - began < 1
+        db.wait_blocked()
+        within(1, lambda: elapsed(lambda: [pool.show("status") for _ in range(20)]))
+        db.wait_blocked()
 
 
 def test_without_the_tables_a_pool_ends_with_one_clear_sentence(make_pool, bare_db):

@@ -18,7 +18,7 @@ SESSION = str(uuid.uuid5(uuid.NAMESPACE_URL, "call-17"))
 def ctl(db):
     def run(*words, stdin=""):
         return subprocess.run([GRADINGCTL, "-d", db.conninfo, *words], input=stdin, capture_output=True, text=True,
-                              timeout=30, check=False)
+                              timeout=120, check=False)
     return run
 
 

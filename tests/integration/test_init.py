@@ -31,13 +31,13 @@ class Script:
         self.defaults.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()), encoding="utf-8")
 
     def run(self, word, expect=0):
-        done = subprocess.run(["sh", self.path, word], env=self.pool.env, text=True, timeout=90, check=False,
+        done = subprocess.run(["sh", self.path, word], env=self.pool.env, text=True, timeout=180, check=False,
                               capture_output=True, cwd="/")
         assert done.returncode == expect, f"{word}: {done}\n{self.pool.log}"
         return done.stdout + done.stderr
 
     def status(self):
-        return subprocess.run(["sh", self.path, "status"], env=self.pool.env, timeout=30, check=False,
+        return subprocess.run(["sh", self.path, "status"], env=self.pool.env, timeout=120, check=False,
                               stdout=subprocess.DEVNULL).returncode
 
     @property
@@ -181,4 +181,5 @@ def test_systemd_accepts_the_unit(tmp_path):
     text = (ROOT / "init/gradingd.service").read_text(encoding="utf-8")
     unit.write_text(text.replace("/usr/local/sbin/gradingd", str(GRADINGD)), encoding="utf-8")
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], text=True, capture_output=True, check=False)
-    assert done.returncode == 0 and not done.stderr, done
+    complaints = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]   # not the host's own units
+    assert done.returncode == 0 and not complaints, done

@@ -1,9 +1,7 @@
 """A job's life as an application sees it: plain inserts in, ratings and counters out."""
-import datetime
-
 import pytest
 
-from harness import SCALE, new_session, rep, stays, wait_until
+from harness import SCALE, new_session, rep, stays, wait_until, within
 
 
 def test_a_plain_insert_is_rated(pool, db):
@@ -37,6 +35,21 @@ def test_the_session_counts_its_batches_and_lines(pool, db):
     assert (row.total_batches, row.completed_batches, row.failed_batches) == (3, 3, 0)
     assert (row.total_lines, row.rated_lines, row.skipped_lines) == (6, 6, 3)
     assert row.started_at <= row.first_rated_at <= row.completed_at
+
+
+def test_a_sessions_times_are_in_order_whoever_commits_first(pool, db):
+    """A transaction that began earlier may come to the session's row later."""
+    session = new_session()
+    db.completed(rep("A."), session=session, job_data={"transcript": rep("A."), "totalBatches": 2})
+    with db.connect(autocommit=False) as earlier:
+        earlier.execute("SELECT FROM grading_sessions WHERE session_id = %s FOR UPDATE", (session,))
+        job = db.insert(session=session, job_data={"transcript": rep("B.", first=1), "totalBatches": 2})
+        db.wait_blocked()
+        earlier.execute("UPDATE grading_sessions SET first_rated_at = clock_timestamp(), updated_at = clock_timestamp()"
+                        " WHERE session_id = %s", (session,))
+    db.wait(job, "completed")
+    row = db.session(session)
+    assert row.started_at <= row.first_rated_at <= row.completed_at <= row.updated_at
 
 
 def test_a_session_is_not_complete_before_its_announced_batches_are(pool, db):
@@ -119,11 +132,13 @@ def test_jobs_go_by_priority_then_age(make_pool, db):
 
 
 def test_a_job_for_later_is_not_claimed_before(pool, db):
-    later = db.value("SELECT now() + interval '1500 ms'")
-    job = db.insert(available_at=later)
-    row = db.wait(job, "completed")
-    assert row.started_at >= later
-    assert row.started_at < later + datetime.timedelta(seconds=7)     # no later than one poll
+    def lateness():
+        later = db.value("SELECT now() + interval '1500 ms'")
+        row = db.wait(db.insert(available_at=later), "completed")
+        assert row.started_at >= later
+        return (row.started_at - later).total_seconds()
+
+    within(7, lateness)     # no later than one poll
 
 
 def test_an_insert_wakes_a_worker_at_once(make_pool, db):
@@ -133,15 +148,17 @@ def test_an_insert_wakes_a_worker_at_once(make_pool, db):
     for n in range(20):
         job = db.wait(db.insert(rep(f"Wake {n}.")), "completed")
         took.append((job.completed_at - job.created_at).total_seconds())
-    assert sorted(took)[10] < 0.1, took
+    assert min(took) < 0.1 and sorted(took)[10] < 1, took       # a busy machine delays some; a poll takes 10 s
 
 
 def test_jobs_inserted_in_one_burst_use_all_workers(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 3, "in_flight": 4})
-    llm.behave({"delay_ms": 400})
+    llm.behave({"hold": "all"})
     db.insert_many(12)
-    wait_until(lambda: db.count("completed") == 12)
-    assert [row["completed"] for row in pool.show("workers")[1:]] == [4, 4, 4]
+    wait_until(lambda: llm.in_flight == 12)
+    llm.release()
+    wait_until(lambda: [row["completed"] for row in pool.show("workers")[1:]] == [4, 4, 4])
+    assert db.count("completed") == 12
 
 
 def test_a_job_inserted_in_a_long_transaction_is_found_after_its_commit(make_pool, db):

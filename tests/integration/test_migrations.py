@@ -132,12 +132,13 @@ def test_adopted_tables_are_worked_on(make_pool, bare_db):
 def test_a_session_deleted_by_its_application_takes_its_jobs_along(make_openai_pool, bare_db, llm):
     """ON DELETE CASCADE while a job is being rated: the result is dropped, nothing breaks."""
     pool = make_openai_pool(adopted(bare_db))
-    llm.behave({"delay_ms": 600})
+    llm.behave({"hold": "answer"})
     session = bare_db.value("INSERT INTO live_sessions DEFAULT VALUES RETURNING id")
     bare_db.insert(session=session)
     wait_until(lambda: llm.in_flight == 1)
     bare_db.rows("DELETE FROM live_sessions")
-    wait_until(lambda: pool.metric("claims_lost_total") == 1)
+    llm.release()
+    pool.wait_metric("claims_lost_total", 1)
 
 
 def test_nulls_where_an_earlier_table_allows_them_are_no_obstacle(make_pool, bare_db):

@@ -1,6 +1,5 @@
 """gradingd --once: drain the queue, say what was done, exit; for cron."""
 import json
-import time
 
 import pytest
 
@@ -14,7 +13,7 @@ def once(make_pool, db):
     def run(*options, make=make_pool, **groups):
         pool = make(db, start=False, **groups)
         result = pool.run("--once", *options)
-        pool.wait_gone(5)
+        pool.wait_gone()
         lines = result.stdout.splitlines()
         return result, json.loads(lines[0]) if len(lines) == 1 else None
 
@@ -31,10 +30,8 @@ def test_it_drains_the_queue_and_says_so(once, db):
 
 
 def test_an_empty_queue_is_no_news(once):
-    began = time.monotonic()
-    result, summary = once()
+    result, summary = once(queue={"poll": "1h"})        # which it does not wait for
     assert result.returncode == 0 and summary["claimed"] == 0
-    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("workers", [1, 4])
@@ -52,7 +49,7 @@ def test_workers_that_retire_do_not_end_it_early(once, db):
 
 
 def test_it_waits_for_answers_under_way(once, db, llm, make_openai_pool):
-    llm.behave({"delay_ms": 800})
+    llm.behave({"delay_ms": 800})       # long after the queue has run dry
     db.insert_many(10)
     result, summary = once(make=make_openai_pool)
     assert result.returncode == 0 and summary["completed"] == 10
@@ -89,7 +86,7 @@ def test_a_wrong_configuration_says_so(once):
 
 def test_it_runs_beside_a_daemon(once, make_pool, db):
     pool = make_pool(db)
-    pool.ctl("pause")
+    pool.pause()
     db.insert_many(20)
     result, summary = once(control={"socket": pool.socket})
     assert result.returncode == 0 and summary["completed"] == 20

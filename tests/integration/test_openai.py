@@ -41,10 +41,11 @@ def test_the_provider_is_asked_as_promised(make_openai_pool, db, llm):
 
 def test_a_worker_has_many_calls_in_flight(make_openai_pool, db, llm):
     make_openai_pool(pool={"workers": 1})
-    llm.behave({"delay_ms": 500})
+    llm.behave({"hold": "all"})
     db.insert_many(30)
+    wait_until(lambda: llm.in_flight == 30)
+    llm.release()
     wait_until(lambda: db.count("completed") == 30)
-    assert llm.max_concurrent >= 20
 
 
 @pytest.mark.parametrize("do", OUTAGES)
@@ -55,13 +56,14 @@ def test_an_outage_costs_no_attempt_and_is_over_when_it_is_over(make_openai_pool
     wait_until(lambda: breaker(pool) != "closed", what="the breaker to open")
     wait_until(lambda: db.count("pending") == 5)
     assert pool.show("limits")["reason"]
-    calls = llm.calls
+    calls, began = llm.calls, time.monotonic()
     stays(lambda: db.value("SELECT max(attempts) FROM grading_jobs") == 0 and db.count("failed") == 0, 0.5)
-    assert llm.calls <= calls + 2, "the provider gets no rest"
+    assert llm.calls <= calls + 2 + time.monotonic() - began, "the provider gets no rest"
+    # 5 s are promised for the breaker; each job has its own backoff.
+    assert pool.show("limits")["until_ms"] <= 5000
+    assert db.value("SELECT max(available_at) - now() < interval '4 s' FROM grading_jobs")
     llm.behave("good")
-    began = time.monotonic()
     wait_until(lambda: db.count("completed") == 5)
-    assert time.monotonic() - began < 9         # 5 s are promised for the breaker; each job has its own backoff
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
     assert breaker(pool) == "closed"
 
@@ -81,7 +83,7 @@ def test_a_provider_that_cannot_be_reached_is_waited_for(make_openai_pool, db, l
 @pytest.mark.parametrize("do", ["hang", "close", "reset"])
 def test_a_provider_that_breaks_off_every_call_fails_no_job(make_openai_pool, db, llm, do):
     """DESIGN 8: a provider outage, however long: no job fails, no attempt is spent."""
-    pool = make_openai_pool(openai={"timeout": "200ms"})
+    pool = make_openai_pool(openai={"timeout": "2s"})       # for the silent one; good answers need far less
     llm.behave(do)
     db.insert_many(8)
     wait_until(lambda: breaker(pool) != "closed" or db.count("failed"), what="the breaker to open")
@@ -101,7 +103,7 @@ def test_the_breaker_does_not_wait_for_a_probe_that_had_nothing_to_ask(make_open
     silent = db.insert(rep("Who is this?", speaker="customer"), priority=5)
     db.wait(silent, "completed")
     llm.behave("good")
-    wait_until(lambda: db.count("completed") == 2, 12)
+    wait_until(lambda: db.count("completed") == 2, 30)      # half of what a lost probe is waited for
 
 
 def test_the_breaker_does_not_wait_for_a_probe_whose_worker_died(make_openai_pool, db, llm):
@@ -112,23 +114,24 @@ def test_the_breaker_does_not_wait_for_a_probe_whose_worker_died(make_openai_poo
     llm.behave({"do": "hang", "first": 1}, "good")
     wait_until(lambda: llm.in_flight == 1, what="the probe")
     pool.kill(wait_until(pool.busy)[0])
-    wait_until(lambda: db.count("completed") == 1, 12)
+    wait_until(lambda: db.count("completed") == 1, 30)
 
 
 def test_retry_after_is_honoured(make_openai_pool, db, llm):
     make_openai_pool()
     llm.behave({"do": "429", "first": 1, "retry_after": 2}, "good")
     db.wait(db.insert(), "completed")
-    assert 2 <= llm.requests[1]["at"] - llm.requests[0]["at"] < 8
+    assert llm.requests[1]["at"] - llm.requests[0]["at"] >= 2
 
 
 @pytest.mark.parametrize("do", ["missing_line", "unknown_rating"])
 def test_of_a_half_good_answer_only_the_bad_line_is_asked_again(make_openai_pool, db, llm, do):
     pool = make_openai_pool(cache={"ttl": "0"})
-    llm.behave({"do": do, "first": 1}, "good")
+    llm.behave({"do": do, "first": 1}, {"hold": "second"})
     session = new_session()
     job = db.insert(rep("One.", "Two.", "Three."), session=session)
     wait_until(lambda: len(db.ratings(session)) == 2, what="the good lines")
+    llm.release()
     row = db.wait(job, "completed")
     bad = 2 if do == "missing_line" else 0
     assert [[line["line"] for line in r["question"]["lines"]] for r in llm.requests] == [[0, 1, 2], [bad]]
@@ -226,11 +229,12 @@ def test_a_job_past_its_deadline_is_tried_again_and_says_why(make_openai_pool, d
 
 def test_a_long_job_is_split_and_shows_partial_results(make_openai_pool, db, llm):
     make_openai_pool(rater={"lines_per_call": 4}, pool={"workers": 1})
-    llm.behave({"text": "Line 0.", "delay_ms": 100}, {"delay_ms": 1500})
+    llm.behave({"text": "Line 0."}, {"hold": "rest"})
     session = new_session()
     job = db.insert(rep(*[f"Line {n}." for n in range(10)]), session=session)
     wait_until(lambda: len(db.ratings(session)) == 4, what="the first call's lines")
     assert db.job(job).status == "processing"
+    llm.release()
     db.wait(job, "completed")
     assert sorted(len(r["question"]["lines"]) for r in llm.requests) == [2, 4, 4]
     assert len(db.ratings(session)) == 10
@@ -247,8 +251,7 @@ def test_context_lines_go_to_the_provider_and_into_the_cache_key(make_openai_poo
 def test_an_operator_opens_and_closes_the_breaker(make_openai_pool, db):
     pool = make_openai_pool()
     pool.ctl("open the breaker")
-    job = db.insert()
-    stays(lambda: db.job(job).status == "pending", 0.5)
+    job = pool.stays_pending(db)
     assert pool.show("limits")["held"] is True
     pool.ctl("close it")
     db.wait(job, "completed")

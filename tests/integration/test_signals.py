@@ -1,11 +1,12 @@
 """Stopping, reloading, scaling and pausing: by signal and by the control socket, with jobs in flight."""
+import contextlib
 import os
+import pathlib
 import signal
-import time
 
 import pytest
 
-from harness import ControlError, config_text, is_running, stays, wait_until
+from harness import ControlError, config_text, elapsed, is_running, wait_until, within
 
 
 def hold_jobs(pool, db, llm, n=3, **rule):
@@ -15,45 +16,43 @@ def hold_jobs(pool, db, llm, n=3, **rule):
 
 
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
-def test_an_idle_pool_stops_at_once(pool, signo):
-    began = time.monotonic()
+def test_an_idle_pool_stops_at_once(make_pool, db, signo):
+    pool = make_pool(db, pool={"drain": "10m"})
     assert pool.stop(signo) == 0
-    assert time.monotonic() - began < 3
     assert not os.path.exists(pool.socket) and not os.path.exists(pool.socket + ".lock")
 
 
 def test_term_finishes_what_is_in_hand_and_claims_nothing_more(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"in_flight": 4, "workers": 1})
-    hold_jobs(pool, db, llm, 4, do="good", delay_ms=1000)
+    hold_jobs(pool, db, llm, 4, do="good", hold="all")
     db.insert_many(5)
     pool.send(signal.SIGTERM)
     wait_until(lambda: pool.show("status")["phase"] == "draining")
+    wait_until(lambda: pool.show("workers")[1]["state"] == "draining")
+    llm.release()
     assert pool.wait_exit() == 0
     assert (db.count("completed"), db.count("pending")) == (4, 5)
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
 
 def test_past_the_drain_time_jobs_are_given_back_without_an_attempt(make_openai_pool, db, llm):
-    pool = make_openai_pool(pool={"drain": "1s"})
+    pool = make_openai_pool(pool={"drain": "1s"}, openai={"timeout": "100s"})
     hold_jobs(pool, db, llm)
-    began = time.monotonic()
-    assert pool.stop() == 0
-    assert 0.9 < time.monotonic() - began < 6
+    assert elapsed(lambda: pool.stop(timeout=30)) > 0.9
+    assert pool.process.returncode == 0
     assert db.count("pending") == 3
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGTERM, signal.SIGTERM], [signal.SIGQUIT]], ids=["TERM TERM", "QUIT"])
 def test_stopping_at_once_gives_jobs_back_without_an_attempt(make_openai_pool, db, llm, signals):
-    pool = make_openai_pool(pool={"drain": "60s"})
+    pool = make_openai_pool(pool={"drain": "10m"}, openai={"timeout": "100s"})
     hold_jobs(pool, db, llm)
-    began = time.monotonic()
     for n, signo in enumerate(signals):
         if n:
             wait_until(lambda: pool.show("status")["phase"] == "draining")
         pool.send(signo)
-    assert pool.wait_exit() == 0
-    assert time.monotonic() - began < 5
+    assert pool.wait_exit(30) == 0
     assert db.count("pending") == 3
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
@@ -133,8 +132,10 @@ def test_scaling_up_and_down(pool, db):
 
 def test_scaling_down_finishes_the_jobs_of_those_that_go(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 3, "in_flight": 1, "claim_batch": 1})
-    hold_jobs(pool, db, llm, 3, do="good", delay_ms=800)
+    hold_jobs(pool, db, llm, 3, do="good", hold="all")
     pool.ctl("scale 1")
+    wait_until(lambda: [row["state"] for row in pool.show("workers")].count("draining") == 2)
+    llm.release()
     wait_until(lambda: db.count("completed") == 3)
     assert db.value("SELECT max(claim) FROM grading_jobs") == 1
     wait_until(lambda: len(pool.workers()) == 1)
@@ -142,9 +143,10 @@ def test_scaling_down_finishes_the_jobs_of_those_that_go(make_openai_pool, db, l
 
 def test_scaling_back_up_before_the_old_worker_is_gone(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 2, "in_flight": 1, "claim_batch": 1})
-    hold_jobs(pool, db, llm, 2, do="good", delay_ms=800)
+    hold_jobs(pool, db, llm, 2, do="good", hold="all")
     pool.ctl("scale 1")
     pool.ctl("scale 2")
+    llm.release()
     wait_until(lambda: db.count("completed") == 2)
     wait_until(lambda: pool.show("status")["workers_idle"] == 2)
 
@@ -156,21 +158,24 @@ def test_impossible_sizes_are_refused(pool, n):
     assert pool.show("status")["workers_wanted"] == 2
 
 
-def test_pause_and_resume(pool, db):
-    pool.ctl("pause")
-    job = db.insert()
-    stays(lambda: db.job(job).status == "pending", 0.5)
-    assert pool.show("status")["paused"] is True
-    pool.ctl("resume")
-    began = time.monotonic()
-    db.wait(job, "completed")
-    assert time.monotonic() - began < 3, "resuming waits for the poll"
+def test_pause_and_resume(make_pool, db):
+    pool = make_pool(db, queue={"poll": "30s"})
+
+    def resumed_to_completed():
+        pool.ctl("pause")
+        job = pool.stays_pending(db)
+        assert pool.show("status")["paused"] is True
+        pool.ctl("resume")
+        return elapsed(lambda: db.wait(job, "completed"))
+
+    within(3, resumed_to_completed)     # and not at the next poll
 
 
 def test_paused_workers_finish_what_they_have(make_openai_pool, db, llm):
     pool = make_openai_pool()
-    hold_jobs(pool, db, llm, 3, do="good", delay_ms=500)
+    hold_jobs(pool, db, llm, 3, do="good", hold="all")
     pool.ctl("pause")
+    llm.release()
     wait_until(lambda: db.count("completed") == 3)
 
 
@@ -179,8 +184,10 @@ def test_recycling_replaces_workers_and_keeps_the_janitor(pool):
     pool.ctl("recycle")
     wait_until(lambda: len(pool.workers()) == 2 and not set(pool.workers()) & set(before.values()))
     assert pool.janitor() == before[0]
+    between = pool.children()
     pool.ctl("recycle 1")
-    wait_until(lambda: not is_running(before[1]))
+    wait_until(lambda: not is_running(between[1]) and len(pool.workers()) == 2)
+    assert pool.children()[2] == between[2]
 
 
 def test_usr1_reopens_the_log_in_every_process(make_pool, db):
@@ -191,17 +198,27 @@ def test_usr1_reopens_the_log_in_every_process(make_pool, db):
     old = pool.directory / "gradingd.log.1"
     pool.log_path.rename(old)
     pool.send(signal.SIGUSR1)
-    wait_until(pool.log_path.exists)
+    wait_until(lambda: not any(holds(pid, old) for pid in pool.processes()), what="the old file to be closed")
     job = db.insert(job_data=None)
     db.wait(job, "failed")
     wait_until(lambda: str(job) in pool.log, what="a worker's line in the new file")
     assert str(job) not in old.read_text()
 
 
+def holds(pid, path):
+    """Whether the process has this file open."""
+    for descriptor in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):        # closed since
+            if descriptor.samefile(path):
+                return True
+    return False
+
+
 def test_the_log_level_is_changed_while_running(pool, db):
     pool.ctl("log error")
     job = db.insert(job_data=None)
-    db.wait(job, "failed")
+    pool.wait_metric("jobs_failed_total", 1)        # counted before it is logged
+    wait_until(lambda: pool.show("status")["workers_idle"] == 2)
     assert str(job) not in pool.log
     pool.ctl("log info")
     job = db.insert(job_data=None)
@@ -215,9 +232,9 @@ def test_a_worker_retires_after_max_jobs(make_pool, db):
     db.insert_many(100)
     wait_until(lambda: db.count("completed") == 100)
     wait_until(lambda: pool.workers() and pool.workers() != first)
-    status = pool.show("status")
-    assert status["restarts"] == 0 and status["jobs_completed"] == 100
-    assert pool.show("workers")[-1]["restarts"] >= 9
+    pool.wait_metric("jobs_completed_total", 100)
+    wait_until(lambda: pool.show("workers")[-1]["restarts"] >= 9)
+    assert pool.show("status")["restarts"] == 0
 
 
 def test_the_configuration_is_read_from_the_file_that_was_named(pool):

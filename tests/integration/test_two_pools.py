@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from harness import GRADINGD, rep, stays, wait_until
+from harness import GRADINGD, PATIENCE_S, rep, stays, wait_until
 
 
 def test_two_pools_share_the_work(make_pool, db):
@@ -14,23 +14,37 @@ def test_two_pools_share_the_work(make_pool, db):
     wait_until(lambda: db.count("completed") == 1000)
     assert db.value("SELECT max(claim) FROM grading_jobs") == 1
     assert db.value("SELECT count(*) FROM line_ratings") == 1000
-    assert sum(pool.metric("jobs_completed_total") for pool in pools) == 1000
+    wait_counted(pools, 1000)
+
+
+def wait_counted(pools, n):
+    """Together they count so many jobs, and then no more."""
+    wait_until(lambda: sum(pool.metric("jobs_completed_total") for pool in pools) == n)
+    stays(lambda: sum(pool.metric("jobs_completed_total") for pool in pools) == n, 0.2)
 
 
 def test_a_pool_leaves_the_living_ones_jobs_alone(make_openai_pool, db, llm):
     first = make_openai_pool()
-    llm.behave({"delay_ms": 3000})
+    llm.behave({"hold": "answer"})
     job = db.insert()
     wait_until(lambda: llm.in_flight == 1)
     second = make_openai_pool()
+    wait_until(lambda: has_looked(second))
+    llm.release()
     row = db.wait(job, "completed")
     assert row.claim == 1
-    assert first.metric("jobs_completed_total") == 1 and second.metric("jobs_claimed_total") == 0
+    first.wait_metric("jobs_completed_total", 1)
+    assert second.metric("jobs_claimed_total") == 0
+
+
+def has_looked(pool):
+    """Its janitor has had several looks at who holds which jobs, and time to do something about it."""
+    return pool.show("queue")["processing"] == 1 and pool.metric("statements_total") >= 8
 
 
 def test_a_pool_takes_over_from_one_that_was_killed(make_openai_pool, db, llm):
     first, second = make_openai_pool(), make_openai_pool()
-    second.ctl("pause")
+    second.pause()
     llm.behave("hang")
     db.insert_many(5)
     wait_until(lambda: llm.in_flight == 5)
@@ -56,7 +70,7 @@ def test_two_sleeping_pools_rate_each_job_once(make_pool, db):
         wait_until(lambda: pool.show("status")["database_listening"])
     for n in range(20):
         db.completed(rep(f"Line {n}."))
-    assert sum(pool.metric("jobs_completed_total") for pool in pools) == 20
+    wait_counted(pools, 20)
 
 
 def can_unshare():
@@ -68,7 +82,7 @@ def can_unshare():
 def test_two_containers_of_one_host_name_do_not_take_each_others_jobs(make_openai_pool, db, llm):
     """Same kernel and name, but each sees only its own processes."""
     make_openai_pool()
-    llm.behave({"delay_ms": 3000})
+    llm.behave({"hold": "answer"})
     job = db.insert()
     wait_until(lambda: llm.in_flight == 1)
     second = make_openai_pool(start=False)
@@ -78,7 +92,9 @@ def test_two_containers_of_one_host_name_do_not_take_each_others_jobs(make_opena
                                           stdin=subprocess.DEVNULL)
     try:
         second.wait_up()
+        wait_until(lambda: has_looked(second))
+        llm.release()
         assert db.wait(job, "completed").claim == 1
     finally:
         second.ctl("drain")
-        second.process.wait(20)
+        second.process.wait(PATIENCE_S)
