@@ -169,6 +169,23 @@ $B/bench/bare: tests/bench/bare.c $B/libgrading.a
 bench: all $B/bench/bare	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
 	$Q$(PYTHON) tests/bench/bench.py $(BENCH)
 
+# Against other queues: PEERS="graphile-worker pg-boss" selects. npm is asked once, for what the lock file
+# pins (Node.js too); the programs run beside it.
+$B/bench/peers/installed: tests/bench/peers/package.json tests/bench/peers/package-lock.json
+	$Qmkdir -p $(@D) && cp $^ $(@D)/
+	@echo "  NPM   $(@D)"
+	$Qcd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 >npm.log 2>&1 || { \
+		echo 'bench-peers: npm could not install the peers (it must reach its registry, this once); see $(@D)/npm.log' >&2; \
+		exit 1; }
+	$Qtouch $@
+
+.PHONY: bench-peers
+bench-peers: all	## measure, side by side with job queues for Node.js (PEERS="pg-boss bullmq" selects)
+	@sh tests/deps.sh peers
+	@$(MAKE) -s $B/bench/peers/installed
+	$Qcp tests/bench/peers/*.js $B/bench/peers/
+	$Q$(PYTHON) -B tests/bench/bench_peers.py $(PEERS)
+
 # What clang-tidy finds, less what it cannot know (va_list and err_set() across files) and matters of taste.
 TIDY := -*,bugprone-*,clang-analyzer-*,misc-*,performance-*,portability-*,-bugprone-branch-clone,$\
 	-bugprone-easily-swappable-parameters,-bugprone-implicit-widening-of-multiplication-result,$\

@@ -2,9 +2,10 @@
 # Installs what is missing here with apt-get, as root or through sudo; when all is there it does nothing,
 # offline. No server is started and no cluster made on the way: the demo and the tests run their own.
 #
-# usage: tests/deps.sh build|demo|check|all
+# usage: tests/deps.sh build|demo|check|all|peers
 #   build  compiler and libraries          check  demo, and what the tests need
 #   demo   build, and a Postgres server    all    check, and what lint and the fuzzers need
+#                                          peers  check, and what bench-peers needs
 set -eu
 
 python=${PYTHON:-/usr/bin/python3}
@@ -62,9 +63,16 @@ need_all() {
 	need shellcheck there shellcheck
 }
 
+need_peers() {
+	need_check
+	need nodejs there node
+	need npm there npm
+	need redis-server there redis-server
+}
+
 case ${1:-} in
-build | demo | check | all) "need_$1" 2>/dev/null ;;
-*) echo "usage: tests/deps.sh build|demo|check|all" >&2; exit 2 ;;
+build | demo | check | all | peers) "need_$1" 2>/dev/null ;;
+*) echo "usage: tests/deps.sh build|demo|check|all|peers" >&2; exit 2 ;;
 esac
 [ -n "$missing" ] || exit 0
 
@@ -123,6 +131,8 @@ if ! install_all >"$log" 2>&1 </dev/null; then
 	exit 1
 fi
 # Not at the next boot either: the tests start theirs.
-case $missing in
-*pgbouncer*) update-rc.d pgbouncer disable >/dev/null 2>&1 || true ;;
-esac
+for service in pgbouncer redis-server; do
+	case $missing in
+	*"$service"*) update-rc.d "$service" disable >/dev/null 2>&1 || true ;;
+	esac
+done

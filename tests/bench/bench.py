@@ -3,6 +3,7 @@
 Figures of one run only compare with each other: the machine, its load and its disk are in all of them.
 BENCH_FULL=1 takes more rounds and larger tables.
 """
+import contextlib
 import os
 import pathlib
 import platform
@@ -49,26 +50,38 @@ def measure(room, names):
     return tables, plots
 
 
-def main(names):
-    unknown = [name for name in names if name not in BENCHES]
-    if unknown:
-        sys.exit(f"bench: no benchmark {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+@contextlib.contextmanager
+def laboratory():
+    """Gone again however it ends, its Postgres with it."""
     directory = tempfile.mkdtemp(prefix="gdbench-")
     os.chmod(directory, 0o755)      # Postgres runs as another user when we are root
     try:
         room = lab.Lab(directory, bool(os.environ.get("BENCH_FULL")))
         try:
-            tables, plots = measure(room, names or BENCHES)
-            page = report.page(tables, machine(room))
+            yield room
         finally:
             room.close()
     finally:
+        lab.kill_server(directory)      # one that was not up yet when something went wrong
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def write(name, tables, plots, where):
     OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "bench.md").write_text(page, encoding="utf-8")
+    (OUT / f"{name}.md").write_text(report.page(tables, where), encoding="utf-8")
     if plots:
-        (OUT / "bench.svg").write_text(plot.svg(plots), encoding="utf-8")
-    print(f"written: {OUT}/bench.md" + (f", {OUT}/bench.svg" if plots else ""))
+        (OUT / f"{name}.svg").write_text(plot.svg(plots), encoding="utf-8")
+    print(f"written: {OUT}/{name}.md" + (f", {OUT}/{name}.svg" if plots else ""))
+
+
+def main(names):
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        sys.exit(f"bench: no benchmark {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    with laboratory() as room:
+        tables, plots = measure(room, names or BENCHES)
+        where = machine(room)
+    write("bench", tables, plots, where)
 
 
 if __name__ == "__main__":

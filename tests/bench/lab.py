@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -33,6 +34,13 @@ class Server(harness.Postgres):
 
     def pid(self):
         return int(pathlib.Path(self.data, "postmaster.pid").read_text(encoding="ascii").split()[0])
+
+
+def kill_server(directory):
+    """A server in this directory that nobody stopped."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int(pathlib.Path(directory, "data", "postmaster.pid").read_text(encoding="ascii").split()[0]),
+                signal.SIGQUIT)
 
 
 @dataclasses.dataclass
@@ -84,6 +92,10 @@ class Lab:
         with self.db.connection.cursor().copy("COPY material (session_id, job_data) FROM STDIN") as copy:
             for row in material.jobs(JOBS):
                 copy.write_row(row)
+
+    def add_peers(self):
+        """The tables of bench-peers."""
+        harness.migrate_by_psql(self.db.conninfo, [pathlib.Path(__file__).with_name("peers.sql")])
 
     # ---- the queue's state ----
 

@@ -42,7 +42,7 @@ def bars(plot):
         out += [f'<rect x="{x - slot / 3:.1f}" y="{y(value):.1f}" width="{slot / 1.5:.1f}" '
                 f'height="{y(0) - y(value):.1f}" fill="{COLOURS[n % len(COLOURS)]}"/>',
                 line(x, y(min(values)), x, y(max(values)), "mark"),
-                text(x, y(max(values)) - 5, f"{value:,.0f}", "", "middle")]
+                text(x, y(max(values)) - 5, f"{value:,.0f}" if value >= 100 else f"{value:.1f}", "", "middle")]
         first, _, rest = name.partition(", ")
         out += [text(x, y(0) + 18, first, "", "middle"), text(x, y(0) + 33, rest, "soft", "middle")]
     return out

@@ -30,6 +30,11 @@ def cpu_seconds(pid):
     return total
 
 
+def all_threads_cpu_seconds(pid):
+    """Of a process with all its threads, and of its children that have ended: in ticks."""
+    return sum(map(int, fields(pid)[11:15])) / TICKS
+
+
 def memory(pid, file, key):
     """A line of smaps_rollup or status, in MiB."""
     for line in read(pid, file).splitlines():
