@@ -14,9 +14,8 @@ DECLARE
 	broken regclass;
 BEGIN
 	FOR broken IN
-		SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid AND indrelid IN
-			('grading_jobs'::regclass, 'phrase_cache'::regclass)
-			AND indexrelid::regclass::text ~ 'grading_jobs_(claim|processing|completed|failed)|phrase_cache_created'
+		SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid AND indrelid = 'grading_jobs'::regclass
+			AND indexrelid::regclass::text ~ 'grading_jobs_(claim|processing|completed|failed)'
 	LOOP
 		EXECUTE format('DROP INDEX %s', broken);
 	END LOOP;
@@ -34,8 +33,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_completed
 -- The runbook's list of failures.
 CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_failed
 	ON grading_jobs (failed_at) WHERE status = 'failed';
-CREATE INDEX CONCURRENTLY IF NOT EXISTS phrase_cache_created
-	ON phrase_cache (created_at);
 
 INSERT INTO grading_migrations (version, name) VALUES (86, '086_indexes.sql') ON CONFLICT DO NOTHING;
 

@@ -24,13 +24,15 @@
 #define REAP_EVERY_MS 10000		/* the reaper looks at least so often, however long the poll */
 #define CLEAN_BATCH 500
 #define CLEAN_PAUSE_MS 50		/* between batches, so that claims go first */
+#define CACHE_PAGES 200			/* of the cache looked through at once */
+#define CACHE_WALK_POLLS 12		/* from one walk through the cache to the next */
 #define SLEEP_RETRY_MS 20
 #define SLEEP_TRIES 5			/* then the next poll tries again: another pool holds the lock */
 #define LATE_COMMIT_MS 100		/* look again so long after falling asleep */
 #define FRESH_MS 1000			/* the gauges need no second look within so long */
 #define LAST_WORK_MS 1500		/* when stopped with dead workers' jobs still to be put back */
 #define PARAM_CAP_BYTES (1u << 20)
-#define MAX_PARAMS 6
+#define MAX_PARAMS 5
 
 struct janitor {
 	struct child *c;
@@ -43,6 +45,7 @@ struct janitor {
 	bool sleep_asked;		/* an answer about the lock is due */
 	int sleep_tries;
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
+	int64_t cache_page;		/* where the walk through the cache is */
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
 	uint32_t floors_epoch;		/* before the tick under way */
 	struct floors known;		/* as of the last tick */
@@ -330,10 +333,18 @@ static void on_cache_cleaned(void *arg, const PGresult *result, const struct err
 	struct janitor *j = arg;
 
 	j->cleaning_cache = false;
-	if (!answered(j, err) || number(result, 0) == 0)
+	if (!answered(j, err)) {
+		set_timer(j, &j->cache_timer, j->config->queue.poll_ms, clean_cache);
 		return;
+	}
 	slot_count(j->c->slot, COUNTER_CACHE_CLEANED, (uint64_t)number(result, 0));
-	set_timer(j, &j->cache_timer, CLEAN_PAUSE_MS, clean_cache);
+	j->cache_page += CACHE_PAGES;
+	if (j->cache_page < number(result, 1)) {
+		set_timer(j, &j->cache_timer, CLEAN_PAUSE_MS, clean_cache);
+		return;
+	}
+	j->cache_page = 0;
+	set_timer(j, &j->cache_timer, CACHE_WALK_POLLS * j->config->queue.poll_ms, clean_cache);
 }
 
 static void clean_cache(void *arg)
@@ -341,11 +352,12 @@ static void clean_cache(void *arg)
 	struct janitor *j = arg;
 	struct buf *p;
 
-	if (j->cleaning_cache)
+	if (j->cleaning_cache || j->config->cache.ttl_ms == 0)
 		return;
 	p = begin_params(j);
 	pgbinary_int8(&p[0], j->config->cache.ttl_ms);
-	pgbinary_int4(&p[1], CLEAN_BATCH);
+	pgbinary_int8(&p[1], j->cache_page);
+	pgbinary_int8(&p[2], j->cache_page + CACHE_PAGES);
 	j->cleaning_cache = send(j, STATEMENT_CLEAN_CACHE, on_cache_cleaned);
 }
 
@@ -353,7 +365,7 @@ static void clean_cache(void *arg)
 
 /* Columns of statements.c's tick, in its order. */
 enum { TICK_DUE, TICK_NEXT_MS, TICK_PENDING, TICK_DUE_COUNT, TICK_PROCESSING, TICK_FAILED, TICK_OLDEST_MS,
-       TICK_STUCK, TICK_OLD_JOBS, TICK_OLD_CACHE, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY, TICK_AVAILABLE_AT, TICK_ID };
+       TICK_STUCK, TICK_OLD_JOBS, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY, TICK_AVAILABLE_AT, TICK_ID };
 
 static void publish_gauges(struct janitor *j, const PGresult *result)
 {
@@ -412,8 +424,6 @@ static void on_tick(void *arg, const PGresult *result, const struct err *err)
 		reap(j);
 	if (truth(result, TICK_OLD_JOBS))
 		clean_jobs(j);
-	if (truth(result, TICK_OLD_CACHE))
-		clean_cache(j);
 	if (!PQgetisnull(result, 0, TICK_CLAIMANTS)) {
 		char *claimants = xstrdup(PQgetvalue(result, 0, TICK_CLAIMANTS));
 
@@ -435,7 +445,7 @@ static void tick(void *arg)
 	char prefix[80];
 	struct buf *p;
 	const int64_t parameters[] = { tick_every_ms(j), config->queue.stuck_after_ms,
-		config->queue.keep_completed_ms, config->queue.keep_failed_ms, config->cache.ttl_ms };
+		config->queue.keep_completed_ms, config->queue.keep_failed_ms };
 
 	set_timer(j, &j->tick_timer, tick_every_ms(j), tick);
 	recover_deaths(j);
@@ -444,10 +454,10 @@ static void tick(void *arg)
 	if (j->ticking)
 		return;
 	p = begin_params(j);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < 4; i++)
 		pgbinary_int8(&p[i], parameters[i]);
 	identity_host_prefix(prefix, sizeof(prefix));
-	buf_str(&p[5], prefix);
+	buf_str(&p[4], prefix);
 	j->floors_epoch = atomic_load(&j->c->sb->floors_epoch);
 	j->ticking = send(j, STATEMENT_TICK, on_tick);
 }
@@ -460,6 +470,8 @@ static void on_ready(void *arg)
 
 	child_database_up(j->c);
 	tick(j);
+	if (!loop_timer_is_set(&j->cache_timer))
+		set_timer(j, &j->cache_timer, j->config->queue.poll_ms, clean_cache);
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)

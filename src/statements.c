@@ -62,10 +62,7 @@ static const char claim_sql[] =
 	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"
 	" ORDER BY c.priority DESC, c.available_at, c.id";
 
-/*
- * Which of the keys $1 the phrase cache knows, no older than $2 ms. The age is written so that no index
- * serves it: planned on an empty table, a scan by created_at would stay when the table has grown.
- */
+/* Which of the keys $1 the phrase cache knows, no older than $2 ms. */
 static const char lookup_sql[] =
 	"SELECT cache_key, rating, array_to_string(alternatives, " ALTERNATIVES_SEPARATOR "), reason, provenance::text"
 	" FROM phrase_cache"
@@ -255,7 +252,7 @@ static const char disown_sql[] =
  * means all its dead entries. `head` is the first live row of each priority, where claims begin (floor.h),
  * and what is counted behind it is counted up to 100,000, so that the look stays cheap with a deep queue.
  * Is anything due, and when next within $1 ms; is there work for the reaper ($2 ms) or the cleanup (finished
- * $3, failed $4, cache $5 ms; 0: kept for ever); who claims on this host (prefix $6). One row for each head,
+ * $3, failed $4 ms; 0: kept for ever); who claims on this host (prefix $5). One row for each head,
  * at least one.
  */
 static const char tick_sql[] =
@@ -277,7 +274,7 @@ static const char tick_sql[] =
 	"        AND (g.available_at, g.id) >= (h.available_at, h.id) LIMIT 100000) p) n"
 	"), held AS ("
 	"  SELECT count(*) AS n, min(coalesce(started_at, updated_at, created_at, '-infinity')) AS oldest,"
-	"    string_agg(DISTINCT claimed_by, E'\\n') FILTER (WHERE starts_with(claimed_by, $6)) AS claimants"
+	"    string_agg(DISTINCT claimed_by, E'\\n') FILTER (WHERE starts_with(claimed_by, $5)) AS claimants"
 	"  FROM grading_jobs WHERE status = 'processing')"
 	"SELECT waiting.due > 0,"
 	" CASE WHEN waiting.next <= now() + $1::bigint * interval '1 ms'"
@@ -291,7 +288,6 @@ static const char tick_sql[] =
 	"   AND completed_at < now() - $3::bigint * interval '1 ms')"
 	"  OR $4::bigint > 0 AND EXISTS (SELECT FROM grading_jobs WHERE status = 'failed'"
 	"   AND failed_at < now() - $4::bigint * interval '1 ms'),"
-	" $5::bigint > 0 AND EXISTS (SELECT FROM phrase_cache WHERE created_at < now() - $5::bigint * interval '1 ms'),"
 	" held.claimants, now(), heads.priority, heads.available_at, heads.id"
 	" FROM waiting CROSS JOIN held LEFT JOIN heads ON true ORDER BY heads.priority DESC";
 
@@ -385,12 +381,18 @@ static const char clean_jobs_sql[] =
 	"  SELECT id FROM failed)) RETURNING 1)"
 	"SELECT count(*) FROM gone";
 
+/*
+ * Expired entries ($1 ms) among the table's pages $2 to $3, and how many pages it has: the table is walked
+ * through, since an index by age would be paid for with each entry.
+ */
 static const char clean_cache_sql[] =
-	"WITH turn AS MATERIALIZED (SELECT " CLEANING " AS mine),"
-	"gone AS (DELETE FROM phrase_cache WHERE cache_key = ANY(ARRAY("
-	"  SELECT cache_key FROM phrase_cache, turn WHERE mine AND created_at < now() - $1::bigint * interval '1 ms'"
-	"  ORDER BY created_at LIMIT $2::int FOR UPDATE OF phrase_cache SKIP LOCKED)) RETURNING 1)"
-	"SELECT count(*) FROM gone";
+	"WITH turn AS MATERIALIZED (SELECT " CLEANING " AS mine), gone AS ("
+	"  DELETE FROM phrase_cache WHERE ctid = ANY(ARRAY("
+	"    SELECT c.ctid FROM phrase_cache c WHERE (SELECT mine FROM turn)"
+	"      AND c.ctid >= format('(%s,0)', $2::bigint)::tid AND c.ctid < format('(%s,0)', $3::bigint)::tid"
+	"      AND now() - c.created_at > $1::bigint * interval '1 ms' FOR UPDATE SKIP LOCKED))"
+	"  RETURNING 1)"
+	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint FROM gone";
 
 /* The lock by which inserts learn that somebody sleeps (see 082); session level, on a direct connection. */
 static const char sleep_sql[] = "SELECT pg_try_advisory_lock(1735549284, 1)";
@@ -403,11 +405,11 @@ const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_COMPLETE] = { "complete", complete_sql, 25 },
 	[STATEMENT_SETTLE] = { "settle", settle_sql, 26 },
 	[STATEMENT_DISOWN] = { "disown", disown_sql, 2 },
-	[STATEMENT_TICK] = { "tick", tick_sql, 6 },
+	[STATEMENT_TICK] = { "tick", tick_sql, 5 },
 	[STATEMENT_REAP] = { "reap", reap_sql, 1 },
 	[STATEMENT_RECOVER] = { "recover", recover_sql, 3 },
 	[STATEMENT_CLEAN_JOBS] = { "clean_jobs", clean_jobs_sql, 3 },
-	[STATEMENT_CLEAN_CACHE] = { "clean_cache", clean_cache_sql, 2 },
+	[STATEMENT_CLEAN_CACHE] = { "clean_cache", clean_cache_sql, 3 },
 	[STATEMENT_SLEEP] = { "sleep", sleep_sql, 0 },
 	[STATEMENT_AWAKE] = { "awake", awake_sql, 0 },
 };
