@@ -39,8 +39,8 @@ int64_t breaker_wait_ms(const struct scoreboard *sb, int64_t now_ms);
  * does not cut short a pause that the provider asked for.
  */
 void breaker_success(struct scoreboard *sb, int64_t now_ms);
-/* Whether any worker of the host has had an answer lately. */
-bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms);
+/* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
+bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms);
 /*
  * A call failed for a reason outside the job (err_is_outside()). One is enough when it said for how long
  * (err->after_ms), or that an operator must act (ERR_DENIED).

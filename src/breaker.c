@@ -56,11 +56,11 @@ int64_t breaker_wait_ms(const struct scoreboard *sb, int64_t now_ms)
 	return until > now_ms ? until - now_ms : BREAKER_FIRST_MS;
 }
 
-bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms)
+bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms)
 {
 	int64_t answered = atomic_load(&sb->rater_answered_ms);
 
-	return answered && now_ms - answered < BREAKER_RECENT_MS;
+	return answered && now_ms - answered < (window_ms > BREAKER_RECENT_MS ? window_ms : BREAKER_RECENT_MS);
 }
 
 void breaker_success(struct scoreboard *sb, int64_t now_ms)

@@ -178,7 +178,9 @@ static size_t lines_per_call(const struct grading *g, const struct rater *rater,
 		n = g->job.nrated;
 	for (int i = 0; i < g->job.attempts && n > 1; i++)
 		n = (n + 1) / 2;
-	return n < open ? n : open;
+	if (n > open)
+		n = open;
+	return n > 0 ? n : 1;
 }
 
 static struct ask *new_ask(struct grading *g, size_t room)

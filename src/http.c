@@ -6,12 +6,15 @@
 #include "http.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #include "arena.h"
@@ -22,6 +25,7 @@
 #define HEADERS_CAP_BYTES (64u << 10)
 #define HEADERS_CAP_LINES 256		/* status lines of interim replies included */
 #define BODY_KEEP_BYTES (16u << 10)	/* an idle call gives back a larger buffer */
+#define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
 #define RECEIVE_BYTES 4096L		/* libcurl's buffer a call; its default of 16 KiB is for downloads */
 
 struct http_call {
@@ -249,6 +253,19 @@ static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
 	return call->oversized ? 0 : size * n;
 }
 
+/*
+ * A connection into nowhere ends by itself. HTTP/2 puts all calls on one, and a call that timed out
+ * leaves it open, so that without this every later call would follow.
+ */
+static int set_up_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = UNACKED_MS;
+
+	(void)arg, (void)purpose;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
+}
+
 /* Verified by the system's certificates or by the given ones, never by both. */
 static void call_set_up_tls(struct http_call *call)
 {
@@ -290,6 +307,7 @@ static void call_set_up(struct http_call *call)
 	if (http->proxy)
 		SET(call, CURLOPT_PROXY, http->proxy);
 	SET(call, CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(call, CURLOPT_SOCKOPTFUNCTION, set_up_socket);
 	SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
 	SET(call, CURLOPT_NOSIGNAL, 1L);
 	/* Else giving up on a slow name server would wait for its thread, and we with it. */

@@ -267,6 +267,43 @@ static size_t read_object(struct json_object *reply, const struct config *config
 	return stray;
 }
 
+static size_t count_members(struct json_object *value)
+{
+	size_t n = 0;
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			n += count_members(json_object_array_get_idx(value, i));
+	} else if (json_object_is_type(value, json_type_object)) {
+		n = (size_t)json_object_object_length(value);
+		json_object_object_foreach(value, key, member) {
+			(void)key;
+			n += count_members(member);
+		}
+	}
+	return n;
+}
+
+/*
+ * Whether an object in text, which was parsed as value, has a key twice. The parser keeps the last, so of
+ * {"line": 1, "rating": "good", "line": 2} the rating would go to a line it was not meant for.
+ */
+static bool repeats_keys(struct span text, struct json_object *value)
+{
+	bool in_string = false;
+	size_t colons = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (in_string && text.text[i] == '\\')
+			i++;
+		else if (text.text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && text.text[i] == ':')
+			colons++;
+	}
+	return colons != count_members(value);
+}
+
 size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		    const struct line *const *lines, size_t n, struct arena *arena,
 		    struct verdict *verdicts)
@@ -280,7 +317,12 @@ size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		verdict_all(verdicts, n, s.len ? OUTCOME_NOT_JSON : OUTCOME_EMPTY);
 		return 0;
 	}
-	stray = read_object(object, config, lines, n, arena, verdicts);
+	if (repeats_keys(s, object)) {
+		verdict_all(verdicts, n, OUTCOME_NOT_SCHEMA);
+		stray = 0;
+	} else {
+		stray = read_object(object, config, lines, n, arena, verdicts);
+	}
 	json_object_put(object);
 	return stray;
 }

@@ -1,4 +1,6 @@
 """What becomes of each line: outcomes are told apart, good lines are kept, a bad one ends alone and by name."""
+import time
+
 import pytest
 
 from harness import new_session, rep, wait_until
@@ -67,6 +69,26 @@ def test_a_poisonous_line_ends_alone_and_by_name(make_openai_pool, db, llm, do):
     assert (state.status, state.completed_batches, state.failed_batches) == ("completed", 1, 0)
     assert (state.total_lines, state.rated_lines) == (5, 4)
     wait_until(lambda: f"is completed, but: {row.error[:20]}" in pool.log)
+
+
+@pytest.mark.parametrize("do", ["500", "hang", "reset"])
+def test_a_line_that_breaks_its_calls_ends_alone_while_others_are_served(make_openai_pool, db, llm, do):
+    """Nobody knows at first whose fault it is; the answers that others get tell."""
+    make_openai_pool(cache={"ttl": "0"}, openai={"timeout": "1s"})
+    llm.behave({"do": do, "text": "poison"}, "good")
+    session = new_session()
+    job = db.insert(rep(*FIVE), session=session)
+
+    def ended():
+        db.insert_many(1)
+        hurry(db)
+        time.sleep(0.2)
+        row = db.job(job)
+        return row.status in ("completed", "failed") and row
+
+    row = wait_until(ended, timeout=60, what="the job to end")
+    assert row.status == "completed" and [u["line"] for u in row.result["unrated"]] == [2]
+    assert len(db.ratings(session)) == 4
 
 
 def test_what_the_session_shows_of_a_poisonous_line_beside_other_batches(make_openai_pool, db, llm):

@@ -83,6 +83,17 @@ static void test_a_pause_asked_for_is_not_cut_short(void **state)
 	assert_int_equal(breaker_state(sb, NOW + 30050), BREAKER_CLOSED);
 }
 
+static void test_an_answer_is_recent_for_as_long_as_one_waited(void **state)
+{
+	(void)state;
+	assert_false(breaker_answered_lately(sb, 30000, NOW));
+	breaker_success(sb, NOW);
+	assert_true(breaker_answered_lately(sb, 0, NOW + BREAKER_RECENT_MS - 1));
+	assert_false(breaker_answered_lately(sb, 0, NOW + BREAKER_RECENT_MS));
+	assert_true(breaker_answered_lately(sb, 30000, NOW + 29999));
+	assert_false(breaker_answered_lately(sb, 30000, NOW + 30000));
+}
+
 static void test_an_operator_may_cut_it_short(void **state)
 {
 	(void)state;
@@ -99,6 +110,7 @@ int main(void)
 		cmocka_unit_test_setup(test_three_in_a_row_open_it, setup),
 		cmocka_unit_test_setup(test_one_denial_opens_it, setup),
 		cmocka_unit_test_setup(test_a_pause_asked_for_is_not_cut_short, setup),
+		cmocka_unit_test_setup(test_an_answer_is_recent_for_as_long_as_one_waited, setup),
 		cmocka_unit_test_setup(test_an_operator_may_cut_it_short, setup),
 	};
 

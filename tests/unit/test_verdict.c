@@ -208,6 +208,22 @@ static void test_unknown_numbers_with_lines_missing_rate_nothing(void **state)
 	assert_ptr_equal(verdicts[1].rating, scale[1]);
 }
 
+static void test_objects_that_repeat_a_key_rate_nothing(void **state)
+{
+	static const char *const replies[] = {
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"line\":3}]}",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"r\\u0061ting\":\"poor\"}]}",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\"}],\"ratings\":[]}",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"x\":{\"a\":1,\"a\":[{}]}}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
+		check_all(replies[i], OUTCOME_NOT_SCHEMA);
+	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : \\\\\"}]}");
+	assert_int_equal(verdicts[0].outcome, OUTCOME_RATED);
+}
+
 static void test_a_refusal_keeps_the_providers_words(void **state)
 {
 	struct verdict v[2];
@@ -359,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_ratings_are_never_guessed),
 		cmocka_unit_test(test_elements_for_no_line_are_stray),
 		cmocka_unit_test(test_unknown_numbers_with_lines_missing_rate_nothing),
+		cmocka_unit_test(test_objects_that_repeat_a_key_rate_nothing),
 		cmocka_unit_test(test_a_refusal_keeps_the_providers_words),
 		cmocka_unit_test(test_a_line_rated_twice_is_not_rated),
 		cmocka_unit_test(test_alternatives_are_taken_as_they_can_be),
