@@ -21,6 +21,7 @@
 #define RETRY_AFTER_CAP_MS 120000
 #define RESULT_CAP_BYTES (1u << 20)
 #define SPREAD_MIN_MS 1000
+#define SMALL_CALLS 100		/* that a job is split into for being asked again */
 #define CALLS_AT_ONCE 4		/* for one job, however many lines it has */
 #define ERROR_LINES 20		/* lines that error names; the rest is counted */
 #define RESULT_LINES 200	/* and result */
@@ -162,22 +163,30 @@ static bool is_last_attempt(const struct grading *g)
 	return g->job.attempts + 1 >= g->job.max_attempts;
 }
 
+/* Half as many each time down to 1, which the last attempt reaches at once. */
+static size_t halved(const struct grading *g, size_t n)
+{
+	if (g->job.attempts > 0 && is_last_attempt(g))
+		return 1;
+	for (int i = 0; i < g->job.attempts && n > 1; i++)
+		n = (n + 1) / 2;
+	return n;
+}
+
 /*
- * A job that failed before is asked in smaller calls, and at its last attempt line by line, so that one
- * bad line cannot sink its neighbours.
+ * A job that failed before is asked in smaller calls, so that one bad line cannot sink its neighbours. Not
+ * in more than so many, though: when hundreds of lines are open no line is to blame, and line by line they
+ * would not be rated within the job's deadline.
  */
 static size_t lines_per_call(const struct grading *g, const struct rater *rater, size_t open)
 {
-	size_t n = (size_t)rater->config->rater.lines_per_call;
+	size_t most = (size_t)rater->config->rater.lines_per_call, n;
 
 	if (rater->instant)
 		return open;
-	if (g->job.attempts > 0 && is_last_attempt(g))
-		return 1;
-	if (n > g->job.nrated)
-		n = g->job.nrated;
-	for (int i = 0; i < g->job.attempts && n > 1; i++)
-		n = (n + 1) / 2;
+	n = halved(g, most < g->job.nrated ? most : g->job.nrated);
+	if (n < open / SMALL_CALLS)
+		n = open / SMALL_CALLS < most ? open / SMALL_CALLS : most;
 	if (n > open)
 		n = open;
 	return n > 0 ? n : 1;

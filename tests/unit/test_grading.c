@@ -10,7 +10,7 @@
 
 #include "grading.h"
 
-#define CALLS 64
+#define CALLS 400
 
 static char *scale[] = { "excellent", "good" };
 static struct config config = {
@@ -43,12 +43,13 @@ static void begin(int n, int attempts, int max_attempts)
 		.has_session = true, .job_type = "line_rating", .claim = attempts + 1, .attempts = attempts,
 		.max_attempts = max_attempts,
 	};
-	char data[4000] = "{\"transcript\":[";
+	static char data[400000];
+
+	char *end = data + sprintf(data, "{\"transcript\":[");
 
 	for (int i = 0; i < n; i++)
-		snprintf(data + strlen(data), sizeof(data) - strlen(data),
-			 "%s{\"speaker\":\"rep\",\"text\":\"line %d\",\"index\":%d}", i ? "," : "", i, i);
-	strcat(data, "]}");
+		end += sprintf(end, "%s{\"speaker\":\"rep\",\"text\":\"line %d\",\"index\":%d}", i ? "," : "", i, i);
+	sprintf(end, "]}");
 	row.data = data;
 	row.data_bytes = (int64_t)strlen(data);
 	g = grading_new(&row, &rater, false);
@@ -125,6 +126,10 @@ static void test_the_last_attempt_asks_line_by_line(void **state)
 	check_calls(40, 1, 10, 4, 10);
 	check_calls(40, 4, 10, 20, 2);
 	check_calls(40, 5, 10, 40, 1);
+	check_calls(199, 2, 3, 199, 1);
+	check_calls(1000, 0, 3, 50, 20);
+	check_calls(1000, 2, 3, 100, 10);
+	check_calls(5000, 2, 3, 250, 20);	/* lines_per_call stays the limit */
 }
 
 static void test_all_rated(void **state)
