@@ -32,9 +32,10 @@ struct grading {
 	size_t ncalls;			/* how many there are in all */
 	size_t nstarted;
 	int nopen;			/* not answered yet */
+	bool answered;			/* one was, well or not */
 	struct err err;			/* the failure that decides, if any: see note_failure() */
 	size_t cached;
-	size_t outcomes[OUTCOME_COUNT];	/* of the lines this attempt asked about */
+	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
 	size_t stray;			/* ratings for lines nobody asked about */
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;

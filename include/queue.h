@@ -17,6 +17,7 @@ enum counted { COUNTED_NOT, COUNTED_COMPLETED, COUNTED_FAILED };
 /* A claimed row. data is NULL when job_data is null or above its cap; pointers live as long as the result. */
 struct claimed_row {
 	const char *id, *session_id, *job_type, *data;
+	const char *result;	/* of earlier attempts, or NULL: whatever an application may have put there */
 	bool has_session;
 	int64_t claim;
 	int attempts, max_attempts;

@@ -12,6 +12,7 @@
 
 #include "child.h"
 #include "clock.h"
+#include "json_strict.h"
 #include "log.h"
 #include "question.h"
 
@@ -20,6 +21,7 @@
 #define FREE_DELAY_MS 1000	/* when it was not the job's fault: just out of step with others */
 #define RETRY_AFTER_CAP_MS 120000
 #define RESULT_CAP_BYTES (1u << 20)
+#define CARRIED_CAP 1000000000	/* counts of earlier attempts that are believed: the row may hold anything */
 #define SPREAD_MIN_MS 1000
 #define SMALL_CALLS 100		/* that a job is split into for being asked again */
 #define CALLS_AT_ONCE 4		/* for one job, however many lines it has */
@@ -77,6 +79,35 @@ static int read_row(struct grading *g, const struct claimed_row *row, struct err
 	return job_parse(&g->job, row->data, (size_t)row->data_bytes, err);
 }
 
+static int count_of(struct json_object *object, const char *key)
+{
+	int64_t n;
+
+	return json_strict_integer(json_object_object_get(object, key), 0, CARRIED_CAP, &n) ? (int)n : 0;
+}
+
+/* What earlier attempts took is part of what the job took. */
+static void carry_over(struct grading *g, const char *result)
+{
+	struct json_object *root = NULL, *outcomes;
+	const char *why;
+
+	if (!result || json_strict_parse(result, strlen(result), &root, &why) == -1 ||
+	    !json_object_is_type(root, json_type_object)) {
+		json_object_put(root);
+		return;
+	}
+	g->used.calls = count_of(root, "calls");
+	g->used.prompt_tokens = count_of(root, "prompt_tokens");
+	g->used.completion_tokens = count_of(root, "completion_tokens");
+	g->used.latency_ms = count_of(root, "latency_ms");
+	g->stray = (size_t)count_of(root, "stray");
+	outcomes = json_object_object_get(root, "outcomes");
+	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
+		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
+	json_object_put(root);
+}
+
 static void list_lines(struct grading *g, const struct rater *rater, bool with_keys)
 {
 	size_t n = 0;
@@ -113,6 +144,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));
 	} else {
 		list_lines(g, rater, with_keys);
+		carry_over(g, row->result);
 	}
 	child_in_hand(NULL);
 	return g;
@@ -355,6 +387,7 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 	const char *json = NULL;
 
 	g->nopen--;
+	g->answered = true;
 	for (size_t i = 0; i < g->ncalls; i++)
 		if (g->asks[i] == ask)
 			g->asks[i] = NULL;
@@ -463,7 +496,7 @@ static void write_unrated(struct buf *b, const struct grading *g)
 	buf_char(b, ']');
 }
 
-/* The job's `result`: what was done and what it took. */
+/* The job's `result`: what was done and what it took, earlier attempts included. */
 static const char *write_result(struct grading *g, const struct rater *rater, size_t unrated)
 {
 	struct buf b;
@@ -532,6 +565,7 @@ void grading_decide(struct grading *g, const struct rater *rater)
 {
 	size_t unrated, hopeless;
 	const char *names;
+	bool pending;
 
 	count_unrated(g, &unrated, &hopeless);
 	names = unrated ? name_unrated(g, unrated) : NULL;
@@ -543,10 +577,11 @@ void grading_decide(struct grading *g, const struct rater *rater)
 		try_again(g, names);
 	else
 		give_up(g, names, unrated < g->job.nrated);
-	if (strcmp(g->settlement.status, "pending") == 0)
-		return;
-	g->nfailed = unrated;
-	g->settlement.result = write_result(g, rater, unrated);
+	pending = strcmp(g->settlement.status, "pending") == 0;
+	if (!pending)
+		g->nfailed = unrated;
+	if (!pending || g->answered)	/* else it stays as earlier attempts left it */
+		g->settlement.result = write_result(g, rater, unrated);
 }
 
 void grading_fail(struct grading *g, const struct err *err, const struct rater *rater)

@@ -61,6 +61,7 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 	out->job_type = cell(result, row, 6) ? cell(result, row, 6) : "";
 	out->data_bytes = bytes ? strtoll(bytes, NULL, 10) : -1;
 	out->data = cell(result, row, 8);
+	out->result = cell(result, row, 9);
 }
 
 /* Sends the first n of params and frees them all. */

@@ -12,6 +12,7 @@
  * opens its row: later settlements lock it, and a front end sees "processing". A row that somebody else
  * has locked is left to the settlement: claims wait for nobody. What is huge (|| makes a copy that is not
  * compressed, so its size is the true one) is not even turned into text, which has a limit of 1 GB.
+ * The result of earlier attempts comes along, so that the next one can add to what they took.
  */
 static const char claim_sql[] =
 	"WITH claimed AS ("
@@ -21,7 +22,7 @@ static const char claim_sql[] =
 	"    SELECT id FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
 	"    ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
 	"  RETURNING g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type,"
-	"    g.job_data, g.priority, g.available_at"
+	"    g.job_data, g.priority, g.available_at, g.result"
 	"), opened AS ("
 	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
@@ -37,7 +38,8 @@ static const char claim_sql[] =
 	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
 	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
 	"  c.job_type, CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END,"
-	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
+	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END,"
+	"  CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_column_size(c.result) < 8192 THEN c.result - 'unrated' END"
 	" FROM claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
 	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"
 	" ORDER BY c.priority DESC, c.available_at, c.id";

@@ -2,6 +2,7 @@
 import time
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from harness import new_session, rep, wait_until
 from llm_server import expected_rating
@@ -111,10 +112,19 @@ def test_good_lines_are_there_while_the_bad_one_waits_for_its_next_attempt(make_
     wait_until(lambda: len(db.ratings(session)) == 2)
     row = wait_until(lambda: (r := db.job(job)).status == "pending" and r)
     assert row.attempts >= 1 and "no rating for line 0 (the reply used a rating outside the scale)" in row.error
-    assert row.result is None
+    assert row.result["outcomes"]["unknown_rating"] >= 1 and row.result["outcomes"]["rated"] == 2
     row = wait_in_a_hurry(db, job, "completed")
     assert asked(llm)[1:] == [[0], [0]]
     assert "attempt 3 of 3" in row.error and row.result["unrated"][0]["outcome"] == "unknown_rating"
+    assert row.result["outcomes"] == {"rated": 2, "unknown_rating": 3} and row.result["calls"] == 3
+
+
+def test_a_result_that_an_application_wrote_does_no_harm(make_openai_pool, db, llm):
+    make_openai_pool()
+    odd = [5, "text", [1], None, {"calls": "many", "outcomes": 7}, {"unrated": 1}, {"x": ["y" * 100] * 10000}]
+    jobs = [db.insert(rep(f"Line {n}."), result=Jsonb(value)) for n, value in enumerate(odd)]
+    for job in jobs:
+        assert db.wait(job, "completed").result["outcomes"] == {"rated": 1}
 
 
 def test_calls_grow_smaller_down_to_one_line(make_openai_pool, db, llm):

@@ -34,6 +34,7 @@ static void cancel(struct rater *r, struct ask *ask)
 static const struct rater_ops ops = { .name = "fake", .start = start, .cancel = cancel };
 static struct rater rater = { .ops = &ops, .config = &config, .model = "m", .fingerprint = "f" };
 static struct grading *g;
+static const char *earlier;		/* the row's result */
 
 /* A job of n lines at this attempt (the first is 0), its first calls started. */
 static void begin(int n, int attempts, int max_attempts)
@@ -41,7 +42,7 @@ static void begin(int n, int attempts, int max_attempts)
 	struct claimed_row row = {
 		.id = "00000000-0000-0000-0000-000000000001", .session_id = "00000000-0000-0000-0000-000000000002",
 		.has_session = true, .job_type = "line_rating", .claim = attempts + 1, .attempts = attempts,
-		.max_attempts = max_attempts,
+		.max_attempts = max_attempts, .result = earlier,
 	};
 	static char data[400000];
 
@@ -150,7 +151,7 @@ static void test_unrated_lines_are_tried_again(void **state)
 	check_end("pending", true, "no rating for lines 0, 1 (the reply is empty); attempt 1 of 3, "
 		  "it will be tried again");
 	assert_in_range(g->settlement.delay_ms, 1, 2000);
-	assert_null(g->settlement.result);
+	assert_non_null(strstr(g->settlement.result, "\"outcomes\":{\"empty\":2}"));
 }
 
 static void test_at_the_end_the_unrated_are_named_and_the_rated_kept(void **state)
@@ -299,6 +300,34 @@ static void test_a_deadline_leaves_what_is_rated(void **state)
 	check_end("completed", true, "no rating for line 1 (too late); that was attempt 3 of 3");
 }
 
+static void test_what_earlier_attempts_took_is_added(void **state)
+{
+	static const char *const odd[] = {
+		"null", "[]", "17", "{", "{\"calls\":-1,\"outcomes\":[]}", "{\"outcomes\":{\"empty\":\"x\",\"missing\":-3}}",
+		"{\"calls\":99999999999,\"stray\":1e300,\"outcomes\":null,\"prompt_tokens\":2.5}",
+	};
+
+	(void)state;
+	earlier = "{\"calls\": 2, \"prompt_tokens\": 100, \"completion_tokens\": 7, \"latency_ms\": 50, \"stray\": 1,"
+		  " \"outcomes\": {\"empty\": 3, \"rated\": 1, \"other\": 4}}";
+	begin(1, 1, 3);
+	asked[0]->used.calls = 1;
+	asked[0]->used.prompt_tokens = 11;
+	asked[0]->used.stray = 2;
+	answer_all(asked[0], OUTCOME_RATED);
+	assert_non_null(strstr(g->settlement.result, "\"calls\":3,\"prompt_tokens\":111,\"completion_tokens\":7,\"latency_ms\":50"));
+	assert_non_null(strstr(g->settlement.result, "\"outcomes\":{\"rated\":2,\"empty\":3},\"stray\":3"));
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		teardown(NULL);
+		earlier = odd[i];
+		begin(1, 0, 3);
+		answer_all(asked[0], OUTCOME_RATED);
+		assert_non_null(strstr(g->settlement.result, "\"calls\":0,\"prompt_tokens\":0,"));
+		assert_non_null(strstr(g->settlement.result, "\"outcomes\":{\"rated\":1},\"stray\":0"));
+	}
+	earlier = NULL;
+}
+
 static void test_many_lines_are_named_up_to_a_number(void **state)
 {
 	const char *more;
@@ -327,6 +356,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_backoff_grows_with_full_jitter, teardown),
 		cmocka_unit_test_teardown(test_calls_not_sent_yet_stay_unsent_when_the_provider_is_away, teardown),
 		cmocka_unit_test_teardown(test_a_deadline_leaves_what_is_rated, teardown),
+		cmocka_unit_test_teardown(test_what_earlier_attempts_took_is_added, teardown),
 		cmocka_unit_test_teardown(test_many_lines_are_named_up_to_a_number, teardown),
 	};
 
