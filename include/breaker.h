@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "err.h"
+
 struct scoreboard;
 
 #define BREAKER_AFTER_FAILURES 3	/* in a row, all workers together */
@@ -29,16 +31,21 @@ const char *breaker_state_name(enum breaker_state state);
  */
 int breaker_allow(struct scoreboard *sb, int wanted, int64_t now_ms, int64_t *wait_ms);
 
-/* A call brought an answer, of whatever quality: the provider is there. */
-void breaker_success(struct scoreboard *sb, int64_t now_ms);
-/* Whether any worker of the host has had an answer lately. */
-bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms);
+/* How long a call would have to wait, 0 when it may go out; of no concern to the worker that probes. */
+int64_t breaker_wait_ms(const struct scoreboard *sb, int64_t now_ms);
+
 /*
- * A call failed for a reason outside the job. after_ms: the provider's Retry-After, 0 without. at_once:
- * the provider itself asks for a pause, so one failure is enough.
+ * A call brought an answer, of whatever quality: the provider is there. One that was in flight already
+ * does not cut short a pause that the provider asked for.
  */
-void breaker_failure(struct scoreboard *sb, const char *reason, int64_t after_ms, bool at_once,
-		     int64_t now_ms);
+void breaker_success(struct scoreboard *sb, int64_t now_ms);
+/* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
+bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms);
+/*
+ * A call failed for a reason outside the job (err_is_outside()). One is enough when it said for how long
+ * (err->after_ms), or that an operator must act (ERR_DENIED).
+ */
+void breaker_failure(struct scoreboard *sb, const struct err *err, int64_t now_ms);
 /* The probe came to nothing (no job, no call needed, its worker died), so another may try. */
 void breaker_probe_unused(struct scoreboard *sb);
 

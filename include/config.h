@@ -49,6 +49,8 @@ struct config {
 	} rubric;
 	struct {
 		char *base_url, *model, *api_key_env, *api_key_file;
+		char *ca_file;		/* "": the system's certificates */
+		char *proxy;		/* "": as the environment says; "none"; or a URL, which may hold a password */
 		int64_t timeout_ms, requests_per_minute, tokens_per_minute;
 		int response_format;	/* enum response_format */
 		char *api_key;		/* no key of the file: read from the two above; NULL when there is none */

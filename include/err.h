@@ -5,13 +5,16 @@
 #ifndef ERR_H
 #define ERR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum err_kind {
 	ERR_NONE,
 	ERR_RETRY,		/* may work later; the job's attempt is counted */
 	ERR_PERMANENT,		/* will not work however often it is tried */
-	ERR_UNAVAILABLE,	/* provider, quota or credentials: not the job's fault, no attempt spent */
+	ERR_UNAVAILABLE,	/* the provider is away: */
+	ERR_LIMITED,		/* it limits our rate: */
+	ERR_DENIED,		/* it wants other credentials, quota or configuration of us: not the job's fault */
 	ERR_UNCLEAR,		/* provider or job, one call cannot tell: it timed out, was cut, met a 500 */
 	ERR_LOST,		/* the database connection went away; the outcome is unknown */
 	ERR_CONFIG,		/* an operator must change something first */
@@ -22,6 +25,12 @@ struct err {
 	int64_t after_ms;	/* not before so long; 0: the caller's own backoff */
 	char text[512];		/* one sentence for an operator, no newline, no secret */
 };
+
+/* No job is to blame: it goes back without losing an attempt, and the pool waits. */
+static inline bool err_is_outside(enum err_kind kind)
+{
+	return kind == ERR_UNAVAILABLE || kind == ERR_LIMITED || kind == ERR_DENIED;
+}
 
 /* Fills *err (which may be NULL) and returns -1, so that callers can "return err_set(...)". */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)

@@ -15,6 +15,8 @@ struct graded_line {
 	const struct line *line;
 	char key[PHRASE_KEY_SIZE];
 	enum outcome outcome;		/* PENDING until answered or found in the cache */
+	const char *why;		/* it has no rating; NULL: outcome says all there is to say */
+	bool hopeless;			/* asked alone, it was refused: asking again will not help */
 	bool sent;			/* part of the settlement under way */
 	bool stored;			/* in line_ratings already */
 	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
@@ -31,8 +33,12 @@ struct grading {
 	size_t ncalls;			/* how many there are in all */
 	size_t nstarted;
 	int nopen;			/* not answered yet */
-	struct err err;			/* the first call's failure, if any */
+	bool answered;			/* one was, well or not */
+	struct err err;			/* the failure that decides, if any: see note_failure() */
 	size_t cached;
+	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
+	size_t nfailed;			/* lines without a rating, once it is completed or failed */
+	size_t stray;			/* ratings for lines nobody asked about */
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
@@ -66,12 +72,15 @@ void grading_ask_more(struct grading *g, struct rater *rater);
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
 void grading_cancel(struct grading *g, struct rater *rater);
 
-/* All calls are back: completed, failed, or pending for another attempt. */
+/*
+ * All calls are back: completed, failed, or pending for another attempt. When no attempt is left, or none
+ * would help, a job that has ratings is completed, and names the lines without one in result and error.
+ */
 void grading_decide(struct grading *g, const struct rater *rater);
 /* Back to the queue as it was, no attempt counted (shutdown), with what it has so far. */
 void grading_release(struct grading *g, const char *why, int64_t delay_ms);
-/* Ends it as failed, or pending for another attempt, for a reason that no call gave. */
-void grading_fail(struct grading *g, const struct err *err);
+/* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
+void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
 /*
  * Fills its settlement with the ratings that are not stored yet. While calls are still under way that is
  * one that only stores; false when there is nothing to send.

@@ -17,6 +17,8 @@ struct http_call;	/* one POST in flight */
 struct http_endpoint {
 	const char *url;		/* http or https */
 	const char *const *headers;	/* "Name: value", NULL-terminated; copied, and wiped by http_free() */
+	const char *ca_file;		/* certificates trusted instead of the system's; NULL: the system's */
+	const char *proxy;		/* a URL; "": none whatever the environment says; NULL: as it says */
 	int64_t connect_timeout_ms;
 	int64_t connections;		/* idle ones kept open, at most */
 	size_t reply_cap_bytes;		/* of a reply's body, decompressed */
@@ -26,6 +28,7 @@ enum http_end {
 	HTTP_ANSWERED,		/* the reply is complete */
 	HTTP_OVERSIZED,		/* its body or its headers passed their cap; the rest was not read */
 	HTTP_UNREACHABLE,	/* the request never left: name, route, proxy, TLS, or no time to connect */
+	HTTP_UNTRUSTED,		/* nor did it: the certificate is not for this host, or nobody we trust signed it */
 	HTTP_TIMED_OUT,		/* it left, and the time was up before the reply was complete */
 	HTTP_BROKEN,		/* it left, and then the connection or the protocol broke */
 };
@@ -36,7 +39,7 @@ struct http_reply {
 	int status;			/* 0 when there was none; known also for some that broke */
 	const char *body;		/* NUL-terminated, never NULL; whole when HTTP_ANSWERED, else "" */
 	size_t len;
-	int64_t retry_after_ms;		/* Retry-After or retry-after-ms as sent; 0 when there was none */
+	int64_t retry_after_ms;		/* as retry-after-ms or Retry-After (seconds, date) say; 0: they do not */
 	int64_t latency_ms;
 	const char *detail;		/* what went wrong, unless HTTP_ANSWERED; no secrets */
 };

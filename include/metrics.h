@@ -22,6 +22,7 @@ struct scoreboard;
 	X(JOBS_RECOVERED,  "jobs_recovered_total",  "jobs of dead workers put back") \
 	X(JOBS_REAPED,     "jobs_reaped_total",     "stuck jobs put back by the reaper") \
 	X(LINES_RATED,     "lines_rated_total",     "line ratings stored") \
+	X(LINES_FAILED,    "lines_failed_total",    "lines given up without a rating") \
 	X(LINES_SKIPPED,   "lines_skipped_total",   "lines without text") \
 	X(CACHE_HITS,      "cache_hits_total",      "lines answered by the phrase cache") \
 	X(CACHE_MISSES,    "cache_misses_total",    "lines the phrase cache did not know") \
@@ -30,6 +31,12 @@ struct scoreboard;
 	X(RATER_MS,        "rater_milliseconds_total", "time spent waiting for the rater, all calls") \
 	X(PROMPT_TOKENS,   "prompt_tokens_total",   "prompt tokens the provider reported") \
 	X(COMPLETION_TOKENS, "completion_tokens_total", "completion tokens the provider reported") \
+	X(RATER_AWAY,      "rater_away_total",      "calls that found the provider down or out of reach") \
+	X(RATER_LIMITED,   "rater_limited_total",   "calls answered with a limit of our rate") \
+	X(RATER_DENIED,    "rater_denied_total",    "calls refused for credentials, quota or configuration") \
+	X(RATER_UNCLEAR,   "rater_unclear_total",   "calls that timed out, broke off or met an error 500") \
+	X(RATER_REJECTED,  "rater_rejected_total",  "calls whose question was refused (bad, too large)") \
+	X(OUTCOME_RATED,   "outcome_rated_total",   "lines that the rater gave a rating of the scale") \
 	X(OUTCOME_MISSING, "outcome_missing_line_total",   "lines asked for that the reply left out") \
 	X(OUTCOME_UNKNOWN, "outcome_unknown_rating_total", "lines rated with a word outside the scale") \
 	X(OUTCOME_TRUNCATED, "outcome_truncated_total",    "lines lost to a reply cut off at its length limit") \
@@ -39,6 +46,8 @@ struct scoreboard;
 	X(OUTCOME_EMPTY,   "outcome_empty_total",          "lines lost to an empty reply") \
 	X(OUTCOME_OVERSIZED, "outcome_oversized_total",    "lines lost to a reply above its size cap") \
 	X(OUTCOME_DUPLICATE, "outcome_duplicate_line_total", "lines that one reply rated more than once") \
+	X(OUTCOME_UNKNOWN_LINE, "outcome_unknown_line_total", "lines lost to a reply that numbered lines in its own way") \
+	X(OUTCOME_FAILED,  "outcome_failed_total",         "lines whose call failed, whatever the reason") \
 	X(REPLY_STRAY,     "reply_stray_lines_total",      "ratings in replies for lines nobody asked about") \
 	X(STATEMENTS,      "statements_total",      "statements sent to Postgres") \
 	X(CONNECTS,        "connects_total",        "connections made to Postgres") \

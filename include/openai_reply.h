@@ -12,9 +12,10 @@
 #define OPENAI_AFTER_CAP_MS (2 * 60 * 1000)	/* we wait no longer than this for a Retry-After */
 
 /*
- * Fills ask's answer from how its call ended: either err, or every verdict. A failure caused by the
- * provider, the quota or the credentials is ERR_UNAVAILABLE, one of the question itself
- * ERR_PERMANENT, and what may be either ERR_RETRY. Never quotes config->openai.api_key.
+ * Fills ask's answer from how its call ended: either err, or every verdict. err is ERR_UNAVAILABLE
+ * (provider away), ERR_LIMITED (rate), ERR_DENIED (credentials, quota, configuration), ERR_PERMANENT
+ * (the question), ERR_UNCLEAR (any of them) or ERR_RETRY. Content refused with an error is an outcome
+ * like any refusal. Never quotes config->openai.api_key.
  */
 void openai_read_reply(const struct http_reply *reply, const struct config *config, struct ask *ask);
 

@@ -27,6 +27,7 @@ enum counted { COUNTED_NOT, COUNTED_COMPLETED, COUNTED_FAILED };
 struct claimed_row {
 	char id[UUID_SIZE], session_id[UUID_SIZE];	/* session_id "": null */
 	const char *job_type, *data;
+	const char *result;	/* of earlier attempts, or NULL: whatever an application may have put there */
 	int64_t claim;
 	int attempts, max_attempts;
 	int counted_as;

@@ -105,6 +105,8 @@ struct scoreboard {
 	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
 	_Atomic int64_t breaker_until_ms;
 	_Atomic uint32_t breaker_failures;
+	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */
+	_Atomic uint32_t breaker_kind;		/* enum err_kind that opened it; ERR_NONE: an operator */
 	_Atomic int64_t breaker_probe_ms;
 	_Atomic uint32_t breaker_trips;
 	_Atomic uint32_t breaker_held;	/* opened by an operator, stays so */

@@ -47,16 +47,27 @@ int breaker_allow(struct scoreboard *sb, int wanted, int64_t now_ms, int64_t *wa
 	return atomic_compare_exchange_strong(&sb->breaker_probe_ms, &probe, now_ms) ? 1 : 0;
 }
 
-bool breaker_answered_lately(const struct scoreboard *sb, int64_t now_ms)
+int64_t breaker_wait_ms(const struct scoreboard *sb, int64_t now_ms)
+{
+	int64_t until = atomic_load(&sb->breaker_until_ms);
+
+	if (breaker_state(sb, now_ms) == BREAKER_CLOSED)
+		return 0;
+	return until > now_ms ? until - now_ms : BREAKER_FIRST_MS;
+}
+
+bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms)
 {
 	int64_t answered = atomic_load(&sb->rater_answered_ms);
 
-	return answered && now_ms - answered < BREAKER_RECENT_MS;
+	return answered && now_ms - answered < (window_ms > BREAKER_RECENT_MS ? window_ms : BREAKER_RECENT_MS);
 }
 
 void breaker_success(struct scoreboard *sb, int64_t now_ms)
 {
 	atomic_store(&sb->rater_answered_ms, now_ms);
+	if (atomic_load(&sb->breaker_asked_ms) > now_ms)
+		return;
 	atomic_store(&sb->breaker_failures, 0);
 	if (!atomic_load(&sb->breaker_until_ms))
 		return;
@@ -65,29 +76,38 @@ void breaker_success(struct scoreboard *sb, int64_t now_ms)
 		log_info("the rater answers again: the breaker is closed");
 }
 
-void breaker_failure(struct scoreboard *sb, const char *reason, int64_t after_ms, bool at_once,
-		     int64_t now_ms)
+/* Doubles with each failure from the one on that opened it. */
+static int64_t pause_ms(uint32_t failures)
+{
+	int64_t pause = BREAKER_FIRST_MS;
+
+	for (uint32_t i = BREAKER_AFTER_FAILURES; i < failures && pause < BREAKER_MAX_MS; i++)
+		pause *= 2;
+	return pause < BREAKER_MAX_MS ? pause : BREAKER_MAX_MS;
+}
+
+void breaker_failure(struct scoreboard *sb, const struct err *err, int64_t now_ms)
 {
 	uint32_t failures = atomic_fetch_add(&sb->breaker_failures, 1) + 1;
-	int64_t until = atomic_load(&sb->breaker_until_ms), pause = BREAKER_FIRST_MS;
+	int64_t until = atomic_load(&sb->breaker_until_ms), pause = pause_ms(failures);
+	bool at_once = err->after_ms > 0 || err->kind == ERR_DENIED;
 	bool probing = breaker_state(sb, now_ms) == BREAKER_PROBING;
 
 	if (failures < BREAKER_AFTER_FAILURES && !at_once && !probing)
 		return;
-	if (until > now_ms && after_ms <= until - now_ms)
+	if (until > now_ms && err->after_ms <= until - now_ms)
 		return;		/* open already: the calls that were in flight with the first one */
-	for (uint32_t i = BREAKER_AFTER_FAILURES; i < failures && pause < BREAKER_MAX_MS; i++)
-		pause *= 2;
-	if (pause > BREAKER_MAX_MS)
-		pause = BREAKER_MAX_MS;
-	if (after_ms > pause)
-		pause = after_ms;
-	shared_text_set(&sb->breaker_reason, reason);
+	if (err->after_ms > 0)
+		atomic_store(&sb->breaker_asked_ms, now_ms + err->after_ms);
+	if (err->after_ms > pause)
+		pause = err->after_ms;
+	shared_text_set(&sb->breaker_reason, err->text);
+	atomic_store(&sb->breaker_kind, (uint32_t)err->kind);
 	atomic_store(&sb->breaker_until_ms, now_ms + pause);
 	atomic_store(&sb->breaker_probe_ms, 0);
 	if (!until) {
 		atomic_fetch_add(&sb->breaker_trips, 1);
-		log_warn("%s; the breaker is open: nothing is claimed until one call succeeds", reason);
+		log_warn("%s; the breaker is open: nothing is claimed until one call succeeds", err->text);
 	}
 }
 
@@ -99,12 +119,14 @@ void breaker_probe_unused(struct scoreboard *sb)
 void breaker_hold(struct scoreboard *sb, const char *reason)
 {
 	shared_text_set(&sb->breaker_reason, reason);
+	atomic_store(&sb->breaker_kind, ERR_NONE);
 	atomic_store(&sb->breaker_held, 1);
 }
 
 void breaker_release(struct scoreboard *sb)
 {
 	atomic_store(&sb->breaker_held, 0);
+	atomic_store(&sb->breaker_asked_ms, 0);
 	atomic_store(&sb->breaker_failures, 0);
 	atomic_store(&sb->breaker_probe_ms, 0);
 	atomic_store(&sb->breaker_until_ms, 0);

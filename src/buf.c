@@ -93,6 +93,11 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_json(struct buf *b, const char *text)
 {
+	buf_json_hiding(b, text, "");
+}
+
+void buf_json_hiding(struct buf *b, const char *text, const char *hidden)
+{
 	const char *end = text + strlen(text);
 	uint32_t code;
 
@@ -106,7 +111,7 @@ void buf_json(struct buf *b, const char *text)
 		n = utf8_next(text, (size_t)(end - text), &code);
 		if (n == 0) {
 			buf_str(b, "\xef\xbf\xbd");
-		} else if (code < 0x20 || code == 0x7f) {
+		} else if (code < 0x20 || code == 0x7f || (code < 0x7f && strchr(hidden, (int)code))) {
 			buf_printf(b, "\\u%04x", (unsigned)code);
 		} else {
 			if (code == '"' || code == '\\')

@@ -53,6 +53,21 @@ static const char *wrong_url(const char *text)
 	return NULL;
 }
 
+static const char *wrong_proxy(const char *text)
+{
+	static const char *const schemes[] = { "http://", "https://", "socks5://", "socks5h://" };
+
+	if (!*text || strcmp(text, "none") == 0)
+		return NULL;
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+		size_t len = strlen(schemes[i]);
+
+		if (strncmp(text, schemes[i], len) == 0 && text[len] && !strpbrk(text, " \t\r\n"))
+			return NULL;
+	}
+	return "empty, \"none\", or a URL that begins with http://, https://, socks5:// or socks5h://";
+}
+
 /* Someone will put the key itself here; most keys have a '-' or are longer than any sane name. */
 static const char *wrong_variable(const char *text)
 {
@@ -132,6 +147,10 @@ const struct config_key config_keys[] = {
 	  .help = "The environment variable that holds the API key; empty: none." },
 	{ KEY(STRING, "openai.api_key_file", openai.api_key_file, ""), .file = true,
 	  .help = "The file that holds the API key, instead of the variable; empty: none." },
+	{ KEY(STRING, "openai.ca_file", openai.ca_file, ""), .file = true,
+	  .help = "Certificates (PEM) to trust instead of the system's; empty: the system's." },
+	{ KEY(STRING, "openai.proxy", openai.proxy, ""), .wrong = wrong_proxy, .secret = true,
+	  .help = "The proxy's URL; \"none\": no proxy; empty: as https_proxy and its kin say." },
 	{ KEY(DURATION, "openai.timeout", openai.timeout_ms, "30s"), .min = 10, .max = 10 * MINUTE,
 	  .help = "How long one call may take; never beyond the job's deadline." },
 	{ KEY(INTEGER, "openai.requests_per_minute", openai.requests_per_minute, "0"),

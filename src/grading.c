@@ -12,6 +12,7 @@
 
 #include "child.h"
 #include "clock.h"
+#include "json_strict.h"
 #include "log.h"
 #include "question.h"
 
@@ -20,8 +21,12 @@
 #define FREE_DELAY_MS 1000	/* when it was not the job's fault: just out of step with others */
 #define RETRY_AFTER_CAP_MS 120000
 #define RESULT_CAP_BYTES (1u << 20)
+#define CARRIED_CAP 1000000000	/* counts of earlier attempts that are believed: the row may hold anything */
+#define SPREAD_MIN_MS 1000
+#define SMALL_CALLS 100		/* that a job is split into for being asked again */
 #define CALLS_AT_ONCE 4		/* for one job, however many lines it has */
-#define NAMED_LINES 20		/* lines that error and result name; the rest is counted */
+#define ERROR_LINES 20		/* lines that error names; the rest is counted */
+#define RESULT_LINES 200	/* and result */
 
 static void decide(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
 {
@@ -45,30 +50,13 @@ static int64_t backoff_ms(int attempts)
 	return 1 + (int64_t)(random() % limit);
 }
 
-/* Never before what the provider asked for, spread over as much again up to a second more. */
-static int64_t retry_delay_ms(const struct err *err, int attempts)
+/* Never before what the provider asked for, and spread over half as much again, a second at least. */
+static int64_t retry_delay_ms(const struct err *err, int failures)
 {
 	int64_t after = err->after_ms < RETRY_AFTER_CAP_MS ? err->after_ms : RETRY_AFTER_CAP_MS;
+	int64_t spread = after / 2 > SPREAD_MIN_MS ? after / 2 : SPREAD_MIN_MS;
 
-	return after > 0 ? after + (int64_t)(random() % 1000) : backoff_ms(attempts);
-}
-
-void grading_fail(struct grading *g, const struct err *err)
-{
-	bool last = g->job.attempts + 1 >= g->job.max_attempts;
-
-	if (err->kind == ERR_UNAVAILABLE)
-		decide(g, "pending", false, err->after_ms > 0 ? retry_delay_ms(err, 0) : random() % FREE_DELAY_MS,
-		       arena_printf(&g->job.arena, "%s; put back, no attempt counted", err->text));
-	else if (err->kind == ERR_PERMANENT)
-		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err->text));
-	else if (last)
-		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s; that was attempt %d of %d",
-			err->text, g->job.attempts + 1, g->job.max_attempts));
-	else
-		decide(g, "pending", true, retry_delay_ms(err, g->job.attempts),
-		       arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", err->text,
-				    g->job.attempts + 1, g->job.max_attempts));
+	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
 }
 
 /* ---- from the row ---- */
@@ -89,6 +77,35 @@ static int read_row(struct grading *g, const struct claimed_row *row, struct err
 			       row->data_bytes, JOB_DATA_CAP_BYTES);
 	g->job.full = full;
 	return job_parse(&g->job, row->data, (size_t)row->data_bytes, err);
+}
+
+static int count_of(struct json_object *object, const char *key)
+{
+	int64_t n;
+
+	return json_strict_integer(json_object_object_get(object, key), 0, CARRIED_CAP, &n) ? (int)n : 0;
+}
+
+/* What earlier attempts took is part of what the job took. */
+static void carry_over(struct grading *g, const char *result)
+{
+	struct json_object *root = NULL, *outcomes;
+	const char *why;
+
+	if (!result || json_strict_parse(result, strlen(result), &root, &why) == -1 ||
+	    !json_object_is_type(root, json_type_object)) {
+		json_object_put(root);
+		return;
+	}
+	g->used.calls = count_of(root, "calls");
+	g->used.prompt_tokens = count_of(root, "prompt_tokens");
+	g->used.completion_tokens = count_of(root, "completion_tokens");
+	g->used.latency_ms = count_of(root, "latency_ms");
+	g->stray = (size_t)count_of(root, "stray");
+	outcomes = json_object_object_get(root, "outcomes");
+	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
+		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
+	json_object_put(root);
 }
 
 static void list_lines(struct grading *g, const struct rater *rater, bool with_keys)
@@ -125,9 +142,10 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->deadline_ms = g->claimed_ms + rater->config->queue.job_deadline_ms;
 	if (read_row(g, row, &err) == -1) {
 		g->job.nrated = 0;
-		grading_fail(g, &err);
+		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));
 	} else {
 		list_lines(g, rater, with_keys);
+		carry_over(g, row->result);
 	}
 	child_in_hand(NULL);
 	return g;
@@ -173,18 +191,38 @@ void grading_give_stored(struct grading *g, int index, const char *text)
 
 /* ---- calls ---- */
 
-/* A job that failed before is asked in smaller calls, so that one bad line cannot sink its neighbours. */
-static size_t lines_per_call(const struct grading *g, const struct rater *rater, size_t open)
+static bool is_last_attempt(const struct grading *g)
 {
-	size_t n = (size_t)rater->config->rater.lines_per_call;
+	return g->job.attempts + 1 >= g->job.max_attempts;
+}
 
-	if (rater->instant)
-		return open;
-	if (n > open)
-		n = open;
+/* Half as many each time down to 1, which the last attempt reaches at once. */
+static size_t halved(const struct grading *g, size_t n)
+{
+	if (g->job.attempts > 0 && is_last_attempt(g))
+		return 1;
 	for (int i = 0; i < g->job.attempts && n > 1; i++)
 		n = (n + 1) / 2;
 	return n;
+}
+
+/*
+ * A job that failed before is asked in smaller calls, so that one bad line cannot sink its neighbours. Not
+ * in more than so many, though: when hundreds of lines are open no line is to blame, and line by line they
+ * would not be rated within the job's deadline.
+ */
+static size_t lines_per_call(const struct grading *g, const struct rater *rater, size_t open)
+{
+	size_t most = (size_t)rater->config->rater.lines_per_call, n;
+
+	if (rater->instant)
+		return open;
+	n = halved(g, most < g->job.nrated ? most : g->job.nrated);
+	if (n < open / SMALL_CALLS)
+		n = open / SMALL_CALLS < most ? open / SMALL_CALLS : most;
+	if (n > open)
+		n = open;
+	return n > 0 ? n : 1;
 }
 
 static struct ask *new_ask(struct grading *g, size_t room)
@@ -276,8 +314,11 @@ static void keep_verdict(struct grading *g, struct graded_line *gl, const struct
 			 const struct rater *rater, const char *provenance_json, bool remember)
 {
 	gl->outcome = v->outcome;
-	if (v->outcome != OUTCOME_RATED)
+	if (v->outcome != OUTCOME_RATED) {
+		if (v->reason[0])
+			gl->why = arena_printf(&g->job.arena, "%s: %s", outcome_words(v->outcome), v->reason);
 		return;
+	}
 	gl->store = (struct settle_line){
 		.line = gl->line, .rating = v->rating, .reason = v->reason[0] ? v->reason : NULL,
 		.alternatives = queue_join(&g->job.arena, v->alternatives, v->nalternatives),
@@ -293,8 +334,52 @@ static void account(struct grading *g, const struct ask *ask)
 	g->used.prompt_tokens += ask->used.prompt_tokens;
 	g->used.completion_tokens += ask->used.completion_tokens;
 	g->used.latency_ms += ask->used.latency_ms;
+	g->stray += ask->used.stray;
 	if (ask->used.model[0])
 		memcpy(g->used.model, ask->used.model, sizeof(g->used.model));
+}
+
+/*
+ * Of several failures the one decides that is least the job's fault: its own can wait until the provider
+ * is well again. Of equal ones the one that asks for the longest pause.
+ */
+static void note_failure(struct grading *g, const struct err *err)
+{
+	static const int ranks[] = {
+		[ERR_PERMANENT] = 1, [ERR_RETRY] = 2, [ERR_UNCLEAR] = 3,
+		[ERR_UNAVAILABLE] = 4, [ERR_LIMITED] = 4, [ERR_DENIED] = 4, [ERR_CONFIG] = 0,
+	};
+	int was = ranks[g->err.kind], is = ranks[err->kind];
+
+	if (g->err.kind == ERR_NONE || is > was || (is == was && err->after_ms > g->err.after_ms))
+		g->err = *err;
+	if (err_is_outside(g->err.kind)) {	/* what was not sent yet need not be */
+		g->nopen -= (int)(g->ncalls - g->nstarted);
+		g->ncalls = g->nstarted;
+	}
+}
+
+/* The graded line of a call's i-th line, at or after gl: both are in the order of the transcript. */
+static struct graded_line *line_of(struct graded_line *gl, const struct ask *ask, size_t i)
+{
+	while (gl->line != ask->lines[i])
+		gl++;
+	return gl;
+}
+
+static void take_failure(struct grading *g, const struct ask *ask)
+{
+	struct graded_line *gl = g->lines;
+	const char *why = arena_printf(&g->job.arena, "%s", ask->err.text);
+
+	note_failure(g, &ask->err);
+	g->outcomes[OUTCOME_FAILED] += ask->nlines;
+	for (size_t i = 0; i < ask->nlines; i++) {
+		gl = line_of(gl, ask, i);
+		gl->outcome = OUTCOME_FAILED;
+		gl->why = why;
+		gl->hopeless = ask->err.kind == ERR_PERMANENT && ask->nlines == 1;
+	}
 }
 
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember)
@@ -303,21 +388,22 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 	const char *json = NULL;
 
 	g->nopen--;
+	g->answered = true;
 	for (size_t i = 0; i < g->ncalls; i++)
 		if (g->asks[i] == ask)
 			g->asks[i] = NULL;
 	account(g, ask);
 	if (ask->err.kind != ERR_NONE) {
-		if (g->err.kind == ERR_NONE)
-			g->err = ask->err;
+		take_failure(g, ask);
 		return;
 	}
 	for (size_t i = 0; i < ask->nlines; i++) {
-		while (gl->line != ask->lines[i])	/* both are in the order of the transcript */
-			gl++;
+		gl = line_of(gl, ask, i);
+		g->outcomes[ask->verdicts[i].outcome]++;
 		if (ask->verdicts[i].outcome == OUTCOME_RATED && !json)
 			json = provenance(g, rater, ask->used.model);
 		keep_verdict(g, gl, &ask->verdicts[i], rater, json, remember);
+		gl->hopeless = gl->outcome == OUTCOME_REFUSED && ask->nlines == 1;
 	}
 }
 
@@ -332,26 +418,33 @@ void grading_cancel(struct grading *g, struct rater *rater)
 
 /* ---- the end ---- */
 
-/* "lines 12 (the reply left the line out), 14 (...)" for the lines without a rating. */
-static const char *name_unrated(struct grading *g, size_t *unrated, size_t *refused)
+static const char *why_unrated(const struct graded_line *gl)
 {
+	return gl->why ? gl->why : outcome_words(gl->outcome);
+}
+
+/* "no rating for lines 12, 13 (the reply left the line out), 15 (...)" */
+static const char *name_unrated(struct grading *g, size_t unrated)
+{
+	const char *text, *why = NULL;
 	struct buf b;
-	const char *text;
+	size_t n = 0;
 
 	buf_init(&b, RESULT_CAP_BYTES);
-	*unrated = *refused = 0;
-	for (size_t i = 0; i < g->job.nrated; i++) {
+	for (size_t i = 0; i < g->job.nrated && n < ERROR_LINES; i++) {
 		const struct graded_line *gl = &g->lines[i];
 
 		if (gl->outcome == OUTCOME_RATED)
 			continue;
-		*refused += gl->outcome == OUTCOME_REFUSED;
-		if (++*unrated <= NAMED_LINES)
-			buf_printf(&b, "%s%d (%s)", b.len ? ", " : "", gl->line->index, outcome_words(gl->outcome));
+		if (why && strcmp(why, why_unrated(gl)) != 0)
+			buf_printf(&b, " (%s)", why);
+		why = why_unrated(gl);
+		buf_printf(&b, "%s%d", n++ ? ", " : "", gl->line->index);
 	}
-	if (*unrated > NAMED_LINES)
-		buf_printf(&b, " and %zu more", *unrated - NAMED_LINES);
-	text = arena_printf(&g->job.arena, "no rating for line%s %s", *unrated == 1 ? "" : "s", buf_text(&b));
+	buf_printf(&b, " (%s)", why ? why : "");
+	if (unrated > n)
+		buf_printf(&b, " and %zu more", unrated - n);
+	text = arena_printf(&g->job.arena, "no rating for line%s %s", unrated == 1 ? "" : "s", buf_text(&b));
 	buf_free(&b);
 	return text;
 }
@@ -373,21 +466,38 @@ static void write_counts(struct buf *b, const struct grading *g, const struct ra
 	buf_char(b, '}');
 }
 
+static void write_outcomes(struct buf *b, const struct grading *g)
+{
+	const char *separator = "";
+
+	buf_str(b, ",\"outcomes\":{");
+	for (int o = 0; o < OUTCOME_COUNT; o++)
+		if (g->outcomes[o]) {
+			buf_printf(b, "%s\"%s\":%zu", separator, outcome_name((enum outcome)o), g->outcomes[o]);
+			separator = ",";
+		}
+	buf_printf(b, "},\"stray\":%zu", g->stray);
+}
+
 static void write_unrated(struct buf *b, const struct grading *g)
 {
 	size_t n = 0;
 
 	buf_str(b, ",\"unrated\":[");
-	for (size_t i = 0; i < g->job.nrated && n < NAMED_LINES; i++) {
-		if (g->lines[i].outcome == OUTCOME_RATED)
+	for (size_t i = 0; i < g->job.nrated && n < RESULT_LINES; i++) {
+		const struct graded_line *gl = &g->lines[i];
+
+		if (gl->outcome == OUTCOME_RATED)
 			continue;
-		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\"}", n++ ? "," : "", g->lines[i].line->index,
-			   outcome_name(g->lines[i].outcome));
+		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\",\"why\":", n++ ? "," : "", gl->line->index,
+			   outcome_name(gl->outcome));
+		buf_json(b, why_unrated(gl));
+		buf_char(b, '}');
 	}
 	buf_char(b, ']');
 }
 
-/* The job's `result`: what was done and what it took. */
+/* The job's `result`: what was done and what it took, earlier attempts included. */
 static const char *write_result(struct grading *g, const struct rater *rater, size_t unrated)
 {
 	struct buf b;
@@ -401,6 +511,7 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 		   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
 		   g->used.completion_tokens, g->used.latency_ms);
 	write_counts(&b, g, rater);
+	write_outcomes(&b, g);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');
@@ -411,22 +522,78 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 	return text;
 }
 
+/* Free of charge. A job under suspicion backs off further each time, others wait for the provider alone. */
+static void put_back(struct grading *g)
+{
+	int64_t delay_ms = random() % FREE_DELAY_MS;
+
+	if (g->err.kind == ERR_UNCLEAR)
+		delay_ms = retry_delay_ms(&g->err, (int)(g->job.claim - g->job.attempts));
+	else if (g->err.after_ms > 0)
+		delay_ms = retry_delay_ms(&g->err, 0);
+	decide(g, "pending", false, delay_ms,
+	       arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err.text));
+}
+
+static void try_again(struct grading *g, const char *names)
+{
+	decide(g, "pending", true, retry_delay_ms(&g->err, g->job.attempts),
+	       arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
+			    g->job.attempts + 1, g->job.max_attempts));
+}
+
+/* The lines without a rating end as they are; those that have one are not lost with them. */
+static void give_up(struct grading *g, const char *names, bool any_rated)
+{
+	const char *error = names;
+
+	if (is_last_attempt(g))
+		error = arena_printf(&g->job.arena, "%s; that was attempt %d of %d", names,
+				     g->job.attempts + 1, g->job.max_attempts);
+	decide(g, any_rated ? "completed" : "failed", true, 0, error);
+}
+
+static void count_unrated(const struct grading *g, size_t *unrated, size_t *hopeless)
+{
+	*unrated = *hopeless = 0;
+	for (size_t i = 0; i < g->job.nrated; i++) {
+		*unrated += g->lines[i].outcome != OUTCOME_RATED;
+		*hopeless += g->lines[i].outcome != OUTCOME_RATED && g->lines[i].hopeless;
+	}
+}
+
 void grading_decide(struct grading *g, const struct rater *rater)
 {
-	size_t unrated, refused;
-	const char *names = name_unrated(g, &unrated, &refused);
-	struct err err = g->err;
+	size_t unrated, hopeless;
+	const char *names;
+	bool pending;
 
-	if (unrated == 0) {
+	count_unrated(g, &unrated, &hopeless);
+	names = unrated ? name_unrated(g, unrated) : NULL;
+	if (unrated == 0)
 		decide(g, "completed", false, 0, NULL);
-	} else if (err.kind != ERR_NONE) {
-		grading_fail(g, &err);
-	} else {
-		err_set(&err, refused == unrated ? ERR_PERMANENT : ERR_RETRY, "%s", names);
-		grading_fail(g, &err);
-	}
-	if (strcmp(g->settlement.status, "pending") != 0)
+	else if (unrated > hopeless && (err_is_outside(g->err.kind) || g->err.kind == ERR_UNCLEAR))
+		put_back(g);
+	else if (unrated > hopeless && !is_last_attempt(g))
+		try_again(g, names);
+	else
+		give_up(g, names, unrated < g->job.nrated);
+	pending = strcmp(g->settlement.status, "pending") == 0;
+	if (!pending)
+		g->nfailed = unrated;
+	if (!pending || g->answered)	/* else it stays as earlier attempts left it */
 		g->settlement.result = write_result(g, rater, unrated);
+}
+
+void grading_fail(struct grading *g, const struct err *err, const struct rater *rater)
+{
+	const char *why = arena_printf(&g->job.arena, "%s", err->text);
+
+	for (size_t i = 0; i < g->job.nrated; i++)
+		if (g->lines[i].outcome == OUTCOME_PENDING)
+			g->lines[i].why = why;
+	note_failure(g, err);
+	grading_decide(g, rater);
 }
 
 void grading_release(struct grading *g, const char *why, int64_t delay_ms)

@@ -6,12 +6,16 @@
 #include "http.h"
 
 #include <curl/curl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include "arena.h"
 #include "buf.h"
@@ -19,7 +23,9 @@
 #include "log.h"
 
 #define HEADERS_CAP_BYTES (64u << 10)
+#define HEADERS_CAP_LINES 256		/* status lines of interim replies included */
 #define BODY_KEEP_BYTES (16u << 10)	/* an idle call gives back a larger buffer */
+#define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
 #define RECEIVE_BYTES 4096L		/* libcurl's buffer a call; its default of 16 KiB is for downloads */
 
 struct http_call {
@@ -27,7 +33,7 @@ struct http_call {
 	struct http *http;
 	CURL *easy;
 	struct buf body;
-	size_t header_bytes;
+	size_t header_bytes, header_lines;
 	bool oversized;			/* body or headers passed their cap */
 	int64_t started_ms;
 	http_done_fn *done;
@@ -42,6 +48,7 @@ struct http {
 	char *url;
 	bool tls;
 	struct curl_slist *headers;
+	char *ca_file, *proxy;
 	int64_t connect_timeout_ms;
 	size_t reply_cap_bytes;
 	LIST_HEAD(, http_call) in_flight, idle;
@@ -64,14 +71,31 @@ static void call_release(struct http_call *call)
 	SET(call, CURLOPT_COPYPOSTFIELDS, NULL);
 }
 
+/* Codes that say by themselves what happened. */
+static const struct { CURLcode code; enum http_end end; } ends[] = {
+	{ CURLE_OK,			HTTP_ANSWERED },
+	{ CURLE_COULDNT_RESOLVE_PROXY,	HTTP_UNREACHABLE },
+	{ CURLE_COULDNT_RESOLVE_HOST,	HTTP_UNREACHABLE },
+	{ CURLE_COULDNT_CONNECT,	HTTP_UNREACHABLE },
+	{ CURLE_PROXY,			HTTP_UNREACHABLE },
+	{ CURLE_SSL_CONNECT_ERROR,	HTTP_UNREACHABLE },
+	{ CURLE_PEER_FAILED_VERIFICATION, HTTP_UNTRUSTED },
+	{ CURLE_SSL_CACERT_BADFILE,	HTTP_UNTRUSTED },
+	{ CURLE_PARTIAL_FILE,		HTTP_BROKEN },
+	{ CURLE_GOT_NOTHING,		HTTP_BROKEN },
+	{ CURLE_BAD_CONTENT_ENCODING,	HTTP_BROKEN },
+	{ CURLE_HTTP2_STREAM,		HTTP_BROKEN },
+};
+
 static enum http_end call_end(const struct http_call *call, CURLcode code)
 {
 	curl_off_t sent_us = 0;
 
-	if (code == CURLE_OK)
-		return HTTP_ANSWERED;
 	if (call->oversized)
 		return HTTP_OVERSIZED;
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (ends[i].code == code)
+			return ends[i].end;
 	/* Stays 0 until the request goes out, whatever came between: name, connect, proxy, TLS. */
 	curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &sent_us);
 	if (sent_us == 0)
@@ -79,21 +103,50 @@ static enum http_end call_end(const struct http_call *call, CURLcode code)
 	return code == CURLE_OPERATION_TIMEDOUT ? HTTP_TIMED_OUT : HTTP_BROKEN;
 }
 
-static int64_t call_retry_after_ms(const struct http_call *call)
+/* "" when the reply has no such header; valid until the next of these calls. */
+static const char *call_header(const struct http_call *call, const char *name)
 {
 	struct curl_header *header;
-	curl_off_t seconds = 0;
 
-	if (curl_easy_header(call->easy, "retry-after-ms", 0, CURLH_HEADER, -1, &header) == CURLHE_OK) {
-		long long ms = strtoll(header->value, NULL, 10);
+	if (curl_easy_header(call->easy, name, 0, CURLH_HEADER, -1, &header) != CURLHE_OK)
+		return "";
+	return header->value;
+}
 
-		if (ms > 0)
-			return ms;
-	}
-	curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &seconds);	/* reads a date as well */
-	if (seconds <= 0)
+/* Whole milliseconds, rounded up; 0 for what is no positive number. */
+static int64_t bounded_ms(double ms)
+{
+	if (!(ms > 0))
 		return 0;
-	return seconds < INT32_MAX ? seconds * 1000 : (int64_t)INT32_MAX * 1000;
+	return ms < INT32_MAX ? (int64_t)ms + (ms > (double)(int64_t)ms) : INT32_MAX;
+}
+
+static int64_t read_ms(const char *text, double unit_ms)
+{
+	char *end;
+	double number = strtod(text, &end);
+
+	return end == text || *end ? 0 : bounded_ms(number * unit_ms);
+}
+
+/* A date is one by the server's clock: where the reply tells that one, ours may be wrong. */
+static int64_t until_ms(const struct http_call *call, const char *date)
+{
+	time_t at = curl_getdate(date, NULL), now;
+
+	if (at == -1)
+		return 0;
+	now = curl_getdate(call_header(call, "Date"), NULL);
+	return bounded_ms(difftime(at, now == -1 ? time(NULL) : now) * 1000);
+}
+
+static int64_t call_retry_after_ms(const struct http_call *call)
+{
+	int64_t ms = read_ms(call_header(call, "retry-after-ms"), 1);
+
+	if (ms == 0)
+		ms = read_ms(call_header(call, "Retry-After"), 1000);
+	return ms ? ms : until_ms(call, call_header(call, "Retry-After"));
 }
 
 static void call_finish(struct http_call *call, CURLcode code)
@@ -195,8 +248,38 @@ static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
 
 	(void)bytes;
 	call->header_bytes += size * n;
-	call->oversized = call->header_bytes > HEADERS_CAP_BYTES;
+	call->header_lines++;
+	call->oversized = call->header_bytes > HEADERS_CAP_BYTES || call->header_lines > HEADERS_CAP_LINES;
 	return call->oversized ? 0 : size * n;
+}
+
+/*
+ * A connection into nowhere ends by itself. HTTP/2 puts all calls on one, and a call that timed out
+ * leaves it open, so that without this every later call would follow.
+ */
+static int set_up_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	unsigned ms = UNACKED_MS;
+
+	(void)arg, (void)purpose;
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+	return CURL_SOCKOPT_OK;
+}
+
+/* Verified by the system's certificates or by the given ones, never by both. */
+static void call_set_up_tls(struct http_call *call)
+{
+	const char *ca_file = call->http->ca_file;
+
+	SET(call, CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(call, CURLOPT_SSL_VERIFYHOST, 2L);
+	SET(call, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (!ca_file)
+		return;
+	SET(call, CURLOPT_CAINFO, ca_file);
+	SET(call, CURLOPT_CAPATH, NULL);
+	SET(call, CURLOPT_PROXY_CAINFO, ca_file);
+	SET(call, CURLOPT_PROXY_CAPATH, NULL);
 }
 
 /* What holds for every call of this handle. */
@@ -220,8 +303,11 @@ static void call_set_up(struct http_call *call)
 	SET(call, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
 	SET(call, CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(call, CURLOPT_FOLLOWLOCATION, 0L);
-	SET(call, CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(call, CURLOPT_SSL_VERIFYHOST, 2L);
+	call_set_up_tls(call);
+	if (http->proxy)
+		SET(call, CURLOPT_PROXY, http->proxy);
+	SET(call, CURLOPT_TCP_KEEPALIVE, 1L);
+	SET(call, CURLOPT_SOCKOPTFUNCTION, set_up_socket);
 	SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
 	SET(call, CURLOPT_NOSIGNAL, 1L);
 	/* Else giving up on a slow name server would wait for its thread, and we with it. */
@@ -258,7 +344,7 @@ struct http_call *http_post(struct http *http, const char *body, size_t len, int
 	struct http_call *call = call_take(http);
 	CURLMcode code;
 
-	call->header_bytes = 0;
+	call->header_bytes = call->header_lines = 0;
 	call->oversized = false;
 	call->error[0] = '\0';
 	call->started_ms = now_ms();
@@ -324,6 +410,8 @@ struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, s
 	http->loop = loop;
 	http->url = xstrdup(endpoint->url);
 	http->tls = tls;
+	http->ca_file = endpoint->ca_file ? xstrdup(endpoint->ca_file) : NULL;
+	http->proxy = endpoint->proxy ? xstrdup(endpoint->proxy) : NULL;
 	http->connect_timeout_ms = endpoint->connect_timeout_ms;
 	http->reply_cap_bytes = endpoint->reply_cap_bytes;
 	for (const char *const *header = endpoint->headers; *header; header++)
@@ -360,6 +448,10 @@ void http_free(struct http *http)
 	for (struct curl_slist *header = http->headers; header; header = header->next)
 		explicit_bzero(header->data, strlen(header->data));
 	curl_slist_free_all(http->headers);
+	if (http->proxy)
+		explicit_bzero(http->proxy, strlen(http->proxy));
+	free(http->proxy);
+	free(http->ca_file);
 	free(http->url);
 	free(http);
 	curl_global_cleanup();

@@ -73,9 +73,12 @@ static const struct { int status; const char *phrase; } phrases[] = {
 #define CREDENTIALS "it refused our credentials: check openai.api_key_env or openai.api_key_file"
 #define ADDRESS "check openai.base_url"
 
+#define SMALLER "lower rater.lines_per_call or rater.context_lines"
+
 /*
  * The first row that fits decides: by a name in the error's code, type or param, or by status; the last
  * fits all. What is the same in every request (model, format) is for an operator, not the job's fault.
+ * ERR_NONE: what the lines say was refused, which is an outcome of theirs.
  */
 static const struct rule {
 	const char *name;
@@ -83,40 +86,45 @@ static const struct rule {
 	enum err_kind kind;
 	const char *advice;		/* NULL: the provider's words will do */
 } rules[] = {
-	{ "insufficient_quota",         0, 999, ERR_UNAVAILABLE, QUOTA },
-	{ "billing_hard_limit_reached", 0, 999, ERR_UNAVAILABLE, QUOTA },
-	{ "billing_not_active",         0, 999, ERR_UNAVAILABLE, QUOTA },
-	{ "invalid_api_key",            0, 999, ERR_UNAVAILABLE, CREDENTIALS },
-	{ "model_not_found",            0, 999, ERR_UNAVAILABLE, "check openai.model" },
-	{ "model",                      0, 999, ERR_UNAVAILABLE, "check openai.model" },
-	{ "temperature",                0, 999, ERR_UNAVAILABLE, "choose another openai.model" },
-	{ "response_format",            0, 999, ERR_UNAVAILABLE, "check openai.response_format" },
-	{ "rate_limit_exceeded",        0, 999, ERR_UNAVAILABLE, NULL },
-	{ "context_length_exceeded",    0, 999, ERR_PERMANENT,   NULL },
-	{ "content_policy_violation",   0, 999, ERR_PERMANENT,   NULL },
-	{ "content_filter",             0, 999, ERR_PERMANENT,   NULL },
-	{ NULL, 300, 399, ERR_UNAVAILABLE, "redirects are not followed; " ADDRESS },
-	{ NULL, 401, 401, ERR_UNAVAILABLE, CREDENTIALS },
-	{ NULL, 402, 402, ERR_UNAVAILABLE, QUOTA },
-	{ NULL, 403, 403, ERR_UNAVAILABLE, CREDENTIALS },
-	{ NULL, 404, 404, ERR_UNAVAILABLE, "check openai.base_url and openai.model" },
-	{ NULL, 405, 405, ERR_UNAVAILABLE, ADDRESS },
-	{ NULL, 407, 407, ERR_UNAVAILABLE, "check the proxy's address and credentials" },
+	{ "insufficient_quota",         0, 999, ERR_DENIED,    QUOTA },
+	{ "billing_hard_limit_reached", 0, 999, ERR_DENIED,    QUOTA },
+	{ "billing_not_active",         0, 999, ERR_DENIED,    QUOTA },
+	{ "invalid_api_key",            0, 999, ERR_DENIED,    CREDENTIALS },
+	{ "model_not_found",            0, 999, ERR_DENIED,    "check openai.model" },
+	{ "model",                      0, 999, ERR_DENIED,    "check openai.model" },
+	{ "temperature",                0, 999, ERR_DENIED,    "choose another openai.model" },
+	{ "response_format",            0, 999, ERR_DENIED,    "check openai.response_format" },
+	{ "rate_limit_exceeded",        0, 999, ERR_LIMITED,   NULL },
+	{ "context_length_exceeded",    0, 999, ERR_PERMANENT, SMALLER },
+	{ "exceed_context_size_error",  0, 999, ERR_PERMANENT, SMALLER },	/* llama.cpp */
+	{ "content_policy_violation",   0, 999, ERR_NONE,      NULL },
+	{ "content_filter",             0, 999, ERR_NONE,      NULL },		/* Azure */
+	{ "invalid_prompt",             0, 999, ERR_NONE,      NULL },
+	{ NULL, 300, 399, ERR_DENIED,      "redirects are not followed; " ADDRESS },
+	{ NULL, 401, 401, ERR_DENIED,      CREDENTIALS },
+	{ NULL, 402, 402, ERR_DENIED,      QUOTA },
+	{ NULL, 403, 403, ERR_DENIED,      CREDENTIALS },
+	{ NULL, 404, 404, ERR_DENIED,      "check openai.base_url and openai.model" },
+	{ NULL, 405, 405, ERR_DENIED,      ADDRESS },
+	{ NULL, 407, 407, ERR_DENIED,      "check openai.proxy" },
 	{ NULL, 408, 409, ERR_UNCLEAR,     NULL },
+	{ NULL, 413, 413, ERR_PERMANENT,   SMALLER },
 	{ NULL, 425, 425, ERR_UNCLEAR,     NULL },
-	{ NULL, 429, 429, ERR_UNAVAILABLE, NULL },
+	{ NULL, 429, 429, ERR_LIMITED,     NULL },
 	{ NULL, 400, 499, ERR_PERMANENT,   NULL },
 	{ NULL, 500, 500, ERR_UNCLEAR,     NULL },
 	{ NULL, 501, 599, ERR_UNAVAILABLE, NULL },
-	{ NULL, 0,   999, ERR_RETRY,       NULL },
+	{ NULL, 0,   999, ERR_UNCLEAR,     NULL },
 };
 
 /* Calls that brought no status to judge by. */
-static const struct { enum err_kind kind; const char *words; } endings[] = {
-	[HTTP_OVERSIZED] =   { ERR_RETRY, "the provider's answer is larger than its cap" },
-	[HTTP_UNREACHABLE] = { ERR_UNAVAILABLE, "the provider cannot be reached" },
-	[HTTP_TIMED_OUT] =   { ERR_UNCLEAR, "the provider did not answer in time" },
-	[HTTP_BROKEN] =      { ERR_UNCLEAR, "the connection broke before the provider's answer was complete" },
+static const struct { enum err_kind kind; const char *words, *advice; } endings[] = {
+	[HTTP_OVERSIZED] =   { ERR_RETRY, "the provider's answer is larger than its cap", "" },
+	[HTTP_UNREACHABLE] = { ERR_UNAVAILABLE, "the provider cannot be reached", "" },
+	[HTTP_UNTRUSTED] =   { ERR_DENIED, "the provider's certificate is not to be trusted",
+			       "; " ADDRESS " and openai.ca_file" },
+	[HTTP_TIMED_OUT] =   { ERR_UNCLEAR, "the provider did not answer in time", "" },
+	[HTTP_BROKEN] =      { ERR_UNCLEAR, "the connection broke before the provider's answer was complete", "" },
 };
 
 struct complaint {
@@ -179,12 +187,13 @@ static int64_t add_after(struct buf *text, int64_t after_ms)
 	return after_ms;
 }
 
-static void fail_with_status(const struct complaint *c, int64_t after_ms, struct err *err)
+static void fail_with_status(const struct complaint *c, int64_t after_ms, struct ask *ask)
 {
 	const struct rule *rule = find_rule(c);
+	bool waits = rule->kind != ERR_PERMANENT && rule->kind != ERR_NONE;
 	struct buf text;
 
-	buf_init(&text, sizeof(err->text) - 1);
+	buf_init(&text, sizeof(ask->err.text) - 1);
 	buf_printf(&text, "the provider answered %d", c->status);
 	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
 		if (phrases[i].status == c->status)
@@ -193,22 +202,26 @@ static void fail_with_status(const struct complaint *c, int64_t after_ms, struct
 		buf_printf(&text, ": %s", c->message);
 	if (rule->advice)
 		buf_printf(&text, "; %s", rule->advice);
-	after_ms = rule->kind == ERR_PERMANENT ? 0 : add_after(&text, after_ms);
-	err_set(err, rule->kind, "%s", buf_text(&text));
-	err->after_ms = after_ms;
+	after_ms = waits ? add_after(&text, after_ms) : 0;
+	if (rule->kind == ERR_NONE)
+		verdict_refused(ask->verdicts, ask->nlines, &ask->job->arena, buf_text(&text));
+	else
+		err_set(&ask->err, rule->kind, "%s", buf_text(&text));
+	ask->err.after_ms = after_ms;
 	buf_free(&text);
 }
 
 static void fail(const struct http_reply *reply, struct json_object *root, const char *secret,
-		 struct err *err)
+		 struct ask *ask)
 {
 	struct complaint c = { .status = reply->status };
 
 	read_complaint(root, secret, &c);
 	if (reply->end == HTTP_ANSWERED || reply->status >= 300)
-		fail_with_status(&c, reply->retry_after_ms, err);
+		fail_with_status(&c, reply->retry_after_ms, ask);
 	else
-		err_set(err, endings[reply->end].kind, "%s: %s", endings[reply->end].words, reply->detail);
+		err_set(&ask->err, endings[reply->end].kind, "%s: %s%s", endings[reply->end].words,
+			reply->detail, endings[reply->end].advice);
 }
 
 /* ---- replies ---- */
@@ -327,7 +340,7 @@ void openai_read_reply(const struct http_reply *reply, const struct config *conf
 	if (success && reply->end == HTTP_OVERSIZED)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_OVERSIZED);
 	else if (!success || reply->end != HTTP_ANSWERED || member(root, "error"))
-		fail(reply, root, config->openai.api_key, &ask->err);
+		fail(reply, root, config->openai.api_key, ask);
 	else if (reply->len == 0)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_EMPTY);
 	else if (!is_json)

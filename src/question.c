@@ -29,11 +29,17 @@ void question_each_context(const struct config *config, const struct job *job,
 	}
 }
 
+/*
+ * Some servers turn "<|im_end|>" or "[/INST]" into the control tokens of a chat template wherever they
+ * stand, and what follows is then the system's word. Escaped, the same text has no such spelling.
+ */
+#define TEMPLATE_CHARACTERS "<["
+
 /* A key and a string, for within an object. */
 static void write_member(struct buf *out, const char *key, const char *text)
 {
 	buf_printf(out, "\"%s\": ", key);
-	buf_json(out, text);
+	buf_json_hiding(out, text, TEMPLATE_CHARACTERS);
 }
 
 static void write_scale(struct buf *out, const struct string_list *scale)

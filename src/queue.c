@@ -117,6 +117,7 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 	memcpy(out->place.id, PQgetvalue(result, row, 0), UUID_BYTES);
 	out->data_bytes = PQgetisnull(result, row, 9) ? -1 : pgvalue_int8(result, row, 9);
 	out->data = cell(result, row, 10);
+	out->result = cell(result, row, 11);
 }
 
 int queue_lookup(struct queue *q, const char *const *keys, size_t n, int64_t ttl_ms, pg_answer_fn *answer, void *arg)

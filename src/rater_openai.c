@@ -22,6 +22,7 @@
 #define REQUEST_CAP_BYTES (16u << 20)
 #define REPLY_CAP_BYTES (1u << 20)
 #define CONNECT_TIMEOUT_MS 10000
+#define CA_FILE_CAP_BYTES (16u << 20)
 
 struct openai {
 	struct http *http;
@@ -172,14 +173,42 @@ static int check_key(const char *key, struct err *err)
 	return 0;
 }
 
+/* libcurl would tell only when the first call fails. */
+static int check_ca_file(const char *path, struct err *err)
+{
+	struct buf text;
+	int rc;
+
+	if (!path || !*path)
+		return 0;
+	buf_init(&text, CA_FILE_CAP_BYTES);
+	rc = file_read(path, "file of openai.ca_file", &text, err);
+	if (rc == 0 && !strstr(buf_text(&text), "-----BEGIN"))
+		rc = err_set(err, ERR_CONFIG, "openai.ca_file: %s holds no certificate in PEM format", path);
+	buf_free(&text);
+	return rc;
+}
+
+/* "" means what the environment says, "none" no proxy; http.h has it the other way round. */
+static const char *proxy_of(const struct config *config)
+{
+	const char *proxy = config->openai.proxy;
+
+	if (!proxy || !*proxy)
+		return NULL;
+	return strcmp(proxy, "none") == 0 ? "" : proxy;
+}
+
 static int connect_endpoint(struct rater *rater, struct err *err)
 {
 	const struct config *config = rater->config;
 	const char *base = config->openai.base_url, *key = config->openai.api_key;
+	const char *ca_file = config->openai.ca_file;
 	const char *headers[] = { "Content-Type: application/json", "Accept: application/json", NULL, NULL };
 	struct http_endpoint endpoint = {
 		.headers = headers, .connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.connections = config->pool.in_flight, .reply_cap_bytes = REPLY_CAP_BYTES,
+		.ca_file = ca_file && *ca_file ? ca_file : NULL, .proxy = proxy_of(config),
 	};
 	struct openai *o = rater->data;
 	struct buf url, authorization;
@@ -233,6 +262,7 @@ static int openai_open(struct rater *rater, struct err *err)
 	buf_init(&o->request, REQUEST_CAP_BYTES);
 	snprintf(rater->model, sizeof(rater->model), "%s", config->openai.model);
 	if ((config->openai.api_key && check_key(config->openai.api_key, err) == -1) ||
+	    check_ca_file(config->openai.ca_file, err) == -1 ||
 	    make_frame(rater, err) == -1 || connect_endpoint(rater, err) == -1) {
 		openai_close(rater);
 		return -1;

@@ -4,6 +4,7 @@
  */
 #include "show.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include "clock.h"
 #include "supervisor.h"
 #include "table.h"
+#include "verdict.h"
 
 #define COLUMNS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -107,7 +109,8 @@ static const char *const status_columns[] = {
 	"summary", "version", "phase", "paused", "uptime_ms",
 	"workers_wanted", "workers_alive", "workers_idle", "workers_busy", "workers_connecting",
 	"restarts", "reloads",
-	"jobs_in_flight", "jobs_completed", "jobs_failed", "jobs_retried", "lines_rated", "cache_hit_percent",
+	"jobs_in_flight", "jobs_completed", "jobs_failed", "jobs_retried", "lines_rated", "lines_failed",
+	"outcomes", "cache_hit_percent",
 	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason",
 	"children", "database_connected", "database_listening",
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
@@ -121,6 +124,18 @@ static const char *phase_name(const struct scoreboard *sb)
 	};
 
 	return NAME_OF(names, atomic_load(&sb->phase));
+}
+
+static const char *summary_of_breaker(const struct scoreboard *sb)
+{
+	switch (atomic_load(&sb->breaker_kind)) {
+	case ERR_DENIED:
+		return "waiting for an operator: the provider denies our calls, see breaker_reason";
+	case ERR_LIMITED:
+		return "waiting for the rater: it limits our rate";
+	default:
+		return "waiting for the rater: the breaker is open";
+	}
 }
 
 /* The one thing to know first: what keeps the pool from working, or that nothing does. */
@@ -137,10 +152,35 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 	if (atomic_load(&sb->breaker_held))
 		return "breaker held open by an operator: nothing is claimed until \"close breaker\"";
 	if (!breaker_is_closed(sb))
-		return "waiting for the rater: the breaker is open";
+		return summary_of_breaker(sb);
 	if (census->connected < census->children || census->alive < atomic_load(&sb->workers))
 		return "at work, not all children are up";
 	return "at work";
+}
+
+/* "rated 120, missing 2": how lines fared with the rater, as far as there are any; null: not asked yet. */
+static void cell_outcomes(struct table *t, const struct scoreboard *sb)
+{
+	static const struct { const char *name; enum counter counter; } outcomes[] = {
+#define X(id, name, counter, words) { name, counter },
+		OUTCOMES(X)
+#undef X
+	};
+	struct buf text;
+
+	buf_init(&text, 1000);
+	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
+		enum counter c = outcomes[i].counter;
+		uint64_t n = c == COUNTER_COUNT ? 0 : scoreboard_sum(sb, c);
+
+		if (n > 0)
+			buf_printf(&text, "%s%s %" PRIu64, text.len ? ", " : "", outcomes[i].name, n);
+	}
+	if (text.len)
+		table_text(t, buf_text(&text));
+	else
+		table_null(t);
+	buf_free(&text);
 }
 
 static void status_work(struct table *t, const struct scoreboard *sb, const struct pool_census *census)
@@ -153,6 +193,8 @@ static void status_work(struct table *t, const struct scoreboard *sb, const stru
 	cell_sum(t, sb, COUNTER_JOBS_FAILED);
 	cell_sum(t, sb, COUNTER_JOBS_RETRIED);
 	cell_sum(t, sb, COUNTER_LINES_RATED);
+	cell_sum(t, sb, COUNTER_LINES_FAILED);
+	cell_outcomes(t, sb);
 	if (asked)
 		table_real(t, 100.0 * (double)hits / (double)asked, 1);
 	else

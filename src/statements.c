@@ -16,13 +16,14 @@
  * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. $4-$7 are the claim
  * floors (floor.h), highest priority first: of each the scan begins at its floor; what lies between two
  * known priorities ($5: the known one above) is looked through from the start; the last row, with no
- * priority, stands for all below. No floor is nearer than $8 ms. ANY(ARRAY(...)) rather than a join, because the planner then always goes
- * by the primary key. To lose the commit of a claim in a crash of the server loses nothing (the job is
- * pending again, and settlements ask for the claimant's name beside the claim's number), so nobody waits for
- * its flush. A session's first claim opens its row: later settlements lock it, and a front end sees
- * "processing". A row that somebody else has locked is left to the settlement: claims wait for nobody. What
- * is huge (|| makes a copy that is not compressed, so its size is the true one) is not even turned into
- * text, which has a limit of 1 GB.
+ * priority, stands for all below. No floor is nearer than $8 ms.
+ *
+ * To lose the commit of a claim in a crash of the server loses nothing (the job is pending again, and
+ * settlements ask for the claimant's name beside the claim's number), so nobody waits for its flush. A
+ * session's first claim opens its row: later settlements lock it, and a front end sees "processing". What is
+ * huge (|| makes a copy that is not compressed, so its size is the true one) is not even turned into text,
+ * which has a limit of 1 GB. The result of earlier attempts comes along, so that the next one can add to
+ * what they took.
  */
 static const char claim_sql[] =
 	"WITH claimed AS ("
@@ -41,7 +42,7 @@ static const char claim_sql[] =
 	"        ORDER BY g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS known) AS due"
 	"    LIMIT $1::int))"
 	"  RETURNING g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type,"
-	"    g.job_data, g.priority, g.available_at"
+	"    g.job_data, g.priority, g.available_at, g.result"
 	"), opened AS ("
 	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
@@ -56,7 +57,9 @@ static const char claim_sql[] =
 	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
 	"  c.job_type, c.priority, c.available_at,"
 	"  CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END::bigint,"
-	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END"
+	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END,"
+	"  CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_column_size(c.result) < 8192"
+	"    THEN (c.result - 'unrated')::text END"
 	" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS no_wait,"
 	"  claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
 	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"

@@ -4,7 +4,6 @@
  */
 #include "verdict.h"
 
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -154,6 +153,15 @@ void verdict_all(struct verdict *verdicts, size_t n, enum outcome outcome)
 		verdicts[i] = (struct verdict){ .outcome = outcome, .reason = "" };
 }
 
+void verdict_refused(struct verdict *verdicts, size_t n, struct arena *arena, const char *words)
+{
+	const char *copy = copy_text(arena, span_of(words), REASON_CAP_BYTES);
+
+	verdict_all(verdicts, n, OUTCOME_REFUSED);
+	for (size_t i = 0; i < n; i++)
+		verdicts[i].reason = copy;
+}
+
 void verdict_give(struct verdict *v, const struct config *config, struct arena *arena,
 		  const char *rating, const char *const *alternatives, size_t n, const char *reason)
 {
@@ -186,33 +194,52 @@ static int compare_places(const void *left, const void *right)
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static struct verdict *find_place(struct json_object *element, const struct place *places, size_t n)
+/* NULL when it is for no line asked about; *numbered: but it does name a line. */
+static struct verdict *find_place(struct json_object *element, const struct place *places, size_t n,
+				  bool *numbered)
 {
 	struct place *found, wanted;
 
-	if (!json_object_is_type(element, json_type_object) ||
-	    !json_strict_integer(json_object_object_get(element, "line"), 0, INT_MAX, &wanted.index))
+	*numbered = json_object_is_type(element, json_type_object) &&
+		json_strict_integer(json_object_object_get(element, "line"), INT64_MIN, INT64_MAX,
+				    &wanted.index);
+	if (!*numbered)
 		return NULL;
 	found = bsearch(&wanted, places, n, sizeof(*places), compare_places);
 	return found ? found->verdict : NULL;
 }
 
+static bool any_missing(const struct place *places, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (places[i].verdict->outcome == OUTCOME_MISSING)
+			return true;
+	return false;
+}
+
 static size_t read_ratings(struct json_object *ratings, const struct config *config,
 			   struct arena *arena, const struct place *places, size_t n)
 {
+	bool numbered, unknown_line = false;
 	size_t stray = 0;
 
 	for (size_t i = 0; i < json_object_array_length(ratings); i++) {
 		struct json_object *element = json_object_array_get_idx(ratings, i);
-		struct verdict *v = find_place(element, places, n);
+		struct verdict *v = find_place(element, places, n, &numbered);
 
-		if (!v)
+		if (!v) {
 			stray++;
-		else if (v->outcome == OUTCOME_MISSING)
+			unknown_line |= numbered;
+		} else if (v->outcome == OUTCOME_MISSING) {
 			give_json(v, config, arena, element);
-		else	/* even when both agree: a reply that repeats itself lost its thread */
+		} else {	/* even when both agree: a reply that repeats itself lost its thread */
 			verdict_all(v, 1, OUTCOME_DUPLICATE);
+		}
 	}
+	/* It may have numbered the lines from 1, or by itself: then 12's rating stands under 3, or under 13. */
+	if (unknown_line && any_missing(places, n))
+		for (size_t i = 0; i < n; i++)
+			verdict_all(places[i].verdict, 1, OUTCOME_UNKNOWN_LINE);
 	return stray;
 }
 
@@ -240,6 +267,43 @@ static size_t read_object(struct json_object *reply, const struct config *config
 	return stray;
 }
 
+static size_t count_members(struct json_object *value)
+{
+	size_t n = 0;
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			n += count_members(json_object_array_get_idx(value, i));
+	} else if (json_object_is_type(value, json_type_object)) {
+		n = (size_t)json_object_object_length(value);
+		json_object_object_foreach(value, key, member) {
+			(void)key;
+			n += count_members(member);
+		}
+	}
+	return n;
+}
+
+/*
+ * Whether an object in text, which was parsed as value, has a key twice. The parser keeps the last, so of
+ * {"line": 1, "rating": "good", "line": 2} the rating would go to a line it was not meant for.
+ */
+static bool repeats_keys(struct span text, struct json_object *value)
+{
+	bool in_string = false;
+	size_t colons = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (in_string && text.text[i] == '\\')
+			i++;
+		else if (text.text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && text.text[i] == ':')
+			colons++;
+	}
+	return colons != count_members(value);
+}
+
 size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		    const struct line *const *lines, size_t n, struct arena *arena,
 		    struct verdict *verdicts)
@@ -253,7 +317,12 @@ size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		verdict_all(verdicts, n, s.len ? OUTCOME_NOT_JSON : OUTCOME_EMPTY);
 		return 0;
 	}
-	stray = read_object(object, config, lines, n, arena, verdicts);
+	if (repeats_keys(s, object)) {
+		verdict_all(verdicts, n, OUTCOME_NOT_SCHEMA);
+		stray = 0;
+	} else {
+		stray = read_object(object, config, lines, n, arena, verdicts);
+	}
 	json_object_put(object);
 	return stray;
 }

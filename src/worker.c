@@ -167,7 +167,7 @@ static void check_deadlines(struct worker *w)
 			continue;
 		grading_cancel(g, w->rater);
 		worker_past_deadline(w, &err);
-		grading_fail(g, &err);
+		grading_fail(g, &err, w->rater);
 	}
 }
 

@@ -30,6 +30,22 @@ struct batch {
 
 /* ---- answers ---- */
 
+/* Before anybody is blamed for it. */
+static void count_failure(struct worker *w, const struct ask *ask)
+{
+	static const enum counter counters[] = {
+		[ERR_NONE] = COUNTER_COUNT, [ERR_RETRY] = COUNTER_COUNT, [ERR_LOST] = COUNTER_COUNT,
+		[ERR_CONFIG] = COUNTER_COUNT, [ERR_PERMANENT] = COUNTER_RATER_REJECTED,
+		[ERR_UNAVAILABLE] = COUNTER_RATER_AWAY, [ERR_LIMITED] = COUNTER_RATER_LIMITED,
+		[ERR_DENIED] = COUNTER_RATER_DENIED, [ERR_UNCLEAR] = COUNTER_RATER_UNCLEAR,
+	};
+
+	worker_count(w, COUNTER_RATER_FAILURES, 1);
+	worker_count(w, COUNTER_OUTCOME_FAILED, ask->nlines);
+	if (counters[ask->err.kind] != COUNTER_COUNT)
+		worker_count(w, counters[ask->err.kind], 1);
+}
+
 static void count_answer(struct worker *w, const struct ask *ask)
 {
 	worker_count(w, COUNTER_RATER_CALLS, (uint64_t)ask->used.calls);
@@ -38,7 +54,7 @@ static void count_answer(struct worker *w, const struct ask *ask)
 	worker_count(w, COUNTER_COMPLETION_TOKENS, (uint64_t)ask->used.completion_tokens);
 	worker_count(w, COUNTER_REPLY_STRAY, ask->used.stray);
 	if (ask->err.kind != ERR_NONE) {
-		worker_count(w, COUNTER_RATER_FAILURES, 1);
+		count_failure(w, ask);
 		return;
 	}
 	for (size_t i = 0; i < ask->nlines; i++)
@@ -48,32 +64,29 @@ static void count_answer(struct worker *w, const struct ask *ask)
 
 static void tell_breaker(struct worker *w, const struct err *err)
 {
-	struct scoreboard *sb = w->c->sb;
-
 	child_error(w->c, err->text);
-	breaker_failure(sb, err->text, err->after_ms, err->after_ms > 0, now_ms());
+	breaker_failure(w->c->sb, err, now_ms());
 	w->probing = false;
 	w->provider_away = true;
 }
 
 /*
  * A job that ran out of its own time has used up an attempt. Otherwise a call that timed out, was cut or
- * met a 500 was the provider's fault while nobody else gets answers either. While others do, the job is
- * under suspicion: it goes back free of charge a few times (the provider may just have restarted), and
- * after that its attempts count.
+ * met a 500 was the provider's fault while nobody else gets answers either. When others did while it
+ * waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
+ * just have restarted, and after that its attempts count.
  */
 static void find_blame(struct worker *w, struct ask *ask)
 {
 	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
 		worker_past_deadline(w, &ask->err);
-	else if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, now_ms()))
+	else if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, ask->used.latency_ms, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
-	if (ask->err.kind == ERR_UNAVAILABLE) {
+	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR) {
-		bool free_of_charge = ask->job->claim <= ask->job->attempts + FREE_CLAIMS;
-
-		ask->err.kind = free_of_charge ? ERR_UNAVAILABLE : ERR_RETRY;
+		if (ask->job->claim > ask->job->attempts + FREE_CLAIMS)
+			ask->err.kind = ERR_RETRY;
 	} else if (ask->used.calls > 0) {
 		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
 		w->probing = w->provider_away = false;
@@ -97,9 +110,23 @@ void worker_take_answers(struct worker *w)
 	}
 }
 
+/* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
+static bool has_to_wait(struct worker *w, struct err *err)
+{
+	int64_t wait = w->probing ? 0 : breaker_wait_ms(w->c->sb, now_ms());
+
+	if (wait == 0)
+		return false;
+	err_set(err, ERR_UNAVAILABLE, "the breaker is open: the rater was not asked");
+	err->after_ms = wait;
+	w->provider_away = true;
+	return true;
+}
+
 static void ask_or_decide(struct worker *w, struct grading *g)
 {
 	size_t misses = 0;
+	struct err err;
 
 	g->looking = false;
 	if (g->decided)
@@ -109,6 +136,10 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (worker_caches(w))
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
+	if (misses > 0 && has_to_wait(w, &err)) {
+		grading_fail(g, &err, w->rater);
+		return;
+	}
 	grading_ask(g, w->rater);
 	if (g->nopen == 0)
 		grading_decide(g, w->rater);

@@ -18,8 +18,11 @@ static void count_settled(struct worker *w, const struct grading *g)
 	const char *status = g->settlement.status;
 
 	worker_count(w, COUNTER_LINES_SKIPPED, g->job.skipped);
+	worker_count(w, COUNTER_LINES_FAILED, g->nfailed);
 	if (strcmp(status, "completed") == 0) {
 		worker_count(w, COUNTER_JOBS_COMPLETED, 1);
+		if (g->nfailed > 0)
+			log_warn("job %s is completed, but: %s", g->job.id, g->settlement.error);
 	} else if (strcmp(status, "failed") == 0) {
 		worker_count(w, COUNTER_JOBS_FAILED, 1);
 		log_warn("job %s failed: %s", g->job.id, g->settlement.error);

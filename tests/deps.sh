@@ -51,6 +51,8 @@ need_check() {
 	need python3-pytest python_has pytest
 	need python3-pytest-xdist python_has xdist
 	need python3-psycopg python_has psycopg
+	need python3-h2 python_has h2
+	need openssl there openssl
 	need mandoc there mandoc
 	need pgbouncer there pgbouncer
 }

@@ -40,7 +40,7 @@ static void check_failed(const struct ask *ask)
 {
 	enum err_kind kind = ask->err.kind;
 
-	CHECK(kind == ERR_RETRY || kind == ERR_UNCLEAR || kind == ERR_PERMANENT || kind == ERR_UNAVAILABLE);
+	CHECK(kind == ERR_RETRY || kind == ERR_UNCLEAR || kind == ERR_PERMANENT || err_is_outside(kind));
 	CHECK(ask->err.after_ms >= 0 && ask->err.after_ms <= OPENAI_AFTER_CAP_MS);
 	CHECK(*ask->err.text);
 	check_words(ask->err.text, sizeof(ask->err.text) - 1);
@@ -50,12 +50,16 @@ static void check_failed(const struct ask *ask)
 
 static void check_answered(const struct ask *ask, const struct http_reply *reply)
 {
-	CHECK(reply->status >= 200 && reply->status < 300);
+	bool success = reply->status >= 200 && reply->status < 300;
+
 	CHECK(reply->end == HTTP_ANSWERED || reply->end == HTTP_OVERSIZED);
 	for (size_t i = 0; i < ask->nlines; i++) {
 		const struct verdict *v = &ask->verdicts[i];
 
-		CHECK(v->outcome > OUTCOME_PENDING && v->outcome < OUTCOME_COUNT);
+		CHECK(v->outcome > OUTCOME_PENDING && v->outcome < OUTCOME_FAILED);
+		CHECK(success || v->outcome == OUTCOME_REFUSED);	/* content refused with an error */
+		if (v->outcome == OUTCOME_REFUSED)
+			check_words(v->reason, REASON_CAP_BYTES);
 		CHECK((v->outcome == OUTCOME_RATED) == is_of_the_scale(v->rating));
 		CHECK(v->outcome != OUTCOME_RATED || reply->end == HTTP_ANSWERED);
 	}

@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """A scripted OpenAI-compatible server for tests: it answers well, badly, late or not at all.
 
-As a program: llm_server.py [--port N] [--script FILE_OR_JSON] [--tls CERT KEY]; it prints its port and
-serves until it is ended. GET /control/stats and /control/requests tell what it saw, POST
+As a program: llm_server.py [--port N] [--script FILE_OR_JSON] [--tls CERT KEY] [--http2]; it prints its
+port and serves until it is ended. GET /control/stats and /control/requests tell what it saw, POST
 /control/behave takes a new script. From pytest: class LlmServer.
 
 A script is a list of rules, or one rule, or the name of a behaviour. The first rule whose conditions
-all hold serves a call; without one, the answer is good. A rule is an object:
+all hold serves a call; without one, the answer is good. As a proxy it forwards http:// by answering itself,
+and opens tunnels to anywhere. HTTP/2 (over TLS) knows the behaviours that are about the reply, not those
+about its way here. A rule is an object:
 
   do            what to do (default "good"); BEHAVIOURS has the names
   first         serves so many calls, then is used up: [{"do": "500", "first": 3}, "good"]
@@ -17,12 +19,15 @@ all hold serves a call; without one, the answer is good. A rule is an object:
   hold          holds the answer back until release(); any name, so that one of several can be released
   retry_after   for errors: Retry-After in seconds, or "date:SECONDS" for an HTTP date
   retry_after_ms, message, status    for errors: another header, message or status
+  clock         for errors: a Date header so many seconds off
+  location      redirect: where to
   size          oversized, gzip_bomb: bytes of the body
   chunk_ms      drip: pause between two pieces of the body
 """
 import argparse
 import asyncio
 import collections
+import contextlib
 import email.utils
 import gzip
 import json
@@ -36,9 +41,17 @@ import threading
 import time
 import zlib
 
+try:
+    import h2.config
+    import h2.connection
+    import h2.events
+    import h2.exceptions
+except ImportError:
+    h2 = None       # then there is no HTTP/2
+
 HOST = "127.0.0.1"
 RULE_KEYS = {"do", "first", "text", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
-             "message", "status", "size", "chunk_ms"}
+             "message", "status", "size", "chunk_ms", "clock", "location"}
 
 
 def reserve_port():
@@ -71,6 +84,7 @@ RATINGS = {
     "duplicate_line": lambda r: r + r[:1],
     "stray_line": lambda r: r + [dict(r[0], line=1000001)],
     "swapped_lines": lambda r: r[::-1],
+    "renumbered": lambda r: [dict(x, line=x["line"] + 1) for x in r],
 }
 
 CONTENTS = {
@@ -194,6 +208,34 @@ async def send_http10(call, status, headers, body):
     return False
 
 
+async def send_slow_head(call, status, headers, body):
+    """A byte now and then, for ever."""
+    call.writer.write(b"HTTP/1.1 200 Scripted\r\nX-Slow: ")
+    while True:
+        call.writer.write(b"x")
+        await call.writer.drain()
+        await asyncio.sleep(call.rule.get("chunk_ms", 20) / 1000)
+
+
+async def send_interim_flood(call, status, headers, body):
+    call.writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000)
+    return await send_whole(call, status, headers, body)
+
+
+async def send_garbage(call, status, headers, body):
+    call.writer.write(b"\x16\x03\x01 not HTTP at all\r\n\r\n")
+    return False
+
+
+async def send_bad_gzip(call, status, headers, body):
+    headers = dict(headers, **{"Content-Encoding": "gzip"})
+    return await send_whole(call, status, headers, b"\x1f\x8b\x08\x00" + b"x" * 100)
+
+
+async def send_small_headers(call, status, headers, body):
+    return await send_whole(call, status, dict(headers, **{f"X-{n}": n for n in range(1000)}), body)
+
+
 async def send_many_headers(call, status, headers, body):
     many = {f"X-{n}": "x" * 1000 for n in range(100)}
     return await send_whole(call, status, dict(headers, **many), body)
@@ -203,10 +245,11 @@ async def send_many_headers(call, status, headers, body):
 SENDERS = {
     "hang": send_hang, "reset": send_reset, "close": send_nothing, "drip": send_drip,
     "oversized": send_oversized, "gzip": send_gzip, "gzip_bomb": send_gzip_bomb, "http10": send_http10,
-    "many_headers": send_many_headers,
+    "many_headers": send_many_headers, "small_headers": send_small_headers, "slow_head": send_slow_head,
+    "interim_flood": send_interim_flood, "garbage": send_garbage, "bad_gzip": send_bad_gzip,
 }
 
-BEHAVIOURS = {"good", *RATINGS, *CONTENTS, *ENVELOPES, *BODIES, *ERRORS, *SENDERS}
+BEHAVIOURS = {"good", "echo", *RATINGS, *CONTENTS, *ENVELOPES, *BODIES, *ERRORS, *SENDERS}
 
 
 def same(value):
@@ -253,7 +296,7 @@ class Call:
 
     def record(self):
         return {"path": self.path, "headers": self.headers, "body": self.body, "question": self.question,
-                "at": self.at, "do": self.rule["do"]}
+                "at": self.at, "do": self.rule["do"], "raw": self.raw.decode(), "version": self.version}
 
     def error(self, do):
         status, code, kind, message = ERRORS[do]
@@ -270,13 +313,17 @@ class Call:
         if "retry_after_ms" in self.rule:
             headers["retry-after-ms"] = self.rule["retry_after_ms"]
         if do == "redirect":
-            headers["Location"] = self.path
+            headers["Location"] = self.rule.get("location", self.path)
+        if "clock" in self.rule:
+            headers["Date"] = email.utils.formatdate(time.time() + self.rule["clock"], usegmt=True)
         body = {"error": {"code": code, "type": kind, "message": message}}
         return self.rule.get("status", status), headers, json.dumps(body).encode()
 
     def answer(self, do):
         ratings = RATINGS.get(do, same)(rate(self.question))
         content = CONTENTS.get(do, same)(json.dumps({"ratings": ratings}))
+        if do == "echo":
+            content = self.lines[0]["text"]
         tokens = {"prompt_tokens": len(self.raw) // 4, "completion_tokens": len(content) // 4}
         envelope = {
             "id": "chatcmpl-scripted", "object": "chat.completion",
@@ -288,10 +335,61 @@ class Call:
         body = json.dumps(ENVELOPES.get(do, same)(envelope)).encode()
         return 200, {"Content-Type": "application/json"}, BODIES.get(do, same)(body)
 
-    async def serve(self):
+    def reply(self):
+        """Status, headers and body."""
         do = self.rule["do"]
-        reply = self.error(do) if do in ERRORS else self.answer(do)
-        return await SENDERS.get(do, send_whole)(self, *reply)
+        return self.error(do) if do in ERRORS else self.answer(do)
+
+    async def serve(self):
+        return await SENDERS.get(self.rule["do"], send_whole)(self, *self.reply())
+
+
+class Http2:
+    """One connection of HTTP/2: many calls at the same time."""
+
+    def __init__(self, server, reader, writer):
+        self.server, self.reader, self.writer = server, reader, writer
+        self.connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self.streams = {}
+        self.tasks = set()
+
+    async def flush(self):
+        self.writer.write(self.connection.data_to_send())
+        await self.writer.drain()
+
+    async def run(self):
+        self.connection.initiate_connection()
+        await self.flush()
+        while data := await self.reader.read(65536):
+            for event in self.connection.receive_data(data):
+                self.take(event)
+            await self.flush()
+
+    def take(self, event):
+        if isinstance(event, h2.events.RequestReceived):
+            headers = {k.decode(): v.decode() for k, v in event.headers}
+            self.streams[event.stream_id] = headers, bytearray()
+        elif isinstance(event, h2.events.DataReceived):
+            self.streams[event.stream_id][1].extend(event.data)
+            self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded):
+            task = asyncio.ensure_future(self.serve(event.stream_id, *self.streams.pop(event.stream_id)))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def serve(self, stream, headers, raw):
+        call = Call(None, None, headers[":path"], headers, bytes(raw))
+        call.version = "2"
+        with self.server.counted(call):
+            await asyncio.sleep(call.rule.get("delay_ms", 0) / 1000)
+            status, headers, body = call.reply()
+            fields = [(":status", str(status))] + [(k.lower(), str(v)) for k, v in headers.items()]
+            try:
+                self.connection.send_headers(stream, fields)
+                self.connection.send_data(stream, body, end_stream=True)
+                await self.flush()
+            except (h2.exceptions.ProtocolError, ConnectionError):
+                self.server.given_up += 1
 
 
 class LlmServer:
@@ -300,12 +398,13 @@ class LlmServer:
     The port is kept while it is stopped: nobody else gets it, and who connects is refused.
     """
 
-    def __init__(self, script="good", port=0, keep=10000, tls=None):
+    def __init__(self, script="good", port=0, keep=10000, tls=None, http2=False):
         self.script = Script(script)
         self.port = port
         self.requests = collections.deque(maxlen=keep)
         self.calls = self.connections = self.in_flight = self.max_concurrent = self.given_up = 0
         self.served = collections.Counter()
+        self.tunnels = []           # what clients said to the proxy in us
         self.writers = set()
         self.held = {}                  # by the name it is held under: set when it is released
         self.reserved = None
@@ -313,6 +412,8 @@ class LlmServer:
         if tls:
             self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self.tls.load_cert_chain(*tls)
+            if http2:
+                self.tls.set_alpn_protocols(["h2", "http/1.1"])
 
     @property
     def url(self):
@@ -382,7 +483,10 @@ class LlmServer:
     async def serve_connection(self, reader, writer):
         self.connections += 1
         self.writers.add(writer)
+        tls = writer.get_extra_info("ssl_object")
         try:
+            if tls and tls.selected_alpn_protocol() == "h2":
+                await Http2(self, reader, writer).run()
             while await self.serve_request(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
@@ -395,6 +499,8 @@ class LlmServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, path, _ = head[0].split(" ", 2)
         headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in head[1:] if line)}
+        if method == "CONNECT":
+            return await self.serve_tunnel(reader, writer, path, headers)
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
         if path.startswith("/control/"):
             return await self.serve_control(writer, path, raw)
@@ -403,7 +509,29 @@ class LlmServer:
             return True
         return await self.serve_call(Call(reader, writer, path, headers, raw))
 
-    async def serve_call(self, call):
+    async def serve_tunnel(self, reader, writer, path, headers):
+        self.tunnels.append((path, headers))
+        host, port = path.rsplit(":", 1)
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        self.writers.add(far_writer)
+        writer.write(b"HTTP/1.1 200 Tunnel\r\n\r\n")
+
+        async def pump(source, sink):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+            sink.close()
+
+        try:
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        finally:
+            self.writers.discard(far_writer)
+            far_writer.close()
+        return False
+
+    @contextlib.contextmanager
+    def counted(self, call):
+        """A call from its arrival to its end, with the rule that serves it."""
         self.calls += 1
         self.in_flight += 1
         self.max_concurrent = max(self.max_concurrent, self.in_flight)
@@ -411,12 +539,16 @@ class LlmServer:
             call.rule = self.script.choose(call, self.in_flight)
             self.served[call.rule["do"]] += 1
             self.requests.append(call.record())
+            yield
+        finally:
+            self.in_flight -= 1
+
+    async def serve_call(self, call):
+        with self.counted(call):
             if not await self.wait(call):
                 self.given_up += 1
                 return False
             return await call.serve()
-        finally:
-            self.in_flight -= 1
 
     async def wait(self, call):
         """Waits out delay_ms, or to be released; False when the client went away meanwhile."""
@@ -456,12 +588,13 @@ def main():
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--script", default='"good"', help="a file, or the script itself as JSON")
     parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"))
+    parser.add_argument("--http2", action="store_true")
     options = parser.parse_args()
     script = options.script
     if os.path.exists(script):
         with open(script, encoding="utf-8") as file:
             script = file.read()
-    server = LlmServer(json.loads(script), options.port, tls=options.tls)
+    server = LlmServer(json.loads(script), options.port, tls=options.tls, http2=options.http2)
 
     async def run():
         await server.listen()

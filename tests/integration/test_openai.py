@@ -112,7 +112,7 @@ def test_the_breaker_does_not_wait_for_a_probe_whose_worker_died(make_openai_poo
     db.insert(rep("Hello."))
     wait_until(lambda: breaker(pool) != "closed")
     llm.behave({"do": "hang", "first": 1}, "good")
-    wait_until(lambda: llm.in_flight == 1, what="the probe")
+    wait_until(lambda: llm.served["hang"] == 1, what="the probe")
     pool.kill(wait_until(pool.busy)[0])
     wait_until(lambda: db.count("completed") == 1, 30)
 

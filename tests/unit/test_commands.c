@@ -274,6 +274,9 @@ static void put_pool(void)
 	slot_count(slot, COUNTER_JOBS_COMPLETED, 100);
 	slot_count(slot, COUNTER_JOBS_FAILED, 1);
 	slot_count(slot, COUNTER_LINES_RATED, 500);
+	slot_count(slot, COUNTER_LINES_FAILED, 2);
+	slot_count(slot, COUNTER_OUTCOME_RATED, 500);
+	slot_count(slot, COUNTER_OUTCOME_UNKNOWN, 3);
 	slot_count(slot, COUNTER_CACHE_HITS, 1);
 	slot_count(slot, COUNTER_CACHE_MISSES, 2);
 	put_child(2, SLOT_IDLE, 0);
@@ -303,6 +306,8 @@ static void test_status(void **state)
 	assert_int_equal(number(o, "jobs_failed"), 1);
 	assert_int_equal(number(o, "jobs_retried"), 0);
 	assert_int_equal(number(o, "lines_rated"), 500);
+	assert_int_equal(number(o, "lines_failed"), 2);
+	assert_text(o, "outcomes", "rated 500, unknown_rating 3");
 	assert_string_equal(json_object_get_string(member(o, "cache_hit_percent")), "33.3");
 	assert_text(o, "rater", "openai");
 	assert_text(o, "model", "model-x");
@@ -344,6 +349,12 @@ static void test_summary_names_what_is_in_the_way(void **state)
 	atomic_store(&fake.sb->slots[2].pid, 0);
 	assert_summary("not all children are up");
 	fake.breaker = BREAKER_PROBING;
+	assert_summary("the breaker is open");
+	atomic_store(&fake.sb->breaker_kind, ERR_LIMITED);
+	assert_summary("it limits our rate");
+	atomic_store(&fake.sb->breaker_kind, ERR_DENIED);
+	assert_summary("waiting for an operator");
+	atomic_store(&fake.sb->breaker_kind, 4711);
 	assert_summary("the breaker is open");
 	answer("open breaker");
 	assert_summary("held open by an operator");

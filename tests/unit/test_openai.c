@@ -60,29 +60,30 @@ static void check_error(enum err_kind kind, const char *text)
 static void test_errors_by_status_and_code(void **state)
 {
 #define CREDENTIALS "it refused our credentials: check openai.api_key_env or openai.api_key_file"
+#define SMALLER "lower rater.lines_per_call or rater.context_lines"
 #define QUOTA "the quota of this account is used up: raise its limit, or set another API key"
 	static const struct { int status; const char *body; enum err_kind kind; const char *text; } cases[] = {
-		{ 401, "{\"error\":{\"message\":\"Incorrect API key provided: sk-d***w-me\"}}", ERR_UNAVAILABLE,
+		{ 401, "{\"error\":{\"message\":\"Incorrect API key provided: sk-d***w-me\"}}", ERR_DENIED,
 		  "the provider answered 401 Unauthorized; " CREDENTIALS },
-		{ 403, "{\"error\":{\"message\":\"Country not supported.\"}}", ERR_UNAVAILABLE,
+		{ 403, "{\"error\":{\"message\":\"Country not supported.\"}}", ERR_DENIED,
 		  "the provider answered 403 Forbidden: Country not supported; " CREDENTIALS },
-		{ 400, "{\"error\":{\"code\":\"invalid_api_key\",\"message\":\"\"}}", ERR_UNAVAILABLE,
+		{ 400, "{\"error\":{\"code\":\"invalid_api_key\",\"message\":\"\"}}", ERR_DENIED,
 		  "the provider answered 400 Bad Request; " CREDENTIALS },
-		{ 429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"No credit. \"}}", ERR_UNAVAILABLE,
+		{ 429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"No credit. \"}}", ERR_DENIED,
 		  "the provider answered 429 Too Many Requests: No credit; " QUOTA },
-		{ 402, "", ERR_UNAVAILABLE, "the provider answered 402 Payment Required; " QUOTA },
-		{ 429, "{\"error\":{\"message\":\"rate limit reached for gpt-4o-mini\"}}", ERR_UNAVAILABLE,
+		{ 402, "", ERR_DENIED, "the provider answered 402 Payment Required; " QUOTA },
+		{ 429, "{\"error\":{\"message\":\"rate limit reached for gpt-4o-mini\"}}", ERR_LIMITED,
 		  "the provider answered 429 Too Many Requests: rate limit reached for gpt-4o-mini" },
-		{ 404, "{\"error\":\"model \\\"x\\\" not found\"}", ERR_UNAVAILABLE,
+		{ 404, "{\"error\":\"model \\\"x\\\" not found\"}", ERR_DENIED,
 		  "the provider answered 404 Not Found: model \"x\" not found; "
 		  "check openai.base_url and openai.model" },
-		{ 400, "{\"error\":{\"type\":\"model_not_found\"}}", ERR_UNAVAILABLE,
+		{ 400, "{\"error\":{\"type\":\"model_not_found\"}}", ERR_DENIED,
 		  "the provider answered 400 Bad Request; check openai.model" },
 		{ 400, "{\"error\":{\"code\":\"unsupported_value\",\"param\":\"temperature\",\"message\":\"0?\"}}",
-		  ERR_UNAVAILABLE, "the provider answered 400 Bad Request: 0?; choose another openai.model" },
-		{ 400, "{\"error\":{\"param\":\"response_format\"}}", ERR_UNAVAILABLE,
+		  ERR_DENIED, "the provider answered 400 Bad Request: 0?; choose another openai.model" },
+		{ 400, "{\"error\":{\"param\":\"response_format\"}}", ERR_DENIED,
 		  "the provider answered 400 Bad Request; check openai.response_format" },
-		{ 308, "<html>", ERR_UNAVAILABLE, "the provider answered 308 Permanent Redirect; "
+		{ 308, "<html>", ERR_DENIED, "the provider answered 308 Permanent Redirect; "
 		  "redirects are not followed; check openai.base_url" },
 		{ 500, "[{\"error\":{\"message\":\"oops\"}}]", ERR_UNCLEAR,
 		  "the provider answered 500 Internal Server Error: oops" },
@@ -92,16 +93,14 @@ static void test_errors_by_status_and_code(void **state)
 		{ 400, "{\"error\":{\"message\":\"bad\"}}", ERR_PERMANENT,
 		  "the provider answered 400 Bad Request: bad" },
 		{ 429, "{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"long\"}}", ERR_PERMANENT,
-		  "the provider answered 429 Too Many Requests: long" },
-		{ 400, "{\"error\":{\"code\":\"content_filter\",\"message\":\"filtered\"}}", ERR_PERMANENT,
-		  "the provider answered 400 Bad Request: filtered" },
-		{ 413, "{}", ERR_PERMANENT, "the provider answered 413 Content Too Large" },
+		  "the provider answered 429 Too Many Requests: long; " SMALLER },
+		{ 413, "{}", ERR_PERMANENT, "the provider answered 413 Content Too Large; " SMALLER },
 		{ 418, "{}", ERR_PERMANENT, "the provider answered 418" },
 		{ 408, "{}", ERR_UNCLEAR, "the provider answered 408 Request Timeout" },
 		{ 409, "{}", ERR_UNCLEAR, "the provider answered 409 Conflict" },
 		{ 425, "{}", ERR_UNCLEAR, "the provider answered 425 Too Early" },
-		{ 200, "{\"error\":{\"message\":\"odd\"}}", ERR_RETRY, "the provider answered 200 OK: odd" },
-		{ 200, "{\"error\":{\"code\":429,\"message\":\"slow down\"}}", ERR_UNAVAILABLE,
+		{ 200, "{\"error\":{\"message\":\"odd\"}}", ERR_UNCLEAR, "the provider answered 200 OK: odd" },
+		{ 200, "{\"error\":{\"code\":429,\"message\":\"slow down\"}}", ERR_LIMITED,
 		  "the provider answered 429 Too Many Requests: slow down" },
 	};
 
@@ -136,6 +135,8 @@ static void test_broken_calls(void **state)
 {
 	static const struct { enum http_end end; int status; enum err_kind kind; const char *text; } cases[] = {
 		{ HTTP_UNREACHABLE, 0, ERR_UNAVAILABLE, "the provider cannot be reached: why" },
+		{ HTTP_UNTRUSTED, 0, ERR_DENIED, "the provider's certificate is not to be trusted: why; "
+		  "check openai.base_url and openai.ca_file" },
 		{ HTTP_TIMED_OUT, 0, ERR_UNCLEAR, "the provider did not answer in time: why" },
 		{ HTTP_BROKEN, 200, ERR_UNCLEAR,
 		  "the connection broke before the provider's answer was complete: why" },
@@ -173,6 +174,24 @@ static void test_messages_are_made_harmless(void **state)
 
 	read_answer(200, "{\"model\":\"" KEY "\",\"choices\":[]}");
 	assert_null(strstr(ask.used.model, KEY));
+}
+
+static void test_refused_content_is_an_outcome(void **state)
+{
+	static const char *const codes[] = { "content_filter", "content_policy_violation", "invalid_prompt" };
+	char body[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+		snprintf(body, sizeof(body), "{\"error\":{\"code\":\"%s\",\"message\":\"Not with " KEY "!\"}}", codes[i]);
+		read_answer(400, body);
+		assert_int_equal(ask.err.kind, ERR_NONE);
+		for (size_t n = 0; n < N; n++) {
+			assert_int_equal(verdicts[n].outcome, OUTCOME_REFUSED);
+			assert_null(strstr(verdicts[n].reason, KEY));
+			assert_non_null(strstr(verdicts[n].reason, "the provider answered 400 Bad Request"));
+		}
+	}
 }
 
 /* ---- envelopes ---- */
@@ -300,6 +319,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_retry_after_is_told_and_bounded, teardown),
 		cmocka_unit_test_teardown(test_broken_calls, teardown),
 		cmocka_unit_test_teardown(test_messages_are_made_harmless, teardown),
+		cmocka_unit_test_teardown(test_refused_content_is_an_outcome, teardown),
 		cmocka_unit_test_teardown(test_good_answer, teardown),
 		cmocka_unit_test_teardown(test_lines_left_out, teardown),
 		cmocka_unit_test_teardown(test_cut_replies_keep_whole_ratings, teardown),

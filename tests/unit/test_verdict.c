@@ -171,10 +171,7 @@ static void test_ratings_are_never_guessed(void **state)
 static void test_elements_for_no_line_are_stray(void **state)
 {
 	static const char *const lines[] = {
-		"{\"line\":13,\"rating\":\"good\"}", "{\"line\":\"12\",\"rating\":\"good\"}",
-		"{\"line\":12.5,\"rating\":\"good\"}", "{\"line\":-12,\"rating\":\"good\"}",
-		"{\"line\":4294967308,\"rating\":\"good\"}",
-		"{\"line\":99999999999999999999,\"rating\":\"good\"}",
+		"{\"line\":\"12\",\"rating\":\"good\"}", "{\"line\":12.5,\"rating\":\"good\"}",
 		"{\"line\":null,\"rating\":\"good\"}", "{\"line\":true,\"rating\":\"good\"}",
 		"{\"rating\":\"good\"}",
 		"{\"line\":NaN,\"rating\":\"good\"}", "\"good\"", "null", "12", "[12,\"good\"]", "{}",
@@ -188,6 +185,55 @@ static void test_elements_for_no_line_are_stray(void **state)
 		assert_int_equal(read_text(reply), 1);
 		check_unrated(&verdicts[0], OUTCOME_MISSING);
 		assert_int_equal(verdicts[1].outcome, OUTCOME_RATED);
+	}
+}
+
+/* 12 may have been given as 13, and 3 be another line's rating. */
+static void test_unknown_numbers_with_lines_missing_rate_nothing(void **state)
+{
+	static const char *const numbers[] = { "13", "1", "-12", "0", "4294967308", "99999999999999999999" };
+	char reply[200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+		snprintf(reply, sizeof(reply), "{\"ratings\":[{\"line\":3,\"rating\":\"good\"},"
+			 "{\"line\":%s,\"rating\":\"poor\"}]}", numbers[i]);
+		assert_int_equal(read_text(reply), 1);
+		check_unrated(&verdicts[0], OUTCOME_UNKNOWN_LINE);
+		check_unrated(&verdicts[1], OUTCOME_UNKNOWN_LINE);
+	}
+	assert_int_equal(read_text("{\"ratings\":[{\"line\":3,\"rating\":\"good\"},{\"line\":4,\"rating\":\"poor\"},"
+				   "{\"line\":12,\"rating\":\"poor\"}]}"), 1);
+	assert_ptr_equal(verdicts[0].rating, scale[2]);
+	assert_ptr_equal(verdicts[1].rating, scale[1]);
+}
+
+static void test_objects_that_repeat_a_key_rate_nothing(void **state)
+{
+	static const char *const replies[] = {
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"line\":3}]}",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"r\\u0061ting\":\"poor\"}]}",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\"}],\"ratings\":[]}",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"x\":{\"a\":1,\"a\":[{}]}}]}",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
+		check_all(replies[i], OUTCOME_NOT_SCHEMA);
+	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : \\\\\"}]}");
+	assert_int_equal(verdicts[0].outcome, OUTCOME_RATED);
+}
+
+static void test_a_refusal_keeps_the_providers_words(void **state)
+{
+	struct verdict v[2];
+
+	(void)state;
+	verdict_refused(v, 2, &arena, " blocked\x1b[31m by policy ");
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(v[i].outcome, OUTCOME_REFUSED);
+		assert_null(v[i].rating);
+		assert_string_equal(v[i].reason, "blocked [31m by policy");
 	}
 }
 
@@ -310,7 +356,8 @@ static void test_outcomes_have_names_and_counters(void **state)
 	assert_string_equal(outcome_name(OUTCOME_UNKNOWN_RATING), "unknown_rating");
 	assert_string_equal(outcome_words(OUTCOME_EMPTY), "the reply is empty");
 	assert_int_equal(outcome_counter(OUTCOME_DUPLICATE), COUNTER_OUTCOME_DUPLICATE);
-	assert_int_equal(outcome_counter(OUTCOME_RATED), COUNTER_COUNT);
+	assert_int_equal(outcome_counter(OUTCOME_RATED), COUNTER_OUTCOME_RATED);
+	assert_int_equal(outcome_counter(OUTCOME_PENDING), COUNTER_COUNT);
 	for (int a = 0; a < OUTCOME_COUNT; a++)
 		for (int b = 0; b < a; b++)
 			assert_string_not_equal(outcome_name((enum outcome)a),
@@ -327,6 +374,9 @@ int main(void)
 		cmocka_unit_test(test_nul_bytes_are_no_end),
 		cmocka_unit_test(test_ratings_are_never_guessed),
 		cmocka_unit_test(test_elements_for_no_line_are_stray),
+		cmocka_unit_test(test_unknown_numbers_with_lines_missing_rate_nothing),
+		cmocka_unit_test(test_objects_that_repeat_a_key_rate_nothing),
+		cmocka_unit_test(test_a_refusal_keeps_the_providers_words),
 		cmocka_unit_test(test_a_line_rated_twice_is_not_rated),
 		cmocka_unit_test(test_alternatives_are_taken_as_they_can_be),
 		cmocka_unit_test(test_alternatives_are_capped_in_number),

@@ -1,0 +1,118 @@
+/* breaker.c: what opens it, what closes it, and that a pause asked for is kept. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "breaker.h"
+#include "scoreboard.h"
+
+#define NOW 1000000
+
+static struct scoreboard *sb;
+
+static int setup(void **state)
+{
+	(void)state;
+	if (!sb)
+		sb = scoreboard_new();
+	breaker_release(sb);
+	atomic_store(&sb->rater_answered_ms, 0);
+	return sb ? 0 : -1;
+}
+
+static void failure(enum err_kind kind, int64_t after_ms, int64_t now)
+{
+	struct err err = { .kind = kind, .after_ms = after_ms, .text = "why" };
+
+	breaker_failure(sb, &err, now);
+}
+
+static int allowed(int64_t now)
+{
+	int64_t wait;
+
+	return breaker_allow(sb, 10, now, &wait);
+}
+
+static void test_three_in_a_row_open_it(void **state)
+{
+	(void)state;
+	failure(ERR_UNAVAILABLE, 0, NOW);
+	failure(ERR_UNAVAILABLE, 0, NOW);
+	breaker_success(sb, NOW);
+	failure(ERR_UNAVAILABLE, 0, NOW);
+	failure(ERR_LIMITED, 0, NOW);
+	assert_int_equal(breaker_state(sb, NOW), BREAKER_CLOSED);
+	assert_int_equal(breaker_wait_ms(sb, NOW), 0);
+	failure(ERR_LIMITED, 0, NOW);
+	assert_int_equal(breaker_state(sb, NOW), BREAKER_OPEN);
+	assert_int_equal(atomic_load(&sb->breaker_kind), ERR_LIMITED);
+	assert_int_equal(breaker_wait_ms(sb, NOW), BREAKER_FIRST_MS);
+	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS - 1), 0);
+	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 1);
+	assert_int_equal(breaker_state(sb, NOW + BREAKER_FIRST_MS), BREAKER_PROBING);
+	assert_true(breaker_wait_ms(sb, NOW + BREAKER_FIRST_MS) > 0);
+	breaker_success(sb, NOW + BREAKER_FIRST_MS);
+	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 10);
+}
+
+static void test_one_denial_opens_it(void **state)
+{
+	(void)state;
+	failure(ERR_DENIED, 0, NOW);
+	assert_int_equal(breaker_state(sb, NOW), BREAKER_OPEN);
+}
+
+/* Other calls were in flight when the limit came; their success is older news. */
+static void test_a_pause_asked_for_is_not_cut_short(void **state)
+{
+	(void)state;
+	failure(ERR_LIMITED, 20000, NOW);
+	assert_int_equal(breaker_wait_ms(sb, NOW), 20000);
+	breaker_success(sb, NOW + 10);
+	failure(ERR_UNAVAILABLE, 0, NOW + 20);
+	failure(ERR_LIMITED, 5000, NOW + 30);
+	assert_int_equal(breaker_wait_ms(sb, NOW + 30), 19970);
+	failure(ERR_LIMITED, 30000, NOW + 40);
+	assert_int_equal(allowed(NOW + 30039), 0);
+	assert_int_equal(allowed(NOW + 30040), 1);
+	breaker_success(sb, NOW + 30050);
+	assert_int_equal(breaker_state(sb, NOW + 30050), BREAKER_CLOSED);
+}
+
+static void test_an_answer_is_recent_for_as_long_as_one_waited(void **state)
+{
+	(void)state;
+	assert_false(breaker_answered_lately(sb, 30000, NOW));
+	breaker_success(sb, NOW);
+	assert_true(breaker_answered_lately(sb, 0, NOW + BREAKER_RECENT_MS - 1));
+	assert_false(breaker_answered_lately(sb, 0, NOW + BREAKER_RECENT_MS));
+	assert_true(breaker_answered_lately(sb, 30000, NOW + 29999));
+	assert_false(breaker_answered_lately(sb, 30000, NOW + 30000));
+}
+
+static void test_an_operator_may_cut_it_short(void **state)
+{
+	(void)state;
+	failure(ERR_LIMITED, 20000, NOW);
+	breaker_release(sb);
+	assert_int_equal(allowed(NOW + 1), 10);
+	breaker_success(sb, NOW + 2);
+	assert_int_equal(breaker_state(sb, NOW + 2), BREAKER_CLOSED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_three_in_a_row_open_it, setup),
+		cmocka_unit_test_setup(test_one_denial_opens_it, setup),
+		cmocka_unit_test_setup(test_a_pause_asked_for_is_not_cut_short, setup),
+		cmocka_unit_test_setup(test_an_answer_is_recent_for_as_long_as_one_waited, setup),
+		cmocka_unit_test_setup(test_an_operator_may_cut_it_short, setup),
+	};
+
+	return cmocka_run_group_tests_name("breaker", tests, NULL, NULL);
+}
