@@ -13,7 +13,7 @@
 struct worker {
 	struct child *c;
 	const struct config *config;
-	struct rater *rater;
+	struct rater *rater, *fallback;	/* fallback: NULL without one */
 	struct pg *pg;
 	struct pg_counts counted;	/* of pg, already in the slot's counters */
 	struct grading *head, *tail;	/* in hand, oldest first */
@@ -21,7 +21,8 @@ struct worker {
 
 	/* worker_claim.c's */
 	bool claiming;			/* a claim is on its way */
-	int claim_asked;		/* for so many jobs */
+	int claim_asked;		/* for so many jobs, */
+	struct rater *claim_for;	/* which this one is to rate */
 	bool look_again;		/* woken meanwhile */
 	bool dry;			/* the last claim brought less than asked: wait to be woken */
 	bool disowning;			/* a claim whose answer was lost is being given back */
@@ -33,6 +34,7 @@ struct worker {
 
 	/* worker_rate.c's */
 	bool provider_away;		/* its last call found nobody who answers */
+	int64_t fallback_not_before_ms;	/* the fallback is not available either */
 
 	/* worker_settle.c's */
 	int settling;			/* jobs whose settlement is on its way */

@@ -15,6 +15,8 @@
 /* A call that failed so close to its job's deadline had no more time to give. */
 #define DEADLINE_SLACK_MS 100
 
+#define FALLBACK_PAUSE_MS 2000	/* for one that cannot answer either */
+
 /* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
 #define FREE_CLAIMS 2
 
@@ -53,7 +55,7 @@ static void tell_breaker(struct worker *w, const struct err *err)
 	child_error(w->c, err->text);
 	breaker_failure(sb, err->text, err->after_ms, err->after_ms > 0, now_ms());
 	w->probing = false;
-	w->provider_away = true;
+	w->provider_away = !w->fallback;
 }
 
 /*
@@ -62,7 +64,7 @@ static void tell_breaker(struct worker *w, const struct err *err)
  * under suspicion: it goes back free of charge a few times (the provider may just have restarted), and
  * after that its attempts count.
  */
-static void find_blame(struct worker *w, struct ask *ask)
+static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
 	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
 		worker_past_deadline(w, &ask->err);
@@ -74,27 +76,78 @@ static void find_blame(struct worker *w, struct ask *ask)
 		bool free_of_charge = ask->job->claim <= ask->job->attempts + FREE_CLAIMS;
 
 		ask->err.kind = free_of_charge ? ERR_UNAVAILABLE : ERR_RETRY;
-	} else if (ask->used.calls > 0) {
+	} else if (ask->used.calls > 0 && !ask->silent) {
 		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
 		w->probing = w->provider_away = false;
 	}
 }
 
-void worker_take_answers(struct worker *w)
+/* The breaker is the first rater's. A fallback that fails too is left alone for a while, by this worker. */
+static void find_blame_with_fallback(struct worker *w, struct ask *ask)
+{
+	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
+		worker_past_deadline(w, &ask->err);
+	w->provider_away = ask->err.kind == ERR_UNCLEAR || ask->err.kind == ERR_UNAVAILABLE;
+	if (!w->provider_away)
+		return;
+	ask->err.kind = ERR_UNAVAILABLE;
+	child_error(w->c, ask->err.text);
+	w->fallback_not_before_ms = now_ms() + FALLBACK_PAUSE_MS;
+}
+
+static void count_fallback_lines(struct worker *w, const struct ask *ask)
+{
+	for (size_t i = 0; ask->err.kind == ERR_NONE && i < ask->nlines; i++)
+		worker_count(w, COUNTER_FALLBACK_LINES, ask->verdicts[i].outcome == OUTCOME_RATED);
+}
+
+static void find_blame(struct worker *w, struct rater *rater, struct ask *ask)
+{
+	if (rater->fallback) {
+		count_fallback_lines(w, ask);
+		find_blame_with_fallback(w, ask);
+		return;
+	}
+	find_blame_with_rater(w, ask);
+	if (w->fallback && ask->err.kind == ERR_UNAVAILABLE)
+		ask->err.after_ms = 0;		/* told to the breaker; the job need not wait so long */
+}
+
+/* Its calls are all back. What the first rater could not be asked about the fallback can, at once. */
+static void decide_or_hand_over(struct worker *w, struct grading *g)
+{
+	int64_t now = now_ms();
+
+	if (w->fallback && g->rater == w->rater && g->err.kind == ERR_UNAVAILABLE && !w->stopping &&
+	    now >= w->fallback_not_before_ms &&
+	    (w->c->once || breaker_state(w->c->sb, now) != BREAKER_CLOSED))
+		grading_hand_over(g, w->fallback);
+	if (g->nopen == 0)
+		grading_decide(g, g->rater);
+}
+
+static void take_answers_of(struct worker *w, struct rater *rater)
 {
 	struct ask *ask;
 
-	while ((ask = rater_next_done(w->rater))) {
+	while ((ask = rater_next_done(rater))) {
 		struct grading *g = ask->owner;
 
 		count_answer(w, ask);
-		find_blame(w, ask);
-		grading_take_answer(g, ask, w->rater, worker_caches(w));
+		find_blame(w, rater, ask);
+		grading_take_answer(g, ask, rater, worker_caches(w) && !rater->fallback);
 		if (g->nopen == 0 && !g->decided)
-			grading_decide(g, w->rater);
+			decide_or_hand_over(w, g);
 		else if (!g->decided)
-			grading_ask_more(g, w->rater);
+			grading_ask_more(g, rater);
 	}
+}
+
+void worker_take_answers(struct worker *w)
+{
+	take_answers_of(w, w->rater);
+	if (w->fallback)
+		take_answers_of(w, w->fallback);
 }
 
 static void ask_or_decide(struct worker *w, struct grading *g)
@@ -109,9 +162,9 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (worker_caches(w))
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
-	grading_ask(g, w->rater);
+	grading_ask(g, g->rater);
 	if (g->nopen == 0)
-		grading_decide(g, w->rater);
+		grading_decide(g, g->rater);
 }
 
 /* ---- looking up ---- */

@@ -90,6 +90,14 @@ static void test_choices_match_their_enums(void **state)
 	assert_int_equal(c->log.level, LOG_LEVEL_ERROR);
 	assert_int_equal(c->openai.response_format, RESPONSE_JSON_OBJECT);
 	assert_int_equal(c->rater.backend, RATER_OPENAI);
+	assert_int_equal(c->rater.fallback, RATER_NONE);
+	assert_true(config_rates_with(c, RATER_OPENAI) && !config_rates_with(c, RATER_COMMAND));
+	config_free(c);
+	c = parse("rater: { fallback = \"command\"; }; command: { argv = [ \"/a\", \"b\" ]; };");
+	assert_int_equal(c->rater.fallback, RATER_COMMAND);
+	assert_true(config_rates_with(c, RATER_RUBRIC) && config_rates_with(c, RATER_COMMAND));
+	assert_int_equal(c->command.argv.n, 2);
+	assert_string_equal(c->command.argv.items[1], "b");
 	config_free(c);
 }
 
@@ -109,6 +117,13 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	{ "cache: { ttl = \"365d\"; };", "cache.ttl", "365d" },
 	{ "rater: { scale = [ \"a\", \"b-c d_9\" ]; };", "rater.scale", "a, b-c d_9" },
 	{ "rater: { scale = ( \"pass\" ); };", "rater.scale", "pass" },
+	{ "command: { argv = [ \"/bin/a b\", \"c,d\", \"\", \"$x 'y'\" ]; };", "command.argv",
+	  "[ \"/bin/a b\", \"c,d\", \"\", \"$x 'y'\" ]" },
+	{ "command: { argv = ( \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ); };", "command.argv",
+	  "[ \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ]" },
+	{ "command: { argv = [ ]; };", "command.argv", "[ ]" },
+	{ "rater: { fallback = \"\"; };", "rater.fallback", "" },
+	{ "rater: { backend = \"openai\"; fallback = \"rubric\"; };", "rater.fallback", "rubric" },
 	{ "database: { conninfo = \"postgres://u@h:6543/db\"; };", "database.conninfo",
 	  "postgres://u@h:6543/db" },
 	{ "database: { conninfo = \"host=h \" \"dbname=d\"; };", "database.conninfo", "host=h dbname=d" },
@@ -134,6 +149,8 @@ static void test_accepted(void **state)
 	for (size_t i = 0; i < COUNT(accepted); i++) {
 		struct config *c = parse(accepted[i].text);
 
+		assert_value(c, accepted[i].path, accepted[i].value);
+		assert_int_equal(config_value_parse(config_key_find(accepted[i].path), c, accepted[i].value), 0);
 		assert_value(c, accepted[i].path, accepted[i].value);
 		config_free(c);
 	}
