@@ -108,8 +108,7 @@ def test_many_jobs_get_each_their_own_answers(make_command_pool, db, program):
     make_command_pool(pool={"workers": 3})
     db.insert_many(400)
     wait_until(lambda: db.count("completed") == 400)
-    rows = db.rows("SELECT line_text, rating FROM line_ratings")
-    assert all(row.rating == expected_rating(row.line_text, ORDERED_SCALE) for row in rows) and len(rows) == 400
+    assert right_ratings(db) == 400
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
     assert len(program.own_pids()) == 3
 
@@ -182,23 +181,42 @@ def test_a_job_that_gets_no_answer_fails_by_name_and_no_other_does(make_command_
     assert row.attempts == 2 and words in row.error
     assert db.ratings(row.session_id) == []
     wait_until(lambda: db.count("completed") == 20)
-    rows = db.rows("SELECT line_text, rating FROM line_ratings")
-    assert all(row.rating == expected_rating(row.line_text, ORDERED_SCALE) for row in rows)
+    assert right_ratings(db) == 20
     assert len(program.own_pids()) <= 1
     assert breaker(pool) == "closed"
 
 
-def test_a_late_answer_is_not_taken_for_the_next_one(make_command_pool, db, program):
-    make_command_pool({"timeout": "500ms"}, cache={"ttl": "0"})
-    program.behave("late slowly")
-    late = db.insert(rep("slowly"), max_attempts=1)
-    others = [db.insert(rep(f"Line {n}.")) for n in range(10)]
-    for job in others:
-        db.wait(job, "completed")
-    program.behave()
-    db.wait(late, "completed", "failed")
+def right_ratings(db):
+    """Every line stored so far has its own rating, not that of another question. Returns how many there are."""
     rows = db.rows("SELECT line_text, rating FROM line_ratings")
-    assert all(row.rating == expected_rating(row.line_text, ORDERED_SCALE) for row in rows)
+    assert [row for row in rows if row.rating != expected_rating(row.line_text, ORDERED_SCALE)] == []
+    return len(rows)
+
+
+def other_texts(text, n):
+    """n texts whose rating is not that of text, nor that of the one before."""
+    texts = [text]
+    for number in range(1000):
+        new = f"Line {number}."
+        if expected_rating(new, ORDERED_SCALE) not in {expected_rating(t, ORDERED_SCALE) for t in (text, texts[-1])}:
+            texts.append(new)
+    return texts[1:n + 1]
+
+
+def test_a_late_answer_is_not_taken_for_the_next_one(make_command_pool, db, program):
+    """The next questions wait in the worker when the first one is given up."""
+    make_command_pool({"timeout": "500ms"})
+    db.insert_many(20, "Warm {n}.")
+    wait_until(lambda: db.count("completed") == 20)
+    program.behave("late slowly")
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data, priority) SELECT gen_random_uuid(), 'line_rating',"
+            " jsonb_build_object('transcript', jsonb_build_array(jsonb_build_object('speaker', 'rep', 'text', text,"
+            " 'index', 0))), CASE text WHEN 'slowly' THEN 1 ELSE 0 END FROM unnest(%s::text[]) text",
+            ["slowly", *other_texts("slowly", 10)])
+    wait_until(lambda: db.count("completed") == 30)
+    program.behave("good")
+    wait_until(lambda: db.count("completed") == 31)
+    assert right_ratings(db) == 31
 
 
 def test_a_program_that_hangs_is_killed_and_costs_nobody_an_attempt(make_command_pool, db, program):
@@ -224,15 +242,14 @@ def test_a_job_past_its_deadline_takes_its_program_along(make_command_pool, db, 
 @pytest.mark.parametrize("do", ["twice", "banner", "one_shot"])
 def test_answers_never_get_out_of_step(make_command_pool, db, program, do):
     """What is said unasked may cost attempts, but is no answer to the next question."""
-    make_command_pool()
     program.behave(do)
-    jobs = [db.insert(rep(f"Line {n}."), max_attempts=2) for n in range(12)]
+    make_command_pool()
+    jobs = [db.insert(rep(text), max_attempts=2) for text in other_texts("x", 4 if do == "banner" else 12)]
     for job in jobs:
         db.wait(job, "completed", "failed")
-    rows = db.rows("SELECT line_text, rating FROM line_ratings")
-    assert all(row.rating == expected_rating(row.line_text, ORDERED_SCALE) for row in rows)
+    rated = right_ratings(db)
     if do == "one_shot":
-        assert len(rows) == 12 and db.value("SELECT max(attempts) FROM grading_jobs") == 0
+        assert rated == 12 and db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
 
 # ---- what it says on standard error ----
