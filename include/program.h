@@ -44,6 +44,8 @@ struct program *program_start(struct loop *loop, char *const *argv, char *const 
 
 /* Copies; bytes that do not fit into the pipe follow when they do. */
 void program_send(struct program *p, const char *bytes, size_t len);
+/* How many bytes of what was sent last it has not read yet. */
+size_t program_unread(const struct program *p);
 /* Nothing of its output waits to be read, not even part of a line. */
 bool program_is_quiet(const struct program *p);
 pid_t program_pid(const struct program *p);	/* 0 until known */

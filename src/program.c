@@ -266,14 +266,14 @@ void program_send(struct program *p, const char *bytes, size_t len)
 	write_more(p);
 }
 
-/* Whether it has read any of what was sent last. */
-static bool took(const struct program *p)
+/* A pipe's contents can be counted at either end. */
+size_t program_unread(const struct program *p)
 {
-	int unread = 0;
+	int waiting = 0;
 
-	if (p->in == -1 || ioctl(p->in, FIONREAD, &unread) == -1)
-		return p->sent > 0;
-	return (size_t)unread < p->sent;
+	if (p->in == -1 || ioctl(p->in, FIONREAD, &waiting) == -1)
+		return 0;
+	return p->sending.len - p->sent + (size_t)waiting;
 }
 
 /* ---- its end ---- */
@@ -329,7 +329,8 @@ static void read_the_rest(struct program *p)
 static void finish(struct program *p)
 {
 	struct program_end end = {
-		.started = !p->not_started, .pid = p->pid, .took = took(p),
+		.started = !p->not_started, .pid = p->pid,
+		.took = program_unread(p) < p->sending.len,
 		.orderly = p->has_status && WIFEXITED(p->status) && WEXITSTATUS(p->status) == 0,
 	};
 

@@ -21,6 +21,7 @@
 #define REQUEST_CAP_BYTES (16u << 20)
 #define REQUEST_KEEP_BYTES (64u << 10)
 #define REPLY_CAP_BYTES (1u << 20)
+#define NEWLINE_BYTES 1			/* of a request, which a parser of JSON may leave for later */
 #define HELD_MS 2000			/* a worker holds jobs for so long, going by how fast they were lately */
 
 /* The first restart comes at once, then they wait, with up to half of it taken off by chance. */
@@ -140,6 +141,11 @@ static void on_line(void *arg, const char *line, size_t len)
 		give_up(c, "said a line that nobody asked for");
 		return;
 	}
+	/* One more answer to the question before, which can mostly be told, but not if it reads on at once. */
+	if (program_unread(c->program) > NEWLINE_BYTES) {
+		give_up(c, "answered a question that it had not read");
+		return;
+	}
 	e = take_asked(c);
 	ask = e->ask;
 	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines, &ask->job->arena,
@@ -205,7 +211,9 @@ static void settle_asked(struct command *c, const struct program_end *end, const
 		refuse(c, e, blame(c, e->ask), why);
 		return;
 	}
-	if (e)
+	if (e && c->given_up[0] && !c->answered)
+		refuse(c, e, ERR_UNAVAILABLE, why);
+	else if (e)
 		TAILQ_INSERT_HEAD(&c->waiting, e, link);
 	if (c->answered || c->given_up[0])
 		return;

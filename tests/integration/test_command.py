@@ -243,8 +243,11 @@ def test_a_job_past_its_deadline_takes_its_program_along(make_command_pool, db, 
 def test_answers_never_get_out_of_step(make_command_pool, db, program, do):
     """What is said unasked may cost attempts, but is no answer to the next question."""
     program.behave(do)
-    make_command_pool()
+    pool = make_command_pool(cache={"ttl": "0"})
     jobs = [db.insert(rep(text), max_attempts=2) for text in other_texts("x", 4 if do == "banner" else 12)]
+    if do == "banner":
+        wait_until(lambda: "and was killed" in pool.log)
+        program.behave("good")
     for job in jobs:
         db.wait(job, "completed", "failed")
     rated = right_ratings(db)
@@ -282,6 +285,17 @@ def test_a_program_that_exits_at_once_costs_no_attempt_and_is_waited_for(make_co
     assert time.monotonic() - began < 12
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
     assert breaker(pool) == "closed"
+
+
+def test_a_program_with_a_banner_is_none_that_rates(make_command_pool, db, program):
+    program.behave("banner")
+    pool = make_command_pool()
+    db.insert_many(6)
+    wait_until(lambda: breaker(pool) != "closed" or db.count("failed"), what="the breaker to open")
+    assert right_ratings(db) == 0
+    program.behave("good")
+    wait_until(lambda: db.count("completed") + db.count("failed") == 6)
+    assert right_ratings(db) == db.count("completed")
 
 
 def test_a_program_that_is_broken_fails_few_jobs(make_command_pool, db, program):
