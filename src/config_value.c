@@ -16,6 +16,7 @@
 
 #define STRING_CAP 4095		/* a path, or a connection string of many hosts */
 #define ITEM_CAP 64
+#define WORDS_CAP 4000		/* of a whole command line, as it is written */
 
 static int not_allowed(void)
 {
@@ -188,11 +189,13 @@ static int parse_words(const struct config_key *key, void *member, const char *t
 	const char *p = text + strspn(text, "[ ");
 	int rc = list.items ? 0 : -1;
 
+	if (rc == 0 && strlen(text) > WORDS_CAP)
+		rc = not_allowed();
 	while (rc == 0 && *p == '"') {
 		char *word = unquote(&p);
 
-		if (word && list.n < (size_t)key->max && strlen(word) <= STRING_CAP &&
-		    !has_control_characters(word) && (list.n > 0 || word[0] == '/')) {
+		if (word && list.n < (size_t)key->max && !has_control_characters(word) &&
+		    (list.n > 0 || word[0] == '/')) {
 			list.items[list.n++] = word;
 		} else {
 			free(word);
@@ -307,8 +310,8 @@ static void allowed_list(const struct config_key *key, const char *text, struct 
 static void allowed_words(const struct config_key *key, const char *text, struct buf *out)
 {
 	(void)text;
-	buf_printf(out, "a list of at most %" PRId64 " strings without control characters, the first of "
-		   "them the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]", key->max);
+	buf_printf(out, "a list of at most %" PRId64 " strings and %d bytes without control characters, "
+		   "the first the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]", key->max, WORDS_CAP);
 }
 
 static void free_nothing(const struct config_key *key, void *member)

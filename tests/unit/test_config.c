@@ -229,6 +229,25 @@ static void test_presets_survive_a_round_trip(void **state)
 	config_free(c);
 }
 
+/* As long as it may be, it can still be shown; a byte more is refused. */
+static void test_a_command_line_has_a_limit(void **state)
+{
+	char text[5000] = "[ \"/a\", \"", word[4000];
+	const struct config_key *key = config_key_find("command.argv");
+	struct config *c = parse("");
+
+	(void)state;
+	memset(word, 'x', sizeof(word));
+	word[4000 - strlen(text) - strlen("\" ]")] = '\0';
+	strcat(strcat(text, word), "\" ]");
+	assert_int_equal(config_value_parse(key, c, text), 0);
+	assert_value(c, "command.argv", text);
+	strcpy(text + strlen(text) - strlen("\" ]"), "x\" ]");
+	assert_int_equal(config_value_parse(key, c, text), -1);
+	assert_int_equal(c->command.argv.n, 2);		/* as it was */
+	config_free(c);
+}
+
 static void assert_load_refused(const char *path, const char *message)
 {
 	struct err err = { ERR_NONE, 0, "" };
@@ -302,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_every_range),
 		cmocka_unit_test(test_presets_survive_a_round_trip),
+		cmocka_unit_test(test_a_command_line_has_a_limit),
 		cmocka_unit_test(test_sample_equals_defaults),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_files_that_cannot_be_read),	/* last: it leaves the directory */

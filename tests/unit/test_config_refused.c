@@ -14,8 +14,8 @@
 
 /* Expected messages begin with "t" for the file's name. */
 #define POLL_RANGE "a duration from \"100ms\" to \"1h\" (units: ms, s, m, h, d)"
-#define WORDS_RULE "a list of at most 64 strings without control characters, the first of them the " \
-	"absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
+#define WORDS_RULE "a list of at most 64 strings and 4000 bytes without control characters, the first " \
+	"the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
 	"[ \"good\", \"poor\" ]"
 
