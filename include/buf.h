@@ -31,7 +31,7 @@ void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 
 /* Appends text as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *text);
-/* The same string to whoever parses it, with the characters of `hidden` (ASCII) written as \u00XX. */
+/* The same string to whoever parses it, with the characters of `hidden` (up to 12, ASCII) written as \u00XX. */
 void buf_json_hiding(struct buf *b, const char *text, const char *hidden);
 
 #endif

@@ -43,6 +43,9 @@ int child_database_down(struct child *c, bool refused, const char *why);
 /* Last error for `show errors`; "" clears nothing, errors stay until the next. */
 void child_error(struct child *c, const char *text);
 
+/* child_error() for any module of a child; does nothing before child_begin(). */
+void child_trouble(const char *text);
+
 /*
  * The job the CPU is in from now on ("" or NULL: none), so that a crash names it. For any module of a
  * child; does nothing before child_begin().

@@ -16,7 +16,7 @@ struct buf;
 struct table;
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION };
-enum rater_backend { RATER_RUBRIC, RATER_OPENAI };
+enum rater_backend { RATER_RUBRIC, RATER_OPENAI, RATER_COMMAND, RATER_NONE };
 enum response_format { RESPONSE_JSON_SCHEMA, RESPONSE_JSON_OBJECT, RESPONSE_NONE };
 
 struct string_list { char **items; size_t n; };
@@ -37,7 +37,8 @@ struct config {
 		int64_t poll_ms, stuck_after_ms, job_deadline_ms, keep_completed_ms, keep_failed_ms;
 	} queue;
 	struct {
-		int backend;		/* enum rater_backend */
+		int backend;		/* enum rater_backend, not RATER_NONE */
+		int fallback;		/* enum rater_backend: rates while the breaker is open */
 		struct string_list scale;
 		int64_t alternatives;	/* at most so many a line */
 		int64_t context_lines;	/* neighbours before and after each line that the rater sees */
@@ -55,6 +56,10 @@ struct config {
 		int response_format;	/* enum response_format */
 		char *api_key;		/* no key of the file: read from the two above; NULL when there is none */
 	} openai;
+	struct {
+		struct string_list argv;	/* the program's absolute path and its arguments; may be empty */
+		int64_t timeout_ms;
+	} command;
 	struct { int64_t ttl_ms; } cache;
 	struct { char *socket, *group, *pid_file; } control;
 	struct { char *to; int level; } log;
@@ -70,6 +75,12 @@ struct config *config_load_client(const char *path, struct err *err);
 /* The same from text, as if it stood in a file at path; reads no file and no environment. */
 struct config *config_parse_string(const char *text, const char *path, struct err *err);
 void config_free(struct config *config);	/* wipes secrets; NULL is fine */
+
+/* Whether a backend rates in this configuration, be it as the fallback. */
+static inline bool config_rates_with(const struct config *config, enum rater_backend backend)
+{
+	return config->rater.backend == (int)backend || config->rater.fallback == (int)backend;
+}
 
 /* Refuses what cannot change without a restart; err names the key. */
 int config_check_reload(const struct config *old, const struct config *new, struct err *err);

@@ -18,4 +18,7 @@ void config_value_allowed(const struct config_key *key, const char *text, struct
 /* Frees the member, wiped when it is secret. */
 void config_value_free(const struct config_key *key, struct config *config);
 
+/* One word of a KEY_WORDS value: in double quotes, with a backslash before a quote or backslash. */
+void config_value_quote(struct buf *out, const char *word);
+
 #endif

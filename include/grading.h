@@ -25,6 +25,7 @@ struct graded_line {
 
 struct grading {
 	struct job job;			/* its arena owns all that follows */
+	struct rater *rater;		/* who is asked: the worker's, or its fallback; set by whoever claimed it */
 	struct grading *prev, *next;	/* the worker's list, oldest first */
 	int64_t claimed_ms;
 	int64_t deadline_ms;
@@ -68,6 +69,8 @@ void grading_give_stored(struct grading *g, int index, const char *text);
  */
 void grading_ask(struct grading *g, struct rater *rater);
 void grading_ask_more(struct grading *g, struct rater *rater);
+/* All calls are back: what is open is asked anew, of another rater. */
+void grading_hand_over(struct grading *g, struct rater *rater);
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
 void grading_cancel(struct grading *g, struct rater *rater);
@@ -86,7 +89,7 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
  * one that only stores; false when there is nothing to send.
  */
 bool grading_attach(struct grading *g);
-/* Its settlement is its first and its last one. */
+/* Its settlement is its first and its last one, and all is well. */
 bool grading_is_first(const struct grading *g);
 /* The settlement was answered: stored, or not (lost on the way, to be sent again). */
 void grading_attached_done(struct grading *g, bool stored);

@@ -23,6 +23,7 @@ struct scoreboard;
 	X(JOBS_REAPED,     "jobs_reaped_total",     "stuck jobs put back by the reaper") \
 	X(LINES_RATED,     "lines_rated_total",     "line ratings stored") \
 	X(LINES_FAILED,    "lines_failed_total",    "lines given up without a rating") \
+	X(FALLBACK_LINES,  "fallback_lines_total",  "lines that the fallback rated while the breaker was open") \
 	X(LINES_SKIPPED,   "lines_skipped_total",   "lines without text") \
 	X(CACHE_HITS,      "cache_hits_total",      "lines answered by the phrase cache") \
 	X(CACHE_MISSES,    "cache_misses_total",    "lines the phrase cache did not know") \

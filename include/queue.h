@@ -35,9 +35,15 @@ struct claimed_row {
 	struct floor place;	/* in the order of claims */
 };
 
-/* Up to `jobs` jobs, looked for from the floors on; slack_ms: no floor is nearer than so long ago. */
-int queue_claim(struct queue *q, int jobs, const char *identity, const struct floors *floors, int64_t slack_ms,
-		pg_answer_fn *answer, void *arg);
+struct claim {
+	int jobs;			/* at most */
+	const char *identity;		/* of the claimant */
+	const struct floors *floors;	/* where to begin, */
+	int64_t slack_ms;		/* but no nearer than so long ago */
+	bool no_wait;			/* to lose it in a crash of the server costs little */
+};
+
+int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
 void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out);
 
 /* Which of n keys the phrase cache knows, no older than ttl_ms. */

@@ -37,6 +37,7 @@ struct ask {
 	} used;
 
 	void *rater_data;
+	bool silent;			/* with err: nothing came back, so that nobody can tell that the rater works */
 	bool done;			/* answered: on the rater's done-list, or taken from it */
 	struct ask *next;		/* of that list */
 };
@@ -50,6 +51,12 @@ struct rater_ops {
 	/* After it returns nothing more happens to ask. Only for asks not yet done. */
 	void (*cancel)(struct rater *rater, struct ask *ask);
 	void (*close)(struct rater *rater);
+	/*
+	 * For backends that run something outside of this process, else NULL. check: whether it could be
+	 * started now; -1 and err. stop: begins to end it; true when nothing is left. Called until then.
+	 */
+	int  (*check)(const struct rater *rater, struct err *err);
+	bool (*stop)(struct rater *rater, bool at_once);
 };
 
 struct rater {
@@ -63,13 +70,20 @@ struct rater {
 	char fingerprint[65];
 	char model[128];		/* as asked for: "gpt-4o-mini", "rubric" */
 	bool instant;			/* answers within start(): capacity is the claim batch, not in_flight */
+	int capacity;			/* jobs it can do with now, where that is fewer than in_flight; else 0 */
+	bool fallback;			/* it is rater.fallback */
 	void *data;			/* the backend's */
 	struct ask *done_head, **done_tail;
 };
 
 /* The backend config->rater.backend names; NULL and err when it cannot be opened. */
 struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err);
+/* The same for config->rater.fallback; NULL with ERR_NONE when there is none. */
+struct rater *rater_new_fallback(const struct config *config, struct loop *loop, struct err *err);
 void rater_free(struct rater *rater);
+/* ops->check and ops->stop, where there are any. NULL is fine. */
+int rater_check(const struct rater *rater, struct err *err);
+bool rater_stop(struct rater *rater, bool at_once);
 void rater_start(struct rater *rater, struct ask *ask);
 /* Whatever state it is in; afterwards nothing refers to ask any more. */
 void rater_cancel(struct rater *rater, struct ask *ask);
@@ -81,6 +95,6 @@ void rater_done(struct rater *rater, struct ask *ask);
 /* fingerprint from the parts that a backend adds; the common parts are the scale and alternatives. */
 void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n);
 
-extern const struct rater_ops rater_rubric_ops, rater_openai_ops;
+extern const struct rater_ops rater_rubric_ops, rater_openai_ops, rater_command_ops;
 
 #endif

@@ -13,7 +13,7 @@
 struct worker {
 	struct child *c;
 	const struct config *config;
-	struct rater *rater;
+	struct rater *rater, *fallback;	/* fallback: NULL without one */
 	struct pg *pg;
 	struct queue queue;		/* of pg */
 	struct pg_counts counted;	/* of pg, already in the slot's counters */
@@ -22,7 +22,8 @@ struct worker {
 
 	/* worker_claim.c's */
 	bool claiming;			/* a claim is on its way */
-	int claim_asked;		/* for so many jobs */
+	int claim_asked;		/* for so many jobs, */
+	struct rater *claim_for;	/* which this one is to rate */
 	bool look_again;		/* woken meanwhile */
 	struct floors floors;		/* where the claim under way began to look, */
 	bool from_floors;		/* from the very floors, not from some time before */
@@ -37,6 +38,7 @@ struct worker {
 
 	/* worker_rate.c's */
 	bool provider_away;		/* its last call found nobody who answers */
+	int64_t fallback_not_before_ms;	/* the fallback is not available either */
 
 	/* worker_settle.c's */
 	int settling;			/* jobs whose settlement is on its way, */

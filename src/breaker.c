@@ -107,7 +107,7 @@ void breaker_failure(struct scoreboard *sb, const struct err *err, int64_t now_m
 	atomic_store(&sb->breaker_probe_ms, 0);
 	if (!until) {
 		atomic_fetch_add(&sb->breaker_trips, 1);
-		log_warn("%s; the breaker is open: nothing is claimed until one call succeeds", err->text);
+		log_warn("%s; the breaker is open: the rater is given a rest until one call succeeds", err->text);
 	}
 }
 

@@ -99,11 +99,13 @@ void buf_json(struct buf *b, const char *text)
 void buf_json_hiding(struct buf *b, const char *text, const char *hidden)
 {
 	const char *end = text + strlen(text);
+	char special[16];
 	uint32_t code;
 
+	snprintf(special, sizeof(special), "\"\\%s", hidden);
 	buf_char(b, '"');
 	for (size_t n; text < end; text += n ? n : 1) {
-		n = utf8_plain_run(text, strcspn(text, "\"\\"));
+		n = utf8_plain_run(text, strcspn(text, special));
 		if (n > 0) {
 			buf_add(b, text, n);
 			continue;

@@ -92,21 +92,33 @@ static int check_database(const struct config *config, struct loop *loop)
 	return c.status == -1 ? EXIT_TRY_LATER : c.status;
 }
 
-static int check_rater(const struct config *config, struct loop *loop)
+/* Frees the rater; NULL with err when it could not be opened. */
+static int check_opened(const char *what, struct rater *rater, struct err *err)
 {
-	struct err err;
-	struct rater *rater = rater_new(config, loop, &err);
 	char text[300];
 
-	if (!rater) {
-		say("rater", err.text);
+	if (!rater || rater_check(rater, err) == -1) {
+		say(what, err->text);
+		rater_free(rater);
 		return EXIT_BAD_CONFIG;
 	}
 	snprintf(text, sizeof(text), "%s, model %s: ok%s", rater->ops->name, rater->model,
 		 rater->instant ? "" : " (it was not called)");
-	say("rater", text);
+	say(what, text);
 	rater_free(rater);
 	return EXIT_STOPPED;
+}
+
+static int check_rater(const struct config *config, struct loop *loop)
+{
+	struct err err;
+	int status = check_opened("rater", rater_new(config, loop, &err), &err);
+	struct rater *fallback = rater_new_fallback(config, loop, &err);
+	int fallback_status = EXIT_STOPPED;
+
+	if (fallback || err.kind != ERR_NONE)
+		fallback_status = check_opened("fallback", fallback, &err);
+	return status == EXIT_STOPPED ? fallback_status : status;
 }
 
 int check_main(const struct config *config)

@@ -132,6 +132,12 @@ void child_error(struct child *c, const char *text)
 	shared_text_set(&c->slot->error, text);
 }
 
+void child_trouble(const char *text)
+{
+	if (my_slot)
+		shared_text_set(&my_slot->error, text);
+}
+
 void child_in_hand(const char *job_id)
 {
 	if (my_slot)

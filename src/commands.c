@@ -145,7 +145,7 @@ static int cmd_open_breaker(struct request *r, struct err *err)
 {
 	(void)err;
 	breaker_hold(supervisor_scoreboard(r->s), "opened by an operator");
-	buf_str(r->out, "the breaker is open: nothing is claimed until \"close breaker\"\n");
+	buf_str(r->out, "the breaker is open: the rater is not asked until \"close breaker\"\n");
 	return 0;
 }
 

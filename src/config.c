@@ -134,14 +134,30 @@ static bool list_text(const config_setting_t *s, struct buf *out)
 	return true;
 }
 
+static bool words_text(const config_setting_t *s, struct buf *out)
+{
+	buf_char(out, '[');
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const char *item = config_setting_get_string_elem(s, i);
+
+		if (!item)
+			return false;
+		buf_str(out, i ? ", " : " ");
+		config_value_quote(out, item);
+	}
+	buf_str(out, " ]");
+	return true;
+}
+
 /* The setting as text for config_value_parse(), or false when its type cannot be meant. */
 static bool setting_text(const struct config_key *key, const config_setting_t *s, struct buf *out)
 {
 	int type = config_setting_type(s);
 	bool is_integer = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
 
-	if (key->type == KEY_LIST)
-		return (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) && list_text(s, out);
+	if (key->type == KEY_LIST || key->type == KEY_WORDS)
+		return (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) &&
+		       (key->type == KEY_LIST ? list_text : words_text)(s, out);
 	if (is_integer && (key->type == KEY_INTEGER ||
 			   (key->type == KEY_DURATION && config_setting_get_int64(s) == 0))) {
 		buf_printf(out, "%lld", config_setting_get_int64(s));

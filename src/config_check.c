@@ -48,14 +48,31 @@ static int check_deadline(const struct config *c, struct config_complaint *why)
 
 static int check_openai(const struct config *c, struct config_complaint *why)
 {
-	if (c->rater.backend != RATER_OPENAI || c->openai.model[0])
+	if (!config_rates_with(c, RATER_OPENAI) || c->openai.model[0])
 		return 0;
 	return complain(why, "openai.model", NULL, "openai.model is empty; it must name the model to ask");
 }
 
+static int check_command(const struct config *c, struct config_complaint *why)
+{
+	if (!config_rates_with(c, RATER_COMMAND) || c->command.argv.n > 0)
+		return 0;
+	return complain(why, "command.argv", c->rater.backend == RATER_COMMAND ? "rater.backend" : "rater.fallback",
+			"command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]");
+}
+
+static int check_fallback(const struct config *c, struct config_complaint *why)
+{
+	if (c->rater.fallback != c->rater.backend)
+		return 0;
+	return complain(why, "rater.fallback", NULL, "rater.fallback is the same as rater.backend; it must be "
+			"another one, or empty");
+}
+
 int config_check(const struct config *config, struct config_complaint *why)
 {
-	if (check_deadline(config, why) == -1 || check_openai(config, why) == -1)
+	if (check_deadline(config, why) == -1 || check_openai(config, why) == -1 ||
+	    check_command(config, why) == -1 || check_fallback(config, why) == -1)
 		return -1;
 	return 0;
 }
@@ -125,7 +142,7 @@ int config_read_api_key(struct config *config, struct config_complaint *why)
 	const char *variable = config->openai.api_key_env, *value = getenv(variable);
 	char where[256];
 
-	if (config->rater.backend != RATER_OPENAI)
+	if (!config_rates_with(config, RATER_OPENAI))
 		return 0;
 	if (config->openai.api_key_file[0])
 		return key_from_file(config, why);

@@ -18,7 +18,8 @@
 #define SOCKET_PATH_CAP (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
 static const char *const pool_modes[] = { "session", "transaction", NULL };
-static const char *const backends[] = { "rubric", "openai", NULL };
+static const char *const backends[] = { "rubric", "openai", "command", NULL };
+static const char *const fallbacks[] = { "rubric", "openai", "command", "", NULL };
 static const char *const response_formats[] = { "json_schema", "json_object", "none", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 
@@ -121,7 +122,9 @@ const struct config_key config_keys[] = {
 	  .help = "Failed jobs are deleted when so old; 0: kept for ever." },
 
 	{ KEY(CHOICE, "rater.backend", rater.backend, "rubric"), .choices = backends,
-	  .help = "Who rates: \"rubric\" (built in, no network) or \"openai\" (any compatible API)." },
+	  .help = "Who rates: \"rubric\" (built in), \"openai\" (any compatible API) or \"command\" (a program)." },
+	{ KEY(CHOICE, "rater.fallback", rater.fallback, ""), .choices = fallbacks,
+	  .help = "Who rates while the breaker is open: another backend; empty: nobody." },
 	{ KEY(LIST, "rater.scale", rater.scale, "excellent, good, poor, missed_opportunity"),
 	  .min = 1, .max = 20,
 	  .help = "The ratings that a line can get." },
@@ -162,6 +165,11 @@ const struct config_key config_keys[] = {
 	{ KEY(CHOICE, "openai.response_format", openai.response_format, "json_schema"),
 	  .choices = response_formats,
 	  .help = "The structured output asked for: \"json_schema\", \"json_object\" or \"none\"." },
+
+	{ KEY(WORDS, "command.argv", command.argv, "[ ]"), .max = 64,
+	  .help = "The program, by its absolute path, and its arguments; no shell reads them." },
+	{ KEY(DURATION, "command.timeout", command.timeout_ms, "30s"), .min = 10, .max = 10 * MINUTE,
+	  .help = "How long one answer may take; then the program is killed and started anew." },
 
 	{ KEY(DURATION, "cache.ttl", cache.ttl_ms, "24h"), .min = 0, .max = LONGEST,
 	  .help = "How long a rating serves equal lines again; 0: no cache." },

@@ -16,6 +16,7 @@
 
 #define STRING_CAP 4095		/* a path, or a connection string of many hosts */
 #define ITEM_CAP 64
+#define WORDS_CAP 4000		/* of a whole command line, as it is written */
 
 static int not_allowed(void)
 {
@@ -147,6 +148,69 @@ static int parse_list(const struct config_key *key, void *member, const char *te
 	return rc;
 }
 
+void config_value_quote(struct buf *out, const char *word)
+{
+	buf_char(out, '"');
+	for (; *word; word++) {
+		if (*word == '"' || *word == '\\')
+			buf_char(out, '\\');
+		buf_char(out, *word);
+	}
+	buf_char(out, '"');
+}
+
+/* The quoted string at *p as a copy; moves *p behind it. NULL when there is none, or no memory. */
+static char *unquote(const char **p)
+{
+	char *word, *out;
+	const char *in = *p;
+
+	if (*in++ != '"')
+		return NULL;
+	word = out = malloc(strlen(in) + 1);
+	while (word && *in && *in != '"') {
+		in += *in == '\\' && in[1];
+		*out++ = *in++;
+	}
+	if (word && *in != '"') {
+		free(word);
+		return NULL;
+	}
+	if (word)
+		*out = '\0';
+	*p = in + 1;
+	return word;
+}
+
+/* [ "/bin/a", "b" ]: any strings, the first of them the absolute path of a program. */
+static int parse_words(const struct config_key *key, void *member, const char *text)
+{
+	struct string_list list = { calloc((size_t)key->max, sizeof(char *)), 0 };
+	const char *p = text + strspn(text, "[ ");
+	int rc = list.items ? 0 : -1;
+
+	if (rc == 0 && strlen(text) > WORDS_CAP)
+		rc = not_allowed();
+	while (rc == 0 && *p == '"') {
+		char *word = unquote(&p);
+
+		if (word && list.n < (size_t)key->max && !has_control_characters(word) &&
+		    (list.n > 0 || word[0] == '/')) {
+			list.items[list.n++] = word;
+		} else {
+			free(word);
+			rc = not_allowed();
+		}
+		p += strspn(p, ", ");
+	}
+	if (rc == 0 && strcmp(p, "]") != 0)
+		rc = not_allowed();
+	free_list(key, rc == 0 ? member : &list);
+	if (rc == 0)
+		*(struct string_list *)member = list;
+	return rc;
+}
+
 static void format_string(const struct config_key *key, const void *member, struct buf *out)
 {
 	(void)key;
@@ -179,6 +243,20 @@ static void format_list(const struct config_key *key, const void *member, struct
 	(void)key;
 	for (size_t i = 0; i < list->n; i++)
 		buf_printf(out, "%s%s", i ? ", " : "", list->items[i]);
+}
+
+/* As a configuration file has it. */
+static void format_words(const struct config_key *key, const void *member, struct buf *out)
+{
+	const struct string_list *list = member;
+
+	(void)key;
+	buf_char(out, '[');
+	for (size_t i = 0; i < list->n; i++) {
+		buf_str(out, i ? ", " : " ");
+		config_value_quote(out, list->items[i]);
+	}
+	buf_str(out, " ]");
 }
 
 static void allowed_string(const struct config_key *key, const char *text, struct buf *out)
@@ -229,6 +307,13 @@ static void allowed_list(const struct config_key *key, const char *text, struct 
 		   "and blanks, such as [ \"good\", \"poor\" ]", key->min, key->max);
 }
 
+static void allowed_words(const struct config_key *key, const char *text, struct buf *out)
+{
+	(void)text;
+	buf_printf(out, "a list of at most %" PRId64 " strings and %d bytes without control characters, "
+		   "the first the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]", key->max, WORDS_CAP);
+}
+
 static void free_nothing(const struct config_key *key, void *member)
 {
 	(void)key;
@@ -246,6 +331,7 @@ static const struct {
 	[KEY_DURATION] = { parse_duration, format_duration, allowed_duration, free_nothing },
 	[KEY_CHOICE] = { parse_choice, format_choice, allowed_choice, free_nothing },
 	[KEY_LIST] = { parse_list, format_list, allowed_list, free_list },
+	[KEY_WORDS] = { parse_words, format_words, allowed_words, free_list },
 };
 
 int config_value_parse(const struct config_key *key, struct config *config, const char *text)

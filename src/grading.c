@@ -271,6 +271,17 @@ void grading_ask_more(struct grading *g, struct rater *rater)
 	child_in_hand(NULL);
 }
 
+void grading_hand_over(struct grading *g, struct rater *rater)
+{
+	g->rater = rater;
+	g->err = (struct err){ .kind = ERR_NONE };
+	g->ncalls = g->nstarted = 0;
+	for (size_t i = 0; i < g->job.nrated; i++)
+		if (g->lines[i].outcome != OUTCOME_RATED)
+			g->lines[i].outcome = OUTCOME_PENDING;
+	grading_ask(g, rater);
+}
+
 static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
 {
 	struct buf b;
@@ -281,7 +292,7 @@ static const char *provenance(struct grading *g, const struct rater *rater, cons
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	buf_init(&b, 4096);
-	buf_printf(&b, "{\"rater\":\"%s\",\"model\":", rater->ops->name);
+	buf_printf(&b, "{\"rater\":\"%s\",%s\"model\":", rater->ops->name, rater->fallback ? "\"fallback\":true," : "");
 	buf_json(&b, model[0] ? model : rater->model);
 	buf_printf(&b, ",\"fingerprint\":\"%.16s\",\"at\":\"%s\"}", rater->fingerprint, when);
 	text = arena_dup(&g->job.arena, buf_text(&b), b.len);
@@ -504,8 +515,9 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 	const char *text;
 
 	buf_init(&b, RESULT_CAP_BYTES);
-	buf_printf(&b, "{\"lines\":%zu,\"rated\":%zu,\"skipped\":%zu,\"cached\":%zu,\"rater\":\"%s\",\"model\":",
-		   g->job.nrated, g->job.nrated - unrated, g->job.skipped, g->cached, rater->ops->name);
+	buf_printf(&b, "{\"lines\":%zu,\"rated\":%zu,\"skipped\":%zu,\"cached\":%zu,\"rater\":\"%s\",%s\"model\":",
+		   g->job.nrated, g->job.nrated - unrated, g->job.skipped, g->cached, rater->ops->name,
+		   rater->fallback ? "\"fallback\":true," : "");
 	buf_json(&b, g->used.model[0] ? g->used.model : rater->model);
 	buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
 		   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
@@ -630,7 +642,8 @@ bool grading_attach(struct grading *g)
 
 bool grading_is_first(const struct grading *g)
 {
-	return g->decided && !g->stored_before && strcmp(g->settlement.status, "completed") == 0;
+	return g->decided && !g->stored_before && strcmp(g->settlement.status, "completed") == 0 &&
+	       !g->settlement.attempt && !g->settlement.error;
 }
 
 void grading_attached_done(struct grading *g, bool stored)

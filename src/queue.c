@@ -77,16 +77,16 @@ static void put_floors(struct buf *p, const struct floors *floors)
 	}
 }
 
-int queue_claim(struct queue *q, int jobs, const char *identity, const struct floors *floors, int64_t slack_ms,
-		pg_answer_fn *answer, void *arg)
+int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = begin(q);
 
-	pgbinary_int4(&p[0], jobs);
-	buf_str(&p[1], identity);
+	pgbinary_int4(&p[0], claim->jobs);
+	buf_str(&p[1], claim->identity);
 	pgbinary_int4(&p[2], JOB_DATA_CAP_BYTES);
-	put_floors(&p[3], floors);
-	pgbinary_int8(&p[7], slack_ms);
+	put_floors(&p[3], claim->floors);
+	pgbinary_int8(&p[7], claim->slack_ms);
+	buf_char(&p[8], claim->no_wait);
 	return send(q, STATEMENT_CLAIM, answer, arg);
 }
 

@@ -11,27 +11,52 @@
 static const struct rater_ops *const backends[] = {
 	[RATER_RUBRIC] = &rater_rubric_ops,
 	[RATER_OPENAI] = &rater_openai_ops,
+	[RATER_COMMAND] = &rater_command_ops,
 };
 
-struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err)
+static struct rater *make(const struct config *config, size_t backend, bool fallback, struct loop *loop,
+			  struct err *err)
 {
-	size_t backend = (size_t)config->rater.backend;
 	struct rater *rater;
 
 	if (backend >= sizeof(backends) / sizeof(backends[0])) {
-		err_set(err, ERR_CONFIG, "rater.backend has no number %zu", backend);
+		err_set(err, ERR_CONFIG, "there is no rater with the number %zu", backend);
 		return NULL;
 	}
 	rater = xcalloc(1, sizeof(*rater));
 	rater->ops = backends[backend];
 	rater->config = config;
 	rater->loop = loop;
+	rater->fallback = fallback;
 	rater->done_tail = &rater->done_head;
 	if (rater->ops->open(rater, err) == -1) {
 		free(rater);
 		return NULL;
 	}
 	return rater;
+}
+
+struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err)
+{
+	return make(config, (size_t)config->rater.backend, false, loop, err);
+}
+
+struct rater *rater_new_fallback(const struct config *config, struct loop *loop, struct err *err)
+{
+	*err = (struct err){ .kind = ERR_NONE };
+	if (config->rater.fallback == RATER_NONE)
+		return NULL;
+	return make(config, (size_t)config->rater.fallback, true, loop, err);
+}
+
+int rater_check(const struct rater *rater, struct err *err)
+{
+	return rater && rater->ops->check ? rater->ops->check(rater, err) : 0;
+}
+
+bool rater_stop(struct rater *rater, bool at_once)
+{
+	return rater && rater->ops->stop ? rater->ops->stop(rater, at_once) : true;
 }
 
 void rater_free(struct rater *rater)

@@ -63,6 +63,10 @@ static void cell_sum(struct table *t, const struct scoreboard *sb, enum counter 
 #define NAME_OF(names, value) \
 	((size_t)(value) < sizeof(names) / sizeof((names)[0]) ? (names)[value] : "?")
 
+static const char *const backend_names[] = {
+	[RATER_RUBRIC] = "rubric", [RATER_OPENAI] = "openai", [RATER_COMMAND] = "command",
+};
+
 static const char *role_of(int slot)
 {
 	return slot == SLOT_JANITOR ? "janitor" : "worker";
@@ -111,7 +115,7 @@ static const char *const status_columns[] = {
 	"restarts", "reloads",
 	"jobs_in_flight", "jobs_completed", "jobs_failed", "jobs_retried", "lines_rated", "lines_failed",
 	"outcomes", "cache_hit_percent",
-	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason",
+	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason", "fallback", "fallback_in_use",
 	"children", "database_connected", "database_listening",
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
 	NULL
@@ -139,7 +143,7 @@ static const char *summary_of_breaker(const struct scoreboard *sb)
 }
 
 /* The one thing to know first: what keeps the pool from working, or that nothing does. */
-static const char *summary_of(const struct scoreboard *sb, const struct pool_census *census)
+static const char *summary_of(const struct scoreboard *sb, const struct pool_census *census, bool has_fallback)
 {
 	if (atomic_load(&sb->phase) == POOL_DRAINING)
 		return "draining: nothing more is claimed, then the daemon stops";
@@ -149,6 +153,10 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 		return "waiting for the database";
 	if (atomic_load(&sb->paused))
 		return "paused by an operator: nothing is claimed until \"resume\"";
+	if (has_fallback && !breaker_is_closed(sb))
+		return atomic_load(&sb->breaker_held) ?
+		       "at work with rater.fallback: the breaker is held open by an operator" :
+		       "at work with rater.fallback: the breaker is open";
 	if (atomic_load(&sb->breaker_held))
 		return "breaker held open by an operator: nothing is claimed until \"close breaker\"";
 	if (!breaker_is_closed(sb))
@@ -201,17 +209,41 @@ static void status_work(struct table *t, const struct scoreboard *sb, const stru
 		table_null(t);
 }
 
+static const char *model_of(const struct config *config)
+{
+	switch (config->rater.backend) {
+	case RATER_OPENAI:
+		return config->openai.model;
+	case RATER_COMMAND:
+		return config->command.argv.n > 0 ? config->command.argv.items[0] : "?";
+	default:
+		return "rubric";
+	}
+}
+
+/* Who rates instead, null for nobody, and whether that is so now. */
+static void cells_fallback(struct table *t, const struct supervisor *s)
+{
+	int fallback = supervisor_config(s)->rater.fallback;
+
+	if (fallback == RATER_NONE)
+		table_null(t);
+	else
+		table_text(t, NAME_OF(backend_names, fallback));
+	table_bool(t, fallback != RATER_NONE && !breaker_is_closed(supervisor_scoreboard(s)));
+}
+
 static void status_rater(struct table *t, const struct supervisor *s)
 {
-	static const char *const backends[] = { [RATER_RUBRIC] = "rubric", [RATER_OPENAI] = "openai" };
 	const struct config *config = supervisor_config(s);
 	const struct scoreboard *sb = supervisor_scoreboard(s);
 
-	table_text(t, NAME_OF(backends, config->rater.backend));
-	table_text(t, config->rater.backend == RATER_OPENAI ? config->openai.model : "rubric");
+	table_text(t, NAME_OF(backend_names, config->rater.backend));
+	table_text(t, model_of(config));
 	table_text(t, breaker_name(sb));
 	cell_breaker_until(t, sb);
 	cell_breaker_reason(t, sb);
+	cells_fallback(t, s);
 }
 
 static void status_queue(struct table *t, const struct scoreboard *sb)
@@ -229,7 +261,7 @@ static void fill_status(const struct supervisor *s, struct table *t)
 	struct pool_census census = metrics_census(sb);
 
 	table_row(t);
-	table_text(t, summary_of(sb, &census));
+	table_text(t, summary_of(sb, &census, supervisor_config(s)->rater.fallback != RATER_NONE));
 	table_text(t, VERSION);
 	table_text(t, phase_name(sb));
 	table_bool(t, atomic_load(&sb->paused));
@@ -376,13 +408,14 @@ static void fill_limits(const struct supervisor *s, struct table *t)
 	table_int(t, atomic_load(&sb->breaker_failures));
 	table_int(t, atomic_load(&sb->breaker_trips));
 	cell_breaker_reason(t, sb);
+	cells_fallback(t, s);
 	table_int(t, config->openai.requests_per_minute);
 	table_int(t, config->openai.tokens_per_minute);
 }
 
 const struct view view_limits = {
-	COLUMNS("breaker", "held", "until_ms", "failures", "trips", "reason", "requests_per_minute",
-		"tokens_per_minute"),
+	COLUMNS("breaker", "held", "until_ms", "failures", "trips", "reason", "fallback", "fallback_in_use",
+		"requests_per_minute", "tokens_per_minute"),
 	true, fill_limits
 };
 

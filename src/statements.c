@@ -18,9 +18,9 @@
  * known priorities ($5: the known one above) is looked through from the start; the last row, with no
  * priority, stands for all below. No floor is nearer than $8 ms.
  *
- * To lose the commit of a claim in a crash of the server loses nothing (the job is pending again, and
- * settlements ask for the claimant's name beside the claim's number), so nobody waits for its flush. A
- * session's first claim opens its row: later settlements lock it, and a front end sees "processing". What is
+ * To lose the commit of a claim in a crash of the server loses no job (it is pending again, and settlements
+ * ask for the claimant's name beside the claim's number), only what was spent on it meanwhile: with $9 its
+ * flush is not waited for. A session's first claim opens its row: later settlements lock it, and a front end sees "processing". What is
  * huge (|| makes a copy that is not compressed, so its size is the true one) is not even turned into text,
  * which has a limit of 1 GB. The result of earlier attempts comes along, so that the next one can add to
  * what they took.
@@ -60,7 +60,7 @@ static const char claim_sql[] =
 	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END,"
 	"  CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_column_size(c.result) < 8192"
 	"    THEN (c.result - 'unrated')::text END"
-	" FROM (SELECT set_config('synchronous_commit', 'off', true)) AS no_wait,"
+	" FROM (SELECT CASE WHEN $9::bool THEN set_config('synchronous_commit', 'off', true) END) AS no_wait,"
 	"  claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
 	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"
 	" ORDER BY c.priority DESC, c.available_at, c.id";
@@ -402,7 +402,7 @@ static const char sleep_sql[] = "SELECT pg_try_advisory_lock(1735549284, 1)";
 static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 
 const struct statement statements[STATEMENT_COUNT] = {
-	[STATEMENT_CLAIM] = { "claim", claim_sql, 8 },
+	[STATEMENT_CLAIM] = { "claim", claim_sql, 9 },
 	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
 	[STATEMENT_STORED] = { "stored", stored_sql, 2 },
 	[STATEMENT_COMPLETE] = { "complete", complete_sql, 25 },

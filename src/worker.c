@@ -35,7 +35,7 @@ void worker_add(struct worker *w, struct grading *g)
 
 void worker_drop(struct worker *w, struct grading *g)
 {
-	grading_cancel(g, w->rater);
+	grading_cancel(g, g->rater);
 	*(g->prev ? &g->prev->next : &w->head) = g->next;
 	*(g->next ? &g->next->prev : &w->tail) = g->prev;
 	w->in_hand--;
@@ -98,9 +98,11 @@ static void release_all(struct worker *w)
 	for (struct grading *g = w->head; g; g = g->next) {
 		if (g->decided)
 			continue;
-		grading_cancel(g, w->rater);
+		grading_cancel(g, g->rater);
 		grading_release(g, NULL, 0);
 	}
+	rater_stop(w->rater, true);
+	rater_stop(w->fallback, true);
 }
 
 static void on_stop(void *arg, bool at_once)
@@ -143,7 +145,7 @@ static void check_once(struct worker *w)
 		return;
 	if (w->dry || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
-	else if (breaker_state(sb, now_ms()) != BREAKER_CLOSED)
+	else if (!w->fallback && breaker_state(sb, now_ms()) != BREAKER_CLOSED)
 		w->exit_status = EXIT_TRY_LATER;
 }
 
@@ -165,7 +167,7 @@ static void check_deadlines(struct worker *w)
 	for (struct grading *g = w->head; g && g->deadline_ms <= now; g = g->next) {
 		if (g->decided || g->looking)
 			continue;
-		grading_cancel(g, w->rater);
+		grading_cancel(g, g->rater);
 		worker_past_deadline(w, &err);
 		grading_fail(g, &err, w->rater);
 	}
@@ -217,20 +219,43 @@ static void turn(struct worker *w)
 		child_turn(w->c, worker_sooner(wait, deadline_wait(w)));
 }
 
+static int open_raters(struct worker *w)
+{
+	struct err err = { .kind = ERR_NONE };
+
+	w->rater = rater_new(w->config, w->c->loop, &err);
+	if (w->rater)
+		w->fallback = rater_new_fallback(w->config, w->c->loop, &err);
+	if (err.kind == ERR_NONE)
+		return 0;
+	log_error("the rater cannot be used: %s", err.text);
+	child_error(w->c, err.text);
+	rater_free(w->rater);
+	return -1;
+}
+
+/* What a rater runs outside of this process ends before it does. */
+static void close_raters(struct worker *w)
+{
+	for (bool one = false, other = false; !one || !other; ) {
+		one = rater_stop(w->rater, w->at_once);
+		other = rater_stop(w->fallback, w->at_once);
+		if (!one || !other)
+			child_turn(w->c, -1);
+	}
+	rater_free(w->rater);
+	rater_free(w->fallback);
+}
+
 int worker_main(struct child *c)
 {
 	struct worker w = { .c = c, .config = c->config, .exit_status = -1 };
-	struct err err;
 
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;
 	c->arg = &w;
-	w.rater = rater_new(c->config, c->loop, &err);
-	if (!w.rater) {
-		log_error("the rater cannot be used: %s", err.text);
-		child_error(c, err.text);
+	if (open_raters(&w) == -1)
 		return EXIT_BAD_CONFIG;
-	}
 	w.pg = connect_worker(&w);
 	queue_init(&w.queue, w.pg);
 	while (w.exit_status == -1)
@@ -238,8 +263,8 @@ int worker_main(struct child *c)
 	publish(&w);
 	while (w.head)
 		worker_drop(&w, w.head);
-	rater_free(w.rater);
 	queue_free(&w.queue);
 	pg_free(w.pg);
+	close_raters(&w);
 	return w.exit_status;
 }

@@ -45,7 +45,9 @@ static void take_rows(struct worker *w, const PGresult *result)
 
 		queue_claimed_row(result, (int)i, &row);
 		floors_raise(&w->floors, &row.place);
+		/* Keys are the first rater's: what it has rated is good for a fallback, not the other way. */
 		gradings[i] = grading_new(&row, w->rater, worker_caches(w));
+		gradings[i]->rater = w->claim_for;
 		worker_add(w, gradings[i]);
 	}
 	floors_publish(w->c->slot, &w->floors);
@@ -105,14 +107,54 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	retire_when_due(w);
 }
 
+/* Jobs in hand, not being settled yet, that this rater is asked about. */
+static int held_for(const struct worker *w, const struct rater *rater)
+{
+	int n = 0;
+
+	if (!w->fallback)
+		return w->in_hand - w->settling;
+	for (const struct grading *g = w->head; g; g = g->next)
+		n += g->rater == rater && !g->settling;
+	return n;
+}
+
 /* A rater that answers at once is fed by the batch, others up to the calls they may have in flight. */
-static int room(const struct worker *w)
+static int room(const struct worker *w, const struct rater *rater)
 {
 	int batch = (int)w->config->pool.claim_batch;
-	int limit = w->rater->instant ? batch : (int)w->config->pool.in_flight;
-	int n = limit - (w->in_hand - w->settling);
+	int limit = rater->instant ? batch : rater->capacity ? rater->capacity : (int)w->config->pool.in_flight;
+	int n = limit - held_for(w, rater);
 
 	return n < batch ? n : batch;
+}
+
+/* A probe is one of these. */
+static bool any_for_rater(const struct worker *w)
+{
+	for (const struct grading *g = w->head; g; g = g->next)
+		if (g->rater == w->rater)
+			return true;
+	return false;
+}
+
+/* The fallback takes what the breaker keeps from the first rater. Sets *wait as breaker_allow() does. */
+static int allowed(struct worker *w, int64_t now, int64_t *wait)
+{
+	int n = room(w, w->rater);
+
+	*wait = -1;
+	w->claim_for = w->rater;
+	if (n > 0)
+		n = breaker_allow(w->c->sb, n, now, wait);
+	if (n > 0 || !w->fallback || breaker_state(w->c->sb, now) == BREAKER_CLOSED)
+		return n;
+	if (now < w->fallback_not_before_ms) {
+		*wait = worker_sooner(*wait, w->fallback_not_before_ms - now);
+		return 0;
+	}
+	w->claim_for = w->fallback;
+	return room(w, w->fallback);
 }
 
 /*
@@ -126,22 +168,23 @@ static int room(const struct worker *w)
 int64_t worker_claim(struct worker *w)
 {
 	struct scoreboard *sb = w->c->sb;
-	int64_t now = now_ms(), wait = -1;
-	int n = room(w);
+	int64_t now = now_ms(), wait;
+	struct claim claim;
+	int n;
 
-	if (w->probing && w->in_hand == 0 && !w->claiming) {	/* no job, or one that needed no call */
+	if (w->probing && !w->claiming && !any_for_rater(w)) {	/* no job, or one that needed no call */
 		breaker_probe_unused(sb);
 		w->probing = false;
 	}
-	if (w->stopping || w->claiming || w->disowning || w->dry || n <= 0 || !pg_is_ready(w->pg) ||
+	if (w->stopping || w->claiming || w->disowning || w->dry || !pg_is_ready(w->pg) ||
 	    atomic_load(&sb->paused))
 		return -1;
 	if (now < w->claim_not_before_ms)
 		return w->claim_not_before_ms - now;
-	n = breaker_allow(sb, n, now, &wait);
-	if (n == 0)
+	n = allowed(w, now, &wait);
+	if (n <= 0)
 		return wait;
-	w->probing |= breaker_state(sb, now) == BREAKER_PROBING;
+	w->probing |= w->claim_for == w->rater && breaker_state(sb, now) == BREAKER_PROBING;
 	n = (int)take_budget(sb, n);
 	if (n == 0)
 		return -1;
@@ -150,8 +193,8 @@ int64_t worker_claim(struct worker *w)
 	w->claiming = true;
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
 	w->from_floors = w->deep && w->floors.n > 0;
-	if (queue_claim(&w->queue, n, w->c->identity, &w->floors, w->from_floors ? 0 : LATE_COMMIT_MS, on_claimed,
-			w) == -1)
+	claim = (struct claim){ n, w->c->identity, &w->floors, w->from_floors ? 0 : LATE_COMMIT_MS, w->rater->instant };
+	if (queue_claim(&w->queue, &claim, on_claimed, w) == -1)
 		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });
 	return -1;
 }

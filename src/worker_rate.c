@@ -15,6 +15,8 @@
 /* A call that failed so close to its job's deadline had no more time to give. */
 #define DEADLINE_SLACK_MS 100
 
+#define FALLBACK_PAUSE_MS 2000	/* for one that cannot answer either */
+
 /* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
 #define FREE_CLAIMS 2
 
@@ -67,16 +69,16 @@ static void tell_breaker(struct worker *w, const struct err *err)
 	child_error(w->c, err->text);
 	breaker_failure(w->c->sb, err, now_ms());
 	w->probing = false;
-	w->provider_away = true;
+	w->provider_away = !w->fallback;
 }
 
 /*
  * A job that ran out of its own time has used up an attempt. Otherwise a call that timed out, was cut or
  * met a 500 was the provider's fault while nobody else gets answers either. When others did while it
- * waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
- * just have restarted, and after that its attempts count.
+ * waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as
+ * the provider may just have restarted, and after that its attempts count.
  */
-static void find_blame(struct worker *w, struct ask *ask)
+static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
 	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
 		worker_past_deadline(w, &ask->err);
@@ -87,27 +89,80 @@ static void find_blame(struct worker *w, struct ask *ask)
 	} else if (ask->err.kind == ERR_UNCLEAR) {
 		if (ask->job->claim > ask->job->attempts + FREE_CLAIMS)
 			ask->err.kind = ERR_RETRY;
-	} else if (ask->used.calls > 0) {
+	} else if (ask->used.calls > 0 && !ask->silent) {
 		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
 		w->probing = w->provider_away = false;
 	}
 }
 
-void worker_take_answers(struct worker *w)
+/* The breaker is the first rater's. A fallback that fails too is left alone for a while, by this worker. */
+static void find_blame_with_fallback(struct worker *w, struct ask *ask)
+{
+	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
+		worker_past_deadline(w, &ask->err);
+	w->provider_away = ask->err.kind == ERR_UNCLEAR || err_is_outside(ask->err.kind);
+	if (!w->provider_away)
+		return;
+	ask->err.kind = ERR_UNAVAILABLE;
+	child_error(w->c, ask->err.text);
+	w->fallback_not_before_ms = now_ms() + FALLBACK_PAUSE_MS;
+}
+
+static void count_fallback_lines(struct worker *w, const struct ask *ask)
+{
+	for (size_t i = 0; ask->err.kind == ERR_NONE && i < ask->nlines; i++)
+		worker_count(w, COUNTER_FALLBACK_LINES, ask->verdicts[i].outcome == OUTCOME_RATED);
+}
+
+static void find_blame(struct worker *w, struct rater *rater, struct ask *ask)
+{
+	if (rater->fallback) {
+		count_fallback_lines(w, ask);
+		find_blame_with_fallback(w, ask);
+		return;
+	}
+	find_blame_with_rater(w, ask);
+	if (w->fallback && err_is_outside(ask->err.kind))
+		ask->err.after_ms = 0;		/* told to the breaker; the job need not wait so long */
+}
+
+static bool may_fall_back(const struct worker *w)
+{
+	return w->fallback && !w->stopping && now_ms() >= w->fallback_not_before_ms;
+}
+
+/* Its calls are all back. What the first rater could not be asked about the fallback can, at once. */
+static void decide_or_hand_over(struct worker *w, struct grading *g)
+{
+	if (g->rater == w->rater && err_is_outside(g->err.kind) && may_fall_back(w) &&
+	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED))
+		grading_hand_over(g, w->fallback);
+	if (g->nopen == 0)
+		grading_decide(g, g->rater);
+}
+
+static void take_answers_of(struct worker *w, struct rater *rater)
 {
 	struct ask *ask;
 
-	while ((ask = rater_next_done(w->rater))) {
+	while ((ask = rater_next_done(rater))) {
 		struct grading *g = ask->owner;
 
 		count_answer(w, ask);
-		find_blame(w, ask);
-		grading_take_answer(g, ask, w->rater, worker_caches(w));
+		find_blame(w, rater, ask);
+		grading_take_answer(g, ask, rater, worker_caches(w) && !rater->fallback);
 		if (g->nopen == 0 && !g->decided)
-			grading_decide(g, w->rater);
+			decide_or_hand_over(w, g);
 		else if (!g->decided)
-			grading_ask_more(g, w->rater);
+			grading_ask_more(g, rater);
 	}
+}
+
+void worker_take_answers(struct worker *w)
+{
+	take_answers_of(w, w->rater);
+	if (w->fallback)
+		take_answers_of(w, w->fallback);
 }
 
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
@@ -119,7 +174,7 @@ static bool has_to_wait(struct worker *w, struct err *err)
 		return false;
 	err_set(err, ERR_UNAVAILABLE, "the breaker is open: the rater was not asked");
 	err->after_ms = wait;
-	w->provider_away = true;
+	w->provider_away = !w->fallback;
 	return true;
 }
 
@@ -136,13 +191,16 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (worker_caches(w))
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
-	if (misses > 0 && has_to_wait(w, &err)) {
-		grading_fail(g, &err, w->rater);
-		return;
+	if (misses > 0 && g->rater == w->rater && has_to_wait(w, &err)) {
+		if (!may_fall_back(w)) {
+			grading_fail(g, &err, w->rater);
+			return;
+		}
+		g->rater = w->fallback;
 	}
-	grading_ask(g, w->rater);
+	grading_ask(g, g->rater);
 	if (g->nopen == 0)
-		grading_decide(g, w->rater);
+		grading_decide(g, g->rater);
 }
 
 /* ---- looking up ---- */

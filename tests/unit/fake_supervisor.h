@@ -36,6 +36,7 @@ static void fake_reset(void)
 		munmap(fake.sb, sizeof(*fake.sb));
 	fake = (struct supervisor){ .sb = scoreboard_new(), .restart_in_ms = -1, .config_rows = 1 };
 	fake.config.rater.backend = RATER_OPENAI;
+	fake.config.rater.fallback = RATER_NONE;
 	fake.config.openai.model = "model-x";
 	fake.config.openai.requests_per_minute = 600;
 	fake.config.openai.tokens_per_minute = 90000;

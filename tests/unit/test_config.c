@@ -90,6 +90,14 @@ static void test_choices_match_their_enums(void **state)
 	assert_int_equal(c->log.level, LOG_LEVEL_ERROR);
 	assert_int_equal(c->openai.response_format, RESPONSE_JSON_OBJECT);
 	assert_int_equal(c->rater.backend, RATER_OPENAI);
+	assert_int_equal(c->rater.fallback, RATER_NONE);
+	assert_true(config_rates_with(c, RATER_OPENAI) && !config_rates_with(c, RATER_COMMAND));
+	config_free(c);
+	c = parse("rater: { fallback = \"command\"; }; command: { argv = [ \"/a\", \"b\" ]; };");
+	assert_int_equal(c->rater.fallback, RATER_COMMAND);
+	assert_true(config_rates_with(c, RATER_RUBRIC) && config_rates_with(c, RATER_COMMAND));
+	assert_int_equal(c->command.argv.n, 2);
+	assert_string_equal(c->command.argv.items[1], "b");
 	config_free(c);
 }
 
@@ -109,6 +117,13 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	{ "cache: { ttl = \"365d\"; };", "cache.ttl", "365d" },
 	{ "rater: { scale = [ \"a\", \"b-c d_9\" ]; };", "rater.scale", "a, b-c d_9" },
 	{ "rater: { scale = ( \"pass\" ); };", "rater.scale", "pass" },
+	{ "command: { argv = [ \"/bin/a b\", \"c,d\", \"\", \"$x 'y'\" ]; };", "command.argv",
+	  "[ \"/bin/a b\", \"c,d\", \"\", \"$x 'y'\" ]" },
+	{ "command: { argv = ( \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ); };", "command.argv",
+	  "[ \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ]" },
+	{ "command: { argv = [ ]; };", "command.argv", "[ ]" },
+	{ "rater: { fallback = \"\"; };", "rater.fallback", "" },
+	{ "rater: { backend = \"openai\"; fallback = \"rubric\"; };", "rater.fallback", "rubric" },
 	{ "database: { conninfo = \"postgres://u@h:6543/db\"; };", "database.conninfo",
 	  "postgres://u@h:6543/db" },
 	{ "database: { conninfo = \"host=h \" \"dbname=d\"; };", "database.conninfo", "host=h dbname=d" },
@@ -134,6 +149,8 @@ static void test_accepted(void **state)
 	for (size_t i = 0; i < COUNT(accepted); i++) {
 		struct config *c = parse(accepted[i].text);
 
+		assert_value(c, accepted[i].path, accepted[i].value);
+		assert_int_equal(config_value_parse(config_key_find(accepted[i].path), c, accepted[i].value), 0);
 		assert_value(c, accepted[i].path, accepted[i].value);
 		config_free(c);
 	}
@@ -212,6 +229,25 @@ static void test_presets_survive_a_round_trip(void **state)
 	config_free(c);
 }
 
+/* As long as it may be, it can still be shown; a byte more is refused. */
+static void test_a_command_line_has_a_limit(void **state)
+{
+	char text[5000] = "[ \"/a\", \"", word[4000];
+	const struct config_key *key = config_key_find("command.argv");
+	struct config *c = parse("");
+
+	(void)state;
+	memset(word, 'x', sizeof(word));
+	word[4000 - strlen(text) - strlen("\" ]")] = '\0';
+	strcat(strcat(text, word), "\" ]");
+	assert_int_equal(config_value_parse(key, c, text), 0);
+	assert_value(c, "command.argv", text);
+	strcpy(text + strlen(text) - strlen("\" ]"), "x\" ]");
+	assert_int_equal(config_value_parse(key, c, text), -1);
+	assert_int_equal(c->command.argv.n, 2);		/* as it was */
+	config_free(c);
+}
+
 static void assert_load_refused(const char *path, const char *message)
 {
 	struct err err = { ERR_NONE, 0, "" };
@@ -285,6 +321,7 @@ int main(void)
 		cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_every_range),
 		cmocka_unit_test(test_presets_survive_a_round_trip),
+		cmocka_unit_test(test_a_command_line_has_a_limit),
 		cmocka_unit_test(test_sample_equals_defaults),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_files_that_cannot_be_read),	/* last: it leaves the directory */

@@ -14,6 +14,8 @@
 
 /* Expected messages begin with "t" for the file's name. */
 #define POLL_RANGE "a duration from \"100ms\" to \"1h\" (units: ms, s, m, h, d)"
+#define WORDS_RULE "a list of at most 64 strings and 4000 bytes without control characters, the first " \
+	"the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
 	"[ \"good\", \"poor\" ]"
 
@@ -31,7 +33,7 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:2: unknown group \"lgo\"; did you mean \"log\"?" },
 	{ "redis: { };",
 	  "t:1: unknown group \"redis\"; the groups are database, pool, queue, rater, rubric, "
-	  "openai, cache, control, log" },
+	  "openai, command, cache, control, log" },
 	{ "pool: { deep: { workers = 1; }; };",
 	  "t:1: unknown key \"pool.deep\"; the keys of pool are workers, in_flight, "
 	  "claim_batch, drain, beat, max_jobs, user" },
@@ -92,10 +94,22 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: the number 99999999999999999999 is too large" },
 	/* choices, lists, strings with a form */
 	{ "rater: { backend = \"opanai\"; };",
-	  "t:1: rater.backend is \"opanai\"; it must be \"rubric\" or \"openai\"; did you mean "
+	  "t:1: rater.backend is \"opanai\"; it must be \"rubric\", \"openai\" or \"command\"; did you mean "
 	  "\"openai\"?" },
 	{ "rater: { backend = \"magic\"; };",
-	  "t:1: rater.backend is \"magic\"; it must be \"rubric\" or \"openai\"" },
+	  "t:1: rater.backend is \"magic\"; it must be \"rubric\", \"openai\" or \"command\"" },
+	{ "rater: { fallback = \"magic\"; };",
+	  "t:1: rater.fallback is \"magic\"; it must be \"rubric\", \"openai\", \"command\" or \"\"" },
+	{ "command: { argv = \"/bin/rate -v\"; };",
+	  "t:1: command.argv is \"/bin/rate -v\"; it must be " WORDS_RULE },
+	{ "command: { argv = [ \"rate\", \"-v\" ]; };",
+	  "t:1: command.argv is [ \"rate\", \"-v\" ]; it must be " WORDS_RULE },
+	{ "command: { argv = [ \"\" ]; };",
+	  "t:1: command.argv is [ \"\" ]; it must be " WORDS_RULE },
+	{ "command: { argv = [ \"/bin/rate\", \"a\nb\" ]; };",
+	  "t:1: command.argv is [ \"/bin/rate\", \"a\\u000ab\" ]; it must be " WORDS_RULE },
+	{ "command: { argv = ( \"/bin/rate\", 5 ); };",
+	  "t:1: command.argv is [ \"/bin/rate\", 5 ]; it must be " WORDS_RULE },
 	{ "rater: { scale = [ ]; };",
 	  "t:1: rater.scale is a list; it must be " SCALE_RULE },
 	{ "rater: { scale = [ \"a\", \"a\" ]; };",
@@ -136,6 +150,14 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:2: queue.job_deadline (145s) must be at most four fifths of queue.stuck_after (3m)" },
 	{ "rater: { backend = \"openai\"; };\nopenai: { model = \"\"; };",
 	  "t:2: openai.model is empty; it must name the model to ask" },
+	{ "openai: { model = \"\"; };\nrater: { fallback = \"openai\"; };",
+	  "t:1: openai.model is empty; it must name the model to ask" },
+	{ "rater: {\n backend = \"command\"; };",
+	  "t:2: command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]" },
+	{ "rater: {\n fallback = \"command\"; };",
+	  "t:2: command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]" },
+	{ "rater: {\n fallback = \"rubric\"; };",
+	  "t:2: rater.fallback is the same as rater.backend; it must be another one, or empty" },
 	/* the language itself */
 	{ "pool: { workers = 4;\n",
 	  "t:3: syntax error here, or a quote, semicolon or brace missing just above" },

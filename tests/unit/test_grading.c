@@ -41,7 +41,7 @@ static void begin(int n, int attempts, int max_attempts)
 {
 	struct claimed_row row = {
 		.id = "00000000-0000-0000-0000-000000000001", .session_id = "00000000-0000-0000-0000-000000000002",
-		.has_session = true, .job_type = "line_rating", .claim = attempts + 1, .attempts = attempts,
+		.job_type = "line_rating", .claim = attempts + 1, .attempts = attempts,
 		.max_attempts = max_attempts, .result = earlier,
 	};
 	static char data[400000];

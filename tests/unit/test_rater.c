@@ -45,8 +45,29 @@ static void close_it(struct rater *rater)
 }
 
 /* They take the place of the real ones in this program. */
-const struct rater_ops rater_rubric_ops = { "rubric", open_fine, start_at_once, cancel_it, close_it };
-const struct rater_ops rater_openai_ops = { "openai", open_fails, start_at_once, cancel_it, close_it };
+const struct rater_ops rater_rubric_ops = {
+	.name = "rubric", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+};
+const struct rater_ops rater_openai_ops = {
+	.name = "openai", .open = open_fails, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+};
+
+static int check_fails(const struct rater *rater, struct err *err)
+{
+	(void)rater;
+	return err_set(err, ERR_CONFIG, "no program");
+}
+
+static bool stop_at_once(struct rater *rater, bool at_once)
+{
+	(void)rater;
+	return at_once;
+}
+
+const struct rater_ops rater_command_ops = {
+	.name = "command", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+	.check = check_fails, .stop = stop_at_once,
+};
 
 static char *scale[] = { "good", "poor" };
 
@@ -112,6 +133,36 @@ static void test_a_backend_that_cannot_open_is_reported(void **state)
 	assert_null(rater_new(&unknown, NULL, &err));
 	assert_null(rater_new(&negative, NULL, &err));
 	assert_int_equal(err.kind, ERR_CONFIG);
+}
+
+static void test_a_fallback_is_a_second_rater(void **state)
+{
+	struct config config = make_config(RATER_RUBRIC);
+	struct rater *rater, *fallback;
+	struct err err;
+
+	(void)state;
+	config.rater.fallback = RATER_NONE;
+	assert_null(rater_new_fallback(&config, NULL, &err));
+	assert_int_equal(err.kind, ERR_NONE);
+	config.rater.fallback = RATER_OPENAI;
+	assert_null(rater_new_fallback(&config, NULL, &err));
+	assert_string_equal(err.text, "no key");
+	config.rater.fallback = RATER_COMMAND;
+	rater = rater_new(&config, NULL, &err);
+	fallback = rater_new_fallback(&config, NULL, &err);
+	assert_ptr_equal(fallback->ops, &rater_command_ops);
+	assert_true(fallback->fallback && !rater->fallback);
+	assert_string_not_equal(rater->fingerprint, fallback->fingerprint);
+	assert_int_equal(rater_check(rater, &err), 0);		/* has nothing to check or stop */
+	assert_true(rater_stop(rater, false));
+	assert_int_equal(rater_check(fallback, &err), -1);
+	assert_string_equal(err.text, "no program");
+	assert_false(rater_stop(fallback, false));
+	assert_true(rater_stop(fallback, true));
+	assert_true(rater_stop(NULL, false));
+	rater_free(rater);
+	rater_free(fallback);
 }
 
 static void test_done_asks_come_in_order(void **state)
@@ -180,6 +231,7 @@ int main(void)
 		cmocka_unit_test(test_the_configured_backend_is_opened),
 		cmocka_unit_test(test_a_cancelled_answer_is_taken_off_the_list),
 		cmocka_unit_test(test_a_backend_that_cannot_open_is_reported),
+		cmocka_unit_test(test_a_fallback_is_a_second_rater),
 		cmocka_unit_test(test_done_asks_come_in_order),
 		cmocka_unit_test(test_fingerprint_follows_every_part),
 	};
