@@ -10,6 +10,8 @@
 #include "pg.h"
 #include "rater.h"
 
+#define WORKER_BATCH_MAX 1000	/* pool.claim_batch goes no higher */
+
 struct worker {
 	struct child *c;
 	const struct config *config;
@@ -41,7 +43,9 @@ struct worker {
 	int64_t fallback_not_before_ms;	/* the fallback is not available either */
 
 	/* worker_settle.c's */
-	int settling;			/* jobs whose settlement is on its way, */
+	const struct settlement *gathered[WORKER_BATCH_MAX];	/* to be sent this turn */
+	int ngathered;
+	int settling;			/* jobs whose settlement is gathered or on its way, */
 	enum settle_form settle_form;	/* and how it was asked for */
 	int64_t settle_not_before_ms;
 
@@ -80,7 +84,9 @@ void worker_rate(struct worker *w, struct grading *const *gradings, size_t n);
 /* Takes what the rater has answered; decides jobs that are complete. */
 void worker_take_answers(struct worker *w);
 
-/* Sends the settlement of all jobs that are ready, unless one is on its way. Returns as worker_claim(). */
-int64_t worker_settle(struct worker *w);
+/* Gathers all jobs that are ready to be settled, unless some are on their way. Returns as worker_claim(). */
+int64_t worker_gather(struct worker *w);
+/* Sends the settlement of those gathered. */
+void worker_settle(struct worker *w);
 
 #endif

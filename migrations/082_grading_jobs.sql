@@ -80,10 +80,8 @@ BEGIN
 	END IF;
 END $$;
 
--- A queue's rows change a few times and go: let vacuum and analyze come early, and leave room for a row's next version
--- beside it, since then only what differs is written to the log.
+-- A queue's rows change a few times and go: let vacuum and analyze come early.
 ALTER TABLE grading_jobs SET (
-	fillfactor = 50,
 	autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000,
 	autovacuum_analyze_scale_factor = 0.02, autovacuum_analyze_threshold = 1000,
 	autovacuum_vacuum_insert_scale_factor = 0.05);

@@ -519,9 +519,10 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 		   g->job.nrated, g->job.nrated - unrated, g->job.skipped, g->cached, rater->ops->name,
 		   rater->fallback ? "\"fallback\":true," : "");
 	buf_json(&b, g->used.model[0] ? g->used.model : rater->model);
-	buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
-		   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
-		   g->used.completion_tokens, g->used.latency_ms);
+	if (!rater->instant)
+		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
+			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
+			   g->used.completion_tokens, g->used.latency_ms);
 	write_counts(&b, g, rater);
 	write_outcomes(&b, g);
 	if (unrated)

@@ -209,9 +209,11 @@ static void turn(struct worker *w)
 	check_deadlines(w);
 	if (w->stopping)
 		check_stop(w);
-	wait = worker_sooner(wait, worker_settle(w));
+	/* In one pipeline, the claim first: the next batch is at hand while the server still flushes this one. */
+	wait = worker_sooner(wait, worker_gather(w));
 	wait = worker_sooner(wait, worker_disown_again(w));
 	wait = worker_sooner(wait, worker_claim(w));
+	worker_settle(w);
 	publish(w);
 	if (w->c->once && w->exit_status == -1)
 		check_once(w);

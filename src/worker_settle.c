@@ -10,7 +10,6 @@
 #include "log.h"
 #include "wake.h"
 
-#define BATCH_MAX 1000		/* pool.claim_batch goes no higher */
 #define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
 
 static void count_settled(struct worker *w, const struct grading *g)
@@ -90,7 +89,7 @@ static void say_trouble(struct worker *w, const struct err *err)
 static void on_settled(void *arg, const PGresult *result, const struct err *err)
 {
 	struct worker *w = arg;
-	bool batch = w->settling > 1, settled[BATCH_MAX];
+	bool batch = w->settling > 1, settled[WORKER_BATCH_MAX];
 	int place = 0, dropped = 0;
 
 	if (result)
@@ -124,9 +123,8 @@ static enum settle_form form_of(const struct grading *g)
 	return grading_is_first(g) ? SETTLE_FIRST : SETTLE_ANY;
 }
 
-int64_t worker_settle(struct worker *w)
+int64_t worker_gather(struct worker *w)
 {
-	const struct settlement *batch[BATCH_MAX];
 	size_t n = 0, max = (size_t)w->config->pool.claim_batch;
 	int64_t now = now_ms();
 
@@ -138,13 +136,20 @@ int64_t worker_settle(struct worker *w)
 		if (!is_ready(g) || (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
 		w->settle_form = form_of(g);
-		batch[n++] = &g->settlement;
+		w->gathered[n++] = &g->settlement;
 		if (g->alone)
 			break;
 	}
-	w->settling = (int)n;
-	if (n > 0 && queue_settle(&w->queue, w->settle_form, w->c->identity, batch, n, w->config->cache.ttl_ms,
-				  on_settled, w) == -1)
-		on_settled(w, NULL, &(struct err){ .kind = ERR_LOST });
+	w->settling = w->ngathered = (int)n;
 	return -1;
+}
+
+void worker_settle(struct worker *w)
+{
+	int n = w->ngathered;
+
+	w->ngathered = 0;
+	if (n > 0 && queue_settle(&w->queue, w->settle_form, w->c->identity, w->gathered, (size_t)n,
+				  w->config->cache.ttl_ms, on_settled, w) == -1)
+		on_settled(w, NULL, &(struct err){ .kind = ERR_LOST });
 }

@@ -3,7 +3,8 @@
  * counters and the completed job that gradingd would, with nothing around them. Each process has one
  * connection and sends the settlement of one batch together with the claim of the next, in one
  * transaction and one round trip, all values in binary. It reads no transcript and judges nothing: every
- * line gets the same words, about as long as real ones. Its tables are those of bare.sql.
+ * line gets the same words, about as long as real ones. It writes the same rows into the same tables, and
+ * asks about nothing: not whether a job is still its own, nor what is there already.
  *
  * bare CONNINFO PROCESSES BATCH [cache]: says "ready", waits for a line, runs until the queue is empty,
  * and prints what it did as JSON.
@@ -31,9 +32,10 @@
 #define INT8_OID 20
 
 static const char claim_sql[] =
-	"UPDATE bare.jobs SET status = 'processing', claim = claim + 1, started_at = now()"
-	" WHERE id = ANY(ARRAY(SELECT id FROM bare.jobs WHERE status = 'pending'"
-	"  ORDER BY id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
+	"UPDATE grading_jobs SET status = 'processing', claim = claim + 1, claimed_by = 'bare', started_at = now(),"
+	"  updated_at = now()"
+	" WHERE id = ANY(ARRAY(SELECT id FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
+	"  ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
 	" RETURNING id, session_id, claim, (job_data -> 'batchIndex')::int, job_data";
 
 #define SETTLE \
@@ -41,22 +43,24 @@ static const char claim_sql[] =
 	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[]," \
 	"    $10::text[]) AS l(session_id, index, job_id, text, rating, alternatives, reason, key)" \
 	"), done AS (" \
-	"  UPDATE bare.jobs j SET status = 'completed', completed_at = now(), result = $11::jsonb" \
+	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now(), updated_at = now()," \
+	"    counted_as = 'completed', result = $11::jsonb" \
 	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim" \
 	"  RETURNING j.session_id" \
 	"), rated AS (" \
-	"  INSERT INTO bare.ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id," \
-	"    provenance)" \
-	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $12::jsonb FROM line)"
+	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id," \
+	"    provenance, seq)" \
+	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $12::jsonb, index FROM line)"
 #define REMEMBER \
 	", remembered AS (" \
-	"  INSERT INTO bare.cache (cache_key, phrase, rating, alternatives, reason, provenance)" \
+	"  INSERT INTO phrase_cache (cache_key, phrase, rating, alternatives, reason, provenance)" \
 	"  SELECT key, text, rating, alternatives::text[], reason, $12::jsonb FROM line)"
 #define COUNT \
-	" INSERT INTO bare.sessions AS s (session_id, completed_batches, rated_lines)" \
-	" SELECT session_id, count(*), 5 * count(*) FROM done GROUP BY session_id ORDER BY session_id" \
+	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines, first_rated_at)" \
+	" SELECT session_id, count(*), 5 * count(*), now() FROM done GROUP BY session_id ORDER BY session_id" \
 	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches," \
-	"  rated_lines = s.rated_lines + excluded.rated_lines, updated_at = now()"
+	"  rated_lines = s.rated_lines + excluded.rated_lines, rated_seq = s.rated_seq + excluded.rated_lines," \
+	"  updated_at = now()"
 
 static const char settle_sql[] = SETTLE COUNT;
 static const char settle_and_remember_sql[] = SETTLE REMEMBER COUNT;

@@ -14,11 +14,11 @@ def our_rounds(lab, rounds, batch):
 
 
 def bare_rounds(lab, rounds):
-    lab.fresh(whose="bare")
+    lab.fresh()
     with lab.snapshot():
         rates = [lab.burn_bare().rate]
         for _ in range(1, rounds):
-            lab.insert(table="bare.jobs")
+            lab.insert()
             rates.append(lab.burn_bare().rate)
     return rates
 

@@ -23,8 +23,7 @@ import processes
 
 JOBS = 20_000
 BARE = harness.BUILD / "bench" / "bare"
-TABLES = {"ours": "grading_jobs, grading_sessions, line_ratings, phrase_cache",
-          "bare": "bare.jobs, bare.sessions, bare.ratings, bare.cache"}
+TABLES = "grading_jobs, grading_sessions, line_ratings, phrase_cache"
 PATIENCE_S = 600
 
 
@@ -77,7 +76,6 @@ class Lab:
             admin.execute("CREATE DATABASE bench")
         self.db = harness.Database(self.server, "bench")
         harness.migrate(self.db.conninfo)
-        harness.migrate_by_psql(self.db.conninfo, [pathlib.Path(__file__).with_name("bare.sql")])
         self.make_material()
 
     def close(self):
@@ -111,12 +109,12 @@ class Lab:
         self.db.rows("VACUUM ANALYZE")
         self.db.rows("CHECKPOINT")
 
-    def empty(self, whose="ours"):
-        self.db.rows(f"TRUNCATE {TABLES[whose]}")
+    def empty(self):
+        self.db.rows(f"TRUNCATE {TABLES}")
 
-    def fresh(self, n=JOBS, whose="ours"):
-        self.empty(whose)
-        self.insert(n, "grading_jobs" if whose == "ours" else "bare.jobs")
+    def fresh(self, n=JOBS):
+        self.empty()
+        self.insert(n)
         self.settle_down()
 
     @contextlib.contextmanager
@@ -187,9 +185,9 @@ class Lab:
         return Run(told["jobs"], told["seconds"], told["statements"], meter.wal_bytes, meter.postgres_s, told["cpu_s"])
 
     def bare(self, n=JOBS, **keys):
-        self.fresh(n, "bare")
+        self.fresh(n)
         run = self.burn_bare(**keys)
-        assert run.jobs == n and self.db.value("SELECT sum(rated_lines) FROM bare.sessions") == n * material.LINES
+        assert run.jobs == n and self.db.value("SELECT sum(rated_lines) FROM grading_sessions") == n * material.LINES
         return run
 
 
