@@ -15,7 +15,7 @@
 
 /* All floors known now. n is 0 when there are none. */
 struct floors {
-	uint32_t epoch;
+	uint64_t epoch;
 	int n;
 	struct floor at[FLOORS_MAX];	/* by priority, highest first */
 };
@@ -33,7 +33,7 @@ void floors_publish(struct slot *slot, const struct floors *f);
 void floors_add(struct floors *f, const struct floor *more);
 
 /* The janitor: the floors just found begin a new epoch, unless somebody forgot them since `epoch`. */
-void floors_renew(struct scoreboard *sb, uint32_t epoch, const struct floors *found, int64_t now);
+void floors_renew(struct scoreboard *sb, uint64_t epoch, const struct floors *found, int64_t now);
 
 /* Jobs went back to where floors may have passed: all claims look from the beginning until the next tick. */
 void floors_forget(struct scoreboard *sb);

@@ -30,6 +30,12 @@ enum slot_state {
 	SLOT_STATE_COUNT
 };
 
+enum hunger {
+	HUNGER_NONE,		/* its last claim was full, or it claims nothing any more */
+	HUNGER_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
+	HUNGER_DRY,		/* it has room, and its last claim brought less than asked: it waits to be told */
+};
+
 #define SCOREBOARD_TEXT 256
 #define IDENTITY_SIZE 160
 
@@ -51,7 +57,7 @@ struct floor {
 /* floor.c's; in the janitor's slot those it found, in a worker's as raised by its claims. */
 struct shared_floors {
 	_Atomic uint32_t seq;
-	uint32_t epoch;
+	uint64_t epoch;
 	int64_t renewed_ms;
 	int32_t n;
 	struct floor at[FLOORS_MAX];
@@ -65,7 +71,7 @@ struct slot {
 	_Atomic int64_t beat_ms;	/* now_ms() of the child's last loop turn */
 	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
 	_Atomic uint32_t in_flight;	/* jobs in hand */
-	_Atomic uint32_t hungry;	/* 1: has room, and its last claim brought less than asked */
+	_Atomic uint32_t hungry;	/* enum hunger */
 	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
 	_Atomic uint32_t ever_ready;	/* this child has been at work */
 	_Atomic uint64_t counters[COUNTER_COUNT];
@@ -117,7 +123,7 @@ struct scoreboard {
 	_Atomic int64_t gauges[GAUGE_COUNT];
 	_Atomic int64_t gauges_ms;	/* now_ms() when they were taken; 0: never */
 
-	_Atomic uint32_t floors_epoch;	/* floor.c's */
+	_Atomic uint64_t floors_epoch;	/* floor.c's */
 
 	/* deaths[i % DEATHS]: the supervisor moves head, the janitor tail */
 	_Atomic uint32_t deaths_head, deaths_tail;

@@ -4,6 +4,8 @@
 #include <string.h>
 
 #define READ_TRIES 4
+/* What a look adds to the epoch. Forgetting adds 1, so that it never makes an epoch that a look has begun. */
+#define LOOK (UINT64_C(1) << 32)
 
 static int compare(const struct floor *a, const struct floor *b)
 {
@@ -19,7 +21,7 @@ void floors_raise(struct floors *f, const struct floor *claimed)
 			f->at[i] = *claimed;
 }
 
-static void write_floors(struct slot *slot, uint32_t epoch, const struct floor *at, int n, int64_t now)
+static void write_floors(struct slot *slot, uint64_t epoch, const struct floor *at, int n, int64_t now)
 {
 	struct shared_floors *s = &slot->floors;
 	uint32_t seq = seqlock_write_begin(&s->seq);
@@ -81,10 +83,10 @@ void floors_add(struct floors *f, const struct floor *more)
 	f->n++;
 }
 
-void floors_renew(struct scoreboard *sb, uint32_t epoch, const struct floors *found, int64_t now)
+void floors_renew(struct scoreboard *sb, uint64_t epoch, const struct floors *found, int64_t now)
 {
-	write_floors(&sb->slots[SLOT_JANITOR], epoch + 1, found->at, found->n, now);
-	atomic_compare_exchange_strong(&sb->floors_epoch, &epoch, epoch + 1);
+	write_floors(&sb->slots[SLOT_JANITOR], epoch + LOOK, found->at, found->n, now);
+	atomic_compare_exchange_strong(&sb->floors_epoch, &epoch, epoch + LOOK);
 }
 
 void floors_forget(struct scoreboard *sb)

@@ -47,7 +47,7 @@ struct janitor {
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
 	int64_t cache_page;		/* where the walk through the cache is */
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
-	uint32_t floors_epoch;		/* before the tick under way */
+	uint64_t floors_epoch;		/* before the tick under way */
 	struct floors known;		/* as of the last tick */
 	bool looked_once;		/* for what this host left behind before its last boot */
 	bool stopping;
@@ -130,10 +130,10 @@ static void on_awake(void *arg, const PGresult *result, const struct err *err)
 
 static void on_asleep(void *arg, const PGresult *result, const struct err *err);
 
-static bool anyone_hungry(const struct scoreboard *sb)
+static bool anyone_dry(const struct scoreboard *sb)
 {
 	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
-		if (atomic_load(&sb->slots[i].pid) && atomic_load(&sb->slots[i].hungry))
+		if (atomic_load(&sb->slots[i].pid) && atomic_load(&sb->slots[i].hungry) == HUNGER_DRY)
 			return true;
 	return false;
 }
@@ -142,7 +142,7 @@ static void fall_asleep(void *arg)
 {
 	struct janitor *j = arg;
 
-	if (!j->can_listen || j->asleep || j->sleep_asked || !anyone_hungry(j->c->sb))
+	if (!j->can_listen || j->asleep || j->sleep_asked || !anyone_dry(j->c->sb))
 		return;
 	j->sleep_asked = send(j, STATEMENT_SLEEP, on_asleep);
 }
@@ -179,19 +179,25 @@ static void tick_soon(struct janitor *j)
 	set_timer(j, &j->tick_timer, age < FRESH_MS ? FRESH_MS - age : 0, tick);
 }
 
-static void on_notified(void *arg)
+/* When everyone is at work: spares the inserts their NOTIFY until somebody is idle again. */
+static void get_up(struct janitor *j)
 {
-	struct janitor *j = arg;
-
-	tick_soon(j);		/* it may be for later: then the tick sets a timer for it */
-	if (wake_worker(j) || !j->asleep || j->sleep_asked || anyone_hungry(j->c->sb))
+	if (!j->asleep || j->sleep_asked || anyone_dry(j->c->sb))
 		return;
-	/* Everyone is at work: spare the inserts their NOTIFY until somebody is idle again. */
 	if (send(j, STATEMENT_AWAKE, on_awake)) {
 		j->asleep = false;
 		j->sleep_asked = true;
 		atomic_store(&j->c->sb->listening, 0);
 	}
+}
+
+static void on_notified(void *arg)
+{
+	struct janitor *j = arg;
+
+	tick_soon(j);		/* it may be for later: then the tick sets a timer for it */
+	wake_worker(j);
+	get_up(j);
 }
 
 /* ---- the reaper, and jobs of the dead ---- */
@@ -484,13 +490,14 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 }
 
 /*
- * The supervisor has put a death into the ring, or a worker has run out of jobs: it wants to be told of
- * new ones, and the queue's gauges are no longer true.
+ * The supervisor has put a death into the ring, or a worker has run out of jobs (it wants to be told of new
+ * ones) or found many. The queue's gauges are no longer true.
  */
 static void on_wake(void *arg)
 {
 	recover_deaths(arg);
 	fall_asleep(arg);
+	get_up(arg);
 	tick_soon(arg);
 }
 

@@ -58,7 +58,7 @@ static void __attribute__((noreturn)) become_child(struct child_slot *cs)
 static void reset_slot(struct slot *slot, enum slot_state state)
 {
 	atomic_store(&slot->in_flight, 0);
-	atomic_store(&slot->hungry, 0);
+	atomic_store(&slot->hungry, HUNGER_NONE);
 	atomic_store(&slot->woken, 0);
 	atomic_store(&slot->ever_ready, 0);
 	atomic_store(&slot->started_ms, now_ms());

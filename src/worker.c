@@ -116,7 +116,7 @@ static void on_stop(void *arg, bool at_once)
 		w->stop_by_ms = by;
 	w->stopping = true;
 	w->at_once |= at_once;
-	atomic_store(&w->c->slot->hungry, 0);
+	atomic_store(&w->c->slot->hungry, HUNGER_NONE);
 }
 
 /* Past the drain time jobs go back; past that and a little more we go without: the janitor finds them. */

@@ -59,6 +59,7 @@ static void take_rows(struct worker *w, const PGresult *result)
 static void run_dry(struct worker *w, int got)
 {
 	w->dry = true;
+	atomic_store(&w->c->slot->hungry, HUNGER_DRY);
 	if (got > 0 || !atomic_load(&w->c->sb->listening))
 		wake_slot(SLOT_JANITOR);
 }
@@ -95,8 +96,10 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	worker_count(w, COUNTER_JOBS_CLAIMED, (uint64_t)got);
 	w->claimed += got;
 	if (full) {
-		atomic_store(&w->c->slot->hungry, 0);
+		atomic_store(&w->c->slot->hungry, HUNGER_NONE);
 		wake_one_hungry(w->c->sb, w->c->index);
+		if (!w->deep)
+			wake_slot(SLOT_JANITOR);	/* if all are at work now, nobody need be notified */
 	}
 	if (got > 0)
 		take_rows(w, result);
@@ -188,7 +191,7 @@ int64_t worker_claim(struct worker *w)
 	n = (int)take_budget(sb, n);
 	if (n == 0)
 		return -1;
-	atomic_store(&w->c->slot->hungry, 1);
+	atomic_store(&w->c->slot->hungry, HUNGER_CLAIMING);
 	w->claim_asked = n;
 	w->claiming = true;
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);

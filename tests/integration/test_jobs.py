@@ -170,6 +170,74 @@ def test_a_job_inserted_in_a_long_transaction_is_found_after_its_commit(make_poo
     wait_until(lambda: db.count("completed") == 2)
 
 
+def queue_known(make_pool, db, poll):
+    """A pool that has looked at the queue and claimed from it, so that it knows where the queue begins."""
+    pool = make_pool(db, queue={"poll": poll}, pool={"claim_batch": 4})
+    db.insert_many(40)
+    wait_until(lambda: db.count("completed") == 40)
+    wait_until(lambda: pool.show("status")["database_listening"])
+    return pool
+
+
+def test_a_priority_nobody_has_used_before_is_found_at_once(make_pool, db):
+    queue_known(make_pool, db, "10m")
+    for priority in (5, -3, 2147483647, -2147483648, 0):
+        db.completed(rep(f"Priority {priority}."), priority=priority)
+
+
+def test_jobs_made_pending_by_hand_with_an_old_age_wait_no_longer_than_a_poll(make_pool, db):
+    queue_known(make_pool, db, "1s")
+    with db.connect() as other:     # a backlog all the while, so that claims start where the last one ended
+        other.execute("UPDATE grading_jobs SET status = 'pending', available_at = now() - interval '1 day'"
+                      " WHERE id IN (SELECT id FROM grading_jobs LIMIT 10)")
+    wait_until(lambda: db.count("completed") == 40)
+    assert db.value("SELECT count(*) FROM grading_jobs WHERE claim = 2") == 10
+
+
+def test_jobs_of_many_priorities_go_in_their_order(make_pool, db):
+    pool = make_pool(db, pool={"workers": 1, "claim_batch": 1})
+    pool.ctl("pause")
+    for n in range(30):
+        db.insert(rep(f"{n}"), priority=(n * 7) % 30 - 15)      # more than floors are kept for
+    pool.ctl("resume")
+    wait_until(lambda: db.count("completed") == 30)
+    order = [row.priority for row in db.rows("SELECT priority FROM grading_jobs ORDER BY started_at")]
+    assert order == sorted(order, reverse=True)
+
+
+def test_a_session_row_that_goes_away_meanwhile_is_made_anew(make_openai_pool, db, llm):
+    make_openai_pool()
+    llm.behave({"hold": "all"})
+    session = new_session()
+    job = db.insert(rep("One.", "Two."), session=session)
+    wait_until(lambda: llm.in_flight == 1)
+    db.rows("DELETE FROM grading_sessions")
+    llm.release()
+    db.wait(job, "completed")
+    assert len(db.ratings(session)) == 2
+    row = db.session(session)
+    assert (row.status, row.completed_batches, row.rated_lines, row.total_lines) == ("completed", 1, 2, 2)
+
+
+def test_a_claim_taken_over_under_the_same_number_is_lost(make_openai_pool, db, llm):
+    """What a crash of the server leaves behind whose last commits, claims among them, were not flushed."""
+    pool = make_openai_pool()
+    llm.behave({"hold": "all"})
+    job = db.insert(rep("One."))
+    wait_until(lambda: llm.in_flight == 1)
+    db.rows("UPDATE grading_jobs SET claimed_by = 'elsewhere/1/2/3' WHERE id = %s", job)
+    llm.release()
+    pool.wait_metric("claims_lost_total", 1)
+    assert (db.job(job).status, db.job(job).claimed_by) == ("processing", "elsewhere/1/2/3")
+    assert not db.ratings(db.job(job).session_id)
+
+
+def test_equal_lines_of_one_batch_are_cached_once(pool, db):
+    _, ratings = db.completed(rep("Again and again.", "again  AND again.", "Again and again."))
+    assert len({(r.rating, tuple(r.alternatives)) for r in ratings}) == 1
+    assert db.value("SELECT count(*) FROM phrase_cache") == 1
+
+
 def test_the_same_line_rated_again_stays_one_row(pool, db):
     session = new_session()
     db.completed(rep("First wording."), session=session)

@@ -105,6 +105,23 @@ static void test_buf_json_escapes(void **state)
 	buf_free(&b);
 }
 
+/* Every byte at every place of a word of eight, among plain ones. */
+static void test_a_plain_run_ends_at_what_is_not_plain(void **state)
+{
+	char text[24];
+
+	(void)state;
+	for (int byte = 0; byte < 256; byte++)
+		for (size_t at = 0; at < sizeof(text); at++) {
+			bool plain = byte >= 0x20 && byte < 0x7f;
+
+			memset(text, at % 2 ? ' ' : '~', sizeof(text));
+			text[at] = (char)byte;
+			assert_int_equal(utf8_plain_run(text, sizeof(text)), plain ? sizeof(text) : at);
+			assert_int_equal(utf8_plain_run(text, at), at);
+		}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -114,6 +131,7 @@ int main(void)
 		cmocka_unit_test(test_cut_never_splits_a_character),
 		cmocka_unit_test(test_clean),
 		cmocka_unit_test(test_buf_json_escapes),
+		cmocka_unit_test(test_a_plain_run_ends_at_what_is_not_plain),
 	};
 
 	return cmocka_run_group_tests_name("utf8", tests, NULL, NULL);
