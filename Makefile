@@ -152,11 +152,7 @@ check-fuzz:	## every fuzzer for FUZZ_SECONDS (20)
 	@sh tests/deps.sh all
 	@$(PARALLEL_MAKE) CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined run-fuzzers
 run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
-	$Qset -e; for f in $(FUZZERS:fuzz_%=%); do mkdir -p $B/corpus/$$f; \
-		$B/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -max_len=20000 -print_final_stats=1 \
-			-artifact_prefix=$B/fuzz/ $B/corpus/$$f tests/fuzz/corpus/$$f >$B/fuzz/$$f.log 2>&1 || \
-			{ tail -n 50 $B/fuzz/$$f.log; exit 1; }; \
-		echo "fuzz_$$f: $$(sed -n 's/^stat::number_of_executed_units: *//p' $B/fuzz/$$f.log) inputs"; done
+	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $(FUZZERS:fuzz_%=%)
 
 # Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
 # BENCH_FULL=1 takes the long runs.
