@@ -160,6 +160,7 @@ static void summarise(const struct wait *w)
 {
 	int64_t elapsed = now_ms() - w->began_ms, done = rated(w) - w->first_rated;
 	int64_t sessions = w->result->completed + w->result->failed;
+	int64_t given_up = w->over_lines - w->result->rated_lines;
 	char took[32];
 
 	if (w->ctl->option[CTL_JSON])
@@ -171,6 +172,8 @@ static void summarise(const struct wait *w)
 		       (double)done * 1000 / (double)elapsed);
 	if (w->result->failed)
 		printf("; %" PRId64 " of them with failed batches", w->result->failed);
+	if (given_up > 0)
+		printf("; %" PRId64 " line%s given up, see error and result of the jobs", given_up, term_plural(given_up));
 	printf("\n");
 }
 

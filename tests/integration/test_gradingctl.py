@@ -31,6 +31,15 @@ def test_enqueue_waits_until_all_is_rated(pool, ctl, tmp_path):
     assert (progress["session_id"], progress["status"], progress["lines_done"]) == (SESSION, "completed", 2)
 
 
+def test_waiting_tells_of_lines_that_were_given_up(make_openai_pool, llm, ctl):
+    make_openai_pool()
+    llm.behave({"do": "refusal", "text": "poison"}, "good")
+    call = {"id": "call-18", "transcript": [{"speaker": "rep", "text": text} for text in ("Fine.", "poison")]}
+    result = ctl("enqueue", "-", "--wait", "--batch-size", "1", stdin=json.dumps(call))
+    assert result.returncode == 1 and "rated 1 line of 1 session" in result.stdout
+    assert "1 line given up" in result.stdout
+
+
 def test_enqueueing_again_changes_nothing(db, ctl):
     for known in (0, 1):
         result = ctl("--json", "enqueue", "-", stdin=json.dumps(CALL))
