@@ -89,7 +89,7 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
  * one that only stores; false when there is nothing to send.
  */
 bool grading_attach(struct grading *g);
-/* Its settlement is its first and its last one, and all is well. */
+/* Its settlement is its first and its last one, with all its lines rated, and it has some. */
 bool grading_is_first(const struct grading *g);
 /* The settlement was answered: stored, or not (lost on the way, to be sent again). */
 void grading_attached_done(struct grading *g, bool stored);

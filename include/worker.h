@@ -30,7 +30,8 @@ struct worker {
 	struct floors floors;		/* where the claim under way began to look, */
 	bool from_floors;		/* from the very floors, not from some time before */
 	bool deep;			/* the last claim was full: there is more */
-	bool dry;			/* the last claim brought less than asked: wait to be woken */
+	bool dry;			/* the last claim brought less than asked: wait to be woken, */
+	int64_t dry_since_ms;		/* since then */
 	bool disowning;			/* a claim whose answer was lost is being given back */
 	int64_t disown_at_ms;		/* again then (0: no more), */
 	int64_t disown_until_ms;	/* and so on until then: the lost claim may still be carried out */

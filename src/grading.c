@@ -644,7 +644,7 @@ bool grading_attach(struct grading *g)
 bool grading_is_first(const struct grading *g)
 {
 	return g->decided && !g->stored_before && strcmp(g->settlement.status, "completed") == 0 &&
-	       !g->settlement.attempt && !g->settlement.error;
+	       !g->settlement.attempt && !g->settlement.error && g->job.nrated > 0;
 }
 
 void grading_attached_done(struct grading *g, bool stored)

@@ -1,7 +1,7 @@
 /*
  * The janitor: the pool's one look at the queue each poll, LISTEN, waking idle workers, jobs of dead
  * workers and lost hosts, cleaning. One connection, in one child the supervisor restarts like any
- * other. It claims nothing and rates nothing; if it dies, workers go on and polls are late, no more.
+ * other. It claims nothing and rates nothing; if it dies, workers go on and look for themselves.
  */
 #include "child.h"
 
@@ -344,6 +344,10 @@ static void on_cache_cleaned(void *arg, const PGresult *result, const struct err
 		return;
 	}
 	slot_count(j->c->slot, COUNTER_CACHE_CLEANED, (uint64_t)number(result, 0));
+	if (!truth(result, 2)) {	/* another pool's turn */
+		set_timer(j, &j->cache_timer, j->config->queue.poll_ms, clean_cache);
+		return;
+	}
 	j->cache_page += CACHE_PAGES;
 	if (j->cache_page < number(result, 1)) {
 		set_timer(j, &j->cache_timer, CLEAN_PAUSE_MS, clean_cache);

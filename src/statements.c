@@ -1,7 +1,8 @@
 /*
  * Every statement the daemon runs. Each is one short transaction by itself, so it works behind a
  * transaction pooler, and none is open while a rater works. Locks are taken in one order everywhere:
- * grading_jobs, then grading_sessions by id, then line_ratings by key, then phrase_cache by key.
+ * grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that nothing reads runs
+ * first), then grading_sessions by id, then line_ratings by key.
  * Rows are named by = ANY(array) also where a join would say it: for a plan made while the tables were
  * empty, to read them whole looks as cheap as to look a row up, and that plan may stay. now() is when a
  * transaction began, not in the order of commits: hence least() and greatest() for the times of a session.
@@ -103,7 +104,8 @@ static const char stored_sql[] =
 	"  INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance," \
 	"    created_at)" \
 	"  SELECT " distinct " cache_key, text, rating, string_to_array(alternatives, " ALTERNATIVES_SEPARATOR ")," \
-	"    reason, context, ($24::jsonb[])[provenance], now() FROM line WHERE cache_key IS NOT NULL"
+	"    reason, context, ($24::jsonb[])[provenance], now() FROM line WHERE cache_key IS NOT NULL" \
+	"  ORDER BY cache_key"
 
 /* The places of the jobs that are settled; one sent twice counts as settled, too. */
 #define SETTLED_PLACES \
@@ -116,8 +118,8 @@ static const char stored_sql[] =
 /*
  * Completes jobs none of which was ever settled before, with all their lines: what nearly every settlement
  * is. It takes for granted what settle_sql below asks about, and is refused as a whole where that is wrong
- * (a line or a phrase is there already: their primary keys; a session has no row: seq is not null); the
- * caller then sends the same values to settle_sql. Counters and lines only of jobs still under our claim.
+ * (a line or a phrase is there already: their primary keys; a session has no row: seq is not null, and each
+ * job has a line); the caller then sends the same values to settle_sql. Counters and lines only of jobs still under our claim.
  */
 static const char complete_sql[] =
 	BATCH
@@ -254,7 +256,7 @@ static const char disown_sql[] =
  * The pool's one look at the queue, a poll. Each index is walked once, because under an old snapshot that
  * means all its dead entries. `head` is the first live row of each priority, where claims begin (floor.h),
  * and what is counted behind it is counted up to 100,000, so that the look stays cheap with a deep queue.
- * Is anything due, and when next within $1 ms; is there work for the reaper ($2 ms) or the cleanup (finished
+ * Is anything due (with a hundred priorities, perhaps), and when next within $1 ms; is there work for the reaper ($2 ms) or the cleanup (finished
  * $3, failed $4 ms; 0: kept for ever); who claims on this host (prefix $5). One row for each head,
  * at least one.
  */
@@ -268,18 +270,22 @@ static const char tick_sql[] =
 	"    WHERE g.status = 'pending' AND g.priority < head.priority"
 	"    ORDER BY g.priority DESC, g.available_at, g.id LIMIT 1) next"
 	"), heads AS MATERIALIZED (SELECT * FROM head LIMIT 100), waiting AS ("
-	"  SELECT sum(n.pending)::bigint AS pending, coalesce(sum(n.due), 0)::bigint AS due, min(n.next) AS next,"
-	"    min(h.available_at) FILTER (WHERE n.due > 0 AND isfinite(h.available_at)) AS oldest"
+	"  SELECT sum(n.pending)::bigint AS pending, coalesce(sum(n.due), 0)::bigint AS due, min(next.at) AS next,"
+	"    min(h.available_at) FILTER (WHERE h.available_at <= now() AND isfinite(h.available_at)) AS oldest,"
+	"    coalesce(bool_or(h.available_at <= now()), false) OR count(*) = 100 AS look"
 	"  FROM heads h CROSS JOIN LATERAL ("
-	"    SELECT count(*) AS pending, count(*) FILTER (WHERE available_at <= now()) AS due,"
-	"      min(available_at) FILTER (WHERE available_at > now()) AS next FROM ("
+	"    SELECT count(*) AS pending, count(*) FILTER (WHERE available_at <= now()) AS due FROM ("
 	"      SELECT g.available_at FROM grading_jobs g WHERE g.status = 'pending' AND g.priority = h.priority"
-	"        AND (g.available_at, g.id) >= (h.available_at, h.id) LIMIT 100000) p) n"
+	"        AND (g.available_at, g.id) >= (h.available_at, h.id)"
+	"        ORDER BY g.available_at, g.id LIMIT 100000) p) n"
+	"  LEFT JOIN LATERAL ("
+	"    SELECT g.available_at AS at FROM grading_jobs g WHERE g.status = 'pending' AND g.priority = h.priority"
+	"      AND g.available_at > now() ORDER BY g.available_at, g.id LIMIT 1) next ON true"
 	"), held AS ("
 	"  SELECT count(*) AS n, min(coalesce(started_at, updated_at, created_at, '-infinity')) AS oldest,"
 	"    string_agg(DISTINCT claimed_by, E'\\n') FILTER (WHERE starts_with(claimed_by, $5)) AS claimants"
 	"  FROM grading_jobs WHERE status = 'processing')"
-	"SELECT waiting.due > 0,"
+	"SELECT waiting.look,"
 	" CASE WHEN waiting.next <= now() + $1::bigint * interval '1 ms'"
 	"  THEN ceil(extract(epoch FROM waiting.next - now()) * 1000)::bigint END,"
 	" coalesce(waiting.pending, 0), waiting.due, held.n,"
@@ -385,8 +391,8 @@ static const char clean_jobs_sql[] =
 	"SELECT count(*) FROM gone";
 
 /*
- * Expired entries ($1 ms) among the table's pages $2 to $3, and how many pages it has: the table is walked
- * through, since an index by age would be paid for with each entry.
+ * Expired entries ($1 ms) among the table's pages $2 to $3, how many pages it has, and whether it was our
+ * turn: the table is walked through, since an index by age would be paid for with each entry.
  */
 static const char clean_cache_sql[] =
 	"WITH turn AS MATERIALIZED (SELECT " CLEANING " AS mine), gone AS ("
@@ -395,7 +401,8 @@ static const char clean_cache_sql[] =
 	"      AND c.ctid >= format('(%s,0)', $2::bigint)::tid AND c.ctid < format('(%s,0)', $3::bigint)::tid"
 	"      AND now() - c.created_at > $1::bigint * interval '1 ms' FOR UPDATE SKIP LOCKED))"
 	"  RETURNING 1)"
-	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint FROM gone";
+	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint,"
+	"  (SELECT mine FROM turn) FROM gone";
 
 /* The lock by which inserts learn that somebody sleeps (see 082); session level, on a direct connection. */
 static const char sleep_sql[] = "SELECT pg_try_advisory_lock(1735549284, 1)";

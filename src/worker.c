@@ -10,6 +10,7 @@
 #include "log.h"
 #include "restart.h"
 #include "statements.h"
+#include "wake.h"
 
 #define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
 #define STOP_LOOK_MS 100	/* while stopping: how often the end is looked for */
@@ -74,6 +75,9 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 {
 	struct worker *w = arg;
 
+	/* It can claim nothing: a wake it may have taken, and those to come, are for others. */
+	atomic_store(&w->c->slot->hungry, HUNGER_NONE);
+	wake_one_hungry(w->c->sb, w->c->index);
 	w->exit_status = child_database_down(w->c, trouble == PG_REFUSED, err->text);
 }
 

@@ -13,7 +13,7 @@
 
 #define DISOWN_EVERY_MS 5000
 #define DISOWN_FOR_MS 120000
-#define FLOORS_LAST_POLLS 3	/* without a look by the janitor */
+#define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
@@ -55,10 +55,19 @@ static void take_rows(struct worker *w, const PGresult *result)
 	free(gradings);
 }
 
+/* Nobody has looked at the queue for so long that the janitor must be away: this worker does it by itself. */
+static bool is_forsaken(const struct worker *w, int64_t now)
+{
+	int64_t patience = FLOORS_LAST_POLLS * w->config->queue.poll_ms;
+
+	return now - w->dry_since_ms > patience && now - atomic_load(&w->c->sb->gauges_ms) > patience;
+}
+
 /* Nothing more to be had for now. The janitor sees to it that somebody listens, and counts anew. */
 static void run_dry(struct worker *w, int got)
 {
 	w->dry = true;
+	w->dry_since_ms = now_ms();
 	atomic_store(&w->c->slot->hungry, HUNGER_DRY);
 	if (got > 0 || !atomic_load(&w->c->sb->listening))
 		wake_slot(SLOT_JANITOR);
@@ -179,6 +188,8 @@ int64_t worker_claim(struct worker *w)
 		breaker_probe_unused(sb);
 		w->probing = false;
 	}
+	if (w->dry && is_forsaken(w, now))
+		w->dry = false;
 	if (w->stopping || w->claiming || w->disowning || w->dry || !pg_is_ready(w->pg) ||
 	    atomic_load(&sb->paused))
 		return -1;

@@ -1,4 +1,7 @@
 """A job's life as an application sees it: plain inserts in, ratings and counters out."""
+import os
+import signal
+
 import pytest
 
 from harness import SCALE, new_session, rep, stays, wait_until, within
@@ -203,6 +206,24 @@ def test_jobs_of_many_priorities_go_in_their_order(make_pool, db):
     wait_until(lambda: db.count("completed") == 30)
     order = [row.priority for row in db.rows("SELECT priority FROM grading_jobs ORDER BY started_at")]
     assert order == sorted(order, reverse=True)
+
+
+def test_a_due_job_is_found_behind_many_priorities_that_wait_for_later(make_pool, db):
+    queue_known(make_pool, db, "1s")
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data, priority, available_at) SELECT gen_random_uuid(),"
+            " 'line_rating', '{\"transcript\": []}', n, now() + interval '1 day' FROM generate_series(1, 120) n")
+    db.rows("UPDATE grading_jobs SET status = 'pending' WHERE id = (SELECT id FROM grading_jobs WHERE priority = 0 LIMIT 1)")
+    wait_until(lambda: db.count("pending") == 120)
+    wait_until(lambda: db.count("completed") == 40)
+
+
+def test_workers_look_for_themselves_while_the_janitor_is_away(make_pool, db):
+    pool = queue_known(make_pool, db, "500ms")
+    os.kill(pool.children()[0], signal.SIGSTOP)
+    try:
+        db.completed(rep("Who tells me?"))
+    finally:
+        os.kill(pool.children()[0], signal.SIGCONT)
 
 
 def test_a_session_row_that_goes_away_meanwhile_is_made_anew(make_openai_pool, db, llm):
