@@ -76,8 +76,8 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 	struct worker *w = arg;
 
 	/* It can claim nothing: a wake it may have taken, and those to come, are for others. */
-	atomic_store(&w->c->slot->hungry, HUNGER_NONE);
-	wake_one_hungry(w->c->sb, w->c->index);
+	if (atomic_exchange(&w->c->slot->hungry, HUNGER_NONE) != HUNGER_NONE)
+		wake_one_hungry(w->c->sb, w->c->index);
 	w->exit_status = child_database_down(w->c, trouble == PG_REFUSED, err->text);
 }
 
