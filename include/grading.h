@@ -29,6 +29,7 @@ struct grading {
 	struct grading *prev, *next;	/* the worker's list, oldest first */
 	int64_t claimed_ms;
 	int64_t deadline_ms;
+	int64_t bytes;			/* of job_data */
 	struct graded_line *lines;	/* job.nrated of them */
 	struct ask **asks;		/* its calls, NULL where answered */
 	size_t ncalls;			/* how many there are in all */

@@ -10,7 +10,7 @@
 #include "pg.h"
 #include "rater.h"
 
-#define WORKER_BATCH_MAX 1000	/* pool.claim_batch goes no higher */
+#define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
 
 struct worker {
 	struct child *c;
@@ -29,7 +29,8 @@ struct worker {
 	bool look_again;		/* woken meanwhile */
 	struct floors floors;		/* where the claim under way began to look, */
 	bool from_floors;		/* from the very floors, not from some time before */
-	bool deep;			/* the last claim was full: there is more */
+	bool deep;			/* the last claim was full: there is more, */
+	int stride;			/* and a rater that answers at once takes so many batches at a time */
 	bool dry;			/* the last claim brought less than asked: wait to be woken, */
 	int64_t dry_since_ms;		/* since then */
 	bool disowning;			/* a claim whose answer was lost is being given back */

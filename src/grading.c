@@ -140,6 +140,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->settlement.job = &g->job;
 	g->claimed_ms = now_ms();
 	g->deadline_ms = g->claimed_ms + rater->config->queue.job_deadline_ms;
+	g->bytes = row->data ? row->data_bytes : 0;
 	if (read_row(g, row, &err) == -1) {
 		g->job.nrated = 0;
 		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));

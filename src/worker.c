@@ -255,7 +255,7 @@ static void close_raters(struct worker *w)
 
 int worker_main(struct child *c)
 {
-	struct worker w = { .c = c, .config = c->config, .exit_status = -1 };
+	struct worker w = { .c = c, .config = c->config, .stride = 1, .exit_status = -1 };
 
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;
