@@ -96,7 +96,7 @@ const struct config_key config_keys[] = {
 	{ KEY(INTEGER, "pool.in_flight", pool.in_flight, "32"), .min = 1, .max = 4096,
 	  .help = "Jobs that one worker has with the rater at a time, at most." },
 	{ KEY(INTEGER, "pool.claim_batch", pool.claim_batch, "64"), .min = 1, .max = 1000,
-	  .help = "Jobs that one worker claims at a time, at most." },
+	  .help = "Jobs that one worker claims at a time." },
 	{ KEY(DURATION, "pool.drain", pool.drain_ms, "30s"), .min = 0, .max = HOUR,
 	  .help = "How long a stopping worker may take to finish what it has." },
 	{ KEY(DURATION, "pool.beat", pool.beat_ms, "30s"), .min = SECOND, .max = HOUR,

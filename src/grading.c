@@ -283,19 +283,43 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	grading_ask(g, rater);
 }
 
-static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
+/* Now, written once a second. */
+static const char *timestamp(void)
 {
-	struct buf b;
-	char when[40], *text;
+	static char when[40];
+	static time_t written;
 	time_t now = time(NULL);
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (now != written) {
+		gmtime_r(&now, &tm);
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		written = now;
+	}
+	return when;
+}
+
+static void write_rater(struct buf *b, const struct rater *rater, const char *model)
+{
+	buf_str(b, "\"rater\":\"");
+	buf_str(b, rater->ops->name);
+	buf_str(b, rater->fallback ? "\",\"fallback\":true,\"model\":" : "\",\"model\":");
+	buf_json(b, model[0] ? model : rater->model);
+}
+
+static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
+{
+	struct buf b;
+	char *text;
+
 	buf_init(&b, 4096);
-	buf_printf(&b, "{\"rater\":\"%s\",%s\"model\":", rater->ops->name, rater->fallback ? "\"fallback\":true," : "");
-	buf_json(&b, model[0] ? model : rater->model);
-	buf_printf(&b, ",\"fingerprint\":\"%.16s\",\"at\":\"%s\"}", rater->fingerprint, when);
+	buf_char(&b, '{');
+	write_rater(&b, rater, model);
+	buf_str(&b, ",\"fingerprint\":\"");
+	buf_add(&b, rater->fingerprint, 16);
+	buf_str(&b, "\",\"at\":\"");
+	buf_str(&b, timestamp());
+	buf_str(&b, "\"}");
 	text = arena_dup(&g->job.arena, buf_text(&b), b.len);
 	buf_free(&b);
 	return text;
@@ -473,7 +497,8 @@ static void write_counts(struct buf *b, const struct grading *g, const struct ra
 			n += g->lines[i].store.rating && strcmp(g->lines[i].store.rating, scale->items[s]) == 0;
 		buf_str(b, s ? "," : "");
 		buf_json(b, scale->items[s]);
-		buf_printf(b, ":%zu", n);
+		buf_char(b, ':');
+		buf_int(b, (int64_t)n);
 	}
 	buf_char(b, '}');
 }
@@ -516,16 +541,23 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 	const char *text;
 
 	buf_init(&b, RESULT_CAP_BYTES);
-	buf_printf(&b, "{\"lines\":%zu,\"rated\":%zu,\"skipped\":%zu,\"cached\":%zu,\"rater\":\"%s\",%s\"model\":",
-		   g->job.nrated, g->job.nrated - unrated, g->job.skipped, g->cached, rater->ops->name,
-		   rater->fallback ? "\"fallback\":true," : "");
-	buf_json(&b, g->used.model[0] ? g->used.model : rater->model);
+	buf_str(&b, "{\"lines\":");
+	buf_int(&b, (int64_t)g->job.nrated);
+	buf_str(&b, ",\"rated\":");
+	buf_int(&b, (int64_t)(g->job.nrated - unrated));
+	buf_str(&b, ",\"skipped\":");
+	buf_int(&b, (int64_t)g->job.skipped);
+	buf_str(&b, ",\"cached\":");
+	buf_int(&b, (int64_t)g->cached);
+	buf_char(&b, ',');
+	write_rater(&b, rater, g->used.model);
 	if (!rater->instant)
 		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
 			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
 			   g->used.completion_tokens, g->used.latency_ms);
 	write_counts(&b, g, rater);
-	write_outcomes(&b, g);
+	if (!rater->instant || unrated)
+		write_outcomes(&b, g);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');

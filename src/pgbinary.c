@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <endian.h>
+#include <stddef.h>
 #include <string.h>
 
 #define JSONB_VERSION 1
@@ -39,15 +40,15 @@ void pgitems_begin(struct buf *b, enum pg_type type)
 /* Counts an item and writes its length. */
 static void begin_item(struct buf *b, int32_t len)
 {
-	struct array_header header;
+	uint32_t n, yes = htonl(1);
 
 	if (!buf_ok(b))
 		return;
-	memcpy(&header, b->data, sizeof(header));
-	header.n = htonl(ntohl(header.n) + 1);
+	memcpy(&n, b->data + offsetof(struct array_header, n), sizeof(n));
+	n = htonl(ntohl(n) + 1);
+	memcpy(b->data + offsetof(struct array_header, n), &n, sizeof(n));
 	if (len == -1)
-		header.has_null = htonl(1);
-	memcpy(b->data, &header, sizeof(header));
+		memcpy(b->data + offsetof(struct array_header, has_null), &yes, sizeof(yes));
 	pgbinary_int4(b, len);
 }
 

@@ -17,6 +17,7 @@
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define STRIDE_MAX 4		/* measured: beyond it a statement costs hardly less a job */
+#define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */
@@ -64,7 +65,7 @@ static int64_t take_rows(struct worker *w, const PGresult *result)
 /* The deeper the queue the larger the bites, since a statement's price is mostly not that of its rows. */
 static void set_stride(struct worker *w, bool full, int64_t bytes)
 {
-	if (!full || bytes > (int64_t)w->claim_asked * STRIDE_JOB_BYTES)
+	if (!full || w->config->pool.claim_batch < STRIDE_MIN_BATCH || bytes > (int64_t)w->claim_asked * STRIDE_JOB_BYTES)
 		w->stride = 1;
 	else if (w->stride < STRIDE_MAX)
 		w->stride *= 2;
