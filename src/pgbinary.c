@@ -52,6 +52,11 @@ static void begin_item(struct buf *b, int32_t len)
 	pgbinary_int4(b, len);
 }
 
+void pgitem_null(struct buf *b)
+{
+	begin_item(b, -1);
+}
+
 void pgitem_bool(struct buf *b, bool value)
 {
 	begin_item(b, 1);
@@ -105,6 +110,23 @@ void pgitem_uuid(struct buf *b, const char *uuid)
 	}
 	uuid_bytes(uuid, bytes);
 	pgitem_uuid_bytes(b, bytes);
+}
+
+void pgitems_drop_nulls(struct buf *b)
+{
+	struct array_header header;
+	size_t nulls;
+
+	if (!buf_ok(b))
+		return;
+	memcpy(&header, b->data, sizeof(header));
+	nulls = ntohl(header.n) * sizeof(uint32_t);		/* a null is a length of -1, and no more */
+	if (!header.has_null || b->len != sizeof(header) + nulls)
+		return;
+	for (size_t i = sizeof(header); i < b->len; i++)
+		if (b->data[i] != '\xff')
+			return;
+	pgitems_begin(b, ntohl(header.type));
 }
 
 bool pgvalue_bool(const PGresult *result, int row, int column)

@@ -98,7 +98,7 @@ static const char stored_sql[] =
 	"g.id = ANY($1::uuid[]) AND g.id = job.id AND g.claim = job.claim AND g.claimed_by = $25 AND g.status IS NOT DISTINCT FROM 'processing'"
 
 #define LINE_VALUES \
-	"string_to_array(alternatives, " ALTERNATIVES_SEPARATOR "), reason, cached, job_id," \
+	"string_to_array(alternatives, " ALTERNATIVES_SEPARATOR "), reason, coalesce(cached, false), job_id," \
 	" ($24::jsonb[])[provenance]"
 
 #define REMEMBER(distinct) \
@@ -173,9 +173,9 @@ static const char complete_sql[] =
 static const char settle_sql[] =
 	BATCH
 	"), settled AS ("
-	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + job.attempt,"
+	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),"
 	"    available_at = CASE WHEN job.status = 'pending'"
-	"      THEN now() + job.delay_ms * interval '1 ms' ELSE g.available_at END,"
+	"      THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms' ELSE g.available_at END,"
 	"    result = coalesce(job.result, g.result), error = job.error, updated_at = now(),"
 	"    completed_at = CASE WHEN job.status = 'completed' THEN now() END,"
 	"    failed_at = CASE WHEN job.status = 'failed' THEN now() END,"
