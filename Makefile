@@ -151,8 +151,9 @@ $B/fuzz/%: tests/fuzz/%.c $B/libgrading.a | $B/fuzz
 check-fuzz:	## every fuzzer for FUZZ_SECONDS (20)
 	@sh tests/deps.sh all
 	@$(PARALLEL_MAKE) CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined run-fuzzers
-run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
-	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $(FUZZERS:fuzz_%=%)
+run-fuzzers: $(FUZZERS:%=run-%)		# as many at a time as there are processors
+run-fuzz_%: $B/fuzz/fuzz_%
+	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $*
 
 # Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
 # BENCH_FULL=1 takes the long runs.
