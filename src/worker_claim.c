@@ -48,6 +48,7 @@ static void take_rows(struct worker *w, const PGresult *result)
 		/* Keys are the first rater's: what it has rated is good for a fallback, not the other way. */
 		gradings[i] = grading_new(&row, w->rater, worker_caches(w));
 		gradings[i]->rater = w->claim_for;
+		gradings[i]->permit = w->permit;
 		worker_add(w, gradings[i]);
 	}
 	floors_publish(w->c->slot, &w->floors);
@@ -98,6 +99,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 
 	w->claiming = false;
 	give_back_budget(w->c->sb, w->claim_asked - got);
+	worker_unreserve(w, w->claim_asked - got);
 	if (err) {
 		claim_failed(w, err);
 		return;
@@ -182,7 +184,7 @@ int64_t worker_claim(struct worker *w)
 	struct scoreboard *sb = w->c->sb;
 	int64_t now = now_ms(), wait;
 	struct claim claim;
-	int n;
+	int n, budget;
 
 	if (w->probing && !w->claiming && !any_for_rater(w)) {	/* no job, or one that needed no call */
 		breaker_probe_unused(sb);
@@ -199,7 +201,12 @@ int64_t worker_claim(struct worker *w)
 	if (n <= 0)
 		return wait;
 	w->probing |= w->claim_for == w->rater && breaker_state(sb, now) == BREAKER_PROBING;
-	n = (int)take_budget(sb, n);
+	n = worker_reserve(w, n, now, &wait);
+	if (n == 0)
+		return wait;
+	budget = (int)take_budget(sb, n);
+	worker_unreserve(w, n - budget);
+	n = budget;
 	if (n == 0)
 		return -1;
 	atomic_store(&w->c->slot->hungry, HUNGER_CLAIMING);
