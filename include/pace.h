@@ -51,6 +51,13 @@ int pace_take(struct pace *p, int n, int64_t units, int64_t spare, int64_t now_m
 int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t patience_ms, int64_t now_ms,
 			int64_t *wait_ms);
 
+/*
+ * Makes a share good again that is too old to be used, by late_ms: for its lateness, or where that is more than
+ * the share itself for a new one. As pace_take_ahead().
+ */
+int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms, int64_t patience_ms,
+		   int64_t now_ms, int64_t *wait_ms);
+
 /* A share taken as `was` units is one of `is`; 0: given back. */
 void pace_correct(struct pace *p, int n, int64_t was, int64_t is, int64_t spare);
 

@@ -62,6 +62,8 @@ bool throttle_is_fresh(const struct permit *permit, int64_t now_ms);
  * *wait_ms is until there may be one.
  */
 bool throttle_reserve_ahead(struct scoreboard *sb, struct permit *permit, int64_t now_ms, int64_t *wait_ms);
+/* The same for a permit that is no longer fresh; false: it is gone. */
+bool throttle_renew(struct scoreboard *sb, struct permit *permit, int64_t now_ms);
 /* Whether the window has room for a call more. */
 bool throttle_has_room(const struct scoreboard *sb);
 

@@ -109,6 +109,8 @@ void worker_drop_permit(struct worker *w, struct grading *g);
 void worker_keep_pace(struct worker *w, struct grading *g);
 /* Starts the calls whose time has come. Returns as worker_claim(). */
 int64_t worker_ask_paced(struct worker *w);
+/* How many calls are open, for all to see. */
+void worker_publish_calls(struct worker *w);
 /* A call has ended. */
 void worker_settle_call(struct worker *w, const struct rater *rater, const struct ask *ask);
 

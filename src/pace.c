@@ -82,6 +82,20 @@ int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t pa
 	return now_ms + *wait_ms;
 }
 
+/* As if it had been taken late_ms later, and all those after it as well. */
+int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms, int64_t patience_ms,
+		   int64_t now_ms, int64_t *wait_ms)
+{
+	int64_t limit = atomic_load(&p->limit);
+
+	*wait_ms = 0;
+	if (limit > 0 && late_ms * MS >= time_of(limit, units, spare))
+		return pace_take_ahead(p, units, spare, patience_ms, now_ms, wait_ms);
+	if (limit > 0)
+		atomic_fetch_add(&p->run_off_ns, late_ms * MS);
+	return now_ms;
+}
+
 void pace_correct(struct pace *p, int n, int64_t was, int64_t is, int64_t spare)
 {
 	int64_t limit = atomic_load(&p->limit);

@@ -16,6 +16,8 @@
 #include "throttle.h"
 #include "verdict.h"
 
+#define LONG_WAIT_MS 1000		/* for a minute's budget */
+
 #define COLUMNS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
 /* ---- cells ---- */
@@ -164,6 +166,8 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 		return summary_of_breaker(sb);
 	if (census->connected < census->children || census->alive < atomic_load(&sb->workers))
 		return "at work, not all children are up";
+	if (throttle_wait_ms(sb, now_ms()) > LONG_WAIT_MS)
+		return "at work, as far as requests or tokens a minute allow: see \"show limits\"";
 	return "at work";
 }
 

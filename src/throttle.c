@@ -191,6 +191,19 @@ bool throttle_reserve_ahead(struct scoreboard *sb, struct permit *permit, int64_
 	return true;
 }
 
+bool throttle_renew(struct scoreboard *sb, struct permit *permit, int64_t now_ms)
+{
+	int64_t late = now_ms - permit->at_ms - PACE_FRESH_MS, request_at, tokens_at, wait_ms;
+
+	request_at = pace_renew(&sb->throttle.requests, 1, 0, late, THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
+	tokens_at = request_at < 0 ? -1 : pace_renew(&sb->throttle.tokens, permit->tokens, usual_tokens(sb), late,
+						     THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
+	permit->held = tokens_at >= 0;
+	permit->at_ms = request_at > tokens_at ? request_at : tokens_at;
+	permit->ahead = true;
+	return permit->held;
+}
+
 /* ---- calls ---- */
 
 void throttle_sent(struct scoreboard *sb, struct permit *permit, size_t bytes, int64_t now_ms)

@@ -189,6 +189,7 @@ static void publish(struct worker *w)
 		state = SLOT_CONNECTING;
 	child_state(w->c, state);
 	atomic_store_explicit(&w->c->slot->in_flight, (uint32_t)w->in_hand, memory_order_relaxed);
+	worker_publish_calls(w);
 	worker_count(w, COUNTER_STATEMENTS, now.statements - w->counted.statements);
 	worker_count(w, COUNTER_CONNECTS, now.connects - w->counted.connects);
 	worker_count(w, COUNTER_CONNECTIONS_LOST, now.lost - w->counted.lost);

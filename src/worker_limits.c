@@ -18,9 +18,10 @@
 /* Claims beyond its attempts in which a job may bring no rating because its calls were not let out. */
 #define FREE_CLAIMS 20
 
-static void publish_calls(struct worker *w)
+void worker_publish_calls(struct worker *w)
 {
-	atomic_store(&w->c->slot->calls_open, (uint32_t)(w->metered->in_flight + w->permits));
+	if (w->metered)
+		atomic_store(&w->c->slot->calls_open, (uint32_t)(w->metered->in_flight + w->permits));
 }
 
 /* ---- claims ---- */
@@ -43,9 +44,14 @@ int worker_reserve(struct worker *w, int wanted, int64_t now, int64_t *wait)
 		return wanted;
 	n = throttle_reserve(sb, w->c->slot, wanted, probe, now, &w->permit, wait);
 	w->permits += n;
-	if (n == 0)
-		*wait = rest(w, *wait);
-	return n;
+	if (n > 0)
+		return n;
+	*wait = rest(w, *wait);
+	if (probe) {
+		breaker_probe_unused(sb);
+		w->probing = false;
+	}
+	return 0;
 }
 
 void worker_unreserve(struct worker *w, int n)
@@ -54,7 +60,7 @@ void worker_unreserve(struct worker *w, int n)
 		return;
 	throttle_give_back(w->c->sb, &w->permit, n, now_ms());
 	w->permits -= n;
-	publish_calls(w);
+	worker_publish_calls(w);
 }
 
 void worker_drop_permit(struct worker *w, struct grading *g)
@@ -64,7 +70,7 @@ void worker_drop_permit(struct worker *w, struct grading *g)
 	throttle_give_back(w->c->sb, &g->permit, 1, now_ms());
 	g->permit.held = false;
 	w->permits--;
-	publish_calls(w);
+	worker_publish_calls(w);
 }
 
 /* ---- calls ---- */
@@ -83,15 +89,15 @@ static bool has_permit(struct worker *w, struct grading *g, int64_t now)
 {
 	int64_t wait;
 
-	if (g->permit.held && now >= g->permit.at_ms && !throttle_is_fresh(&g->permit, now))
-		worker_drop_permit(w, g);
+	if (g->permit.held && !throttle_is_fresh(&g->permit, now) && !throttle_renew(w->c->sb, &g->permit, now))
+		w->permits--;
 	if (!g->permit.held) {
 		if (grading_calls_open(g) > 0 && !throttle_has_room(w->c->sb))
 			return false;		/* the answer to one of them asks again */
 		if (!throttle_reserve_ahead(w->c->sb, &g->permit, now, &wait))
 			return false;
 		w->permits++;
-		publish_calls(w);
+		worker_publish_calls(w);
 	}
 	w->pacing |= now < g->permit.at_ms;
 	return now >= g->permit.at_ms;
@@ -110,6 +116,7 @@ static bool may_ask(void *arg, struct grading *g, struct ask *ask)
 	throttle_sent(w->c->sb, &ask->permit, ask->bytes, now);
 	w->permits -= g->permit.held;
 	g->permit.held = false;
+	atomic_fetch_add(&w->c->slot->calls_open, !ask->permit.held);	/* else the permit was counted */
 	return true;
 }
 
@@ -159,17 +166,18 @@ int64_t worker_ask_paced(struct worker *w)
 
 void worker_settle_call(struct worker *w, const struct rater *rater, const struct ask *ask)
 {
-	struct call_end end = {
+	struct call_end end;
+
+	if (rater != w->metered)
+		return;
+	end = (struct call_end){
 		.permit = ask->permit, .sent_ms = ask->sent_ms, .bytes = ask->bytes,
 		.tokens = ask->used.prompt_tokens + ask->used.completion_tokens,
 		.never_sent = ask->never_sent, .limited = ask->err.kind == ERR_LIMITED,
 		.answered = ask->err.kind == ERR_NONE,
 		.most = (int)(atomic_load(&w->c->sb->workers) * w->config->pool.in_flight),
 	};
-
-	if (rater != w->metered)
-		return;
-	publish_calls(w);
+	worker_publish_calls(w);
 	throttle_settle(w->c->sb, &end, now_ms());
 }
 

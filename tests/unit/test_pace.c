@@ -27,7 +27,8 @@ static struct { int64_t at_ms, units; } uses[USES];
 static size_t nuses;
 
 /* Shares taken that are not used yet. */
-static struct { int64_t at_ms, units; bool back; } pending[PENDING];
+enum fate { USED, GIVEN_BACK, RENEWED };
+static struct { int64_t at_ms, units, late_ms; enum fate fate; } pending[PENDING];
 static size_t npending;
 
 static int by_time(const void *a, const void *b)
@@ -69,26 +70,41 @@ static void use(int64_t at_ms, int64_t units)
 	uses[nuses++].units = units;
 }
 
-static void put_off(int64_t at_ms, int64_t units, bool back)
+static void put_off(int64_t at_ms, int64_t units, int64_t late_ms, enum fate fate)
 {
 	assert_true(npending < PENDING);
 	pending[npending].at_ms = at_ms;
 	pending[npending].units = units;
-	pending[npending++].back = back;
+	pending[npending].late_ms = late_ms;
+	pending[npending++].fate = fate;
 }
 
-/* Uses what is due, or gives it back; each as late as is allowed. */
-static void run_pending(struct pace *p, int64_t now, int64_t spare)
+static size_t earliest(void)
 {
-	for (size_t i = 0; i < npending; ) {
-		if (pending[i].at_ms > now) {
-			i++;
-			continue;
-		}
-		if (pending[i].back)
-			pace_correct(p, 1, pending[i].units, 0, spare);
-		else
+	size_t first = 0;
+
+	for (size_t i = 1; i < npending; i++)
+		if (pending[i].at_ms < pending[first].at_ms)
+			first = i;
+	return first;
+}
+
+/* What comes of the shares until then, each at its time. */
+static void run_pending(struct pace *p, int64_t until)
+{
+	int64_t wait_ms;
+
+	for (size_t i; npending > 0 && pending[i = earliest()].at_ms <= until; ) {
+		if (pending[i].fate == RENEWED) {
+			pending[i].fate = USED;
+			pending[i].at_ms = pace_renew(p, 1, 0, pending[i].late_ms, 5000, pending[i].at_ms, &wait_ms);
+			if (pending[i].at_ms >= 0)
+				continue;
+		} else if (pending[i].fate == GIVEN_BACK) {
+			pace_correct(p, 1, pending[i].units, 0, 0);
+		} else {
 			use(pending[i].at_ms, pending[i].units);
+		}
 		pending[i] = pending[--npending];
 	}
 }
@@ -106,10 +122,31 @@ static int64_t below(int64_t n)
 	return random() % n;
 }
 
+/* Used or given back in time, kept for too long and renewed, or lost. */
+static void put_off_somehow(int64_t now)
+{
+	int64_t late = 1 + below(5000);
+
+	switch (below(20)) {
+	case 0:
+		break;
+	case 1:
+	case 2:
+		put_off(now + below(PACE_FRESH_MS + 1), 1, 0, GIVEN_BACK);
+		break;
+	case 3:
+	case 4:
+		put_off(now + PACE_FRESH_MS + late, 1, late, RENEWED);
+		break;
+	default:
+		put_off(now + below(PACE_FRESH_MS + 1), 1, 0, USED);
+	}
+}
+
 /* Rates from idle to far too much; shares used at once or late, given back, taken ahead, never used. */
 static void one_schedule(int64_t limit)
 {
-	int64_t now = NOW, end = NOW + (limit < 100 ? 400 : 12) * PACE_WINDOW_MS, rush = 0, wait;
+	int64_t wait, now = NOW, end = NOW + (limit < 100 ? 400 : 12) * PACE_WINDOW_MS, rush = 0;
 	struct pace p;
 
 	begin(&p, limit);
@@ -121,20 +158,20 @@ static void one_schedule(int64_t limit)
 		rush -= step;
 		if (below(200) == 0)
 			rush = below(100000);
-		run_pending(&p, now, 0);
+		run_pending(&p, now);
 		if (below(10) == 0) {
 			int64_t due = pace_take_ahead(&p, 1, 0, 5000, now, &wait);
 
 			if (due >= 0)
-				put_off(due + below(PACE_FRESH_MS), 1, false);
+				put_off(due + below(PACE_FRESH_MS), 1, 0, USED);
 			continue;
 		}
 		n = pace_take(&p, 1 + (int)below(20), 1, 0, now, &wait);
 		for (int i = 0; i < n; i++)
-			if (below(50) > 0)
-				put_off(now + below(PACE_FRESH_MS + 1), 1, below(10) == 0);
+			put_off_somehow(now);
 	}
-	run_pending(&p, INT64_MAX, 0);
+	run_pending(&p, INT64_MAX);
+	assert_int_equal(npending, 0);
 	assert_in_range(fullest(), 1, limit);
 }
 
