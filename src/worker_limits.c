@@ -116,7 +116,7 @@ static bool may_ask(void *arg, struct grading *g, struct ask *ask)
 	throttle_sent(w->c->sb, &ask->permit, ask->bytes, now);
 	w->permits -= g->permit.held;
 	g->permit.held = false;
-	atomic_fetch_add(&w->c->slot->calls_open, !ask->permit.held);	/* else the permit was counted */
+	atomic_fetch_add(&w->c->slot->calls_open, ask->permit.held ? 0 : 1);	/* a permit was counted */
 	return true;
 }
 
@@ -127,7 +127,7 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 
 	if (!w->metered)
 		return;
-	if (g->decided || g->nopen == 0 || g->rater != w->metered) {
+	if (g->decided || g->nopen == 0 || g->nstarted == g->ncalls || g->rater != w->metered) {
 		worker_drop_permit(w, g);
 		return;
 	}

@@ -206,3 +206,14 @@ def test_failed_calls_and_probes_count(make_openai_pool, db, llm, do):
     wait_until(lambda: db.count("completed") == 5)
     wait_until(lambda: limits(pool)["requests_last_minute"] == llm.calls)
     assert llm.calls >= 11
+
+
+def test_a_fallback_keeps_to_the_limits_too(make_openai_pool, db, llm):
+    pool = make_openai_pool(openai={"requests_per_minute": 1200}, pool={"workers": 3},
+                            rater={"backend": "command", "fallback": "openai"}, command={"argv": ["/bin/false"]})
+    pool.alarms_expected = True     # the program's, not ours
+    db.insert_many(60)
+    wait_until(lambda: db.count("completed") == 60)
+    assert llm.calls == 60 and db.value("SELECT max(attempts) FROM grading_jobs") == 0
+    check_pace(llm, 1200)
+    wait_until(lambda: limits(pool)["requests_last_minute"] == 60)
