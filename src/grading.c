@@ -241,12 +241,15 @@ static struct ask *new_ask(struct grading *g, size_t room)
 
 void grading_ask(struct grading *g, struct rater *rater)
 {
-	size_t open = 0, room, n = 0;
+	size_t open = 0, room, n = 0, put_back = 0;
+	struct ask *ask = NULL;
 
 	for (size_t i = 0; i < g->job.nrated; i++)
 		open += g->lines[i].outcome == OUTCOME_PENDING;
 	if (open == 0)
 		return;
+	if (g->job.claim > g->job.attempts)
+		put_back = (size_t)(g->job.claim - g->job.attempts - 1);
 	room = lines_per_call(g, rater, open);
 	g->ncalls = (open + room - 1) / room;
 	g->asks = arena_alloc(&g->job.arena, g->ncalls * sizeof(*g->asks));
@@ -254,8 +257,8 @@ void grading_ask(struct grading *g, struct rater *rater)
 		if (g->lines[i].outcome != OUTCOME_PENDING)
 			continue;
 		if (n % room == 0)
-			g->asks[n / room] = new_ask(g, room);
-		g->asks[n / room]->lines[g->asks[n / room]->nlines++] = g->lines[i].line;
+			ask = g->asks[(n / room + put_back) % g->ncalls] = new_ask(g, room);
+		ask->lines[ask->nlines++] = g->lines[i].line;
 		n++;
 	}
 	g->nopen = (int)g->ncalls;
@@ -264,12 +267,26 @@ void grading_ask(struct grading *g, struct rater *rater)
 
 void grading_ask_more(struct grading *g, struct rater *rater)
 {
-	size_t answered = g->ncalls - (size_t)g->nopen;
-
 	child_in_hand(g->job.id);
-	for (; g->nstarted < g->ncalls && g->nstarted - answered < CALLS_AT_ONCE; g->nstarted++)
+	for (; g->nstarted < g->ncalls && grading_calls_open(g) < CALLS_AT_ONCE; g->nstarted++) {
+		if (rater->gate && !rater->gate(rater->gate_arg, g, g->asks[g->nstarted]))
+			break;
 		rater_start(rater, g->asks[g->nstarted]);
+	}
 	child_in_hand(NULL);
+}
+
+size_t grading_calls_open(const struct grading *g)
+{
+	return g->nstarted - (g->ncalls - (size_t)g->nopen);
+}
+
+bool grading_got_on(const struct grading *g)
+{
+	for (size_t i = 0; i < g->job.nrated; i++)
+		if (g->lines[i].outcome == OUTCOME_RATED && g->lines[i].store.rating && !g->lines[i].store.cached)
+			return true;
+	return false;
 }
 
 void grading_hand_over(struct grading *g, struct rater *rater)

@@ -54,6 +54,7 @@ static int64_t take_rows(struct worker *w, const PGresult *result)
 		gradings[i] = grading_new(&row, w->rater, worker_caches(w));
 		gradings[i]->rater = w->claim_for;
 		bytes += gradings[i]->bytes;
+		gradings[i]->permit = w->permit;
 		worker_add(w, gradings[i]);
 	}
 	floors_publish(w->c->slot, &w->floors);
@@ -115,6 +116,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 
 	w->claiming = false;
 	give_back_budget(w->c->sb, w->claim_asked - got);
+	worker_unreserve(w, w->claim_asked - got);
 	if (err) {
 		claim_failed(w, err);
 		return;
@@ -201,7 +203,7 @@ int64_t worker_claim(struct worker *w)
 	struct scoreboard *sb = w->c->sb;
 	int64_t now = now_ms(), wait;
 	struct claim claim;
-	int n;
+	int n, budget;
 
 	if (w->probing && !w->claiming && !any_for_rater(w)) {	/* no job, or one that needed no call */
 		breaker_probe_unused(sb);
@@ -218,7 +220,12 @@ int64_t worker_claim(struct worker *w)
 	if (n <= 0)
 		return wait;
 	w->probing |= w->claim_for == w->rater && breaker_state(sb, now) == BREAKER_PROBING;
-	n = (int)take_budget(sb, n);
+	n = worker_reserve(w, n, now, &wait);
+	if (n == 0)
+		return wait;
+	budget = (int)take_budget(sb, n);
+	worker_unreserve(w, n - budget);
+	n = budget;
 	if (n == 0)
 		return -1;
 	atomic_store(&w->c->slot->hungry, HUNGER_CLAIMING);
