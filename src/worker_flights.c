@@ -108,31 +108,42 @@ static void wait_for(struct worker *w, struct flight *f, struct graded_line *gl)
 	w->flights.nwaiting++;
 }
 
-static void stop_waiting(struct worker *w, struct graded_line *gl)
+static void stop_waiting(struct worker *w, struct flight *f, struct graded_line *gl)
 {
-	TAILQ_REMOVE(&gl->flight->waiting, gl, waits);
+	TAILQ_REMOVE(&f->waiting, gl, waits);
 	gl->waiting = false;
 	gl->owner->nwaiting--;
 	w->flights.nwaiting--;
 	stir(w, gl->owner);
 }
 
-/* It goes its own way: with a rating, or free to be asked. */
-static void leave(struct worker *w, struct graded_line *gl)
+static void forget(struct graded_line *gl)
 {
-	if (gl->waiting)
-		stop_waiting(w, gl);
-	else
-		gl->flight->asker = NULL;
 	gl->flight = NULL;
 	gl->owner->nflights--;
 }
 
+/* One that waits goes its own way: with a rating, or free to be asked. */
+static void leave(struct worker *w, struct flight *f, struct graded_line *gl)
+{
+	stop_waiting(w, f, gl);
+	forget(gl);
+}
+
+/* The one that is asked about goes; somebody else is to take its place. */
+static void leave_asking(struct flight *f)
+{
+	forget(f->asker);
+	f->asker = NULL;
+}
+
 static void leave_all(struct worker *w, struct flight *f)
 {
-	while (!TAILQ_EMPTY(&f->waiting)) {
-		TAILQ_FIRST(&f->waiting)->owner->waited = true;
-		leave(w, TAILQ_FIRST(&f->waiting));
+	struct graded_line *gl;
+
+	while ((gl = TAILQ_FIRST(&f->waiting))) {
+		gl->owner->waited = true;
+		leave(w, f, gl);
 	}
 }
 
@@ -146,7 +157,7 @@ static void next_asker(struct worker *w, struct flight *f)
 		end(w, f, FLIGHT_LANDED);
 		return;
 	}
-	stop_waiting(w, gl);
+	stop_waiting(w, f, gl);
 	gl->repeated = false;	/* no other line brings this key to the cache */
 }
 
@@ -161,7 +172,7 @@ static void share(struct worker *w, struct flight *f, const struct graded_line *
 		else
 			grading_give_cached(gl, w->config, row);
 		worker_count(w, COUNTER_CACHE_SHARED, gl->outcome == OUTCOME_RATED);
-		leave(w, gl);
+		leave(w, f, gl);
 	}
 }
 
@@ -188,9 +199,7 @@ void worker_board(struct worker *w, struct grading *g)
 /* A failure that is nobody's fault here leaves the phrase to the next; any other may be the phrase's own. */
 static void fell_through(struct worker *w, struct flight *f, const struct err *err)
 {
-	struct graded_line *gl = f->asker;
-
-	leave(w, gl);
+	leave_asking(f);
 	if (err_is_outside(err->kind)) {
 		next_asker(w, f);
 		return;
@@ -219,7 +228,7 @@ static void arrive(struct worker *w, struct graded_line *gl)
 	struct flight *f = gl->flight;
 
 	share(w, f, gl, NULL);
-	leave(w, gl);
+	leave_asking(f);
 	end(w, f, FLIGHT_LANDED);
 }
 
@@ -237,7 +246,7 @@ static void leave_early(struct worker *w, struct grading *g)
 
 		if (!g->lines[i].waiting)
 			continue;
-		leave(w, &g->lines[i]);
+		leave(w, f, &g->lines[i]);
 		if (TAILQ_EMPTY(&f->waiting) && f->state != FLIGHT_OURS)
 			end(w, f, FLIGHT_LANDED);
 	}
@@ -252,7 +261,7 @@ void worker_disembark(struct worker *w, struct grading *g, bool dropped)
 
 		if (!f || (gl->outcome == OUTCOME_RATED && !dropped))
 			continue;
-		leave(w, gl);
+		leave_asking(f);
 		next_asker(w, f);
 	}
 }
