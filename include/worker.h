@@ -125,7 +125,7 @@ void worker_flights_stored(struct worker *w, struct grading *g);
 void worker_disembark(struct worker *w, struct grading *g, bool dropped);
 /* Looks what others brought, keeps what is ours, tells what is over, as it is due. Returns as worker_claim(). */
 int64_t worker_fly(struct worker *w);
-/* The database has been told of all that is over. */
+/* The database has been told of all that is over, or cannot be told: then the leases run out. */
 bool worker_has_landed(const struct worker *w);
 
 /* Gathers all jobs that are ready to be settled, unless some are on their way. Returns as worker_claim(). */

@@ -164,10 +164,16 @@ static const char *as_cached(struct arena *arena, const char *provenance)
 {
 	static const char source[] = "\"source\":\"cache\"}";
 	size_t len = provenance ? strlen(provenance) : 0;
+	char *text, *end;
 
 	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')	/* not ours: the table may hold anything */
-		return arena_printf(arena, "{%s", source);
-	return arena_printf(arena, "%.*s%s%s", (int)len - 1, provenance, len > 2 ? "," : "", source);
+		provenance = "{}", len = 2;
+	text = arena_alloc(arena, len + sizeof(source) + 1);
+	end = mempcpy(text, provenance, len - 1);
+	if (len > 2)
+		*end++ = ',';
+	strcpy(end, source);
+	return text;
 }
 
 void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached)

@@ -107,9 +107,9 @@ static const char land_sql[] =
 	"  ORDER BY cache_key FOR UPDATE"
 	"), failed AS ("
 	"  UPDATE phrase_flights SET asker = '', until = now() + $4::bigint * interval '1 ms'"
-	"  WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM ours WHERE cache_key = ANY($3::text[]))))"
+	"  WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM ours WHERE cache_key IN (SELECT unnest($3::text[])))))"
 	"DELETE FROM phrase_flights"
-	" WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM ours WHERE cache_key = ANY($2::text[])))";
+	" WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM ours WHERE cache_key NOT IN (SELECT unnest($3::text[]))))";
 
 /* Lines that an earlier attempt at the jobs $1 (of the sessions $2) has stored already. */
 static const char stored_sql[] =

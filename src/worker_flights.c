@@ -528,7 +528,7 @@ int64_t worker_fly(struct worker *w)
 
 bool worker_has_landed(const struct worker *w)
 {
-	return TAILQ_EMPTY(&w->flights.over) && !w->flights.landing;
+	return !pg_is_ready(w->pg) || (TAILQ_EMPTY(&w->flights.over) && !w->flights.landing);
 }
 
 void worker_flights_init(struct worker *w)

@@ -5,6 +5,7 @@ import pytest
 
 import test_pgbouncer
 from harness import elapsed, rep, stays, wait_until
+from llm_server import expected_rating
 
 LINE = "What would you use it for?"
 FOREIGN = "elsewhere/12345678.1/4711/99"
@@ -264,3 +265,30 @@ def test_many_lines_many_workers(make_openai_pool, db, llm):
                      " WHERE r.rating <> c.rating OR r.alternatives <> c.alternatives")
     assert wrong == 0
     wait_landed(db)
+
+
+def test_whoever_dies_or_loses_its_connection_nothing_is_lost_or_stays_behind(make_openai_pool, db, llm):
+    """Workers are killed and connections cut at random moments, while all want the same few lines."""
+    db.spare_attempts()
+    pools = [make_openai_pool(pool={"workers": 3, "claim_batch": 5}) for _ in range(2)]
+    llm.behave({"do": "missing_line", "probability": 0.1}, {"do": "500", "probability": 0.05}, {"delay_ms": 50})
+    phrases = [f"Phrase {n}." for n in range(40)]
+    for round_ in range(8):
+        for n in range(30):
+            db.insert(rep(*(phrases[(round_ * 5 + n * 3 + k * k) % 40] for k in range(5))))
+        workers = wait_until(lambda: pools[round_ % 2].workers())
+        pools[round_ % 2].kill(workers[round_ % len(workers)])
+        db.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'gradingd worker'"
+                " AND datname = current_database() AND pid %% 3 = %s", round_ % 3)
+        db.rows("DELETE FROM phrase_cache WHERE cache_key LIKE %s", f"{round_:x}%")
+    all_completed(db, 240)
+    assert db.value("SELECT count(*) FROM line_ratings") == 240 * 5
+    assert db.value("SELECT count(*) FROM line_ratings r JOIN grading_jobs j ON j.id = r.job_id WHERE r.line_text <>"
+                    " (SELECT e ->> 'text' FROM jsonb_array_elements(j.job_data -> 'transcript') e"
+                    "  WHERE (e ->> 'index')::int = r.line_index)") == 0
+    # What the scripted model says of a line depends on its words alone.
+    assert db.value("SELECT count(*) FROM (SELECT FROM line_ratings GROUP BY line_text"
+                    " HAVING count(DISTINCT rating) > 1) odd") == 0
+    for row in db.rows("SELECT line_text, rating FROM line_ratings GROUP BY 1, 2"):
+        assert row.rating == expected_rating(row.line_text, ["excellent", "good", "poor", "missed_opportunity"])
+    wait_until(lambda: not db.value("SELECT count(*) FROM phrase_flights WHERE asker <> ''"), what="no flight left")
