@@ -234,9 +234,12 @@ static void arrive(struct worker *w, struct graded_line *gl)
 
 void worker_flights_stored(struct worker *w, struct grading *g)
 {
-	for (size_t i = 0; g->nflights > g->nwaiting && i < g->job.nrated; i++)
-		if (g->lines[i].flight && !g->lines[i].waiting && g->lines[i].stored)
-			arrive(w, &g->lines[i]);
+	for (size_t i = 0; g->nflights > g->nwaiting && !g->refused && i < g->job.nrated; i++) {
+		struct graded_line *gl = &g->lines[i];
+
+		if (gl->flight && !gl->waiting && gl->stored && gl->outcome == OUTCOME_RATED)
+			arrive(w, gl);
+	}
 }
 
 static void leave_early(struct worker *w, struct grading *g)

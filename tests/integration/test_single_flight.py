@@ -168,6 +168,17 @@ def test_lines_that_nobody_rates_end_by_name_and_soon(make_openai_pool, db, llm)
     assert llm.calls <= 30 * 3
 
 
+def test_a_rating_that_the_database_refuses_keeps_nobody_waiting(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 2, "claim_batch": 4}, rater={"lines_per_call": 1})
+    pool.alarms_expected = True
+    db.rows("ALTER TABLE line_ratings ADD CHECK (line_text <> %s)" % "'Refused.'")
+    llm.behave({"delay_ms": 500, "text": "Slow."}, "good")
+    jobs = [db.insert(rep("Refused.", "Slow.")) for _ in range(8)]
+    for job in jobs:
+        assert "check constraint" in db.wait(job, "failed").error
+    wait_until(lambda: not db.value("SELECT count(*) FROM phrase_flights WHERE asker <> ''"))
+
+
 def test_waiting_for_a_provider_that_is_away_costs_no_attempt(make_openai_pool, db, llm):
     make_openai_pool(pool={"workers": 2, "claim_batch": 5})
     llm.behave({"do": "503", "delay_ms": 300, "first": 3}, "good")
