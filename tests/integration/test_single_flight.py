@@ -4,7 +4,7 @@ import signal
 import pytest
 
 import test_pgbouncer
-from harness import elapsed, rep, stays, wait_until
+from harness import rep, stays, wait_until
 from llm_server import expected_rating
 
 LINE = "What would you use it for?"
@@ -107,9 +107,11 @@ def test_when_the_asker_dies_another_takes_over(make_openai_pool, db, llm):
     insert_equal(db, 12)
     wait_claimed(db, 12)
     wait_until(lambda: llm.in_flight == 1)
-    asker = wait_until(lambda: flights(db))[0].asker
-    pool.kill(int(asker.split("/")[2]))
-    assert elapsed(lambda: all_completed(db, 12)) < 20
+    asker = int(wait_until(lambda: flights(db))[0].asker.split("/")[2])
+    pool.kill(asker, signal.SIGSTOP)
+    db.rows("UPDATE phrase_flights SET until = now() + interval '1 hour'")      # it is not the lease that ends
+    pool.kill(asker)
+    all_completed(db, 12, 30)
     assert llm.calls == 2
     rows = db.rows("SELECT * FROM line_ratings")
     assert len(rows) == 12 and [row.cached for row in rows].count(False) == 1
