@@ -14,19 +14,21 @@
 #define EXIT_INTERRUPTED 130	/* as shells report a SIGINT */
 
 /* Options with names of their own; which command takes which stands in the table in gradingctl.c. */
-enum ctl_option { CTL_JSON, CTL_STATUS, CTL_WAIT, CTL_BATCH_SIZE, CTL_PRIORITY, CTL_SINCE, CTL_OPTIONS };
+enum ctl_option { CTL_JSON, CTL_STATUS, CTL_WAIT, CTL_BATCH_SIZE, CTL_PRIORITY, CTL_SINCE, CTL_MODEL, CTL_PROMPT,
+		  CTL_ALL, CTL_OPTIONS };
 
 struct ctl {
 	const char *config_path, *socket_path;	/* -c, -s; NULL when not given */
 	char *conninfo;				/* -d; NULL when not given; may hold a password */
 	int64_t option[CTL_OPTIONS];		/* the value given, 1 for an option without, or the default */
+	const char *text[CTL_OPTIONS];		/* of those whose value is a text; NULL when not given */
 	struct config *config;			/* ctl_load_config()'s */
 	struct term out, err;			/* standard output and standard error */
 };
 
 /* Commands; each returns the exit status. args: n words behind its name. */
 typedef int ctl_command_fn(struct ctl *ctl, char **args, int n);
-ctl_command_fn ctl_migrate, ctl_enqueue, ctl_progress, ctl_ratings;
+ctl_command_fn ctl_migrate, ctl_enqueue, ctl_progress, ctl_ratings, ctl_cache;
 
 /* Tells the user on standard error. ctl_fail() returns the exit status that goes with err. */
 void ctl_complain(struct ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

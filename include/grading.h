@@ -5,6 +5,8 @@
 #ifndef GRADING_H
 #define GRADING_H
 
+#include <sys/queue.h>
+
 #include "phrase.h"
 #include "queue.h"
 #include "rater.h"
@@ -20,6 +22,10 @@ struct graded_line {
 	bool sent;			/* part of the settlement under way */
 	bool stored;			/* in line_ratings already */
 	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
+	bool asked;			/* part of a call that has not been answered */
+	bool waiting;			/* for the call about an equal line: not to be asked */
+	struct flight *flight;		/* worker_flights.c's: it asks, or waits, for others; NULL: neither */
+	TAILQ_ENTRY(graded_line) waits;	/* in the flight's list */
 	struct settle_line store;	/* filled once outcome is RATED */
 };
 
@@ -36,6 +42,10 @@ struct grading {
 	size_t nstarted;
 	int nopen;			/* not answered yet */
 	bool answered;			/* one was, well or not */
+	size_t nwaiting;		/* lines that are, */
+	size_t nflights;		/* and those that have a flight at all */
+	bool stirred;			/* one of them was given a rating, or is free to be asked */
+	bool waited;			/* one was, in vain */
 	struct err err;			/* the failure that decides, if any: see note_failure() */
 	struct permit permit;		/* of a metered rater, for the next call; worker_limits.c's */
 	size_t cached;
@@ -60,14 +70,19 @@ struct grading {
 struct grading *grading_new(const struct claimed_row *row, const struct rater *rater, bool with_keys);
 void grading_free(struct grading *g);
 
-/* An answer of the phrase cache for a line. */
+/* An answer of the phrase cache for a line. Its provenance says so. */
 void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached);
+/* The rating that an equal line has just been given: as from the cache, which it is on its way to. */
+void grading_give_equal(struct graded_line *line, const struct config *config, const struct graded_line *rated);
 /* An earlier attempt has stored this line already. */
 void grading_give_stored(struct grading *g, int index, const char *text);
 
+/* Without a rating, in no call, and waiting for none. */
+size_t grading_open_lines(const struct grading *g);
 /*
  * Splits its open lines into calls (none when none are open; failed attempts make them smaller) and
- * starts the first few, as the rater's gate lets them. The others follow as answers are taken. After a job was
+ * starts the first few, as the rater's gate lets them. The others follow as answers are taken. Lines that were
+ * waiting are asked by another go. After a job was
  * put back they begin with another one each time, so that what stopped it does not keep the same lines waiting.
  */
 void grading_ask(struct grading *g, struct rater *rater);
@@ -91,6 +106,8 @@ void grading_decide(struct grading *g, const struct rater *rater);
 void grading_release(struct grading *g, const char *why, int64_t delay_ms);
 /* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
 void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
+/* Its open lines are not asked about, for this reason; calls under way go on, and the decision is theirs. */
+void grading_put_off(struct grading *g, const struct err *err);
 /*
  * Fills its settlement with the ratings that are not stored yet. While calls are still under way that is
  * one that only stores; false when there is nothing to send.

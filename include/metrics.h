@@ -27,6 +27,7 @@ struct scoreboard;
 	X(LINES_SKIPPED,   "lines_skipped_total",   "lines without text") \
 	X(CACHE_HITS,      "cache_hits_total",      "lines answered by the phrase cache") \
 	X(CACHE_MISSES,    "cache_misses_total",    "lines the phrase cache did not know") \
+	X(CACHE_SHARED,    "cache_shared_total",    "of them, lines answered by the call about an equal line") \
 	X(RATER_CALLS,     "rater_calls_total",     "calls to the rater, failed ones included") \
 	X(RATER_FAILURES,  "rater_failures_total",  "calls to the rater that brought no rating") \
 	X(RATER_MS,        "rater_milliseconds_total", "time spent waiting for the rater, all calls") \

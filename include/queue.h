@@ -58,6 +58,20 @@ struct cached_row {
 
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out);
 
+/*
+ * Single flight. queue_fly() asks for n keys, each once, for lease_ms: rows as queue_flown_row() reads them are the
+ * keys that asker now has (ours) and those that everybody may ask about; the others are somebody else's. The cache
+ * is to be looked up once more after it. queue_stay_aloft() keeps those that it has; queue_land() gives up n of them,
+ * and nfailed that everybody may ask about for open_ms.
+ */
+int queue_fly(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms, int64_t ttl_ms,
+	      pg_answer_fn *answer, void *arg);
+void queue_flown_row(const PGresult *result, int row, const char **key, bool *ours);
+int queue_stay_aloft(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms,
+		     pg_answer_fn *answer, void *arg);
+int queue_land(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
+	       size_t nfailed, int64_t open_ms, pg_answer_fn *answer, void *arg);
+
 /* A line that an earlier attempt at a job has stored. */
 struct stored_row {
 	char job_id[UUID_SIZE];

@@ -64,6 +64,8 @@ struct rater_ops {
 	bool (*stop)(struct rater *rater, bool at_once);
 };
 
+#define RATER_HASH_SIZE 17	/* so much of a hex SHA-256, and NUL */
+
 struct rater {
 	const struct rater_ops *ops;
 	const struct config *config;
@@ -73,6 +75,8 @@ struct rater {
 	 * prompt, scale, number of alternatives, schema (or the rubric's text). Set by open().
 	 */
 	char fingerprint[65];
+	char prompt_hash[RATER_HASH_SIZE];	/* of the instructions, */
+	char schema_hash[RATER_HASH_SIZE];	/* and of what an answer may be: for provenance alone */
 	char model[128];		/* as asked for: "gpt-4o-mini", "rubric" */
 	bool instant;			/* answers within start(): capacity is the claim batch, not in_flight */
 	int capacity;			/* jobs it can do with now, where that is fewer than in_flight; else 0 */
@@ -105,6 +109,12 @@ struct ask *rater_next_done(struct rater *rater);
 void rater_done(struct rater *rater, struct ask *ask);
 /* fingerprint from the parts that a backend adds; the common parts are the scale and alternatives. */
 void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n);
+
+/*
+ * The hashes by which provenance names them. instructions: the prompt, the rubric, the command line; format: what
+ * an answer is made to look like, besides its scale and number of alternatives ("" where nothing makes it).
+ */
+void rater_set_hashes(struct rater *rater, const char *instructions, const char *format);
 
 extern const struct rater_ops rater_rubric_ops, rater_openai_ops, rater_command_ops;
 

@@ -7,6 +7,9 @@
 enum statement_id {
 	STATEMENT_CLAIM,	/* queue.c packs and unpacks these */
 	STATEMENT_LOOKUP,
+	STATEMENT_FLY,
+	STATEMENT_STAY_ALOFT,
+	STATEMENT_LAND,
 	STATEMENT_STORED,
 	STATEMENT_COMPLETE,
 	STATEMENT_SETTLE,
@@ -24,7 +27,7 @@ enum statement_id {
 extern const struct statement statements[STATEMENT_COUNT];
 
 /* The highest migration these statements rely on. */
-#define SCHEMA_VERSION 86
+#define SCHEMA_VERSION 88
 #define NOTIFY_CHANNEL "grading_jobs"
 
 #endif

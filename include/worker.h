@@ -1,7 +1,7 @@
 /*
  * A worker's state, shared by the files it is made of: worker.c (its turn, connection and end),
- * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_limits.c (the host's
- * limits), worker_settle.c (settling).
+ * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_flights.c (waiting for the
+ * answers of others), worker_limits.c (the host's limits), worker_settle.c (settling).
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -12,6 +12,24 @@
 #include "rater.h"
 
 #define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
+/* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
+#define WORKER_FREE_CLAIMS 2
+
+TAILQ_HEAD(flight_list, flight);
+
+/* worker_flights.c's: what this worker asks about for others too, or waits for. */
+struct flights {
+	void *by_key;			/* tsearch(3) */
+	struct flight_list list, over;	/* those in by_key; those that the database is to be told of */
+	size_t nwaiting;		/* lines */
+	size_t nothers;			/* flights that are not ours, or not known to be */
+	bool looking, landing;		/* a statement is on its way */
+	bool stirred;			/* gradings are: see there */
+	bool fresh;			/* some flights were not looked at yet */
+	int64_t look_at_ms, interval_ms;
+	int64_t sent_ms;		/* the look under way */
+	int64_t renew_at_ms;		/* 0: none of ours is aloft */
+};
 
 struct worker {
 	struct child *c;
@@ -51,6 +69,8 @@ struct worker {
 	int permits;			/* held, for those jobs and by jobs in hand */
 	bool pacing;			/* a job in hand waits for its next call's time */
 
+	struct flights flights;
+
 	/* worker_settle.c's */
 	const struct settlement *gathered[WORKER_BATCH_MAX];	/* to be sent this turn */
 	int ngathered;
@@ -86,11 +106,11 @@ void worker_disown(struct worker *w);
 int64_t worker_disown_again(struct worker *w);
 
 /* Fills err for a job whose queue.job_deadline has come. */
-void worker_past_deadline(const struct worker *w, struct err *err);
+void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err);
 
 /* Has freshly claimed jobs looked up, then asked about. */
 void worker_rate(struct worker *w, struct grading *const *gradings, size_t n);
-/* Takes what the rater has answered; decides jobs that are complete. */
+/* Takes what the rater has answered; goes on with jobs whose lines waited; decides those that are complete. */
 void worker_take_answers(struct worker *w);
 
 /* Once the raters are open: finds out which of them is metered. */
@@ -114,6 +134,30 @@ int64_t worker_ask_paced(struct worker *w);
 void worker_publish_calls(struct worker *w);
 /* A call has ended. */
 void worker_settle_call(struct worker *w, const struct rater *rater, const struct ask *ask);
+
+/*
+ * Single flight: of equal lines, whoever claimed them, one is asked about while the others wait for its rating
+ * to reach the cache.
+ */
+void worker_flights_init(struct worker *w);
+void worker_flights_free(struct worker *w);
+/* Has all open lines wait until it is known whose call they are; those that are ours are then free to be asked. */
+void worker_board(struct worker *w, struct grading *g);
+/* Of some line that waits it is not known yet whose call it is. */
+bool worker_is_boarding(const struct grading *g);
+/* A call of g was answered: who waited for its lines has their ratings, or is free to ask. */
+void worker_landed(struct worker *w, struct grading *g, const struct err *err);
+/* What g has had stored is in the cache. */
+void worker_flights_stored(struct worker *w, struct grading *g);
+/*
+ * Its lines wait no more, and nobody waits for those of them that have no rating. dropped: nor for the others,
+ * since they will not be stored.
+ */
+void worker_disembark(struct worker *w, struct grading *g, bool dropped);
+/* Looks what others brought, keeps what is ours, tells what is over, as it is due. Returns as worker_claim(). */
+int64_t worker_fly(struct worker *w);
+/* The database has been told of all that is over, or cannot be told: then the leases run out. */
+bool worker_has_landed(const struct worker *w);
 
 /* Gathers all jobs that are ready to be settled, unless some are on their way. Returns as worker_claim(). */
 int64_t worker_gather(struct worker *w);

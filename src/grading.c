@@ -160,10 +160,26 @@ void grading_free(struct grading *g)
 
 /* ---- lines that need not be asked ---- */
 
+/* As it was when the line was rated, but for where this one has it from. Of equal keys the last one counts. */
+static const char *as_cached(struct arena *arena, const char *provenance)
+{
+	static const char source[] = "\"source\":\"cache\"}";
+	size_t len = provenance ? strlen(provenance) : 0;
+	char *text, *end;
+
+	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')	/* not ours: the table may hold anything */
+		provenance = "{}", len = 2;
+	text = arena_alloc(arena, len + sizeof(source) + 1);
+	end = mempcpy(text, provenance, len - 1);
+	if (len > 2)
+		*end++ = ',';
+	strcpy(end, source);
+	return text;
+}
+
 void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached)
 {
 	struct arena *arena = &line->owner->job.arena;
-	const char *provenance = cached->provenance;
 	struct verdict v;
 
 	if (line->outcome != OUTCOME_PENDING)
@@ -176,9 +192,19 @@ void grading_give_cached(struct graded_line *line, const struct config *config, 
 	line->store = (struct settle_line){
 		.line = line->line, .rating = v.rating, .reason = v.reason[0] ? v.reason : NULL, .cached = true,
 		.alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives)),
-		.provenance = provenance ? arena_dup(arena, provenance, strlen(provenance)) : NULL,
+		.provenance = as_cached(arena, cached->provenance),
 	};
 	line->owner->cached++;
+}
+
+void grading_give_equal(struct graded_line *line, const struct config *config, const struct graded_line *rated)
+{
+	struct cached_row row = {
+		.key = rated->key, .rating = rated->store.rating, .alternatives = rated->store.alternatives,
+		.reason = rated->store.reason ? rated->store.reason : "", .provenance = rated->store.provenance,
+	};
+
+	grading_give_cached(line, config, &row);
 }
 
 void grading_give_stored(struct grading *g, int index, const char *text)
@@ -239,29 +265,55 @@ static struct ask *new_ask(struct grading *g, size_t room)
 	return ask;
 }
 
-void grading_ask(struct grading *g, struct rater *rater)
+static bool is_open(const struct graded_line *gl)
 {
-	size_t open = 0, room, n = 0, put_back = 0;
-	struct ask *ask = NULL;
+	return gl->outcome == OUTCOME_PENDING && !gl->asked && !gl->waiting;
+}
+
+size_t grading_open_lines(const struct grading *g)
+{
+	size_t n = 0;
 
 	for (size_t i = 0; i < g->job.nrated; i++)
-		open += g->lines[i].outcome == OUTCOME_PENDING;
+		n += is_open(&g->lines[i]);
+	return n;
+}
+
+/* Room for so many calls more. Returns the place of the first one. */
+static struct ask **more_asks(struct grading *g, size_t more)
+{
+	struct ask **asks = arena_alloc(&g->job.arena, (g->ncalls + more) * sizeof(*asks));
+
+	if (g->ncalls > 0)
+		memcpy(asks, g->asks, g->ncalls * sizeof(*asks));
+	g->asks = asks;
+	asks += g->ncalls;
+	g->ncalls += more;
+	g->nopen += (int)more;
+	return asks;
+}
+
+void grading_ask(struct grading *g, struct rater *rater)
+{
+	size_t open = grading_open_lines(g), room, calls, n = 0, put_back = 0;
+	struct ask **asks, *ask = NULL;
+
 	if (open == 0)
 		return;
 	if (g->job.claim > g->job.attempts)
 		put_back = (size_t)(g->job.claim - g->job.attempts - 1);
 	room = lines_per_call(g, rater, open);
-	g->ncalls = (open + room - 1) / room;
-	g->asks = arena_alloc(&g->job.arena, g->ncalls * sizeof(*g->asks));
+	calls = (open + room - 1) / room;
+	asks = more_asks(g, calls);
 	for (size_t i = 0; i < g->job.nrated; i++) {
-		if (g->lines[i].outcome != OUTCOME_PENDING)
+		if (!is_open(&g->lines[i]))
 			continue;
 		if (n % room == 0)
-			ask = g->asks[(n / room + put_back) % g->ncalls] = new_ask(g, room);
+			ask = asks[(n / room + put_back) % calls] = new_ask(g, room);
 		ask->lines[ask->nlines++] = g->lines[i].line;
+		g->lines[i].asked = true;
 		n++;
 	}
-	g->nopen = (int)g->ncalls;
 	grading_ask_more(g, rater);
 }
 
@@ -294,9 +346,11 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	g->rater = rater;
 	g->err = (struct err){ .kind = ERR_NONE };
 	g->ncalls = g->nstarted = 0;
-	for (size_t i = 0; i < g->job.nrated; i++)
+	for (size_t i = 0; i < g->job.nrated; i++) {
+		g->lines[i].asked = false;
 		if (g->lines[i].outcome != OUTCOME_RATED)
 			g->lines[i].outcome = OUTCOME_PENDING;
+	}
 	grading_ask(g, rater);
 }
 
@@ -332,11 +386,15 @@ static const char *provenance(struct grading *g, const struct rater *rater, cons
 	buf_init(&b, 4096);
 	buf_char(&b, '{');
 	write_rater(&b, rater, model);
-	buf_str(&b, ",\"fingerprint\":\"");
-	buf_add(&b, rater->fingerprint, 16);
+	buf_str(&b, ",\"prompt\":\"");
+	buf_str(&b, rater->prompt_hash);
+	buf_str(&b, "\",\"schema\":\"");
+	buf_str(&b, rater->schema_hash);
+	buf_str(&b, "\",\"fingerprint\":\"");
+	buf_add(&b, rater->fingerprint, strnlen(rater->fingerprint, 16));
 	buf_str(&b, "\",\"at\":\"");
 	buf_str(&b, timestamp());
-	buf_str(&b, "\"}");
+	buf_str(&b, "\",\"source\":\"fresh\"}");
 	text = arena_dup(&g->job.arena, buf_text(&b), b.len);
 	buf_free(&b);
 	return text;
@@ -367,6 +425,7 @@ static void keep_verdict(struct grading *g, struct graded_line *gl, const struct
 			 const struct rater *rater, const char *provenance_json, bool remember)
 {
 	gl->outcome = v->outcome;
+	gl->asked = false;
 	if (v->outcome != OUTCOME_RATED) {
 		if (v->reason[0])
 			gl->why = arena_printf(&g->job.arena, "%s: %s", outcome_words(v->outcome), v->reason);
@@ -430,6 +489,7 @@ static void take_failure(struct grading *g, const struct ask *ask)
 	for (size_t i = 0; i < ask->nlines; i++) {
 		gl = line_of(gl, ask, i);
 		gl->outcome = OUTCOME_FAILED;
+		gl->asked = false;
 		gl->why = why;
 		gl->hopeless = ask->err.kind == ERR_PERMANENT && ask->nlines == 1;
 	}
@@ -657,6 +717,18 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
 			g->lines[i].why = why;
 	note_failure(g, err);
 	grading_decide(g, rater);
+}
+
+void grading_put_off(struct grading *g, const struct err *err)
+{
+	const char *why = arena_printf(&g->job.arena, "%s", err->text);
+
+	for (size_t i = 0; i < g->job.nrated; i++)
+		if (is_open(&g->lines[i])) {
+			g->lines[i].outcome = OUTCOME_FAILED;
+			g->lines[i].why = why;
+		}
+	note_failure(g, err);
 }
 
 void grading_release(struct grading *g, const char *why, int64_t delay_ms)

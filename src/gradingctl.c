@@ -19,7 +19,7 @@
 
 /* ---- options ---- */
 
-/* argument NULL: a flag. Values begin as preset, which need not lie within min and max. */
+/* argument NULL: a flag. Values begin as preset, which need not lie within min and max; without a range: a text. */
 static const struct {
 	const char *name, *argument;
 	int64_t min, max, preset;
@@ -31,6 +31,9 @@ static const struct {
 	[CTL_BATCH_SIZE] = { "batch-size", "N", 1, 1000, 5, "enqueue: lines a job (5)" },
 	[CTL_PRIORITY] = { "priority", "N", INT32_MIN, INT32_MAX, 0, "enqueue: higher is rated first (0)" },
 	[CTL_SINCE] = { "since", "CURSOR", 0, INT64_MAX, 0, "ratings: only what came after it" },
+	[CTL_MODEL] = { "model", "NAME", 0, 0, 0, "cache drop: entries of this model" },
+	[CTL_PROMPT] = { "prompt", "HASH", 0, 0, 0, "cache drop: entries of this prompt" },
+	[CTL_ALL] = { "all", NULL, 0, 1, 0, "cache drop: all entries" },
 };
 
 /* What getopt_long() returns for them; above any letter, below it for the hidden --commands. */
@@ -63,6 +66,8 @@ static const struct command {
 	{ "progress", "SESSION", 1, 1, TAKES(CTL_JSON), ctl_progress, "how far a session is" },
 	{ "ratings", "SESSION [--since CURSOR]", 1, 1, TAKES(CTL_JSON) | TAKES(CTL_SINCE), ctl_ratings,
 	  "its ratings so far" },
+	{ "cache", "[drop]", 0, 1, TAKES(CTL_JSON) | TAKES(CTL_MODEL) | TAKES(CTL_PROMPT) | TAKES(CTL_ALL), ctl_cache,
+	  "the phrase cache: what it holds, hit rate, dropping" },
 	{ "version", "", 0, 0, TAKES(CTL_JSON), ctl_version, "the version of gradingctl" },
 	{ "help", "", 0, 0, 0, ctl_help, "this list" },
 };
@@ -215,6 +220,11 @@ static int ask_daemon(struct ctl *ctl, char **words, int n)
 
 /* ---- the command line ---- */
 
+static bool is_text(int i)
+{
+	return options[i].argument && options[i].min == options[i].max;
+}
+
 static int64_t parse_value(int i, const char *text)
 {
 	char *end;
@@ -263,6 +273,10 @@ static struct arguments parse_arguments(struct ctl *ctl, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "c:s:d:Vh", long_options, NULL)) != -1) {
 		if (c >= OPTION_VALUE) {
 			a.given |= TAKES(c - OPTION_VALUE);
+			if (is_text(c - OPTION_VALUE)) {
+				ctl->text[c - OPTION_VALUE] = optarg;
+				continue;
+			}
 			ctl->option[c - OPTION_VALUE] = parse_value(c - OPTION_VALUE, optarg);
 			continue;
 		}

@@ -2,7 +2,8 @@
  * When two lines are the same question, and so may share a rating. Pure; runs in workers.
  *
  * Two phrases are equal when they differ in nothing but letter case and white space: "Hello,  Ann"
- * and "hello, ann" are, "hello ann" is not, nor are a composed and a decomposed letter. Holding equal
+ * and "hello, ann" are, "hello ann" is not, nor are a composed and a decomposed letter, nor are letters
+ * of which one folds to two (eszett and ss). Holding equal
  * phrases apart costs a call to the rater; taking others for equal would give a line the rating of
  * another one.
  */
@@ -43,11 +44,19 @@ static char *put_utf8(char *out, uint32_t code)
 	return out + n;
 }
 
+/*
+ * Unicode's simple case folding, as far as the C library knows letters: by way of the capital, so that letters
+ * with two small forms (final sigma) become one. A letter whose capital is ASCII stays as it is, for i without
+ * a dot is another letter than i.
+ */
 static uint32_t fold(uint32_t code)
 {
+	wint_t capital;
+
 	if (code < 0x80)
 		return code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
-	return (uint32_t)towlower_l((wint_t)code, utf8_locale());
+	capital = towupper_l((wint_t)code, utf8_locale());
+	return (uint32_t)towlower_l(capital < 0x80 ? (wint_t)code : capital, utf8_locale());
 }
 
 /* A folded character may be longer (U+023A: 2 bytes to 3), but never twice as long. */

@@ -140,6 +140,58 @@ void queue_cached_row(const PGresult *result, int row, struct cached_row *out)
 	out->provenance = cell(result, row, 4);
 }
 
+/* ---- single flight ---- */
+
+static void put_keys(struct buf *b, const char *const *keys, size_t n)
+{
+	pgitems_begin(b, PG_TEXT);
+	for (size_t i = 0; i < n; i++)
+		pgitem_text(b, keys[i]);
+}
+
+int queue_fly(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms, int64_t ttl_ms,
+	      pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = begin(q);
+
+	put_keys(&p[0], keys, n);
+	buf_str(&p[1], asker);
+	pgbinary_int8(&p[2], lease_ms);
+	pgbinary_int8(&p[3], ttl_ms);
+	return send(q, STATEMENT_FLY, answer, arg);
+}
+
+void queue_flown_row(const PGresult *result, int row, const char **key, bool *ours)
+{
+	*key = PQgetvalue(result, row, 0);
+	*ours = pgvalue_bool(result, row, 1);
+}
+
+int queue_stay_aloft(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms,
+		     pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = begin(q);
+
+	put_keys(&p[0], keys, n);
+	buf_str(&p[1], asker);
+	pgbinary_int8(&p[2], lease_ms);
+	return send(q, STATEMENT_STAY_ALOFT, answer, arg);
+}
+
+int queue_land(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
+	       size_t nfailed, int64_t open_ms, pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = begin(q);
+
+	buf_str(&p[0], asker);
+	put_keys(&p[1], keys, n);
+	put_keys(&p[2], failed, nfailed);
+	pgbinary_int8(&p[3], open_ms);
+	return send(q, STATEMENT_LAND, answer, arg);
+}
+
+/* ---- looking up what is stored ---- */
+
 static void put_ids(struct buf *b, struct job *const *jobs, size_t n, bool sessions)
 {
 	pgitems_begin(b, PG_UUID);

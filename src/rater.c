@@ -4,7 +4,9 @@
  */
 #include "rater.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hash.h"
 
@@ -115,16 +117,36 @@ struct ask *rater_next_done(struct rater *rater)
 	return ask;
 }
 
-void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n)
+static void hash_scale(struct hash *h, const struct rater *rater)
 {
 	const struct string_list *scale = &rater->config->rater.scale;
-	struct hash *h = hash_begin();
 
-	hash_string(h, rater->ops->name);
 	hash_int(h, rater->config->rater.alternatives);
 	hash_int(h, (int64_t)scale->n);		/* keeps the scale apart from the parts after it */
 	for (size_t i = 0; i < scale->n; i++)
 		hash_string(h, scale->items[i]);
+}
+
+void rater_set_hashes(struct rater *rater, const char *instructions, const char *format)
+{
+	char hex[HASH_HEX_SIZE];
+	struct hash *h;
+
+	hash_text(instructions, strlen(instructions), hex);
+	snprintf(rater->prompt_hash, sizeof(rater->prompt_hash), "%.16s", hex);
+	h = hash_begin();
+	hash_scale(h, rater);
+	hash_string(h, format);
+	hash_end(h, hex);
+	snprintf(rater->schema_hash, sizeof(rater->schema_hash), "%.16s", hex);
+}
+
+void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n)
+{
+	struct hash *h = hash_begin();
+
+	hash_string(h, rater->ops->name);
+	hash_scale(h, rater);
 	for (size_t i = 0; i < n; i++)
 		hash_string(h, parts[i]);
 	hash_end(h, rater->fingerprint);

@@ -424,6 +424,19 @@ static void name_model(struct rater *rater)
 	snprintf(rater->model, sizeof(rater->model), "%s", slash ? slash + 1 : path);
 }
 
+/* What it is told to do is its command line. */
+static void set_hashes(struct rater *rater)
+{
+	const struct string_list *argv = &rater->config->command.argv;
+	struct buf line;
+
+	buf_init(&line, REQUEST_CAP_BYTES);
+	for (size_t i = 0; i < argv->n; i++)
+		buf_printf(&line, "%s\n", argv->items[i]);
+	rater_set_hashes(rater, buf_text(&line), "");
+	buf_free(&line);
+}
+
 /*
  * The program starts with the first turn of the loop, so that `gradingd -t` does not start it; a
  * fallback only when it is needed. That it cannot be started now is no reason to refuse the
@@ -446,6 +459,7 @@ static int command_open(struct rater *rater, struct err *err)
 	TAILQ_INIT(&c->waiting);
 	rater->capacity = 1;
 	name_model(rater);
+	set_hashes(rater);
 	rater_set_fingerprint(rater, (const char *const *)argv->items, argv->n);
 	c->wanted = !rater->fallback;
 	if (c->wanted && rater->loop)

@@ -146,6 +146,7 @@ static int make_frame(struct rater *rater, struct err *err)
 	const struct config *config = rater->config;
 	struct openai *o = rater->data;
 	struct buf prompt;
+	size_t before;
 	int rc;
 
 	buf_init(&prompt, 2 * PROMPT_CAP_BYTES);
@@ -156,7 +157,10 @@ static int make_frame(struct rater *rater, struct err *err)
 	buf_json(&o->head, buf_text(&prompt));
 	buf_str(&o->head, "},{\"role\":\"user\",\"content\":");
 	buf_str(&o->tail, "}]");
+	before = o->tail.len;
 	write_response_format[config->openai.response_format](&o->tail, config);
+	if (rc == 0)
+		rater_set_hashes(rater, buf_text(&prompt), buf_text(&o->tail) + before);
 	buf_str(&o->tail, ",\"temperature\":0}");
 	buf_free(&prompt);
 	return rc;

@@ -46,6 +46,7 @@ static int use_rubric(struct rater *rater, const char *text, size_t len, const c
 		return -1;
 	strcpy(rater->model, "rubric");
 	rater->instant = true;
+	rater_set_hashes(rater, text, RUBRIC_ENGINE);
 	rater_set_fingerprint(rater, (const char *const[]){ RUBRIC_ENGINE, text }, 2);
 	return 0;
 }

@@ -201,6 +201,8 @@ static void status_work(struct table *t, const struct scoreboard *sb, const stru
 	uint64_t hits = scoreboard_sum(sb, COUNTER_CACHE_HITS);
 	uint64_t asked = hits + scoreboard_sum(sb, COUNTER_CACHE_MISSES);
 
+	hits += scoreboard_sum(sb, COUNTER_CACHE_SHARED);
+
 	table_int(t, (int64_t)census->in_flight);
 	cell_sum(t, sb, COUNTER_JOBS_COMPLETED);
 	cell_sum(t, sb, COUNTER_JOBS_FAILED);

@@ -2,7 +2,7 @@
  * Every statement the daemon runs. Each is one short transaction by itself, so it works behind a
  * transaction pooler, and none is open while a rater works. Locks are taken in one order everywhere:
  * grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that nothing reads runs
- * first), then grading_sessions by id, then line_ratings by key.
+ * first), then grading_sessions by id, then line_ratings by key; phrase_flights by key, and nothing after it.
  * Rows are named by = ANY(array) also where a join would say it: for a plan made while the tables were
  * empty, to read them whole looks as cheap as to look a row up, and that plan may stay. now() is when a
  * transaction began, not in the order of commits: hence least() and greatest() for the times of a session.
@@ -72,6 +72,45 @@ static const char lookup_sql[] =
 	"SELECT cache_key, rating, array_to_string(alternatives, " ALTERNATIVES_SEPARATOR "), reason, provenance::text"
 	" FROM phrase_cache"
 	" WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint * interval '1 ms'";
+
+/*
+ * Single flight: of the keys $1 the asker $2 gets those that nobody asks about and that the cache ($4 ms) does
+ * not know, for $3 ms; true. False: asking about it has just failed somebody, so whoever wants may ask. The other
+ * keys are being asked about by others. The snapshot is taken before a row may be waited for: the caller looks
+ * into the cache once more afterwards, with one that is newer than the rows it got.
+ */
+static const char fly_sql[] =
+	"WITH flying AS MATERIALIZED ("
+	"  SELECT cache_key, asker FROM phrase_flights"
+	"  WHERE cache_key = ANY($1::text[]) AND until > now() AND asker <> $2"
+	"), taken AS ("
+	"  INSERT INTO phrase_flights AS f (cache_key, asker, until)"
+	"  SELECT key, $2, now() + $3::bigint * interval '1 ms' FROM unnest($1::text[]) AS key"
+	"  WHERE key NOT IN (SELECT cache_key FROM flying)"
+	"   AND key NOT IN (SELECT cache_key FROM phrase_cache WHERE cache_key = ANY($1::text[])"
+	"    AND now() - created_at < $4::bigint * interval '1 ms')"
+	"  ORDER BY key COLLATE \"C\""
+	"  ON CONFLICT (cache_key) DO UPDATE SET asker = excluded.asker, until = excluded.until"
+	"   WHERE f.until <= now() OR f.asker = excluded.asker"
+	"  RETURNING f.cache_key)"
+	"SELECT cache_key, true FROM taken UNION ALL SELECT cache_key, false FROM flying WHERE asker = ''";
+
+/* The keys $1 stay with the asker $2 for $3 ms more, as far as it still has them. */
+static const char stay_aloft_sql[] =
+	"UPDATE phrase_flights SET until = now() + $3::bigint * interval '1 ms' WHERE cache_key = ANY(ARRAY("
+	"  SELECT cache_key FROM phrase_flights WHERE cache_key = ANY($1::text[]) AND asker = $2"
+	"  ORDER BY cache_key FOR UPDATE))";
+
+/* The asker $1 asks no longer: about $2, or about $3, which for $4 ms everybody may ask about at once. */
+static const char land_sql[] =
+	"WITH ours AS MATERIALIZED ("
+	"  SELECT cache_key FROM phrase_flights WHERE cache_key = ANY($2::text[] || $3::text[]) AND asker = $1"
+	"  ORDER BY cache_key FOR UPDATE"
+	"), failed AS ("
+	"  UPDATE phrase_flights SET asker = '', until = now() + $4::bigint * interval '1 ms'"
+	"  WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM ours WHERE cache_key IN (SELECT unnest($3::text[])))))"
+	"DELETE FROM phrase_flights"
+	" WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM ours WHERE cache_key NOT IN (SELECT unnest($3::text[]))))";
 
 /* Lines that an earlier attempt at the jobs $1 (of the sessions $2) has stored already. */
 static const char stored_sql[] =
@@ -348,7 +387,8 @@ static const char reap_sql[] =
  * Jobs of dead workers: $1 identities, $2 how each ended, $3 the job it had in hand (or null). The job in
  * hand is to blame, or the only one there was: its attempt counts, and in the end it fails. Where nobody
  * knows, each job's attempt counts but none fails for it; where one is to blame, the others go free. A job
- * that somebody has locked is found by its dead claimant at a later tick.
+ * that somebody has locked is found by its dead claimant at a later tick. What they were asking about is free for
+ * others at once.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
@@ -378,6 +418,8 @@ static const char recover_sql[] =
 	"  FROM judged WHERE g.id = judged.id AND g.id = ANY(ARRAY(SELECT id FROM judged))"
 	"  RETURNING g.session_id, g.status, judged.counted_as AS was)"
 	COUNT_FAILED
+	", grounded AS (DELETE FROM phrase_flights WHERE cache_key = ANY(ARRAY(SELECT cache_key FROM phrase_flights"
+	"  WHERE asker = ANY($1::text[]) ORDER BY cache_key FOR UPDATE SKIP LOCKED)))"
 	"SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put";
 
 /* One small batch; one host at a time, and a transaction-level lock so that a pooler does no harm. */
@@ -398,7 +440,8 @@ static const char clean_jobs_sql[] =
 
 /*
  * Expired entries ($1 ms) among the table's pages $2 to $3, how many pages it has, and whether it was our
- * turn: the table is walked through, since an index by age would be paid for with each entry.
+ * turn: the table is walked through, since an index by age would be paid for with each entry. With them go
+ * flights of lost hosts that nobody took over.
  */
 static const char clean_cache_sql[] =
 	"WITH turn AS MATERIALIZED (SELECT " CLEANING " AS mine), gone AS ("
@@ -406,7 +449,11 @@ static const char clean_cache_sql[] =
 	"    SELECT c.ctid FROM phrase_cache c WHERE (SELECT mine FROM turn)"
 	"      AND c.ctid >= format('(%s,0)', $2::bigint)::tid AND c.ctid < format('(%s,0)', $3::bigint)::tid"
 	"      AND now() - c.created_at > $1::bigint * interval '1 ms' FOR UPDATE SKIP LOCKED))"
-	"  RETURNING 1)"
+	"  RETURNING 1"
+	"), lapsed AS ("
+	"  DELETE FROM phrase_flights WHERE cache_key = ANY(ARRAY("
+	"    SELECT cache_key FROM phrase_flights WHERE (SELECT mine FROM turn) AND until < now() - interval '1 minute'"
+	"    ORDER BY cache_key LIMIT 500 FOR UPDATE SKIP LOCKED)))"
 	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint,"
 	"  (SELECT mine FROM turn) FROM gone";
 
@@ -417,6 +464,9 @@ static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_CLAIM] = { "claim", claim_sql, 9 },
 	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
+	[STATEMENT_FLY] = { "fly", fly_sql, 4 },
+	[STATEMENT_STAY_ALOFT] = { "stay_aloft", stay_aloft_sql, 3 },
+	[STATEMENT_LAND] = { "land", land_sql, 4 },
 	[STATEMENT_STORED] = { "stored", stored_sql, 2 },
 	[STATEMENT_COMPLETE] = { "complete", complete_sql, 25 },
 	[STATEMENT_SETTLE] = { "settle", settle_sql, 26 },

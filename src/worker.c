@@ -38,6 +38,7 @@ void worker_drop(struct worker *w, struct grading *g)
 {
 	grading_cancel(g, g->rater);
 	worker_drop_permit(w, g);
+	worker_disembark(w, g, true);
 	*(g->prev ? &g->prev->next : &w->head) = g->next;
 	*(g->next ? &g->next->prev : &w->tail) = g->prev;
 	w->in_hand--;
@@ -104,6 +105,7 @@ static void release_all(struct worker *w)
 		if (g->decided)
 			continue;
 		grading_cancel(g, g->rater);
+		worker_disembark(w, g, false);
 		grading_release(g, NULL, 0);
 	}
 	rater_stop(w->rater, true);
@@ -129,7 +131,7 @@ static void check_stop(struct worker *w)
 {
 	int64_t late = now_ms() - w->stop_by_ms;
 
-	if (w->in_hand == 0 && !w->claiming && !w->disowning) {
+	if (w->in_hand == 0 && !w->claiming && !w->disowning && worker_has_landed(w)) {
 		w->exit_status = EXIT_STOPPED;
 		return;
 	}
@@ -146,7 +148,7 @@ static void check_once(struct worker *w)
 {
 	struct scoreboard *sb = w->c->sb;
 
-	if (w->in_hand > 0 || w->claiming || w->disowning || !pg_is_ready(w->pg))
+	if (w->in_hand > 0 || w->claiming || w->disowning || !worker_has_landed(w) || !pg_is_ready(w->pg))
 		return;
 	if (w->dry || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
@@ -156,12 +158,14 @@ static void check_once(struct worker *w)
 
 /* ---- the turn ---- */
 
-void worker_past_deadline(const struct worker *w, struct err *err)
+/* One that spent some of its time waiting for the calls of others has a few free goes. */
+void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err)
 {
+	bool free = g->waited && g->job.claim <= g->job.attempts + WORKER_FREE_CLAIMS;
 	char limit[32];
 
 	duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
-	err_set(err, ERR_RETRY, "no rating arrived within %s of the claim", limit);
+	err_set(err, free ? ERR_UNCLEAR : ERR_RETRY, "no rating arrived within %s of the claim", limit);
 }
 
 static void check_deadlines(struct worker *w)
@@ -173,7 +177,8 @@ static void check_deadlines(struct worker *w)
 		if (g->decided || g->looking)
 			continue;
 		grading_cancel(g, g->rater);
-		worker_past_deadline(w, &err);
+		worker_disembark(w, g, false);
+		worker_past_deadline(w, g, &err);
 		grading_fail(g, &err, w->rater);
 	}
 }
@@ -221,6 +226,7 @@ static void turn(struct worker *w)
 	wait = worker_sooner(wait, worker_disown_again(w));
 	wait = worker_sooner(wait, worker_claim(w));
 	worker_settle(w);
+	wait = worker_sooner(wait, worker_fly(w));
 	publish(w);
 	if (w->c->once && w->exit_status == -1)
 		check_once(w);
@@ -269,11 +275,13 @@ int worker_main(struct child *c)
 		return EXIT_BAD_CONFIG;
 	w.pg = connect_worker(&w);
 	queue_init(&w.queue, w.pg);
+	worker_flights_init(&w);
 	while (w.exit_status == -1)
 		turn(&w);
 	publish(&w);
 	while (w.head)
 		worker_drop(&w, w.head);
+	worker_flights_free(&w);
 	queue_free(&w.queue);
 	pg_free(w.pg);
 	close_raters(&w);

@@ -127,6 +127,8 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 
 	if (!w->metered)
 		return;
+	if (!g->decided && g->nopen == 0 && worker_is_boarding(g))
+		return;		/* whether it needs a call will be known in a moment */
 	if (g->decided || g->nopen == 0 || g->nstarted == g->ncalls || g->rater != w->metered) {
 		worker_drop_permit(w, g);
 		return;
@@ -138,6 +140,7 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 	err_set(&err, free ? ERR_LIMITED : ERR_RETRY,
 		"openai.requests_per_minute or openai.tokens_per_minute leave no room for another call now");
 	err.after_ms = throttle_wait_ms(w->c->sb, now_ms());
+	worker_disembark(w, g, false);
 	grading_fail(g, &err, g->rater);
 }
 

@@ -17,9 +17,6 @@
 
 #define FALLBACK_PAUSE_MS 2000	/* for one that cannot answer either */
 
-/* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
-#define FREE_CLAIMS 2
-
 /* Jobs of one claim whose lines are being looked up. */
 struct batch {
 	struct worker *w;
@@ -81,13 +78,13 @@ static void tell_breaker(struct worker *w, const struct err *err)
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
 	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
-		worker_past_deadline(w, &ask->err);
+		worker_past_deadline(w, ask->owner, &ask->err);
 	else if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, ask->used.latency_ms, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR) {
-		if (ask->job->claim > ask->job->attempts + FREE_CLAIMS)
+		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
 			ask->err.kind = ERR_RETRY;
 	} else if (ask->used.calls > 0 && !ask->silent) {
 		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
@@ -99,7 +96,7 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 static void find_blame_with_fallback(struct worker *w, struct ask *ask)
 {
 	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
-		worker_past_deadline(w, &ask->err);
+		worker_past_deadline(w, ask->owner, &ask->err);
 	w->provider_away = ask->err.kind == ERR_UNCLEAR || err_is_outside(ask->err.kind);
 	if (!w->provider_away)
 		return;
@@ -135,10 +132,18 @@ static bool may_fall_back(const struct worker *w)
 static void decide_or_hand_over(struct worker *w, struct grading *g)
 {
 	if (g->rater == w->rater && err_is_outside(g->err.kind) && may_fall_back(w) &&
-	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED))
+	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
+		worker_disembark(w, g, false);
 		grading_hand_over(g, w->fallback);
+	}
 	if (g->nopen == 0)
 		grading_decide(g, g->rater);
+}
+
+/* No call is out, and no line waits or has just ceased to. */
+static bool is_complete(const struct grading *g)
+{
+	return g->nopen == 0 && g->nwaiting == 0 && !g->stirred && !g->decided;
 }
 
 static void take_answers_of(struct worker *w, struct rater *rater)
@@ -152,7 +157,8 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		count_answer(w, ask);
 		find_blame(w, rater, ask);
 		grading_take_answer(g, ask, rater, worker_caches(w) && !rater->fallback);
-		if (g->nopen == 0 && !g->decided)
+		worker_landed(w, g, &ask->err);
+		if (is_complete(g))
 			decide_or_hand_over(w, g);
 		else if (!g->decided)
 			grading_ask_more(g, rater);
@@ -160,17 +166,10 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 	}
 }
 
-void worker_take_answers(struct worker *w)
-{
-	take_answers_of(w, w->rater);
-	if (w->fallback)
-		take_answers_of(w, w->fallback);
-}
-
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
-static bool has_to_wait(struct worker *w, struct err *err)
+static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 {
-	int64_t wait = w->probing ? 0 : breaker_wait_ms(w->c->sb, now_ms());
+	int64_t wait = probe ? 0 : breaker_wait_ms(w->c->sb, now_ms());
 
 	if (wait == 0)
 		return false;
@@ -178,6 +177,44 @@ static bool has_to_wait(struct worker *w, struct err *err)
 	err->after_ms = wait;
 	w->provider_away = !w->fallback;
 	return true;
+}
+
+/* Its lines waited for others. Some have a rating now, or are to be asked about. */
+static void go_on(struct worker *w, struct grading *g)
+{
+	struct err err;
+
+	g->stirred = false;
+	if (g->decided)
+		return;
+	if (grading_open_lines(g) > 0 && g->rater == w->rater && has_to_wait(w, false, &err))
+		grading_put_off(g, &err);
+	grading_ask(g, g->rater);
+	worker_keep_pace(w, g);
+	if (is_complete(g))
+		decide_or_hand_over(w, g);
+}
+
+/* Answers set lines free that wait for them; some raters answer such a line at once. */
+void worker_take_answers(struct worker *w)
+{
+	do {
+		take_answers_of(w, w->rater);
+		if (w->fallback)
+			take_answers_of(w, w->fallback);
+		if (!w->flights.stirred)
+			return;
+		w->flights.stirred = false;
+		for (struct grading *g = w->head; g; g = g->next)
+			if (g->stirred)
+				go_on(w, g);
+	} while (true);
+}
+
+/* A probe is asked at once, and what a fallback rates is for nobody else; one that answers at once has no equal. */
+static bool has_flights(const struct worker *w, const struct grading *g)
+{
+	return worker_caches(w) && !w->rater->instant && g->rater == w->rater && !w->probing;
 }
 
 static void ask_or_decide(struct worker *w, struct grading *g)
@@ -195,7 +232,7 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (worker_caches(w))
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
-	if (misses > 0 && g->rater == w->rater && has_to_wait(w, &err)) {
+	if (misses > 0 && g->rater == w->rater && has_to_wait(w, w->probing, &err)) {
 		if (!may_fall_back(w)) {
 			worker_drop_permit(w, g);
 			grading_fail(g, &err, w->rater);
@@ -203,9 +240,11 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 		}
 		g->rater = w->fallback;
 	}
+	if (misses > 0 && has_flights(w, g))
+		worker_board(w, g);
 	grading_ask(g, g->rater);
 	worker_keep_pace(w, g);
-	if (g->nopen == 0 && !g->decided)
+	if (is_complete(g))
 		grading_decide(g, g->rater);
 }
 

@@ -42,6 +42,7 @@ static void finish(struct worker *w, struct grading *g, bool settled)
 	}
 	worker_count(w, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
+	worker_flights_stored(w, g);
 	if (!g->settling_last)
 		return;		/* only lines were stored; its calls go on */
 	count_settled(w, g);
@@ -113,10 +114,10 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 		log_info("%d results are dropped: their jobs had moved on", dropped);
 }
 
-/* Decided, or with some of its calls answered and others not: those lines are stored as they arrive. */
+/* Decided, or with some of its calls answered and others (or other jobs') not: those lines are stored as they arrive. */
 static bool is_ready(const struct grading *g)
 {
-	return !g->looking && (g->decided || (g->nopen > 0 && g->nopen < (int)g->ncalls));
+	return !g->looking && (g->decided || (g->nopen < (int)g->ncalls && (g->nopen > 0 || g->nwaiting > 0)));
 }
 
 static enum settle_form form_of(const struct grading *g)

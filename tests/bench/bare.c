@@ -73,8 +73,9 @@ static const char alternatives[] = "{\"What matters most to you when it comes to
 	"would you want to be different?\",\"How does that look for you at the moment, and what have you tried "
 	"so far when it comes to that part of it?\"}";
 static const char reason[] = "asks nothing, names no benefit and no next step now";
-static const char provenance[] = "{\"rater\":\"rubric\",\"model\":\"rubric\",\"fingerprint\":\"0123456789abcdef\","
-	"\"at\":\"2025-01-01T00:00:00Z\"}";
+static const char provenance[] = "{\"rater\":\"rubric\",\"model\":\"rubric\",\"prompt\":\"0123456789abcdef\","
+	"\"schema\":\"0123456789abcdef\",\"fingerprint\":\"0123456789abcdef\",\"at\":\"2025-01-01T00:00:00Z\","
+	"\"source\":\"fresh\"}";
 static const char result[] = "{\"lines\":5,\"rated\":5,\"skipped\":0,\"cached\":0,\"rater\":\"rubric\",\"model\":\"rubric\","
 	"\"calls\":0,\"prompt_tokens\":0,\"completion_tokens\":0,\"latency_ms\":0,\"ratings\":{\"excellent\":1,"
 	"\"good\":1,\"poor\":1,\"missed_opportunity\":2}}";

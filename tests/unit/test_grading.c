@@ -64,6 +64,19 @@ static void begin(int n, int attempts, int max_attempts)
 	begin_again(n, attempts, max_attempts, 0);
 }
 
+/* A new job of n lines, of which those from `first` to `last` in steps of two wait for others. */
+static void start_with_waiting(int n, int first, int last)
+{
+	begin(n, 0, 3);
+	for (int i = 0; i < n; i++)
+		g->lines[i].asked = false;
+	for (int i = first; i <= last; i += 2)
+		g->lines[i].waiting = true;
+	g->ncalls = g->nstarted = nasked = 0;
+	g->nopen = 0;
+	grading_ask(g, &rater);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
@@ -372,6 +385,69 @@ static void test_what_earlier_attempts_took_is_added(void **state)
 	earlier = NULL;
 }
 
+/* Lines that wait for others are left out, and asked about in a call of their own once they wait no more. */
+static void test_waiting_lines_are_not_asked(void **state)
+{
+	(void)state;
+	start_with_waiting(5, 1, 3);
+	assert_int_equal(nasked, 1);
+	assert_int_equal(asked[0]->nlines, 3);
+	assert_int_equal(grading_open_lines(g), 0);
+	g->lines[1].waiting = g->lines[3].waiting = false;
+	assert_int_equal(grading_open_lines(g), 2);
+	grading_ask(g, &rater);
+	assert_int_equal(g->ncalls, 2);
+	assert_int_equal(g->nopen, 2);
+	assert_int_equal(asked[1]->nlines, 2);
+	assert_int_equal(asked[1]->lines[0]->index, 1);
+	assert_int_equal(asked[1]->lines[1]->index, 3);
+	grading_ask(g, &rater);
+	assert_int_equal(nasked, 2);
+	answer_all(asked[1], OUTCOME_RATED);
+	assert_false(g->decided);
+	answer_all(asked[0], OUTCOME_RATED);
+	check_end("completed", false, NULL);
+}
+
+static void test_an_equal_line_has_the_rating_as_from_the_cache(void **state)
+{
+	struct settle_line *store;
+
+	(void)state;
+	start_with_waiting(3, 2, 2);
+	answer_all(asked[0], OUTCOME_RATED);
+	g->lines[2].waiting = false;
+	grading_give_equal(&g->lines[2], &config, &g->lines[0]);
+	assert_int_equal(g->lines[2].outcome, OUTCOME_RATED);
+	store = &g->lines[2].store;
+	assert_ptr_equal(store->line, g->lines[2].line);
+	assert_string_equal(store->rating, g->lines[0].store.rating);
+	assert_true(store->cached);
+	assert_null(store->cache_key);
+	assert_int_equal(g->cached, 1);
+	assert_non_null(strstr(g->lines[0].store.provenance, "\"source\":\"fresh\"}"));
+	assert_non_null(strstr(store->provenance, "\"source\":\"fresh\",\"source\":\"cache\"}"));
+}
+
+static void test_lines_put_off_cost_nothing_and_leave_calls_alone(void **state)
+{
+	struct err err;
+
+	(void)state;
+	start_with_waiting(3, 2, 2);
+	g->lines[2].waiting = false;
+	err_set(&err, ERR_UNAVAILABLE, "nobody there");
+	err.after_ms = 1000;
+	grading_put_off(g, &err);
+	assert_int_equal(grading_open_lines(g), 0);
+	assert_int_equal(g->nopen, 1);
+	assert_false(g->decided);
+	answer_all(asked[0], OUTCOME_RATED);
+	check_end("pending", false, "nobody there; put back, no attempt counted");
+	assert_true(grading_attach(g));
+	assert_int_equal(g->settlement.nlines, 2);
+}
+
 static void test_many_lines_are_named_up_to_a_number(void **state)
 {
 	const char *more;
@@ -402,6 +478,9 @@ int main(void)
 		cmocka_unit_test_teardown(test_calls_wait_to_be_let_out_and_take_turns, teardown),
 		cmocka_unit_test_teardown(test_a_deadline_leaves_what_is_rated, teardown),
 		cmocka_unit_test_teardown(test_what_earlier_attempts_took_is_added, teardown),
+		cmocka_unit_test_teardown(test_waiting_lines_are_not_asked, teardown),
+		cmocka_unit_test_teardown(test_an_equal_line_has_the_rating_as_from_the_cache, teardown),
+		cmocka_unit_test_teardown(test_lines_put_off_cost_nothing_and_leave_calls_alone, teardown),
 		cmocka_unit_test_teardown(test_many_lines_are_named_up_to_a_number, teardown),
 	};
 

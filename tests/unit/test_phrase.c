@@ -1,4 +1,5 @@
 /* phrase.c and hash.c: which lines share a cache entry, and that nothing else does. */
+#include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,6 +66,10 @@ static void test_normalise(void **state)
 	check_normal("  Hello,\t\r\n WORLD!  ", "hello, world!");
 	check_normal("a\xc2\xa0\xe3\x80\x80" "b", "a b");
 	check_normal("\xc3\x89T\xc3\x89 \xce\xa3\xd0\x96", "\xc3\xa9t\xc3\xa9 \xcf\x83\xd0\xb6");
+	check_normal("\xce\x9f\xce\xa3 \xce\xbf\xcf\x82", "\xce\xbf\xcf\x83 \xce\xbf\xcf\x83");	/* final sigma */
+	check_normal("\xc4\xb1\xc5\xbf", "\xc4\xb1\xc5\xbf");	/* i without a dot, long s: small letters of their own */
+	check_normal("Stra\xc3\x9f" "e", "stra\xc3\x9f" "e");	/* one letter never becomes two */
+	check_normal("\xc2\xb5", "\xce\xbc");			/* the micro sign is a small mu */
 	check_normal("e\xcc\x81", "e\xcc\x81");		/* decomposed letters stay so */
 	check_normal("A\xff\xc3 B\xed\xa0\x80", "a\xff\xc3 b\xed\xa0\x80");
 	check_normal("\xf0\x90\x90\x80", "\xf0\x90\x90\xa8");	/* four bytes */
@@ -73,6 +78,20 @@ static void test_normalise(void **state)
 		memcpy(grown + 3 * i, "\xe2\xb1\xa5", 3);
 	}
 	check_normal(grows, grown);
+}
+
+/* Hosts share the cache, and operators have locales. */
+static void test_the_locale_of_the_process_decides_nothing(void **state)
+{
+	static const char *const locales[] = { "C", "C.UTF-8", "tr_TR.UTF-8", "POSIX" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(locales) / sizeof(locales[0]); i++) {
+		if (!setlocale(LC_ALL, locales[i]))
+			continue;
+		check_normal("TITLE \xc3\x89", "title \xc3\xa9");
+	}
+	setlocale(LC_ALL, "C");
 }
 
 struct talk { struct job job; struct line lines[3]; };
@@ -170,6 +189,7 @@ int main(void)
 		cmocka_unit_test(test_hash_text_is_sha256),
 		cmocka_unit_test(test_hash_parts_are_told_apart),
 		cmocka_unit_test(test_normalise),
+		cmocka_unit_test(test_the_locale_of_the_process_decides_nothing),
 		cmocka_unit_test(test_key_follows_the_phrase),
 		cmocka_unit_test(test_key_follows_the_context_asked_for),
 		cmocka_unit_test(test_key_tells_before_from_after),

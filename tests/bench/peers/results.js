@@ -13,7 +13,8 @@ const ALTERNATIVES = [
 ];
 const ALTERNATIVES_ARRAY = `{${ALTERNATIVES.map((text) => `"${text}"`)}}`;
 const REASON = 'asks nothing, names no benefit and no next step now';
-const PROVENANCE = { rater: 'rubric', model: 'rubric', fingerprint: '0123456789abcdef', at: '2025-01-01T00:00:00Z' };
+const PROVENANCE = { rater: 'rubric', model: 'rubric', prompt: '0123456789abcdef', schema: '0123456789abcdef',
+  fingerprint: '0123456789abcdef', at: '2025-01-01T00:00:00Z', source: 'fresh' };
 
 const rows = {
   text: `
