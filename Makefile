@@ -156,13 +156,13 @@ run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
 
 # Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
 # BENCH_FULL=1 takes the long runs.
-$B/bench/bare: tests/bench/bare.c $B/libgrading.a
+$B/bench/%: tests/bench/%.c $B/libgrading.a
 	$Qmkdir -p $(@D)
 	@echo "  BENCH $<"
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a $(PKG_LIBS)
 
 .PHONY: bench
-bench: all $B/bench/bare	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
+bench: all $B/bench/bare $B/bench/model	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
 	$Q$(PYTHON) tests/bench/bench.py $(BENCH)
 
 # Against other queues: PEERS="graphile-worker pg-boss" selects. npm is asked once, for what the lock file
