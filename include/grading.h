@@ -44,6 +44,7 @@ struct grading {
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
 	bool looking;			/* its lines are being looked up */
+	bool waiting;			/* they were, and the rater has all the calls that it may have */
 	bool settling;			/* its settlement is on its way, */
 	bool settling_last;		/* and it is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */

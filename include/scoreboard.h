@@ -129,6 +129,7 @@ struct scoreboard {
 	_Atomic uint32_t deaths_head, deaths_tail;
 	struct death deaths[DEATHS];
 
+	_Atomic uint32_t slots_used;	/* the supervisor's: slots from here on have never had a child */
 	struct slot slots[SLOT_COUNT];
 };
 
@@ -140,6 +141,13 @@ const char *slot_state_name(unsigned state);
 static inline void slot_count(struct slot *slot, enum counter c, uint64_t n)
 {
 	atomic_fetch_add_explicit(&slot->counters[c], n, memory_order_relaxed);
+}
+/* For children, which look at all slots again and again: those that are of no use stay out of their memory. */
+static inline int scoreboard_slots(const struct scoreboard *sb)
+{
+	uint32_t used = atomic_load_explicit(&sb->slots_used, memory_order_relaxed);
+
+	return used < SLOT_COUNT ? (int)used : SLOT_COUNT;
 }
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
 

@@ -26,7 +26,7 @@
 #define HEADERS_CAP_LINES 256		/* status lines of interim replies included */
 #define BODY_KEEP_BYTES (16u << 10)	/* an idle call gives back a larger buffer */
 #define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
-#define RECEIVE_BYTES 4096L		/* libcurl's buffer a call; its default of 16 KiB is for downloads */
+#define RECEIVE_BYTES 1024L
 
 struct http_call {
 	LIST_ENTRY(http_call) link;	/* in http->in_flight or http->idle */
@@ -66,8 +66,7 @@ static void call_release(struct http_call *call)
 {
 	LIST_REMOVE(call, link);
 	LIST_INSERT_HEAD(&call->http->idle, call, link);
-	if (call->body.size > BODY_KEEP_BYTES)
-		buf_free(&call->body);
+	buf_free(&call->body);
 	SET(call, CURLOPT_COPYPOSTFIELDS, NULL);
 }
 

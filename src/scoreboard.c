@@ -19,6 +19,7 @@ struct scoreboard *scoreboard_new(void)
 	for (int i = 0; i < GAUGE_COUNT; i++)
 		atomic_store(&sb->gauges[i], -1);
 	atomic_store(&sb->job_budget, INT64_MAX);
+	atomic_store(&sb->slots_used, SLOT_COUNT);
 	atomic_store(&sb->started_ms, now_ms());
 	atomic_store(&sb->started_wall_ms, wall_ms());
 	return sb;

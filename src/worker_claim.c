@@ -15,6 +15,8 @@
 #define DISOWN_FOR_MS 120000
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
+#define AHEAD_SHARE 8		/* of pool.in_flight */
+#define BATCHES_BEHIND 2	/* of answered jobs that may wait to be settled while more are claimed */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */
@@ -131,13 +133,41 @@ static int held_for(const struct worker *w, const struct rater *rater)
 	return n;
 }
 
-/* A rater that answers at once is fed by the batch, others up to the calls they may have in flight. */
+/* Those of them that still wait for a call. */
+static int asked_of(const struct worker *w, const struct rater *rater)
+{
+	int n = 0;
+
+	for (const struct grading *g = w->head; g; g = g->next)
+		n += g->rater == rater && !g->decided;
+	return n;
+}
+
+/*
+ * While there is a backlog a few jobs are claimed and looked up before a call is free for them, so that no call
+ * slot stands empty for a round trip. So few that they wait for no longer than that.
+ */
+static int ahead(const struct worker *w, const struct rater *rater)
+{
+	return w->deep && rater == w->rater ? (int)w->config->pool.in_flight / AHEAD_SHARE : 0;
+}
+
+/*
+ * A rater that answers at once is fed by the batch, others up to the calls they may have in flight: a call that
+ * is answered makes room at once, unless so many jobs wait to be settled that the database must be behind.
+ */
 static int room(const struct worker *w, const struct rater *rater)
 {
-	int batch = (int)w->config->pool.claim_batch;
-	int limit = rater->instant ? batch : rater->capacity ? rater->capacity : (int)w->config->pool.in_flight;
-	int n = limit - held_for(w, rater);
+	int batch = worker_batch(w, rater), n, limit;
 
+	if (rater->instant) {
+		n = batch - held_for(w, rater);
+	} else {
+		limit = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight + ahead(w, rater);
+		n = limit - asked_of(w, rater);
+		if (n > limit + BATCHES_BEHIND * batch - w->in_hand)
+			n = limit + BATCHES_BEHIND * batch - w->in_hand;
+	}
 	return n < batch ? n : batch;
 }
 

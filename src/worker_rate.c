@@ -158,13 +158,6 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 	}
 }
 
-void worker_take_answers(struct worker *w)
-{
-	take_answers_of(w, w->rater);
-	if (w->fallback)
-		take_answers_of(w, w->fallback);
-}
-
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
 static bool has_to_wait(struct worker *w, struct err *err)
 {
@@ -178,10 +171,56 @@ static bool has_to_wait(struct worker *w, struct err *err)
 	return true;
 }
 
+static void ask(struct worker *w, struct grading *g)
+{
+	struct err err;
+
+	g->waiting = false;
+	if (g->rater == w->rater && has_to_wait(w, &err)) {
+		if (!may_fall_back(w)) {
+			grading_fail(g, &err, w->rater);
+			return;
+		}
+		g->rater = w->fallback;
+	}
+	grading_ask(g, g->rater);
+}
+
+/* More jobs that the rater may be asked about now. One that answers at once is never short of room. */
+static int free_calls(const struct worker *w, const struct rater *rater)
+{
+	int n = (int)w->config->pool.in_flight;
+
+	if (rater->instant)
+		return n;
+	for (const struct grading *g = w->head; g; g = g->next)
+		n -= g->rater == rater && g->nopen > 0;
+	return n;
+}
+
+/* A call that is answered is followed by the next in the same turn, as long as jobs were claimed ahead. */
+static void ask_waiting(struct worker *w)
+{
+	int n = w->rater->instant ? 0 : free_calls(w, w->rater);
+
+	for (struct grading *g = w->head; g && n > 0; g = g->next)
+		if (g->waiting && !g->decided) {
+			ask(w, g);
+			n--;
+		}
+}
+
+void worker_take_answers(struct worker *w)
+{
+	take_answers_of(w, w->rater);
+	if (w->fallback)
+		take_answers_of(w, w->fallback);
+	ask_waiting(w);
+}
+
 static void ask_or_decide(struct worker *w, struct grading *g)
 {
 	size_t misses = 0;
-	struct err err;
 
 	g->looking = false;
 	if (g->decided)
@@ -191,15 +230,11 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (worker_caches(w))
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
-	if (misses > 0 && g->rater == w->rater && has_to_wait(w, &err)) {
-		if (!may_fall_back(w)) {
-			grading_fail(g, &err, w->rater);
-			return;
-		}
-		g->rater = w->fallback;
-	}
-	grading_ask(g, g->rater);
-	if (g->nopen == 0)
+	if (misses > 0 && free_calls(w, g->rater) <= 0)
+		g->waiting = true;
+	else if (misses > 0)
+		ask(w, g);
+	if (g->nopen == 0 && !g->waiting && !g->decided)
 		grading_decide(g, g->rater);
 }
 

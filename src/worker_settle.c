@@ -125,7 +125,7 @@ static enum settle_form form_of(const struct grading *g)
 
 int64_t worker_gather(struct worker *w)
 {
-	size_t n = 0, max = (size_t)w->config->pool.claim_batch;
+	size_t n = 0, max = (size_t)worker_batch(w, w->rater);
 	int64_t now = now_ms();
 
 	if (w->settling || !pg_is_ready(w->pg))
