@@ -13,7 +13,7 @@
 #include "wake.h"
 
 #define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
-#define SLOW_BATCH 16
+#define SLOW_BATCH 12		/* jobs: see worker_batch() */
 #define STOP_LOOK_MS 100	/* while stopping: how often the end is looked for */
 
 void worker_count(struct worker *w, enum counter c, uint64_t n)

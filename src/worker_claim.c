@@ -15,8 +15,8 @@
 #define DISOWN_FOR_MS 120000
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
-#define AHEAD_SHARE 8		/* of pool.in_flight */
-#define BATCHES_BEHIND 2	/* of answered jobs that may wait to be settled while more are claimed */
+#define AHEAD_SHARE 16		/* of pool.in_flight */
+#define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */

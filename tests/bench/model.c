@@ -34,6 +34,7 @@
 /* One connection has one request at a time. */
 struct peer {
 	int fd;
+	bool asked;			/* it has brought a call, not only a GET */
 	bool thinking, gone;		/* gone while thinking: freed when it is due */
 	struct buf in, out;
 	int64_t asked_ns;
@@ -198,6 +199,8 @@ static void think(struct peer *p, size_t body)
 	if (seen.calls++ == 0)
 		seen.began_ns = p->asked_ns;
 	count_open(1, p->asked_ns);
+	seen.connections += !p->asked;
+	p->asked = true;
 	write_completion(&p->out, p->in.data + body, p->in.len - body);
 	p->thinking = true;
 	p->next = NULL;
@@ -260,7 +263,6 @@ static void on_connection(int listener)
 		buf_init(&p->in, REQUEST_CAP_BYTES);
 		buf_init(&p->out, REPLY_CAP_BYTES);
 		watch(fd, p);
-		seen.connections++;
 	}
 	if (errno != EAGAIN && errno != ECONNABORTED)
 		fatal("accept: %s", strerror(errno));
