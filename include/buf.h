@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
 	char *data;		/* NUL-terminated after any successful append; NULL while empty */
@@ -28,6 +29,9 @@ void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_str(struct buf *b, const char *text);
 void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends n billionths as a decimal number without needless zeros: 1500000000 is 1.5. */
+void buf_billionths(struct buf *b, uint64_t n);
 
 /* Appends text as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *text);

@@ -50,6 +50,7 @@ struct grading {
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool alone;			/* settled by itself, because a batch with it was refused */
 	bool refused;			/* the database refused its result */
+	int64_t cost_nanos;		/* of all its calls and attempts, in billionths */
 };
 
 /*

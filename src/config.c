@@ -158,12 +158,16 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 	if (key->type == KEY_LIST || key->type == KEY_WORDS)
 		return (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) &&
 		       (key->type == KEY_LIST ? list_text : words_text)(s, out);
-	if (is_integer && (key->type == KEY_INTEGER ||
+	if (key->type == KEY_DECIMAL && type == CONFIG_TYPE_FLOAT) {
+		buf_printf(out, "%.15g", config_setting_get_float(s));	/* as it was written, for all that is allowed */
+		return true;
+	}
+	if (is_integer && (key->type == KEY_INTEGER || key->type == KEY_DECIMAL ||
 			   (key->type == KEY_DURATION && config_setting_get_int64(s) == 0))) {
 		buf_printf(out, "%lld", config_setting_get_int64(s));
 		return true;
 	}
-	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER)
+	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER || key->type == KEY_DECIMAL)
 		return false;
 	buf_str(out, config_setting_get_string(s));
 	return true;

@@ -55,6 +55,8 @@ static void count_answer(struct worker *w, const struct ask *ask)
 	worker_count(w, COUNTER_PROMPT_TOKENS, (uint64_t)ask->used.prompt_tokens);
 	worker_count(w, COUNTER_COMPLETION_TOKENS, (uint64_t)ask->used.completion_tokens);
 	worker_count(w, COUNTER_REPLY_STRAY, ask->used.stray);
+	if (ask->used.calls > 0)
+		slot_count_call(w->c->slot, ask->used.latency_ms, ask->used.cost_nanos);
 	if (ask->err.kind != ERR_NONE) {
 		count_failure(w, ask);
 		return;
