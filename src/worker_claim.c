@@ -145,7 +145,8 @@ static int asked_of(const struct worker *w, const struct rater *rater)
 
 /*
  * While there is a backlog a few jobs are claimed and looked up before a call is free for them, so that no call
- * slot stands empty for a round trip. So few that they wait for no longer than that.
+ * slot stands empty for a round trip. So few that they wait for little longer than that; they are replaced when
+ * half of them are gone, since a claim costs much the same for one job and for eight.
  */
 static int ahead(const struct worker *w, const struct rater *rater)
 {
@@ -158,13 +159,15 @@ static int ahead(const struct worker *w, const struct rater *rater)
  */
 static int room(const struct worker *w, const struct rater *rater)
 {
-	int batch = worker_batch(w, rater), n, limit;
+	int batch = worker_batch(w, rater), spare = rater->instant || rater->capacity ? 0 : ahead(w, rater);
+	int limit = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight + spare, n;
 
 	if (rater->instant) {
 		n = batch - held_for(w, rater);
 	} else {
-		limit = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight + ahead(w, rater);
 		n = limit - asked_of(w, rater);
+		if (n <= spare / 2)
+			return 0;
 		if (n > limit + BATCHES_BEHIND * batch - w->in_hand)
 			n = limit + BATCHES_BEHIND * batch - w->in_hand;
 	}

@@ -97,7 +97,7 @@ def burn(lab, model, jobs):
 
 
 def run(lab):
-    jobs = lab.pick(10_000, 20_000)
+    jobs = lab.pick(20_000, 60_000)
     taken = []
     with contextlib.closing(Model(LATENCY_S)) as model:
         for _ in range(lab.pick(3, 5)):
