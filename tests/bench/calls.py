@@ -1,4 +1,4 @@
-"""A thousand calls in flight: a model that answers after one second, eight workers of 128 calls each.
+"""A thousand calls in flight: a model (model.c) that answers after one second, eight workers of 128 calls each.
 
 What the latency allows is jobs / 1,000 x 1 s. Counted from the moment the pool may claim to the last job stored,
 so that connecting and the end, when ever fewer calls are open, are in it.
