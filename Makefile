@@ -36,7 +36,8 @@ SCRIPTS := .ci/run src/embed.sh init/gradingd $(wildcard tests/*.sh)
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
 SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders restart child identity signals loop \
-	wake scoreboard metrics breaker throttle pace window control control_socket commands show table notify config config_keys \
+	wake scoreboard latency recent metrics breaker throttle pace window control control_socket commands show table \
+	notify config config_keys \
 	config_value config_hint config_scan config_check config_show file mask log buf utf8 err clock
 
 Q := $(if $(V),,@)
@@ -157,13 +158,13 @@ run-fuzz_%: $B/fuzz/fuzz_%
 
 # Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
 # BENCH_FULL=1 takes the long runs.
-$B/bench/bare: tests/bench/bare.c $B/libgrading.a
+$B/bench/%: tests/bench/%.c $B/libgrading.a
 	$Qmkdir -p $(@D)
 	@echo "  BENCH $<"
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a $(PKG_LIBS)
 
 .PHONY: bench
-bench: all $B/bench/bare	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
+bench: all $B/bench/bare $B/bench/model	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
 	$Q$(PYTHON) tests/bench/bench.py $(BENCH)
 
 # Against other queues: PEERS="graphile-worker pg-boss" selects. npm is asked once, for what the lock file

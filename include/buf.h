@@ -31,6 +31,9 @@ void buf_char(struct buf *b, char c);
 void buf_int(struct buf *b, int64_t value);	/* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Appends n billionths as a decimal number without needless zeros: 1500000000 is 1.5. */
+void buf_billionths(struct buf *b, uint64_t n);
+
 /* Appends text as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *text);
 /* The same string to whoever parses it, with the characters of `hidden` (up to 12, ASCII) written as \u00XX. */

@@ -55,6 +55,7 @@ struct config {
 		int64_t timeout_ms, requests_per_minute, tokens_per_minute;
 		int response_format;	/* enum response_format */
 		char *api_key;		/* no key of the file: read from the two above; NULL when there is none */
+		int64_t prompt_price, completion_price;	/* of a million tokens, in millionths; both 0: not known */
 	} openai;
 	struct {
 		struct string_list argv;	/* the program's absolute path and its arguments; may be empty */
@@ -80,6 +81,12 @@ void config_free(struct config *config);	/* wipes secrets; NULL is fine */
 static inline bool config_rates_with(const struct config *config, enum rater_backend backend)
 {
 	return config->rater.backend == (int)backend || config->rater.fallback == (int)backend;
+}
+
+/* Without a price there is no cost to tell of. */
+static inline bool config_has_prices(const struct config *config)
+{
+	return config->openai.prompt_price > 0 || config->openai.completion_price > 0;
 }
 
 /* Refuses what cannot change without a restart; err names the key. */

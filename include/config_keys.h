@@ -8,14 +8,14 @@
 
 #include "config.h"
 
-enum key_type { KEY_STRING, KEY_INTEGER, KEY_DURATION, KEY_CHOICE, KEY_LIST, KEY_WORDS };
+enum key_type { KEY_STRING, KEY_INTEGER, KEY_DURATION, KEY_CHOICE, KEY_LIST, KEY_WORDS, KEY_DECIMAL };
 
 struct config_key {
 	const char *path;		/* "queue.poll" */
 	enum key_type type;
 	size_t offset;			/* of its member in struct config */
 	const char *preset;		/* the default, as text */
-	int64_t min, max;		/* integer: value; duration: ms; list, words: items; string: bytes */
+	int64_t min, max;		/* integer: value; duration: ms; decimal: millionths; list, words: items; string: bytes */
 	const char *const *choices;	/* NULL-terminated, in the order of the enum */
 	const char *(*wrong)(const char *text);	/* NULL, or what the string must be instead */
 	bool or_zero;			/* 0 is allowed below min */

@@ -56,11 +56,13 @@ struct grading {
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
 	bool looking;			/* its lines are being looked up */
+	bool held_back;			/* some are to be asked about, but the rater has all the calls that it may have */
 	bool settling;			/* its settlement is on its way, */
 	bool settling_last;		/* and it is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool alone;			/* settled by itself, because a batch with it was refused */
 	bool refused;			/* the database refused its result */
+	int64_t cost_nanos;		/* of all its calls and attempts, in billionths */
 };
 
 /*

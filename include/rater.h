@@ -38,6 +38,7 @@ struct ask {
 		int64_t latency_ms;
 		int calls;		/* that went out: 0 or 1 */
 		size_t stray;		/* ratings for lines nobody asked about */
+		int64_t cost_nanos;	/* at the configured prices, in billionths; 0 without */
 	} used;
 
 	void *rater_data;

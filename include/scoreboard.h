@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "latency.h"
 #include "throttle.h"
 #include "metrics.h"
 #include "uuid.h"
@@ -81,6 +82,8 @@ struct slot {
 	struct shared_text in_hand;	/* id of the job the CPU is in; empty between jobs */
 	struct shared_text error;	/* last error worth an operator's eye */
 	struct shared_floors floors;
+	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* calls by how long they took; outlive the child as counters do */
+	_Atomic uint64_t cost_nanos;	/* of its calls, in billionths of the currency of openai.prompt_price */
 };
 
 /* A dead worker whose jobs the janitor has yet to put back. */
@@ -133,6 +136,7 @@ struct scoreboard {
 	_Atomic uint32_t deaths_head, deaths_tail;
 	struct death deaths[DEATHS];
 
+	_Atomic uint32_t slots_used;	/* the supervisor's: slots from here on have never had a child */
 	struct slot slots[SLOT_COUNT];
 };
 
@@ -145,7 +149,22 @@ static inline void slot_count(struct slot *slot, enum counter c, uint64_t n)
 {
 	atomic_fetch_add_explicit(&slot->counters[c], n, memory_order_relaxed);
 }
+/* One call to the rater has ended, well or not. */
+static inline void slot_count_call(struct slot *slot, int64_t latency_ms, int64_t cost_nanos)
+{
+	atomic_fetch_add_explicit(&slot->latency[latency_bucket(latency_ms)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&slot->cost_nanos, (uint64_t)cost_nanos, memory_order_relaxed);
+}
+/* For children, which look at all slots again and again: those that are of no use stay out of their memory. */
+static inline int scoreboard_slots(const struct scoreboard *sb)
+{
+	uint32_t used = atomic_load_explicit(&sb->slots_used, memory_order_relaxed);
+
+	return used < SLOT_COUNT ? (int)used : SLOT_COUNT;
+}
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
+void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS]);
+uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
 
 /*
  * A sequence lock as in PostgreSQL's backend_status.h: seq is odd while its one writer is inside. A writer

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "config.h"
+#include "recent.h"
 #include "scoreboard.h"
 
 struct supervisor;
@@ -28,6 +29,7 @@ int supervisor_run(struct config *config, struct scoreboard *sb, const struct su
 /* What the control socket's commands see and ask. Each returns 0, or -1 and err. */
 const struct config *supervisor_config(const struct supervisor *s);
 struct scoreboard *supervisor_scoreboard(const struct supervisor *s);
+const struct recent *supervisor_recent(const struct supervisor *s);
 unsigned supervisor_restarts(const struct supervisor *s, int slot);	/* crashes in a row */
 int64_t supervisor_restart_in_ms(const struct supervisor *s, int slot);	/* -1: none is due */
 void supervisor_pause(struct supervisor *s, bool paused);

@@ -40,6 +40,8 @@ struct supervisor {
 	bool stopping, up;
 	int exit_status;
 	char reason[SCOREBOARD_TEXT];	/* why it ends with another status than 0 */
+	struct recent recent;
+	struct loop_timer recent_timer;
 };
 
 /* Supervisor only: a timer that cannot be set is logged, since nothing may end the parent. */

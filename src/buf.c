@@ -1,6 +1,7 @@
 /* Growable buffer with a hard cap; any process. Never exits: the supervisor uses it too. */
 #include "buf.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -102,6 +103,17 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	b->len += (size_t)n;
+}
+
+void buf_billionths(struct buf *b, uint64_t n)
+{
+	char fraction[10];
+	int len = 9;
+
+	snprintf(fraction, sizeof(fraction), "%09u", (unsigned)(n % 1000000000));
+	while (len > 0 && fraction[len - 1] == '0')
+		len--;
+	buf_printf(b, "%" PRIu64 "%s%.*s", n / 1000000000, len ? "." : "", len, fraction);
 }
 
 void buf_json(struct buf *b, const char *text)

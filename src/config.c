@@ -149,6 +149,19 @@ static bool words_text(const config_setting_t *s, struct buf *out)
 	return true;
 }
 
+/* As it was written, exactly so for all that is allowed; with decimals too many for the rest. */
+static bool decimal_text(double value, struct buf *out)
+{
+	char text[400];
+	size_t len = (size_t)snprintf(text, sizeof(text), "%.10f", value);
+
+	while (len > 0 && text[len - 1] == '0')
+		len--;
+	len -= len > 0 && text[len - 1] == '.';
+	buf_add(out, text, len);
+	return value == 0 || value > 1e-10;	/* less would read as 0 */
+}
+
 /* The setting as text for config_value_parse(), or false when its type cannot be meant. */
 static bool setting_text(const struct config_key *key, const config_setting_t *s, struct buf *out)
 {
@@ -158,12 +171,14 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 	if (key->type == KEY_LIST || key->type == KEY_WORDS)
 		return (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) &&
 		       (key->type == KEY_LIST ? list_text : words_text)(s, out);
-	if (is_integer && (key->type == KEY_INTEGER ||
+	if (key->type == KEY_DECIMAL && type == CONFIG_TYPE_FLOAT)
+		return decimal_text(config_setting_get_float(s), out);
+	if (is_integer && (key->type == KEY_INTEGER || key->type == KEY_DECIMAL ||
 			   (key->type == KEY_DURATION && config_setting_get_int64(s) == 0))) {
 		buf_printf(out, "%lld", config_setting_get_int64(s));
 		return true;
 	}
-	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER)
+	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER || key->type == KEY_DECIMAL)
 		return false;
 	buf_str(out, config_setting_get_string(s));
 	return true;

@@ -14,6 +14,7 @@
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
 #define LONGEST (365 * DAY)
+#define PRICE_MAX (100000 * INT64_C(1000000))	/* in millionths; times all tokens of a call it fits into 64 bits */
 
 #define SOCKET_PATH_CAP (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
@@ -165,6 +166,10 @@ const struct config_key config_keys[] = {
 	{ KEY(CHOICE, "openai.response_format", openai.response_format, "json_schema"),
 	  .choices = response_formats,
 	  .help = "The structured output asked for: \"json_schema\", \"json_object\" or \"none\"." },
+	{ KEY(DECIMAL, "openai.prompt_price", openai.prompt_price, "0"), .min = 0, .max = PRICE_MAX,
+	  .help = "Price of a million prompt tokens, in the currency of your choice; 0: unknown." },
+	{ KEY(DECIMAL, "openai.completion_price", openai.completion_price, "0"), .min = 0, .max = PRICE_MAX,
+	  .help = "Price of a million completion tokens; 0: unknown." },
 
 	{ KEY(WORDS, "command.argv", command.argv, "[ ]"), .max = 64,
 	  .help = "The program, by its absolute path, and its arguments; no shell reads them." },

@@ -15,7 +15,7 @@
 #define VALUE_CAP_BYTES 8192
 
 static const char *const type_names[] = {
-	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration",
+	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration", [KEY_DECIMAL] = "decimal",
 	[KEY_CHOICE] = "choice", [KEY_LIST] = "list", [KEY_WORDS] = "list",
 };
 
@@ -83,7 +83,7 @@ void config_list(struct buf *out)
 		buf_printf(out, "%s\t%s\t", key->path, type_names[key->type]);
 		if (key->type == KEY_LIST)
 			list_preset(key->preset, out);
-		else if (key->type == KEY_INTEGER || key->type == KEY_WORDS)
+		else if (key->type == KEY_INTEGER || key->type == KEY_WORDS || key->type == KEY_DECIMAL)
 			buf_str(out, key->preset);
 		else
 			buf_json(out, key->preset);

@@ -15,6 +15,8 @@
 #include "config_hint.h"
 
 #define STRING_CAP 4095		/* a path, or a connection string of many hosts */
+#define DECIMAL_WHOLE 9		/* digits before the point, */
+#define DECIMAL_PLACES 6	/* and behind it */
 #define ITEM_CAP 64
 #define WORDS_CAP 4000		/* of a whole command line, as it is written */
 
@@ -79,6 +81,24 @@ static int parse_integer(const struct config_key *key, void *member, const char 
 	value = strtoll(text, &end, 10);
 	if (errno || end == text || *end)
 		return not_allowed();
+	return set_number(key, member, value);
+}
+
+/* "0.15" as 150000: exact, where a double is not. */
+static int parse_decimal(const struct config_key *key, void *member, const char *text)
+{
+	size_t whole = strspn(text, "0123456789"), decimals = 0;
+	const char *point = text + whole;
+	int64_t value;
+
+	if (*point == '.')
+		decimals = strspn(point + 1, "0123456789");
+	if (whole == 0 || whole > DECIMAL_WHOLE || decimals > DECIMAL_PLACES ||
+	    (*point == '.' && decimals == 0) || point[(*point == '.') + decimals])
+		return not_allowed();
+	value = strtoll(text, NULL, 10);
+	for (size_t i = 0; i < DECIMAL_PLACES; i++)
+		value = value * 10 + (i < decimals ? point[1 + i] - '0' : 0);
 	return set_number(key, member, value);
 }
 
@@ -279,6 +299,19 @@ static void allowed_integer(const struct config_key *key, const char *text, stru
 		buf_printf(out, "an integer from %" PRId64 " to %" PRId64, key->min, key->max);
 }
 
+static void format_decimal(const struct config_key *key, const void *member, struct buf *out)
+{
+	(void)key;
+	buf_billionths(out, 1000 * (uint64_t)*(const int64_t *)member);
+}
+
+static void allowed_decimal(const struct config_key *key, const char *text, struct buf *out)
+{
+	(void)text;
+	buf_printf(out, "a number from %" PRId64 " to %" PRId64 " with at most %d decimals", key->min / 1000000,
+		   key->max / 1000000, DECIMAL_PLACES);
+}
+
 static void allowed_duration(const struct config_key *key, const char *text, struct buf *out)
 {
 	char min[32], max[32];
@@ -332,6 +365,7 @@ static const struct {
 	[KEY_CHOICE] = { parse_choice, format_choice, allowed_choice, free_nothing },
 	[KEY_LIST] = { parse_list, format_list, allowed_list, free_list },
 	[KEY_WORDS] = { parse_words, format_words, allowed_words, free_list },
+	[KEY_DECIMAL] = { parse_decimal, format_decimal, allowed_decimal, free_nothing },
 };
 
 int config_value_parse(const struct config_key *key, struct config *config, const char *text)

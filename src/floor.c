@@ -56,7 +56,7 @@ void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, s
 		return;
 	out->n = s.n;
 	memcpy(out->at, s.at, sizeof(out->at));
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++) {
+	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++) {
 		if (sb->slots[i].floors.epoch != out->epoch || !copy_floors(&sb->slots[i], &s) ||
 		    s.epoch != out->epoch)
 			continue;

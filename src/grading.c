@@ -86,6 +86,15 @@ static int count_of(struct json_object *object, const char *key)
 	return json_strict_integer(json_object_object_get(object, key), 0, CARRIED_CAP, &n) ? (int)n : 0;
 }
 
+/* Billionths of what is no more than CARRIED_CAP; 0 for anything else. */
+static int64_t nanos_of(struct json_object *number)
+{
+	double value = json_object_is_type(number, json_type_double) || json_object_is_type(number, json_type_int) ?
+		       json_object_get_double(number) : 0;
+
+	return value > 0 && value <= CARRIED_CAP ? (int64_t)(value * 1e9 + 0.5) : 0;
+}
+
 /* What earlier attempts took is part of what the job took. */
 static void carry_over(struct grading *g, const char *result)
 {
@@ -101,6 +110,7 @@ static void carry_over(struct grading *g, const char *result)
 	g->used.prompt_tokens = count_of(root, "prompt_tokens");
 	g->used.completion_tokens = count_of(root, "completion_tokens");
 	g->used.latency_ms = count_of(root, "latency_ms");
+	g->cost_nanos = nanos_of(json_object_object_get(root, "cost"));
 	g->stray = (size_t)count_of(root, "stray");
 	outcomes = json_object_object_get(root, "outcomes");
 	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
@@ -446,6 +456,7 @@ static void account(struct grading *g, const struct ask *ask)
 	g->used.prompt_tokens += ask->used.prompt_tokens;
 	g->used.completion_tokens += ask->used.completion_tokens;
 	g->used.latency_ms += ask->used.latency_ms;
+	g->cost_nanos += ask->used.cost_nanos;
 	g->stray += ask->used.stray;
 	if (ask->used.model[0])
 		memcpy(g->used.model, ask->used.model, sizeof(g->used.model));
@@ -632,6 +643,10 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
 			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
 			   g->used.completion_tokens, g->used.latency_ms);
+	if (config_has_prices(rater->config)) {
+		buf_str(&b, ",\"cost\":");
+		buf_billionths(&b, (uint64_t)g->cost_nanos);
+	}
 	write_counts(&b, g, rater);
 	if (!rater->instant || unrated)
 		write_outcomes(&b, g);

@@ -6,6 +6,7 @@
 #include "http.h"
 
 #include <curl/curl.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -24,9 +26,9 @@
 
 #define HEADERS_CAP_BYTES (64u << 10)
 #define HEADERS_CAP_LINES 256		/* status lines of interim replies included */
-#define BODY_KEEP_BYTES (16u << 10)	/* an idle call gives back a larger buffer */
 #define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
-#define RECEIVE_BYTES 4096L		/* libcurl's buffer a call; its default of 16 KiB is for downloads */
+#define RECEIVE_BYTES 1024L		/* libcurl's buffer a call, its least: a thousand calls wait at once */
+#define OTHER_DESCRIPTORS 512		/* that a worker may have besides */
 
 struct http_call {
 	LIST_ENTRY(http_call) link;	/* in http->in_flight or http->idle */
@@ -66,8 +68,7 @@ static void call_release(struct http_call *call)
 {
 	LIST_REMOVE(call, link);
 	LIST_INSERT_HEAD(&call->http->idle, call, link);
-	if (call->body.size > BODY_KEEP_BYTES)
-		buf_free(&call->body);
+	buf_free(&call->body);
 	SET(call, CURLOPT_COPYPOSTFIELDS, NULL);
 }
 
@@ -395,6 +396,21 @@ static void add_header(struct http *http, const char *header)
 	http->headers = list;
 }
 
+/* Shells and service managers often allow 1,024, which a pool's many slots and calls outgrow. */
+static void allow_descriptors(int64_t connections)
+{
+	rlim_t want = (rlim_t)connections + OTHER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur >= want)
+		return;
+	if (limit.rlim_max < want)
+		log_warn("pool.in_flight asks for %" PRId64 " connections, but this process may open no more than %ju "
+			 "files: raise its hard limit (ulimit -Hn)", connections, (uintmax_t)limit.rlim_max);
+	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, struct err *err)
 {
 	struct http *http;
@@ -407,6 +423,7 @@ struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, s
 		return NULL;
 	}
 	http = xcalloc(1, sizeof(*http));
+	allow_descriptors(endpoint->connections);
 	http->loop = loop;
 	http->url = xstrdup(endpoint->url);
 	http->tls = tls;

@@ -87,6 +87,11 @@ static const struct pool_metric pool_list[] = {
 };
 #define POOL_METRICS (sizeof(pool_list) / sizeof(pool_list[0]))
 
+static const struct { struct metric metric; const char *type; } call_seconds =
+	{ { "rater_call_seconds", "how long calls to the rater took, failed ones included" }, "histogram" };
+static const struct { struct metric metric; const char *type; } cost =
+	{ { "cost_total", "cost of all calls at the configured prices" }, "counter" };
+
 typedef void emit_fn(struct buf *out, const struct metric *metric, const char *type, int64_t value);
 
 static void emit_text(struct buf *out, const struct metric *metric, const char *type, int64_t value)
@@ -119,14 +124,79 @@ static void emit_all(const struct scoreboard *sb, struct buf *out, emit_fn *emit
 		emit(out, &gauge_list[i], "gauge", atomic_load(&sb->gauges[i]));
 }
 
+/* ---- calls: a histogram of their time, and their cost; neither is a whole number ---- */
+
+static double call_seconds_sum(const struct scoreboard *sb)
+{
+	return (double)scoreboard_sum(sb, COUNTER_RATER_MS) / 1000;
+}
+
+static void call_seconds_text(const struct scoreboard *sb, struct buf *out)
+{
+	const char *name = call_seconds.metric.name;
+	uint64_t counts[LATENCY_BUCKETS], so_far = 0;
+
+	scoreboard_latency(sb, counts);
+	buf_printf(out, "# HELP gradingd_%s %s\n# TYPE gradingd_%s %s\n", name, call_seconds.metric.help, name,
+		   call_seconds.type);
+	for (int i = 0; i < LATENCY_BUCKETS; i++) {
+		so_far += counts[i];
+		buf_printf(out, "gradingd_%s_bucket{le=\"%s\"} %" PRIu64 "\n", name, latency_bounds[i], so_far);
+	}
+	buf_printf(out, "gradingd_%s_sum %.3f\ngradingd_%s_count %" PRIu64 "\n", name, call_seconds_sum(sb), name, so_far);
+}
+
+/* {"bucket": {"0.01": 3, ... "+Inf": 20}, "sum": 12.5, "count": 20} */
+static void call_seconds_json(const struct scoreboard *sb, struct buf *out)
+{
+	uint64_t counts[LATENCY_BUCKETS], so_far = 0;
+
+	scoreboard_latency(sb, counts);
+	buf_printf(out, "\"gradingd_%s\":{\"bucket\":{", call_seconds.metric.name);
+	for (int i = 0; i < LATENCY_BUCKETS; i++) {
+		so_far += counts[i];
+		buf_printf(out, "%s\"%s\":%" PRIu64, i ? "," : "", latency_bounds[i], so_far);
+	}
+	buf_printf(out, "},\"sum\":%.3f,\"count\":%" PRIu64 "},", call_seconds_sum(sb), so_far);
+}
+
+/* Without prices it is not known. */
+static void cost_text(const struct scoreboard *sb, struct buf *out)
+{
+	uint64_t nanos = scoreboard_cost_nanos(sb);
+
+	if (nanos == 0)
+		return;
+	buf_printf(out, "# HELP gradingd_%s %s\n# TYPE gradingd_%s %s\ngradingd_%s ", cost.metric.name, cost.metric.help,
+		   cost.metric.name, cost.type, cost.metric.name);
+	buf_billionths(out, nanos);
+	buf_char(out, '\n');
+}
+
+static void cost_json(const struct scoreboard *sb, struct buf *out)
+{
+	uint64_t nanos = scoreboard_cost_nanos(sb);
+
+	buf_printf(out, "\"gradingd_%s\":", cost.metric.name);
+	if (nanos)
+		buf_billionths(out, nanos);
+	else
+		buf_str(out, "null");
+	buf_char(out, ',');
+}
+
 void metrics_render(const struct scoreboard *sb, struct buf *out)
 {
 	emit_all(sb, out, emit_text);
+	call_seconds_text(sb, out);
+	cost_text(sb, out);
 }
 
 void metrics_render_json(const struct scoreboard *sb, struct buf *out)
 {
 	buf_char(out, '{');
+	call_seconds_json(sb, out);
+	cost_json(sb, out);
 	emit_all(sb, out, emit_json);
 	if (buf_ok(out))
 		out->data[out->len - 1] = '}';

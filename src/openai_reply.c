@@ -14,6 +14,8 @@
 #include "utf8.h"
 
 #define MESSAGE_CAP_BYTES 200		/* of the provider's own words in an error */
+#define NANOS_PART 1000			/* millionths of millionths in a billionth */
+#define NANOS_ROUND (NANOS_PART / 2)
 #define TOKENS_CAP 10000000		/* a call cannot have cost more, whatever is reported */
 
 /* ---- reading JSON; NULL is JSON null, and every reader takes it ---- */
@@ -309,20 +311,27 @@ static void read_choice(struct json_object *choice, const struct config *config,
 	read_words(words, len, config, ask);
 }
 
-static void read_used(struct json_object *root, const char *secret, struct ask *ask)
+/* Of one call: prices are in millionths a million tokens, both capped, so that nothing overflows. */
+static int64_t cost_of(const struct config *config, int64_t prompt_tokens, int64_t completion_tokens)
+{
+	return (prompt_tokens * config->openai.prompt_price + completion_tokens * config->openai.completion_price +
+		NANOS_ROUND) / NANOS_PART;
+}
+
+static void read_used(struct json_object *root, const struct config *config, struct ask *ask)
 {
 	struct json_object *usage = member(root, "usage");
 
-	copy_clean(ask->used.model, sizeof(ask->used.model), text_of(member(root, "model")), secret);
+	copy_clean(ask->used.model, sizeof(ask->used.model), text_of(member(root, "model")), config->openai.api_key);
 	ask->used.prompt_tokens = tokens_of(member(usage, "prompt_tokens"));
 	ask->used.completion_tokens = tokens_of(member(usage, "completion_tokens"));
+	ask->used.cost_nanos = cost_of(config, ask->used.prompt_tokens, ask->used.completion_tokens);
 }
 
 static void read_envelope(struct json_object *root, const struct config *config, struct ask *ask)
 {
 	struct json_object *choice = first(member(root, "choices"));
 
-	read_used(root, config->openai.api_key, ask);
 	if (choice)
 		read_choice(choice, config, ask);
 	else
@@ -338,6 +347,7 @@ void openai_read_reply(const struct http_reply *reply, const struct config *conf
 
 	ask->used.calls = 1;
 	ask->used.latency_ms = reply->latency_ms;
+	read_used(root, config, ask);	/* a call that failed may have been billed, too */
 	if (success && reply->end == HTTP_OVERSIZED)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_OVERSIZED);
 	else if (!success || reply->end != HTTP_ANSWERED || member(root, "error"))

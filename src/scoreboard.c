@@ -19,6 +19,7 @@ struct scoreboard *scoreboard_new(void)
 	for (int i = 0; i < GAUGE_COUNT; i++)
 		atomic_store(&sb->gauges[i], -1);
 	atomic_store(&sb->job_budget, INT64_MAX);
+	atomic_store(&sb->slots_used, SLOT_COUNT);
 	atomic_store(&sb->started_ms, now_ms());
 	atomic_store(&sb->started_wall_ms, wall_ms());
 	return sb;
@@ -39,8 +40,25 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0; i < SLOT_COUNT; i++)
+	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
 		sum += atomic_load_explicit(&sb->slots[i].counters[c], memory_order_relaxed);
+	return sum;
+}
+
+void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS])
+{
+	memset(counts, 0, LATENCY_BUCKETS * sizeof(counts[0]));
+	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+		for (int b = 0; b < LATENCY_BUCKETS; b++)
+			counts[b] += atomic_load_explicit(&sb->slots[i].latency[b], memory_order_relaxed);
+}
+
+uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
+{
+	uint64_t sum = 0;
+
+	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+		sum += atomic_load_explicit(&sb->slots[i].cost_nanos, memory_order_relaxed);
 	return sum;
 }
 

@@ -17,6 +17,7 @@
 #include "verdict.h"
 
 #define LONG_WAIT_MS 1000		/* for a minute's budget */
+#define COST_DECIMALS 6
 
 #define COLUMNS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -121,6 +122,7 @@ static const char *const status_columns[] = {
 	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason", "fallback", "fallback_in_use",
 	"children", "database_connected", "database_listening",
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
+	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_per_minute", "cost", "queue_empty_in_ms",
 	NULL
 };
 
@@ -262,6 +264,40 @@ static void status_queue(struct table *t, const struct scoreboard *sb)
 	cell_age(t, now_ms(), atomic_load(&sb->gauges_ms));
 }
 
+/* What all calls have cost; null without prices. */
+static void cell_cost(struct table *t, const struct supervisor *s)
+{
+	if (config_has_prices(supervisor_config(s)))
+		table_real(t, (double)scoreboard_cost_nanos(supervisor_scoreboard(s)) / 1e9, COST_DECIMALS);
+	else
+		table_null(t);
+}
+
+/* If all goes on as in the last minute; null when nothing was done, or nothing waits. */
+static void cell_empty_in(struct table *t, const struct scoreboard *sb, const struct recent_rates *rates)
+{
+	int64_t pending = atomic_load(&sb->gauges[GAUGE_QUEUE_PENDING]);
+
+	if (pending <= 0 || !(rates->jobs_per_ms > 0))
+		table_null(t);
+	else
+		table_ms(t, (int64_t)((double)pending / rates->jobs_per_ms));
+}
+
+static void status_calls(struct table *t, const struct supervisor *s)
+{
+	static const double shares[] = { 0.5, 0.95, 0.99 };
+	const struct scoreboard *sb = supervisor_scoreboard(s);
+	struct recent_rates rates = recent_rates(supervisor_recent(s), sb, now_ms());
+
+	cell_sum(t, sb, COUNTER_RATER_CALLS);
+	for (size_t i = 0; i < sizeof(shares) / sizeof(shares[0]); i++)
+		cell_known_ms(t, latency_quantile(rates.latency, shares[i]));
+	table_int(t, rates.tokens_per_minute);
+	cell_cost(t, s);
+	cell_empty_in(t, sb, &rates);
+}
+
 static void fill_status(const struct supervisor *s, struct table *t)
 {
 	const struct scoreboard *sb = supervisor_scoreboard(s);
@@ -286,6 +322,7 @@ static void fill_status(const struct supervisor *s, struct table *t)
 	table_int(t, census.connected);
 	table_bool(t, atomic_load(&sb->listening));
 	status_queue(t, sb);
+	status_calls(t, s);
 }
 
 const struct view view_status = { status_columns, true, fill_status };

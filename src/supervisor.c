@@ -129,6 +129,14 @@ static void feed_watchdog(void *arg)
 	supervisor_set_timer(s, &s->watchdog_timer, notify_watchdog_ms(), feed_watchdog, s);
 }
 
+static void take_sample(void *arg)
+{
+	struct supervisor *s = arg;
+
+	recent_take(&s->recent, s->sb, now_ms());
+	supervisor_set_timer(s, &s->recent_timer, RECENT_EVERY_MS, take_sample, s);
+}
+
 /* ---- the whole life ---- */
 
 static int set_up(struct supervisor *s, struct err *err)
@@ -171,6 +179,7 @@ static int take_place(struct supervisor *s, struct err *err)
 
 static void start(struct supervisor *s)
 {
+	take_sample(s);
 	children_start(s);
 	if (s->ready_fd != -1)
 		supervisor_set_timer(s, &s->patience_timer, START_PATIENCE_MS, out_of_patience, s);

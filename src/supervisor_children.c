@@ -84,6 +84,8 @@ static void spawn(void *arg)
 	if (cs->pid || !cs->wanted)
 		return;
 	reset_slot(slot, SLOT_STARTING);
+	if (cs->index >= scoreboard_slots(cs->s->sb))
+		atomic_store(&cs->s->sb->slots_used, (uint32_t)cs->index + 1);
 	signals_block_all();
 	pid = fork();
 	if (pid == 0)
@@ -381,6 +383,7 @@ void children_start(struct supervisor *s)
 	for (int i = 0; i < SLOT_COUNT; i++)
 		s->slots[i] = (struct child_slot){ .s = s, .index = i };
 	children_set_limits(s);
+	atomic_store(&s->sb->slots_used, 0);
 	s->slots[SLOT_JANITOR].wanted = true;
 	spawn(&s->slots[SLOT_JANITOR]);
 	children_set_workers(s, s->config->pool.workers);

@@ -23,6 +23,11 @@ struct scoreboard *supervisor_scoreboard(const struct supervisor *s)
 	return s->sb;
 }
 
+const struct recent *supervisor_recent(const struct supervisor *s)
+{
+	return &s->recent;
+}
+
 unsigned supervisor_restarts(const struct supervisor *s, int slot)
 {
 	return s->slots[slot].history.crashes;

@@ -63,7 +63,7 @@ void wake_supervisor(void)
 
 bool wake_one_hungry(struct scoreboard *sb, int except)
 {
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++) {
+	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++) {
 		struct slot *slot = &sb->slots[i];
 
 		if (i == except || !atomic_load(&slot->pid) || !atomic_load(&slot->hungry))

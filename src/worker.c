@@ -13,6 +13,7 @@
 #include "wake.h"
 
 #define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
+#define SLOW_BATCH 12		/* jobs: see worker_batch() */
 #define STOP_LOOK_MS 100	/* while stopping: how often the end is looked for */
 
 void worker_count(struct worker *w, enum counter c, uint64_t n)
@@ -24,6 +25,13 @@ void worker_count(struct worker *w, enum counter c, uint64_t n)
 bool worker_caches(const struct worker *w)
 {
 	return w->config->cache.ttl_ms > 0;
+}
+
+int worker_batch(const struct worker *w, const struct rater *rater)
+{
+	int batch = (int)w->config->pool.claim_batch;
+
+	return rater->instant || batch < SLOW_BATCH ? batch : SLOW_BATCH;
 }
 
 void worker_add(struct worker *w, struct grading *g)

@@ -15,6 +15,8 @@
 #define DISOWN_FOR_MS 120000
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
+#define AHEAD_SHARE 16		/* of pool.in_flight */
+#define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define STRIDE_MAX 4		/* measured: beyond it a statement costs hardly less a job */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
@@ -151,13 +153,46 @@ static int held_for(const struct worker *w, const struct rater *rater)
 	return n;
 }
 
-/* A rater that answers at once is fed by the batch or several, others up to the calls they may have in flight. */
+/* Those of them that still wait for a call. */
+static int asked_of(const struct worker *w, const struct rater *rater)
+{
+	int n = 0;
+
+	for (const struct grading *g = w->head; g; g = g->next)
+		n += g->rater == rater && !g->decided;
+	return n;
+}
+
+/*
+ * While there is a backlog a few jobs are claimed and looked up before a call is free for them, so that no call
+ * slot stands empty for a round trip. So few that they wait for little longer than that; they are replaced when
+ * half of them are gone, since a claim costs much the same for one job and for eight. None under limits: no job
+ * is claimed then without a permit to be asked about.
+ */
+static int ahead(const struct worker *w, const struct rater *rater)
+{
+	return w->deep && rater == w->rater && !throttle_active(w->c->sb) ? (int)w->config->pool.in_flight / AHEAD_SHARE : 0;
+}
+
+/*
+ * A rater that answers at once is fed by the batch or several, others up to the calls they may have in flight: a call that
+ * is answered makes room at once, unless so many jobs wait to be settled that the database must be behind.
+ */
 static int room(const struct worker *w, const struct rater *rater)
 {
-	int batch = (int)w->config->pool.claim_batch * (rater->instant ? w->stride : 1);
-	int limit = rater->instant ? batch : rater->capacity ? rater->capacity : (int)w->config->pool.in_flight;
-	int n = limit - held_for(w, rater);
+	int batch = worker_batch(w, rater), spare = rater->instant || rater->capacity ? 0 : ahead(w, rater);
+	int limit = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight + spare, n;
 
+	if (rater->instant) {
+		batch *= w->stride;
+		n = batch - held_for(w, rater);
+	} else {
+		n = limit - asked_of(w, rater);
+		if (n <= spare / 2)
+			return 0;
+		if (n > limit + BATCHES_BEHIND * batch - w->in_hand)
+			n = limit + BATCHES_BEHIND * batch - w->in_hand;
+	}
 	n = n < batch ? n : batch;
 	return n < WORKER_BATCH_MAX ? n : WORKER_BATCH_MAX;
 }

@@ -52,6 +52,8 @@ static void count_answer(struct worker *w, const struct ask *ask)
 	worker_count(w, COUNTER_PROMPT_TOKENS, (uint64_t)ask->used.prompt_tokens);
 	worker_count(w, COUNTER_COMPLETION_TOKENS, (uint64_t)ask->used.completion_tokens);
 	worker_count(w, COUNTER_REPLY_STRAY, ask->used.stray);
+	if (ask->used.calls > 0)
+		slot_count_call(w->c->slot, ask->used.latency_ms, ask->used.cost_nanos);
 	if (ask->err.kind != ERR_NONE) {
 		count_failure(w, ask);
 		return;
@@ -140,10 +142,10 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 		grading_decide(g, g->rater);
 }
 
-/* No call is out, and no line waits or has just ceased to. */
+/* No call is out or held back, and no line waits or has just ceased to. */
 static bool is_complete(const struct grading *g)
 {
-	return g->nopen == 0 && g->nwaiting == 0 && !g->stirred && !g->decided;
+	return g->nopen == 0 && g->nwaiting == 0 && !g->stirred && !g->held_back && !g->decided;
 }
 
 static void take_answers_of(struct worker *w, struct rater *rater)
@@ -179,36 +181,77 @@ static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 	return true;
 }
 
-/* Its lines waited for others. Some have a rating now, or are to be asked about. */
+/* More jobs that the rater may be asked about now. One that answers at once is never short of room. */
+static int free_calls(const struct worker *w, const struct rater *rater)
+{
+	int n = (int)w->config->pool.in_flight;
+
+	if (rater->instant)
+		return n;
+	for (const struct grading *g = w->head; g; g = g->next)
+		n -= g->rater == rater && g->nopen > 0;
+	return n;
+}
+
+/* Its open lines are asked about, now or when a call is free. */
+static void start_asking(struct worker *w, struct grading *g)
+{
+	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
+	if (!g->held_back)
+		grading_ask(g, g->rater);
+	worker_keep_pace(w, g);
+}
+
+/* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */
 static void go_on(struct worker *w, struct grading *g)
 {
 	struct err err;
 
-	g->stirred = false;
+	g->stirred = g->held_back = false;
 	if (g->decided)
 		return;
 	if (grading_open_lines(g) > 0 && g->rater == w->rater && has_to_wait(w, false, &err))
 		grading_put_off(g, &err);
-	grading_ask(g, g->rater);
-	worker_keep_pace(w, g);
+	start_asking(w, g);
 	if (is_complete(g))
 		decide_or_hand_over(w, g);
 }
 
-/* Answers set lines free that wait for them; some raters answer such a line at once. */
+static bool go_on_stirred(struct worker *w)
+{
+	if (!w->flights.stirred)
+		return false;
+	w->flights.stirred = false;
+	for (struct grading *g = w->head; g; g = g->next)
+		if (g->stirred)
+			go_on(w, g);
+	return true;
+}
+
+/* A call that is answered is followed by the next in the same turn, as long as jobs were claimed ahead. */
+static bool go_on_held_back(struct worker *w)
+{
+	int n = w->rater->instant ? 0 : free_calls(w, w->rater);
+	bool any = false;
+
+	for (struct grading *g = w->head; g && n > 0; g = g->next) {
+		if (!g->held_back || g->decided)
+			continue;
+		go_on(w, g);
+		any = true;
+		n--;
+	}
+	return any;
+}
+
+/* Answers set lines free that wait for them, and calls; some raters answer at once. */
 void worker_take_answers(struct worker *w)
 {
 	do {
 		take_answers_of(w, w->rater);
 		if (w->fallback)
 			take_answers_of(w, w->fallback);
-		if (!w->flights.stirred)
-			return;
-		w->flights.stirred = false;
-		for (struct grading *g = w->head; g; g = g->next)
-			if (g->stirred)
-				go_on(w, g);
-	} while (true);
+	} while (go_on_stirred(w) || go_on_held_back(w));
 }
 
 /* A probe is asked at once, and what a fallback rates is for nobody else; one that answers at once has no equal. */
@@ -217,10 +260,27 @@ static bool has_flights(const struct worker *w, const struct grading *g)
 	return worker_caches(w) && !w->rater->instant && g->rater == w->rater && !w->probing;
 }
 
+/* It has lines that nobody has rated yet. */
+static void ask(struct worker *w, struct grading *g)
+{
+	struct err err;
+
+	if (g->rater == w->rater && has_to_wait(w, w->probing, &err)) {
+		if (!may_fall_back(w)) {
+			worker_drop_permit(w, g);
+			grading_fail(g, &err, w->rater);
+			return;
+		}
+		g->rater = w->fallback;
+	}
+	if (has_flights(w, g))
+		worker_board(w, g);
+	start_asking(w, g);
+}
+
 static void ask_or_decide(struct worker *w, struct grading *g)
 {
 	size_t misses = 0;
-	struct err err;
 
 	g->looking = false;
 	if (g->decided) {
@@ -232,18 +292,10 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (worker_caches(w))
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
-	if (misses > 0 && g->rater == w->rater && has_to_wait(w, w->probing, &err)) {
-		if (!may_fall_back(w)) {
-			worker_drop_permit(w, g);
-			grading_fail(g, &err, w->rater);
-			return;
-		}
-		g->rater = w->fallback;
-	}
-	if (misses > 0 && has_flights(w, g))
-		worker_board(w, g);
-	grading_ask(g, g->rater);
-	worker_keep_pace(w, g);
+	if (misses > 0)
+		ask(w, g);
+	else
+		worker_drop_permit(w, g);
 	if (is_complete(g))
 		grading_decide(g, g->rater);
 }

@@ -127,14 +127,14 @@ static enum settle_form form_of(const struct grading *g)
 
 int64_t worker_gather(struct worker *w)
 {
+	size_t n = 0, max = w->rater->instant ? WORKER_BATCH_MAX : (size_t)worker_batch(w, w->rater);
 	int64_t now = now_ms(), bytes = 0;
-	size_t n = 0;
 
 	if (w->settling || !pg_is_ready(w->pg))
 		return -1;
 	if (now < w->settle_not_before_ms)
 		return w->settle_not_before_ms - now;
-	for (struct grading *g = w->head; g && n < WORKER_BATCH_MAX && bytes < SETTLE_BYTES; g = g->next) {
+	for (struct grading *g = w->head; g && n < max && bytes < SETTLE_BYTES; g = g->next) {
 		if (!is_ready(g) || (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
 		w->settle_form = form_of(g);

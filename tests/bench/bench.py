@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 # pylint: disable=wrong-import-position
 import burndown
 import burst
+import calls
 import growth
 import harness
 import horizon
@@ -30,7 +31,7 @@ import scaling
 import waiting
 
 BENCHES = {module.__name__: module.run for module in
-           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory)}
+           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls)}
 OUT = harness.BUILD / "bench"
 
 

@@ -44,6 +44,9 @@ def test_metrics_are_prometheus_text(pool, db):
     pool.wait_metric("jobs_completed_total", 1)
     text = pool.ctl("show metrics")
     values = {line.split()[0]: float(line.split()[1]) for line in text.splitlines() if not line.startswith("#")}
+    calls = {name: values.pop(name) for name in list(values) if name.startswith("gradingd_rater_call_seconds_")}
+    assert calls["gradingd_rater_call_seconds_count"] == calls['gradingd_rater_call_seconds_bucket{le="+Inf"}'] == 0
+    assert "# TYPE gradingd_rater_call_seconds histogram" in text
     assert values["gradingd_jobs_completed_total"] == 1
     assert values["gradingd_lines_rated_total"] == 1
     for name in values:

@@ -48,6 +48,32 @@ def test_a_worker_has_many_calls_in_flight(make_openai_pool, db, llm):
     wait_until(lambda: db.count("completed") == 30)
 
 
+def test_a_few_jobs_are_claimed_ahead_of_the_calls(make_openai_pool, db, llm):
+    """With 32 calls at most, 2 more jobs wait in hand for a call to end; the others stay for other workers."""
+    make_openai_pool(pool={"workers": 1, "in_flight": 32})
+    llm.behave({"hold": "all"})
+    db.insert_many(60)
+    wait_until(lambda: llm.in_flight == 32 and db.count("processing") == 34)
+    stays(lambda: llm.in_flight == 32 and db.count("processing") == 34, 0.5)
+    llm.release()
+    wait_until(lambda: db.count("completed") == 60)
+    assert llm.calls == 60
+
+
+def test_jobs_that_wait_for_a_call_go_back_when_the_breaker_opens(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 1, "in_flight": 32})
+    llm.behave({"do": "503", "hold": "all"})
+    db.insert_many(60)
+    wait_until(lambda: llm.in_flight == 32 and db.count("processing") == 34)
+    llm.release()
+    wait_until(lambda: breaker(pool) != "closed")
+    wait_until(lambda: db.count("processing") <= 1)         # a probe, now and then
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+    llm.behave("good")
+    wait_until(lambda: db.count("completed") == 60)
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
 @pytest.mark.parametrize("do", OUTAGES)
 def test_an_outage_costs_no_attempt_and_is_over_when_it_is_over(make_openai_pool, db, llm, do):
     pool = make_openai_pool()
@@ -255,3 +281,60 @@ def test_an_operator_opens_and_closes_the_breaker(make_openai_pool, db):
     assert pool.show("limits")["held"] is True
     pool.ctl("close it")
     db.wait(job, "completed")
+
+
+def histogram(pool):
+    return pool.show("metrics")["gradingd_rater_call_seconds"]
+
+
+def test_calls_and_their_cost_are_accounted_for(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 1}, openai={"prompt_price": 0.15, "completion_price": 0.6})
+    llm.behave({"do": "500", "first": 1}, "good")
+    done = db.wait(db.insert(rep("How are you finding it?")), "completed")
+    assert done.result["calls"] == 2, "the one that failed counts"
+    cost = (done.result["prompt_tokens"] * 0.15 + done.result["completion_tokens"] * 0.6) / 1e6
+    assert done.result["prompt_tokens"] > 0 and done.result["completion_tokens"] > 0
+    assert done.result["cost"] == pytest.approx(cost, abs=1e-9)
+    pool.wait_metric("jobs_completed_total", 1)
+    metrics, status = pool.show("metrics"), pool.show("status")
+    assert metrics["gradingd_cost_total"] == pytest.approx(cost, abs=2e-9)
+    assert metrics["gradingd_rater_call_seconds"]["count"] == metrics["gradingd_rater_calls_total"] == 2
+    assert metrics["gradingd_rater_call_seconds"]["bucket"]["+Inf"] == 2
+    assert metrics["gradingd_rater_call_seconds"]["sum"] == metrics["gradingd_rater_milliseconds_total"] / 1000
+    assert status["calls"] == 2 and status["cost"] == pytest.approx(cost, abs=1e-6)
+    assert status["tokens_per_minute"] == done.result["prompt_tokens"] + done.result["completion_tokens"]
+    assert 0 < status["call_p50_ms"] <= status["call_p99_ms"]
+
+
+def test_without_prices_there_is_no_cost(make_openai_pool, db):
+    pool = make_openai_pool()
+    job, _ = db.completed(rep("Shall we meet on Tuesday?"))
+    assert "cost" not in job.result
+    assert pool.show("status")["cost"] is None
+    assert pool.show("metrics")["gradingd_cost_total"] is None
+    assert "gradingd_cost_total" not in pool.ctl("show metrics")
+
+
+def test_what_a_dead_worker_counted_stays(make_openai_pool, db):
+    pool = make_openai_pool(pool={"workers": 1})
+    db.completed(rep("What brought you here?"))
+    wait_until(lambda: histogram(pool)["count"] == 1)
+    before, worker = histogram(pool), pool.workers()[0]
+    pool.kill(worker)
+    wait_until(lambda: pool.workers() not in ([], [worker]) and pool.show("status")["workers_idle"] == 1)
+    assert histogram(pool) == before
+    db.completed(rep("And what keeps you here?"))
+    wait_until(lambda: histogram(pool)["count"] == 2)
+
+
+def test_a_backlog_says_when_it_will_be_empty(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 1, "in_flight": 2}, queue={"poll": "200ms"})
+    llm.behave({"text": "many", "first": 20}, {"hold": "all"})
+    db.insert_many(40)
+    pool.wait_metric("jobs_completed_total", 20)
+    wait_until(lambda: pool.show("status")["queue_pending"] == 18)
+    assert pool.show("status")["queue_empty_in_ms"] > 0
+    llm.release()
+    pool.wait_metric("jobs_completed_total", 40)
+    wait_until(lambda: pool.show("status")["queue_pending"] == 0)
+    assert pool.show("status")["queue_empty_in_ms"] is None

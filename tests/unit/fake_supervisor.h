@@ -26,6 +26,7 @@ struct supervisor {
 	int64_t restart_in_ms;
 	enum breaker_state breaker;
 	int config_rows;		/* how much "show config" has to say */
+	struct recent recent;
 };
 
 static struct supervisor fake;
@@ -57,6 +58,11 @@ const struct config *supervisor_config(const struct supervisor *s)
 struct scoreboard *supervisor_scoreboard(const struct supervisor *s)
 {
 	return s->sb;
+}
+
+const struct recent *supervisor_recent(const struct supervisor *s)
+{
+	return &s->recent;
 }
 
 unsigned supervisor_restarts(const struct supervisor *s, int slot)

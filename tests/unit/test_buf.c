@@ -192,6 +192,25 @@ static void test_json_is_json(void **state)
 	json_tokener_free(tokener);
 }
 
+static void test_billionths(void **state)
+{
+	static const struct { uint64_t n; const char *text; } cases[] = {
+		{ 0, "0" }, { 1, "0.000000001" }, { 1500000000, "1.5" }, { 1000000000, "1" }, { 10, "0.00000001" },
+		{ 999999999, "0.999999999" }, { 1000000001, "1.000000001" }, { 20000000000, "20" },
+		{ UINT64_MAX, "18446744073.709551615" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf b;
+
+		buf_init(&b, 100);
+		buf_billionths(&b, cases[i].n);
+		assert_string_equal(buf_text(&b), cases[i].text);
+		buf_free(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +223,7 @@ int main(void)
 		cmocka_unit_test(test_printf_at_the_cap),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_json_is_json),
+		cmocka_unit_test(test_billionths),
 	};
 
 	return cmocka_run_group_tests_name("buf", tests, NULL, NULL);

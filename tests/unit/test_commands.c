@@ -322,6 +322,44 @@ static void test_status(void **state)
 	json_object_put(o);
 }
 
+static void test_status_tells_of_calls(void **state)
+{
+	struct slot *slot = &fake.sb->slots[1];
+	struct json_object *o;
+
+	(void)state;
+	put_pool();
+	o = json_of("show status json");
+	assert_int_equal(number(o, "calls"), 0);
+	assert_null(member(o, "call_p50_ms"));
+	assert_int_equal(number(o, "tokens_per_minute"), 0);
+	assert_null(member(o, "cost"));
+	assert_null(member(o, "queue_empty_in_ms"));
+	json_object_put(o);
+
+	recent_take(&fake.recent, fake.sb, now_ms() - 30000);
+	slot_count(slot, COUNTER_RATER_CALLS, 4);
+	slot_count(slot, COUNTER_PROMPT_TOKENS, 300);
+	slot_count(slot, COUNTER_COMPLETION_TOKENS, 20);
+	slot_count(slot, COUNTER_JOBS_COMPLETED, 10);
+	slot_count_call(slot, 700, 1500000000);
+	atomic_store(&fake.sb->gauges[GAUGE_QUEUE_PENDING], 100);
+	fake.config.openai.prompt_price = 1;
+	o = json_of("show status json");
+	assert_int_equal(number(o, "calls"), 4);
+	assert_int_equal(number(o, "call_p50_ms"), 750);
+	assert_int_equal(number(o, "call_p99_ms"), 995);
+	assert_int_equal(number(o, "tokens_per_minute"), 320);
+	assert_string_equal(json_object_get_string(member(o, "cost")), "1.500000");
+	assert_in_range(number(o, "queue_empty_in_ms"), 299000, 360000);	/* 10 in 30 s, 100 to go */
+	json_object_put(o);
+
+	atomic_store(&fake.sb->gauges[GAUGE_QUEUE_PENDING], 0);
+	o = json_of("show status json");
+	assert_null(member(o, "queue_empty_in_ms"));
+	json_object_put(o);
+}
+
 static void test_status_is_readable(void **state)
 {
 	(void)state;
@@ -567,6 +605,7 @@ int main(void)
 		TEST(test_numbers),
 		TEST(test_log_level),
 		TEST(test_status),
+		TEST(test_status_tells_of_calls),
 		TEST(test_status_is_readable),
 		TEST(test_summary_names_what_is_in_the_way),
 		TEST(test_workers),

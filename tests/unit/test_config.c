@@ -143,6 +143,26 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	  "pool.user", "x99999999999 @\" 99999999999" },
 };
 
+static void test_decimals(void **state)
+{
+	static const struct { const char *text; int64_t millionths; } cases[] = {
+		{ "0", 0 }, { "0.15", 150000 }, { "2", 2000000 }, { "2.5", 2500000 }, { "0.000001", 1 }, { "100000", 100000000000 },
+		{ "1e-1", 100000 }, { "99999.999999", 99999999999 }, { "0.1", 100000 }, { "3.0", 3000000 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char text[80];
+		struct config *c;
+
+		snprintf(text, sizeof(text), "openai: { prompt_price = %s; };", cases[i].text);
+		c = parse(text);
+		assert_int_equal(c->openai.prompt_price, cases[i].millionths);
+		assert_int_equal(c->openai.completion_price, 0);
+		config_free(c);
+	}
+}
+
 static void test_accepted(void **state)
 {
 	(void)state;
@@ -319,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_empty_text_gives_defaults),
 		cmocka_unit_test(test_choices_match_their_enums),
 		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_decimals),
 		cmocka_unit_test(test_every_range),
 		cmocka_unit_test(test_presets_survive_a_round_trip),
 		cmocka_unit_test(test_a_command_line_has_a_limit),

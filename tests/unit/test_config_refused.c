@@ -16,6 +16,7 @@
 #define POLL_RANGE "a duration from \"100ms\" to \"1h\" (units: ms, s, m, h, d)"
 #define WORDS_RULE "a list of at most 64 strings and 4000 bytes without control characters, the first " \
 	"the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
+#define PRICE_RULE "a number from 0 to 100000 with at most 6 decimals"
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
 	"[ \"good\", \"poor\" ]"
 
@@ -57,6 +58,18 @@ static const struct { const char *text, *message; } refused[] = {
 	{ "database: { conninfo = 5; };",
 	  "t:1: database.conninfo must be a string of at most 4095 bytes without control "
 	  "characters" },
+	{ "openai: { prompt_price = \"0.15\"; };",
+	  "t:1: openai.prompt_price is \"0.15\"; it must be " PRICE_RULE },
+	{ "openai: { prompt_price = 0.1234567; };",
+	  "t:1: openai.prompt_price is 0.123457; it must be " PRICE_RULE },
+	{ "openai: { completion_price = -1; };",
+	  "t:1: openai.completion_price is -1; it must be " PRICE_RULE },
+	{ "openai: { completion_price = 1e-9; };",
+	  "t:1: openai.completion_price is 1.00000e-09; it must be " PRICE_RULE },
+	{ "openai: { completion_price = 100000.000001; };",
+	  "t:1: openai.completion_price is 100000.; it must be " PRICE_RULE },
+	{ "openai: { completion_price = 1e300; };",
+	  "t:1: openai.completion_price is 1.00000e+300; it must be " PRICE_RULE },
 	/* out of range */
 	{ "pool: { workers = 0; };",
 	  "t:1: pool.workers is 0; it must be an integer from 1 to 256" },

@@ -448,6 +448,37 @@ static void test_lines_put_off_cost_nothing_and_leave_calls_alone(void **state)
 	assert_int_equal(g->settlement.nlines, 2);
 }
 
+static void test_cost_is_stored_where_there_are_prices(void **state)
+{
+	static const char *const odd[] = { "\"0.5\"", "-1", "null", "1e300", "[]" };
+	char result[80];
+
+	(void)state;
+	begin(1, 0, 3);
+	asked[0]->used.cost_nanos = 0;
+	answer_all(asked[0], OUTCOME_RATED);
+	assert_null(strstr(g->settlement.result, "cost"));
+	teardown(NULL);
+
+	config.openai.completion_price = 1;
+	earlier = "{\"cost\": 0.1}";
+	begin(1, 1, 3);
+	asked[0]->used.cost_nanos = 23000;
+	answer_all(asked[0], OUTCOME_RATED);
+	assert_non_null(strstr(g->settlement.result, ",\"cost\":0.100023,"));
+	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+		teardown(NULL);
+		snprintf(result, sizeof(result), "{\"cost\": %s}", odd[i]);
+		earlier = result;
+		begin(1, 1, 3);
+		asked[0]->used.cost_nanos = 1;
+		answer_all(asked[0], OUTCOME_RATED);
+		assert_non_null(strstr(g->settlement.result, ",\"cost\":0.000000001,"));
+	}
+	earlier = NULL;
+	config.openai.completion_price = 0;
+}
+
 static void test_many_lines_are_named_up_to_a_number(void **state)
 {
 	const char *more;
@@ -481,6 +512,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_waiting_lines_are_not_asked, teardown),
 		cmocka_unit_test_teardown(test_an_equal_line_has_the_rating_as_from_the_cache, teardown),
 		cmocka_unit_test_teardown(test_lines_put_off_cost_nothing_and_leave_calls_alone, teardown),
+		cmocka_unit_test_teardown(test_cost_is_stored_where_there_are_prices, teardown),
 		cmocka_unit_test_teardown(test_many_lines_are_named_up_to_a_number, teardown),
 	};
 

@@ -104,8 +104,10 @@ static void test_text_is_prometheus(void **state)
 			continue;
 		}
 		name = strspn(line, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		if (strncmp(line + name, "{le=\"", 5) == 0)
+			name += strcspn(line + name, "}") + 1;
 		assert_true(strncmp(line, "gradingd_", 9) == 0 && line[name] == ' ');
-		assert_int_equal(strspn(line + name + 1, "0123456789"), strlen(line + name + 1));
+		assert_int_equal(strspn(line + name + 1, "0123456789."), strlen(line + name + 1));
 		line[name] = '\0';
 		for (size_t i = 0; i < n; i++)
 			assert_string_not_equal(seen[i], line);
@@ -146,11 +148,61 @@ static void test_json_has_the_same(void **state)
 	all = text();
 	json_object_object_foreach(object, name, value) {
 		assert_int_equal(strncmp(name, "gradingd_", 9), 0);
-		if (value)
+		if (json_object_is_type(value, json_type_int))
 			assert_int_equal(value_of(all, name + 9), json_object_get_int64(value));
 	}
 	assert_int_equal(value_of(all, "lines_rated_total"), 5);
 	assert_int_equal(value_of(all, gauge_list[GAUGE_QUEUE_DUE].name), 100 + GAUGE_QUEUE_DUE);
+	json_object_put(object);
+}
+
+static void test_call_seconds(void **state)
+{
+	static const char expected[] =
+		"# TYPE gradingd_rater_call_seconds histogram\n"
+		"gradingd_rater_call_seconds_bucket{le=\"0.01\"} 0\n"
+		"gradingd_rater_call_seconds_bucket{le=\"0.025\"} 2\n"
+		"gradingd_rater_call_seconds_bucket{le=\"0.05\"} 2\n";
+	struct json_object *object, *calls, *bucket;
+	const char *all;
+
+	(void)state;
+	slot_count_call(&fake.sb->slots[1], 20, 0);
+	slot_count_call(&fake.sb->slots[9], 25, 0);
+	slot_count_call(&fake.sb->slots[1], 700, 0);
+	slot_count_call(&fake.sb->slots[1], 500000, 0);
+	slot_count(&fake.sb->slots[1], COUNTER_RATER_MS, 500745);
+	all = text();
+	assert_non_null(strstr(all, expected));
+	assert_non_null(strstr(all, "_bucket{le=\"1\"} 3\n"));
+	assert_non_null(strstr(all, "_bucket{le=\"120\"} 3\ngradingd_rater_call_seconds_bucket{le=\"+Inf\"} 4\n"
+				    "gradingd_rater_call_seconds_sum 500.745\ngradingd_rater_call_seconds_count 4\n"));
+	object = json();
+	assert_true(json_object_object_get_ex(object, "gradingd_rater_call_seconds", &calls));
+	assert_int_equal(json_object_get_int64(json_object_object_get(calls, "count")), 4);
+	assert_true(json_object_get_double(json_object_object_get(calls, "sum")) > 500.7);
+	bucket = json_object_object_get(calls, "bucket");
+	assert_int_equal(json_object_object_length(bucket), LATENCY_BUCKETS);
+	assert_int_equal(json_object_get_int64(json_object_object_get(bucket, "0.5")), 2);
+	assert_int_equal(json_object_get_int64(json_object_object_get(bucket, "+Inf")), 4);
+	json_object_put(object);
+}
+
+static void test_cost_is_told_when_it_is_known(void **state)
+{
+	struct json_object *object, *cost;
+
+	(void)state;
+	assert_null(strstr(text(), "gradingd_cost_total"));
+	object = json();
+	assert_true(json_object_object_get_ex(object, "gradingd_cost_total", &cost));
+	assert_null(cost);
+	json_object_put(object);
+	slot_count_call(&fake.sb->slots[1], 20, 1500000000);
+	slot_count_call(&fake.sb->slots[2], 20, 120);
+	assert_non_null(strstr(text(), "\ngradingd_cost_total 1.50000012\n"));
+	object = json();
+	assert_true(json_object_get_double(json_object_object_get(object, "gradingd_cost_total")) > 1.5);
 	json_object_put(object);
 }
 
@@ -212,6 +264,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_text_is_prometheus, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_gauges_are_left_out, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_json_has_the_same, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_call_seconds, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cost_is_told_when_it_is_known, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_census, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_breaker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_cap_holds, set_up, tear_down),

@@ -15,7 +15,7 @@
 
 static char *scale[] = { "excellent", "good", "poor", "missed_opportunity" };
 static char key[] = KEY;
-static const struct config config = {
+static struct config config = {
 	.rater = { .scale = { scale, 4 }, .alternatives = 3 },
 	.openai = { .api_key = key },
 };
@@ -235,6 +235,34 @@ static void test_good_answer(void **state)
 	assert_int_equal(ask.used.stray, 1);
 }
 
+/* 0.15 and 0.6 a million tokens, to the billionth; a failed call costs what it reports. */
+static void test_cost(void **state)
+{
+	(void)state;
+	read_answer(200, "{\"usage\":{\"prompt_tokens\":812,\"completion_tokens\":64}}");
+	assert_int_equal(ask.used.cost_nanos, 0);
+	config.openai.prompt_price = 150000;
+	config.openai.completion_price = 600000;
+	read_answer(200, "{\"usage\":{\"prompt_tokens\":812,\"completion_tokens\":64}}");
+	assert_int_equal(ask.used.cost_nanos, 121800 + 38400);
+	read_answer(500, "{\"usage\":{\"prompt_tokens\":10},\"error\":{\"message\":\"x\"}}");
+	assert_int_equal(ask.err.kind, ERR_UNCLEAR);
+	assert_int_equal(ask.used.prompt_tokens, 10);
+	assert_int_equal(ask.used.cost_nanos, 1500);
+	config.openai.prompt_price = 49;
+	read_answer(200, "{\"usage\":{\"prompt_tokens\":10}}");
+	assert_int_equal(ask.used.cost_nanos, 0);
+	config.openai.prompt_price = 50;
+	read_answer(200, "{\"usage\":{\"prompt_tokens\":10}}");
+	assert_int_equal(ask.used.cost_nanos, 1);
+	config.openai.prompt_price = config.openai.completion_price = 100000000000;
+	read_answer(200, "{\"usage\":{\"prompt_tokens\":999999999999,\"completion_tokens\":999999999999}}");
+	assert_int_equal(ask.used.cost_nanos, 2000000000000000);
+	config.openai.prompt_price = config.openai.completion_price = 0;
+	read_reply(&(struct http_reply){ .end = HTTP_TIMED_OUT, .body = "", .detail = "why", .latency_ms = 31 });
+	assert_int_equal(ask.used.cost_nanos, 0);
+}
+
 static void test_lines_left_out(void **state)
 {
 	(void)state;
@@ -321,6 +349,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_messages_are_made_harmless, teardown),
 		cmocka_unit_test_teardown(test_refused_content_is_an_outcome, teardown),
 		cmocka_unit_test_teardown(test_good_answer, teardown),
+		cmocka_unit_test_teardown(test_cost, teardown),
 		cmocka_unit_test_teardown(test_lines_left_out, teardown),
 		cmocka_unit_test_teardown(test_cut_replies_keep_whole_ratings, teardown),
 		cmocka_unit_test_teardown(test_envelopes_without_ratings, teardown),

@@ -64,6 +64,28 @@ static void test_counters_of_other_processes(void **state)
 	assert_int_equal(scoreboard_sum(sb, COUNTER_LINES_SKIPPED), 0);
 }
 
+/* What was counted stays whoever comes next; slots that were never used are not looked at. */
+static void test_slots_never_used(void **state)
+{
+	uint64_t counts[LATENCY_BUCKETS];
+
+	(void)state;
+	assert_int_equal(scoreboard_slots(sb), SLOT_COUNT);
+	slot_count_call(&sb->slots[3], 700, 30);
+	slot_count_call(&sb->slots[4], 700, 4);
+	slot_count(&sb->slots[3], COUNTER_STATEMENTS, 5);
+	slot_count(&sb->slots[4], COUNTER_STATEMENTS, 7);
+	atomic_store(&sb->slots_used, 4);
+	assert_int_equal(scoreboard_slots(sb), 4);
+	assert_int_equal(scoreboard_sum(sb, COUNTER_STATEMENTS), 5);
+	assert_int_equal(scoreboard_cost_nanos(sb), 30);
+	scoreboard_latency(sb, counts);
+	assert_int_equal(counts[LATENCY_UP_TO_1000], 1);
+	atomic_store(&sb->slots_used, UINT32_MAX);		/* hearsay, too */
+	assert_int_equal(scoreboard_slots(sb), SLOT_COUNT);
+	assert_int_equal(scoreboard_cost_nanos(sb), 34);
+}
+
 static void test_state_names(void **state)
 {
 	(void)state;
@@ -235,6 +257,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_fresh),
 		TEST(test_counters_of_other_processes),
+		TEST(test_slots_never_used),
 		TEST(test_state_names),
 		TEST(test_text_is_cut_to_fit),
 		TEST(test_text_of_a_corpse),
