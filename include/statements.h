@@ -24,7 +24,7 @@ enum statement_id {
 extern const struct statement statements[STATEMENT_COUNT];
 
 /* The highest migration these statements rely on. */
-#define SCHEMA_VERSION 86
+#define SCHEMA_VERSION 89
 #define NOTIFY_CHANNEL "grading_jobs"
 
 #endif
