@@ -291,7 +291,7 @@ COMMENT ON FUNCTION grading_secure() IS 'roles, privileges and policies as they 
 COMMENT ON FUNCTION grading_may_read(uuid) IS
 	'whether the user who asks may read the session''s ratings; replace it, it says no';
 
-SELECT grading_secure();
+DO $$ BEGIN PERFORM grading_secure(); END $$;
 
 INSERT INTO grading_migrations (version, name) VALUES (89, '089_security.sql') ON CONFLICT DO NOTHING;
 
