@@ -63,6 +63,7 @@ static const struct command {
 	{ "progress", "SESSION", 1, 1, TAKES(CTL_JSON), ctl_progress, "how far a session is" },
 	{ "ratings", "SESSION [--since CURSOR]", 1, 1, TAKES(CTL_JSON) | TAKES(CTL_SINCE), ctl_ratings,
 	  "its ratings so far" },
+	{ "doctor", "", 0, 0, TAKES(CTL_JSON), ctl_doctor, "look for what is wrong, and say what to do" },
 	{ "version", "", 0, 0, TAKES(CTL_JSON), ctl_version, "the version of gradingctl" },
 	{ "help", "", 0, 0, 0, ctl_help, "this list" },
 };
