@@ -28,14 +28,10 @@ BEGIN
 	END IF;
 END $do$;
 
--- grading_enqueue() as 085 has it, but with the rights of its owner, so that whoever may call it needs no right on a
--- table. What it calls is found in pg_catalog and nowhere else: in a schema where others may create functions, a
--- better match for the types of a call would be theirs, and would run with our rights. Hence the names of the tables
--- are written out.
-DO $do$
-DECLARE
-	tables constant text[] := ARRAY['grading_sessions', 'grading_jobs'];
-	definition text := $def$
+-- grading_enqueue() as 085 has it, but with the rights of its owner (grading_secure(), below, sees to that and to its
+-- search_path), so that whoever may call it needs no right on a table. Where others may create functions in our schema,
+-- one that fits the types of a call better than pg_catalog's would be theirs, and run with our rights. So a function
+-- that takes any types is named with its schema, and a literal with its type.
 CREATE OR REPLACE FUNCTION grading_enqueue(
 	session_id uuid,
 	transcript jsonb,
@@ -44,7 +40,7 @@ CREATE OR REPLACE FUNCTION grading_enqueue(
 	batch_size integer DEFAULT 5,
 	priority integer DEFAULT 0
 ) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
 	batches integer;
@@ -53,56 +49,47 @@ BEGIN
 	IF session_id IS NULL THEN
 		RAISE EXCEPTION 'session_id is null' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	IF transcript IS NULL OR jsonb_typeof(transcript) <> 'array' THEN
+	IF transcript IS NULL OR jsonb_typeof(transcript) <> 'array'::text THEN
 		RAISE EXCEPTION 'transcript must be a JSON array of {"speaker", "text"} objects'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 	IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 1000 THEN
-		RAISE EXCEPTION 'batch_size is %; it must be from 1 to 1000', coalesce(batch_size::text, 'null')
+		RAISE EXCEPTION 'batch_size is %; it must be from 1 to 1000', coalesce(batch_size::text, 'null'::text)
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 
 	batches := (jsonb_array_length(transcript) + batch_size - 1) / batch_size;
 	-- As the workers read it: speaker rep or user, and some character that is not Unicode White_Space.
 	SELECT count(*) INTO lines FROM jsonb_array_elements(transcript) AS t(entry)
-	WHERE lower(btrim(entry ->> 'speaker', E' \t\r\n')) IN ('rep', 'user')
-	  AND concat(entry ->> 'text', entry ->> 'message')
-	      ~ '[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]';
+	WHERE lower(btrim(entry ->> 'speaker'::text, E' \t\r\n'::text)) = ANY(ARRAY['rep'::text, 'user'::text])
+	  AND pg_catalog.concat(entry ->> 'text'::text, entry ->> 'message'::text)
+	      ~ '[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'::text;
 
-	INSERT INTO @grading_sessions@ AS s (session_id, total_batches, total_lines, announced, completed_at)
+	INSERT INTO grading_sessions AS s (session_id, total_batches, total_lines, announced, completed_at)
 	VALUES (session_id, batches, lines, true, CASE WHEN batches = 0 THEN now() END)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RETURN 0;
 	END IF;
 
-	INSERT INTO @grading_jobs@ (session_id, job_type, job_data, priority)
-	SELECT session_id, 'line_rating', jsonb_build_object(
-		'transcript', jsonb_agg(
+	INSERT INTO grading_jobs (session_id, job_type, job_data, priority)
+	SELECT session_id, 'line_rating'::text, pg_catalog.jsonb_build_object(
+		'transcript'::text, pg_catalog.jsonb_agg(
 			-- An entry without an index of its own gets its place in the whole transcript.
-			CASE WHEN jsonb_typeof(entry) = 'object'
-			      AND coalesce(nullif(entry -> 'index', 'null'), nullif(entry -> 'line_number', 'null')) IS NULL
-			     THEN entry || jsonb_build_object('index', place - 1) ELSE entry END ORDER BY place),
-		'batchIndex', (place - 1) / batch_size,
-		'batchSize', batch_size,
-		'totalBatches', batches,
-		'salesRepName', coalesce(sales_rep_name, ''),
-		'customerName', coalesce(customer_name, '')), coalesce(priority, 0)
+			CASE WHEN jsonb_typeof(entry) = 'object'::text
+			      AND coalesce(nullif(entry -> 'index'::text, 'null'::jsonb),
+			                   nullif(entry -> 'line_number'::text, 'null'::jsonb)) IS NULL
+			     THEN entry || pg_catalog.jsonb_build_object('index'::text, place - 1) ELSE entry END ORDER BY place),
+		'batchIndex'::text, (place - 1) / batch_size,
+		'batchSize'::text, batch_size,
+		'totalBatches'::text, batches,
+		'salesRepName'::text, coalesce(sales_rep_name, ''::text),
+		'customerName'::text, coalesce(customer_name, ''::text)), coalesce(priority, 0)
 	FROM jsonb_array_elements(transcript) WITH ORDINALITY AS t(entry, place)
 	GROUP BY (place - 1) / batch_size
 	ORDER BY (place - 1) / batch_size;
 	RETURN batches;
-END $$
-$def$;
-	name text;
-BEGIN
-	FOREACH name IN ARRAY tables LOOP
-		definition := replace(definition, '@' || name || '@', (
-			SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-			WHERE c.oid = name::regclass));
-	END LOOP;
-	EXECUTE definition;
-END $do$;
+END $$;
 
 -- Puts roles, privileges and policies as they should be, on those of our tables and functions that exist. May be called
 -- again at any time by the owner of the tables: after a migration that makes a table, after a role was created. Tables
@@ -145,6 +132,7 @@ DECLARE
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	policies constant text[] := ARRAY['grading_worker', 'grading_app_select', 'grading_app_insert', 'grading_reader',
 		'grading_kept'];
+	path constant text := (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) AS s);
 	present text[];
 	name text;
 	role text;
@@ -253,19 +241,21 @@ BEGIN
 			FOR i IN 1 .. array_length(usual, 1) LOOP
 				CONTINUE WHEN usual[i][3] <> item.proname;
 				FOR role IN
-					SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) AS a
-						JOIN pg_roles r ON r.oid = a.grantee
-					WHERE c.oid = to_regclass(usual[i][2]) AND a.privilege_type = usual[i][1]
-					  AND r.rolname <> ALL(ours || strangers)
+					SELECT DISTINCT r.rolname FROM (
+						SELECT relacl AS acl FROM pg_class WHERE oid = to_regclass(usual[i][2]) UNION ALL
+						SELECT attacl FROM pg_attribute WHERE attrelid = to_regclass(usual[i][2])) AS acls,
+						aclexplode(acl) AS a JOIN pg_roles r ON r.oid = a.grantee
+					WHERE a.privilege_type = usual[i][1] AND r.rolname <> ALL(ours || strangers)
 				LOOP
 					EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', item.target, role);
 				END LOOP;
 			END LOOP;
-			IF item.proname IN ('grading_progress', 'grading_ratings') THEN	-- whatever the caller's is
-				SELECT format('ALTER FUNCTION %s SET search_path = pg_catalog, %I, pg_temp', item.target, n.nspname)
-				INTO name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-				WHERE c.oid = to_regclass('line_ratings');
-				EXECUTE name;
+			-- The path of whoever calls this, for what the application's triggers name; temporary tables last.
+			IF item.proname IN ('grading_enqueue', 'grading_progress', 'grading_ratings') THEN
+				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s, pg_temp', item.target, path);
+			END IF;
+			IF item.proname = 'grading_enqueue' THEN
+				EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
 			RAISE WARNING 'the function % is not secured: it belongs to %', item.proname,

@@ -424,17 +424,46 @@ def test_a_table_that_is_anothers_is_said_to_be_open(secured, cluster):
     assert secured.refused("anon", "SELECT * FROM line_ratings")
 
 
+HIJACKS = [("concat", "a text, b text", "text"), ("lower", "a text", "text"), ("jsonb_agg_of", "a jsonb, b jsonb", "jsonb"),
+           ("jsonb_build_object", "a text, b bigint", "jsonb"), ("btrim", "a text, b text", "text"),
+           ("btrim", "a text, b varchar", "text"), ("pick", "a jsonb, b jsonb", "jsonb"),
+           ("jsonb_build_object", "a text, b jsonb, c text, d bigint, e text, f integer, g text, h integer, i text, j text,"
+            " k text, l text", "jsonb")]
+
+
 def test_functions_of_others_are_not_called_with_the_owners_rights(make_secured, cluster):
     """A schema where everybody may create: better matches for the calls in grading_enqueue() are there to be taken."""
     db = make_secured("GRANT CREATE ON SCHEMA public TO webapp; CREATE TABLE taken (who text); GRANT INSERT ON taken TO PUBLIC")
-    for name, arguments, result in (("concat", "a text, b text", "text"), ("lower", "a text", "text"),
-                                    ("jsonb_build_object", "a text, b bigint", "jsonb"), ("btrim", "a text, b text", "text")):
+    for name, arguments, result in HIJACKS:
         db.as_user("webapp", f"CREATE FUNCTION {name}({arguments}) RETURNS {result} LANGUAGE plpgsql AS"
-                             " $$ BEGIN INSERT INTO taken VALUES (current_user); RETURN NULL; END $$")
+                             " $$ BEGIN INSERT INTO public.taken VALUES (current_user); RETURN NULL; END $$")
+    for sign in ("->>", "->", "||"):
+        db.as_user("webapp", f"CREATE OPERATOR {sign} (LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = pick)")
+    db.as_user("webapp", "CREATE AGGREGATE jsonb_agg(jsonb) (SFUNC = jsonb_agg_of, STYPE = jsonb)")
     session = new_session()
     enqueue(db, session, "app")
     assert db.rows("SELECT * FROM taken") == []
     assert db.session(session).total_lines == 1
+    assert db.value("SELECT job_data -> 'transcript' -> 0 ->> 'text'::text FROM grading_jobs") == "Hello there."
+
+
+def test_a_temporary_table_of_the_callers_is_not_taken_for_ours(secured):
+    session = new_session()
+    with psycopg.connect(secured.postgres.conninfo(secured.name, "app"), autocommit=True) as conn:
+        conn.execute("CREATE TEMPORARY TABLE grading_jobs (session_id uuid, job_type text, job_data jsonb, priority int)")
+        conn.execute("SELECT grading_enqueue(%s, '[{\"speaker\": \"rep\", \"text\": \"Hi.\"}]')", [session])
+    assert secured.count("pending") == 1
+
+
+def test_an_applications_triggers_find_their_tables(make_secured):
+    """They name them without a schema, and were called with the caller's search_path before."""
+    db = make_secured("""CREATE TABLE seen (session_id uuid);
+        CREATE TABLE grading_jobs (id uuid PRIMARY KEY, session_id uuid NOT NULL);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO seen VALUES (NEW.session_id); RETURN NEW; END $$;
+        CREATE TRIGGER note BEFORE INSERT ON grading_jobs FOR EACH ROW EXECUTE FUNCTION note()""")
+    enqueue(db, new_session(), "app")
+    assert db.value("SELECT count(*) FROM seen") == 1
 
 
 def test_functions_work_whatever_the_callers_search_path(secured):
