@@ -105,6 +105,21 @@ static void list_add(struct buf *list, const char *word, size_t len)
 	buf_printf(list, "%s%.*s", list->len > 1 ? "," : "", (int)len, word);
 }
 
+/* Whether a later migration drops this index, as it may once another one does better. */
+static bool is_dropped(size_t after, const char *name, size_t len)
+{
+	static const char words[] = "DROP INDEX ";
+
+	for (size_t i = after + 1; i < embedded_migrations_n; i++)
+		for (const char *p = embedded_migrations[i].text; (p = strstr(p, words)); p += strlen(words)) {
+			const char *found = memmem(p, strcspn(p, ";"), name, len);
+
+			if (found && strchr(" ,;", found[len]))
+				return true;
+		}
+	return false;
+}
+
 /* The indexes that the migrations make, and which of them makes each: their text is the only list. */
 static void list_indexes(struct buf *names, struct buf *files)
 {
@@ -112,13 +127,15 @@ static void list_indexes(struct buf *names, struct buf *files)
 
 	for (size_t i = 0; i < embedded_migrations_n; i++)
 		for (const char *p = embedded_migrations[i].text; (p = strstr(p, words)); ) {
-			p += strlen(words);
-			list_add(names, p, strcspn(p, " \n\t("));
+			size_t len = strcspn(p += strlen(words), " \n\t(");
+
+			if (is_dropped(i, p, len))
+				continue;
+			list_add(names, p, len);
 			list_add(files, embedded_migrations[i].name, strlen(embedded_migrations[i].name));
 		}
 }
 
-/* One that a later migration drops is none that anybody misses. */
 static const char indexes_sql[] =
 	"WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(name, file)), state AS ("
 	"  SELECT name, file, i.indexrelid IS NULL AS missing, p.index_relid IS NOT NULL AS building"
