@@ -20,7 +20,7 @@ OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -MMD -MP -pthread \
 	-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wpointer-arith \
 	-DSYSCONFDIR='"$(SYSCONFDIR)"' -DVERSION='"$(VERSION)"' \
 	-fstack-protector-strong -fPIE $(if $(WERROR),-Werror) \
-	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all,-D_FORTIFY_SOURCE=2)
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 OUR_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # Asked when first needed, and once.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PKG_CFLAGS)
@@ -38,7 +38,7 @@ SCRIPTS := .ci/run src/embed.sh init/gradingd $(wildcard tests/*.sh)
 SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders restart child identity signals loop \
 	wake scoreboard latency recent metrics breaker throttle pace window control control_socket commands show table \
 	notify config config_keys \
-	config_value config_hint config_scan config_check config_show file mask log buf utf8 err clock
+	config_value config_hint config_scan config_check config_show environment file mask log buf utf8 err clock
 
 Q := $(if $(V),,@)
 # For targets that build on their way: on all cores, unless the caller said how many.

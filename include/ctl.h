@@ -28,7 +28,7 @@ struct ctl {
 
 /* Commands; each returns the exit status. args: n words behind its name. */
 typedef int ctl_command_fn(struct ctl *ctl, char **args, int n);
-ctl_command_fn ctl_migrate, ctl_enqueue, ctl_progress, ctl_ratings, ctl_cache;
+ctl_command_fn ctl_migrate, ctl_enqueue, ctl_progress, ctl_ratings, ctl_cache, ctl_doctor;
 
 /* Tells the user on standard error. ctl_fail() returns the exit status that goes with err. */
 void ctl_complain(struct ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -26,6 +26,13 @@ void daemon_leave_terminal(void);
 /* Writes our pid into path (created, mode 0644). -1 and err. */
 int pid_file_write(const char *path, struct err *err);
 
+/*
+ * No core file of this process or its children holds memory, be it written or piped to a program. (They stay
+ * dumpable otherwise: a debugger and a leak checker of the same user can attach, and what runs as that user can read
+ * the configuration anyway.)
+ */
+void daemon_forbid_cores(void);
+
 /* Drops root for `user` ("": stays), keeping paths (NULL-terminated, files we made) usable for it. */
 int drop_privileges(const char *user, const char *const *paths, struct err *err);
 

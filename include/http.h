@@ -1,5 +1,5 @@
 /*
- * HTTP POSTs to one endpoint, any number at once, on the process's own loop. Says how each call
+ * HTTP calls to one endpoint, any number at once, on the process's own loop. Says how each call
  * ended; what that means is the caller's business.
  */
 #ifndef HTTP_H
@@ -12,7 +12,7 @@
 #include "loop.h"
 
 struct http;		/* an endpoint with its connections */
-struct http_call;	/* one POST in flight */
+struct http_call;	/* one of them in flight */
 
 struct http_endpoint {
 	const char *url;		/* http or https */
@@ -57,6 +57,8 @@ void http_free(struct http *http);	/* cancels what is in flight; not from a call
  */
 struct http_call *http_post(struct http *http, const char *body, size_t len, int64_t timeout_ms,
 			    http_done_fn *done, void *arg);
+/* The same for a GET. */
+struct http_call *http_get(struct http *http, int64_t timeout_ms, http_done_fn *done, void *arg);
 void http_cancel(struct http_call *call);	/* only before its done() */
 
 #endif

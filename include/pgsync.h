@@ -20,6 +20,13 @@ PGconn *pgsync_connect(const char *conninfo, const char *application_name, struc
  */
 PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err);
 
+/*
+ * The same, one statement, but no longer than timeout_ms: then ERR_LOST, and the connection is of no use any
+ * more.
+ */
+PGresult *pgsync_query_within(PGconn *conn, const char *sql, int n, const char *const *values,
+			      int64_t timeout_ms, struct err *err);
+
 /* The same where the result does not matter: 0, or -1 and err. */
 int pgsync_run(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err);
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "environment.h"
 #include "identity.h"
 #include "log.h"
 #include "restart.h"
@@ -70,6 +71,7 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 {
 	int signal_fd = signals_open();
 
+	environment_forget(c->config->openai.api_key_env);	/* who needs the key has it from the configuration */
 	log_identify(role, c->index == SLOT_JANITOR ? -1 : c->index);
 	name_process(role, c->index);
 	c->slot = my_slot = &c->sb->slots[c->index];

@@ -68,6 +68,7 @@ static const struct command {
 	  "its ratings so far" },
 	{ "cache", "[drop]", 0, 1, TAKES(CTL_JSON) | TAKES(CTL_MODEL) | TAKES(CTL_PROMPT) | TAKES(CTL_ALL), ctl_cache,
 	  "the phrase cache: what it holds, hit rate, dropping" },
+	{ "doctor", "", 0, 0, TAKES(CTL_JSON), ctl_doctor, "look for what is wrong, and say what to do" },
 	{ "version", "", 0, 0, TAKES(CTL_JSON), ctl_version, "the version of gradingctl" },
 	{ "help", "", 0, 0, 0, ctl_help, "this list" },
 };

@@ -1,6 +1,6 @@
 /*
  * A CURLM on the process's own loop: libcurl says which descriptors and which timeout it wants, and
- * loop.c waits for them together with everything else. Workers only. Knows nothing of grading; never
+ * loop.c waits for them together with everything else. Workers, and gradingctl doctor. Knows nothing of grading; never
  * retries, never follows a redirect, never blocks. Needs libcurl 7.87.
  */
 #include "http.h"
@@ -339,10 +339,8 @@ static struct http_call *call_take(struct http *http)
 	return call;
 }
 
-struct http_call *http_post(struct http *http, const char *body, size_t len, int64_t timeout_ms,
-			    http_done_fn *done, void *arg)
+static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, http_done_fn *done, void *arg)
 {
-	struct http_call *call = call_take(http);
 	CURLMcode code;
 
 	call->header_bytes = call->header_lines = 0;
@@ -352,12 +350,29 @@ struct http_call *http_post(struct http *http, const char *body, size_t len, int
 	call->done = done;
 	call->arg = arg;
 	SET(call, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 1L);	/* 0 would be for ever */
-	SET(call, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
-	SET(call, CURLOPT_COPYPOSTFIELDS, body);
-	code = curl_multi_add_handle(http->multi, call->easy);
+	code = curl_multi_add_handle(call->http->multi, call->easy);
 	if (code != CURLM_OK)
 		fatal("libcurl: %s", curl_multi_strerror(code));
 	return call;
+}
+
+/* Fields to post make a POST of it, whatever the handle did before. */
+struct http_call *http_post(struct http *http, const char *body, size_t len, int64_t timeout_ms,
+			    http_done_fn *done, void *arg)
+{
+	struct http_call *call = call_take(http);
+
+	SET(call, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
+	SET(call, CURLOPT_COPYPOSTFIELDS, body);
+	return call_start(call, timeout_ms, done, arg);
+}
+
+struct http_call *http_get(struct http *http, int64_t timeout_ms, http_done_fn *done, void *arg)
+{
+	struct http_call *call = call_take(http);
+
+	SET(call, CURLOPT_HTTPGET, 1L);
+	return call_start(call, timeout_ms, done, arg);
 }
 
 void http_cancel(struct http_call *call)

@@ -15,6 +15,7 @@
 #include "check.h"
 #include "config.h"
 #include "daemon.h"
+#include "environment.h"
 #include "log.h"
 #include "notify.h"
 #include "restart.h"
@@ -156,6 +157,18 @@ static const char *pid_file_path(const struct arguments *a, const struct config 
 	return path;
 }
 
+/* Children go on using these, so they stay in the environment proper. */
+static void hide_secrets(void)
+{
+	static const char *const names[] = {
+		"PGPASSWORD", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+	};
+
+	environment_init(environ);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		environment_hide(names[i]);
+}
+
 int main(int argc, char **argv)
 {
 	struct arguments a = parse_arguments(argc, argv);
@@ -164,10 +177,13 @@ int main(int argc, char **argv)
 	struct config *config;
 	struct err err;
 
+	daemon_forbid_cores();
+	hide_secrets();
 	options = (struct supervisor_options){ .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1 };
 	config = config_load(a.config_path, &err);
 	if (!config)
 		return complain(&err);
+	environment_hide(config->openai.api_key_env);	/* read again at each reload */
 	options.config_path = strdup(config->path);	/* outlives reloads, which replace the rest */
 	if (a.test)
 		return run_check(config);

@@ -352,7 +352,7 @@ static const char schema_version[] = "SELECT coalesce(max(version), 0) FROM grad
  * nothing else will do, since the planner takes a batch for a single row. One plan a statement: to look
  * for better ones with each batch's values costs more than to run it.
  */
-static const char session_settings[] =
+const char pg_session_settings[] =
 	"SELECT set_config('statement_timeout', '25s', false),"
 	" set_config('lock_timeout', '10s', false),"
 	" set_config('idle_in_transaction_session_timeout', '60s', false),"
@@ -365,7 +365,7 @@ static bool send_session_setup(struct pg *pg)
 {
 	char listen[80];
 	bool ok = send_setup(pg, schema_version, on_schema_version) &&
-		  send_setup(pg, session_settings, on_setup_step);
+		  send_setup(pg, pg_session_settings, on_setup_step);
 
 	for (int i = 0; ok && i < pg->options.nstatements; i++)
 		ok = send_prepare(pg, &pg->options.statements[i]);

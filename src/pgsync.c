@@ -76,10 +76,9 @@ PGconn *pgsync_connect(const char *conninfo, const char *application_name, struc
 	return NULL;
 }
 
-PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err)
+/* Takes over result; NULL and err when it is none that a statement should have. */
+static PGresult *check(PGconn *conn, PGresult *result, struct err *err)
 {
-	PGresult *result = n == 0 ? PQexec(conn, sql)
-		: PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0);
 	ExecStatusType status = PQresultStatus(result);
 	char text[400];
 
@@ -92,6 +91,47 @@ PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *
 		pgerror_set(err, "the database says", result);
 	}
 	PQclear(result);
+	return NULL;
+}
+
+PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err)
+{
+	return check(conn, n == 0 ? PQexec(conn, sql) : PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0),
+		     err);
+}
+
+/* Until a result can be had without waiting; false when the time was up first. */
+static bool wait_for_result(PGconn *conn, int64_t until)
+{
+	while (PQisBusy(conn)) {
+		struct pollfd p = { .fd = PQsocket(conn), .events = POLLIN };
+		int64_t left = until - now_ms();
+
+		if (left <= 0)
+			return false;
+		if (poll(&p, 1, (int)left) > 0 && !PQconsumeInput(conn))
+			return true;	/* PQgetResult() tells what is wrong */
+	}
+	return true;
+}
+
+PGresult *pgsync_query_within(PGconn *conn, const char *sql, int n, const char *const *values,
+			      int64_t timeout_ms, struct err *err)
+{
+	PGresult *result = NULL, *more;
+	int64_t until = now_ms() + timeout_ms;
+
+	if (!PQsendQueryParams(conn, sql, n, NULL, values, NULL, NULL, 0))
+		return check(conn, NULL, err);
+	while (wait_for_result(conn, until)) {
+		more = PQgetResult(conn);
+		if (!more)
+			return check(conn, result, err);
+		PQclear(result);
+		result = more;
+	}
+	PQclear(result);
+	err_set(err, ERR_LOST, "the database did not answer within %d ms", (int)timeout_ms);
 	return NULL;
 }
 

@@ -14,6 +14,7 @@
 #include "embed.h"
 #include "file.h"
 #include "http.h"
+#include "openai_connect.h"
 #include "openai_reply.h"
 #include "question.h"
 #include "rater.h"
@@ -203,9 +204,8 @@ static const char *proxy_of(const struct config *config)
 	return strcmp(proxy, "none") == 0 ? "" : proxy;
 }
 
-static int connect_endpoint(struct rater *rater, struct err *err)
+struct http *openai_connect(const struct config *config, const char *path, struct loop *loop, struct err *err)
 {
-	const struct config *config = rater->config;
 	const char *base = config->openai.base_url, *key = config->openai.api_key;
 	const char *ca_file = config->openai.ca_file;
 	const char *headers[] = { "Content-Type: application/json", "Accept: application/json", NULL, NULL };
@@ -214,29 +214,29 @@ static int connect_endpoint(struct rater *rater, struct err *err)
 		.connections = config->pool.in_flight, .reply_cap_bytes = REPLY_CAP_BYTES,
 		.ca_file = ca_file && *ca_file ? ca_file : NULL, .proxy = proxy_of(config),
 	};
-	struct openai *o = rater->data;
 	struct buf url, authorization;
 	size_t len = strlen(base);
+	struct http *http;
 	struct err why;
 
 	while (len > 0 && base[len - 1] == '/')
 		len--;
 	buf_init(&url, SIZE_MAX);
 	buf_init(&authorization, SIZE_MAX);
-	buf_printf(&url, "%.*s/chat/completions", (int)len, base);
+	buf_printf(&url, "%.*s%s", (int)len, base, path);
 	if (key && *key) {
 		buf_printf(&authorization, "Authorization: Bearer %s", key);
 		headers[2] = buf_text(&authorization);
 	}
 	endpoint.url = buf_text(&url);
-	o->http = http_new(rater->loop, &endpoint, &why);
-	if (!o->http)
+	http = http_new(loop, &endpoint, &why);
+	if (!http)
 		err_set(err, ERR_CONFIG, "openai.base_url: %s", why.text);
 	if (authorization.data)
 		explicit_bzero(authorization.data, authorization.size);
 	buf_free(&authorization);
 	buf_free(&url);
-	return o->http ? 0 : -1;
+	return http;
 }
 
 static void openai_close(struct rater *rater)
@@ -267,7 +267,8 @@ static int openai_open(struct rater *rater, struct err *err)
 	snprintf(rater->model, sizeof(rater->model), "%s", config->openai.model);
 	if ((config->openai.api_key && check_key(config->openai.api_key, err) == -1) ||
 	    check_ca_file(config->openai.ca_file, err) == -1 ||
-	    make_frame(rater, err) == -1 || connect_endpoint(rater, err) == -1) {
+	    make_frame(rater, err) == -1 ||
+	    !(o->http = openai_connect(config, "/chat/completions", rater->loop, err))) {
 		openai_close(rater);
 		return -1;
 	}

@@ -448,7 +448,7 @@ static const char clean_cache_sql[] =
 	"  DELETE FROM phrase_cache WHERE ctid = ANY(ARRAY("
 	"    SELECT c.ctid FROM phrase_cache c WHERE (SELECT mine FROM turn)"
 	"      AND c.ctid >= format('(%s,0)', $2::bigint)::tid AND c.ctid < format('(%s,0)', $3::bigint)::tid"
-	"      AND now() - c.created_at > $1::bigint * interval '1 ms' FOR UPDATE SKIP LOCKED))"
+	"      AND c.created_at < now() - $1::bigint * interval '1 ms' FOR UPDATE SKIP LOCKED))"
 	"  RETURNING 1"
 	"), lapsed AS ("
 	"  DELETE FROM phrase_flights WHERE cache_key = ANY(ARRAY("

@@ -9,6 +9,7 @@
 #include "breaker.h"
 #include "clock.h"
 #include "daemon.h"
+#include "environment.h"
 #include "log.h"
 #include "notify.h"
 #include "wake.h"
@@ -110,6 +111,7 @@ int supervisor_reload(struct supervisor *s, struct err *err)
 		notify_ready();
 		return -1;
 	}
+	environment_hide(fresh->openai.api_key_env);
 	s->config = fresh;
 	config_free(old);
 	atomic_fetch_add(&s->sb->reloads, 1);

@@ -15,7 +15,8 @@
 #define DISOWN_FOR_MS 120000
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
-#define AHEAD_SHARE 16		/* of pool.in_flight */
+#define AHEAD_SHARE 16		/* of pool.in_flight, */
+#define AHEAD_FROM 64		/* from which on it pays: with few calls a job ahead may wait for long, beside idle workers */
 #define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define STRIDE_MAX 4		/* measured: beyond it a statement costs hardly less a job */
@@ -171,12 +172,16 @@ static int asked_of(const struct worker *w, const struct rater *rater)
  */
 static int ahead(const struct worker *w, const struct rater *rater)
 {
-	return w->deep && rater == w->rater && !throttle_active(w->c->sb) ? (int)w->config->pool.in_flight / AHEAD_SHARE : 0;
+	int calls = (int)w->config->pool.in_flight;
+
+	if (!w->deep || rater != w->rater || calls < AHEAD_FROM || throttle_active(w->c->sb))
+		return 0;
+	return calls / AHEAD_SHARE;
 }
 
 /*
- * A rater that answers at once is fed by the batch or several, others up to the calls they may have in flight: a call that
- * is answered makes room at once, unless so many jobs wait to be settled that the database must be behind.
+ * A rater that answers at once is fed by the batch or several, others up to the calls they may have in flight:
+ * a call that is answered makes room at once, unless so many jobs wait to be settled that the database must be behind.
  */
 static int room(const struct worker *w, const struct rater *rater)
 {

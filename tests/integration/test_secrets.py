@@ -1,5 +1,8 @@
 """Secrets appear nowhere: not in the log, show config, errors, rows or process titles."""
 import pathlib
+import resource
+import signal
+import uuid
 
 import pytest
 
@@ -73,10 +76,59 @@ def test_a_wrong_configuration_does_not_quote_secrets(make_pool, db):
     assert PASSWORD not in result.stderr + result.stdout and KEY not in result.stderr + result.stdout
 
 
-def test_a_process_that_dies_leaves_no_core_with_secrets(make_openai_pool):
+@pytest.fixture
+def cores_allowed():
+    """As far as this machine allows, whoever is started may leave a core."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_CORE, before)
+
+
+def test_a_process_that_dies_leaves_no_core_with_secrets(cores_allowed, make_openai_pool, db):
+    """Neither a file, nor anything in what is piped to a program."""
     pool = make_openai_pool()
     for pid in [pool.pid, *pool.children().values()]:
         limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
-        core = next(line for line in limits.splitlines() if line.startswith("Max core file size")).split()[4]
-        dumpable = pathlib.Path(f"/proc/{pid}/coredump_filter").read_text().strip()
-        assert core == "0" or dumpable == "00000000"
+        core = next(line for line in limits.splitlines() if line.startswith("Max core file size")).split()[4:6]
+        assert core == ["0", "0"]
+        assert int(pathlib.Path(f"/proc/{pid}/coredump_filter").read_text(), 16) == 0
+    pool.alarms_expected = True
+    pool.kill(pool.workers()[0], signal.SIGSEGV)
+    db.completed(rep("Somebody else rates this."))
+    assert not list(pool.directory.glob("core*"))
+
+
+def test_the_environment_that_others_can_read_holds_no_secret(make_pool, db, llm):
+    """The processes themselves still know it: the key after a reload, too."""
+    proxy = f"http://user:{PASSWORD}@127.0.0.1:1"
+    pool = make_pool(db, env={"GRADINGD_TEST_KEY": KEY, "PGPASSWORD": PASSWORD, "ALL_PROXY": proxy},
+                     rater={"backend": "openai"}, queue={"poll": "500ms"},
+                     openai={"base_url": llm.url, "api_key_env": "GRADINGD_TEST_KEY", "proxy": "none"})
+    db.completed(rep("Hello."))
+    before = pool.workers()
+    pool.ctl("reload")
+    wait_until(lambda: pool.show("status")["phase"] == "up" and len(pool.workers()) == 2
+               and not set(before) & set(pool.workers()))
+    db.completed(rep("Hello again."))
+    assert llm.requests[-1]["headers"]["authorization"] == f"Bearer {KEY}"
+    for pid in pool.processes():
+        environ = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode()
+        assert KEY not in environ and PASSWORD not in environ
+        assert "GRADINGD_TEST_KEY=***" in environ
+
+
+def test_a_program_that_rates_sees_no_secret_in_the_processes_above_it(make_pool, db, tmp_path):
+    """It runs as the same user, who may read all of this."""
+    seen = tmp_path / "seen"
+    program = tmp_path / "peek"
+    program.write_text(f"#!/bin/sh\ncat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' >{seen}.new;"
+                       f" env >>{seen}.new; mv {seen}.new {seen}; exec sleep 1000\n")
+    program.chmod(0o755)
+    own = [uuid.uuid4().hex for _ in range(2)]		# tests beside this one have the usual ones
+    pool = make_pool(db, rater={"backend": "command"}, command={"argv": [str(program)]},
+                     env={"OPENAI_API_KEY": own[0], "PGPASSWORD": own[1]})
+    wait_until(seen.exists)
+    text = seen.read_text(errors="replace")
+    assert pool.marker in text, "it saw nothing of ours"
+    assert not [secret for secret in own if secret in text]

@@ -1,0 +1,118 @@
+/*
+ * The checks of gradingctl doctor that the database can make by itself: what it finds and what to do are told by
+ * the statement. No statement writes anything, waits for a lock on a table or reads a table of ours as a whole.
+ */
+#include "ctl_doctor.h"
+
+/* All tables of ours that any release has; those that are not there are passed over. */
+#define OURS \
+	"ours AS (SELECT c.* FROM unnest(ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache', 'phrase_flights'," \
+	"  'grading_sessions', 'line_ratings']) AS name JOIN pg_class c ON c.oid = to_regclass(name))"
+
+/* Half of an "open since" is nothing an operator wants to read. */
+#define SINCE(seconds) "justify_interval(make_interval(secs => round(" seconds ")))"
+
+static const char server_sql[] =
+	"SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+	"    OR current_setting('server_version_num')::int < 140000 THEN 'error' ELSE 'ok' END,"
+	"  format('PostgreSQL %s, database %s, as %s%s', split_part(current_setting('server_version'), ' ', 1),"
+	"    current_database(), current_user,"
+	"    CASE WHEN pg_is_in_recovery() THEN '; a standby, nothing can be written here'"
+	"      WHEN current_setting('transaction_read_only')::bool THEN '; read-only' ELSE '' END),"
+	"  CASE WHEN pg_is_in_recovery() THEN 'name all hosts in database.conninfo, with target_session_attrs=read-write'"
+	"    WHEN current_setting('transaction_read_only')::bool THEN 'see default_transaction_read_only'"
+	"    WHEN current_setting('server_version_num')::int < 140000 THEN 'PostgreSQL 14 or newer is needed' END";
+
+static const char horizon_sql[] =
+	"WITH pin AS ("
+	"  SELECT greatest(age(backend_xmin), age(backend_xid)) AS xids, extract(epoch FROM now() - xact_start) AS seconds,"
+	"    format('a transaction of pid %s, user %s, application %s, %s', pid, coalesce(usename, '?'),"
+	"      coalesce(nullif(application_name, ''), '?'), coalesce(state, backend_type)) AS who,"
+	"    format('SELECT pg_terminate_backend(%s); or idle_in_transaction_session_timeout, for next time', pid) AS advice"
+	"  FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'"
+	"    AND (datname = current_database() OR backend_type = 'walsender')"
+	"  UNION ALL"
+	"  SELECT age(transaction), extract(epoch FROM now() - prepared),"
+	"    format('the prepared transaction %L of user %s', gid, owner),"
+	"    format('COMMIT PREPARED %L; or ROLLBACK PREPARED', gid)"
+	"  FROM pg_prepared_xacts WHERE database = current_database()"
+	"  UNION ALL"
+	"  SELECT age(xmin), NULL, format('the replication slot %s%s', slot_name,"
+	"      CASE WHEN active THEN '' ELSE ', which nobody uses' END),"
+	"    format('see to its standby, or SELECT pg_drop_replication_slot(%L)', slot_name)"
+	"  FROM pg_replication_slots WHERE xmin IS NOT NULL"
+	")"
+	"SELECT CASE WHEN seconds >= 3600 OR xids >= 5000000 THEN 'error' ELSE 'warning' END,"
+	"  format('%s has kept dead rows from going for %s%s transactions', who,"
+	"    " SINCE("seconds") " || ' and ', xids), advice"
+	" FROM pin WHERE xids IS NOT NULL AND (seconds >= 300 OR xids >= 50000)"
+	" ORDER BY xids DESC, seconds DESC LIMIT 3";
+
+static const char slots_sql[] =
+	"SELECT 'warning', format('nobody uses the replication slot %s, for which the server keeps %s of WAL', slot_name,"
+	"    pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn))),"
+	"  format('see to its standby, or SELECT pg_drop_replication_slot(%L)', slot_name)"
+	" FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 3";
+
+static const char dead_sql[] =
+	"WITH " OURS
+	" SELECT 'warning', format('%s has %s dead rows beside %s live ones; vacuumed last: %s', o.relname, s.n_dead_tup,"
+	"    s.n_live_tup, coalesce(to_char(greatest(s.last_vacuum, s.last_autovacuum), 'YYYY-MM-DD HH24:MI'), 'never')),"
+	"  format('VACUUM (ANALYZE) %s; if they stay, see \"horizon\"', o.relname)"
+	" FROM ours o JOIN pg_stat_all_tables s ON s.relid = o.oid"
+	" WHERE s.n_dead_tup > 20000 AND s.n_dead_tup > s.n_live_tup / 4"
+	" UNION ALL"
+	" SELECT 'warning', format('autovacuum is off for %s', o.relname),"
+	"  format('ALTER TABLE %s RESET (autovacuum_enabled)', o.relname)"
+	" FROM ours o WHERE EXISTS (SELECT FROM pg_options_to_table(o.reloptions)"
+	"   WHERE option_name = 'autovacuum_enabled' AND NOT option_value::bool)"
+	" UNION ALL"
+	" SELECT 'warning', 'autovacuum is off', 'ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf()'"
+	" WHERE NOT current_setting('autovacuum')::bool";
+
+/*
+ * Row-level security where it is on and no policy is for us shows an empty queue, without an error. The second to the
+ * fourth are Supabase's roles: what they may do, everybody may who has the public key.
+ */
+static const char rights_sql[] =
+	"WITH " OURS ", stranger AS ("
+	"  SELECT oid, rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated')"
+	"), allowed AS ("
+	"  SELECT o.relname, r.rolname, string_agg(p, ', ') AS rights FROM ours o CROSS JOIN stranger r"
+	"    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p"
+	"  WHERE (has_table_privilege(r.oid, o.oid, p) OR p IN ('SELECT', 'INSERT', 'UPDATE')"
+	"      AND has_any_column_privilege(r.oid, o.oid, p))"
+	"    AND NOT (p = 'SELECT' AND r.rolname = 'authenticated' AND o.relrowsecurity"
+	"      AND o.relname IN ('grading_sessions', 'line_ratings'))"
+	"  GROUP BY 1, 2"
+	")"
+	"SELECT 'error', format('%s sees no row of %s: row-level security is on, and no policy is for it', current_user,"
+	"    string_agg(o.relname, ', ')), format('GRANT gradingd_worker TO %I (for a daemon), or grading_app', current_user)"
+	" FROM ours o WHERE row_security_active(o.oid) AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = o.oid"
+	"   AND polcmd IN ('*', 'r') AND EXISTS (SELECT FROM unnest(polroles) AS role"
+	"     WHERE role = 0 OR pg_has_role(current_user, role, 'USAGE')))"
+	"   AND has_table_privilege(o.oid, 'SELECT')"
+	" HAVING count(*) > 0"
+	" UNION ALL"
+	" SELECT CASE WHEN EXISTS (SELECT FROM stranger) THEN 'error' ELSE 'warning' END,"
+	"  format('row-level security is off for %s', string_agg(relname, ', ')),"
+	"  'as the owner of the tables: SELECT grading_secure()'"
+	" FROM ours WHERE NOT relrowsecurity HAVING count(*) > 0"
+	" UNION ALL"
+	" SELECT 'error', format('%s has %s on %s', rolname, rights, relname),"
+	"  'unless that is meant, as the owner of the tables: SELECT grading_secure()' FROM allowed"
+	" UNION ALL"
+	" SELECT 'error', format('%s may call %s', r.rolname, string_agg(DISTINCT p.proname, ', ')),"
+	"  'unless that is meant, as its owner: SELECT grading_secure()'"
+	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue', 'grading_retry', 'grading_cancel',"
+	"    'grading_secure') AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
+	" GROUP BY r.rolname";
+
+const struct doctor_check doctor_checks[] = {
+	{ "server", server_sql, "", NULL },
+	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL },
+	{ "slots", slots_sql, "no replication slot is left over", "the role needs no more than to be connected" },
+	{ "dead rows", dead_sql, "few, and autovacuum is on", NULL },
+	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not", NULL },
+};
+const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
