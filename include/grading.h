@@ -40,6 +40,7 @@ struct grading {
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
 	size_t stray;			/* ratings for lines nobody asked about */
+	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */

@@ -102,6 +102,7 @@ static void carry_over(struct grading *g, const char *result)
 	g->used.completion_tokens = count_of(root, "completion_tokens");
 	g->used.latency_ms = count_of(root, "latency_ms");
 	g->stray = (size_t)count_of(root, "stray");
+	g->worker_deaths = count_of(root, "worker_deaths");
 	outcomes = json_object_object_get(root, "outcomes");
 	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
 		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
@@ -118,6 +119,7 @@ static void list_lines(struct grading *g, const struct rater *rater, bool with_k
 			continue;
 		g->lines[n].owner = g;
 		g->lines[n].line = &g->job.lines[i];
+		child_in_line(g->lines[n].line->index);
 		if (with_keys)
 			phrase_key(rater, &g->job, g->lines[n].line, g->lines[n].key);
 		n++;
@@ -525,6 +527,8 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 			   g->used.completion_tokens, g->used.latency_ms);
 	write_counts(&b, g, rater);
 	write_outcomes(&b, g);
+	if (g->worker_deaths)
+		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');

@@ -150,11 +150,13 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 
 		count_answer(w, ask);
 		find_blame(w, rater, ask);
+		child_in_hand(g->job.id);
 		grading_take_answer(g, ask, rater, worker_caches(w) && !rater->fallback);
 		if (g->nopen == 0 && !g->decided)
 			decide_or_hand_over(w, g);
 		else if (!g->decided)
 			grading_ask_more(g, rater);
+		child_in_hand(NULL);
 	}
 }
 

@@ -24,7 +24,6 @@ DELAY_MS = 300
 NORMAL = 0.7            # of the throughput before the fault
 WINDOW_S = 1.0          # in which that must be reached
 BUCKET_S = 0.1
-PRELOAD = harness.BUILD / "drill" / "fakehost.so"
 POISON = "drillpoison"
 
 
@@ -131,9 +130,9 @@ class Lab:
                 "openai": {"base_url": self.provider.url, "api_key_env": "GRADINGD_TEST_KEY", "timeout": "5s"}}
 
     def new_pool(self, **env):
-        env = dict({"GRADINGD_TEST_KEY": harness.KEY, "LD_PRELOAD": str(PRELOAD), "DRILL_BOOT": str(self.boot),
-                    "DRILL_POISON": POISON, "ASAN_OPTIONS": "verify_asan_link_order=0"}, **env)
-        pool = harness.Pool(self.directory("gdp-"), self.groups(), env)
+        env = {"GRADINGD_TEST_KEY": harness.KEY, **env}
+        pool = harness.Pool(self.directory("gdp-"), self.groups(),
+                            harness.preload(DRILL_BOOT=str(self.boot), DRILL_POISON=POISON, **env))
         self.pools.append(pool)
         return pool
 

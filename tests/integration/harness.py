@@ -230,10 +230,6 @@ class Database:
         return wait_until(lambda: (row := self.job(job)).status in statuses and row, timeout,
                           f"job {job} {' or '.join(statuses)}")
 
-    def spare_attempts(self):
-        """For tests that kill workers at random: how often that hits one job is chance, and must not fail it."""
-        self.rows("ALTER TABLE grading_jobs ALTER max_attempts SET DEFAULT 100")
-
     def wait_blocked(self):
         """Until somebody waits for a lock."""
         wait_until(lambda: self.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), what="a lock to be waited for")
@@ -293,6 +289,11 @@ class Bouncer:
         except psycopg.Error:
             return False
         return True
+
+
+def preload(**settings):
+    """The environment of a pool that lives on another host, or crashes over a text: see tests/drill/fakehost.c."""
+    return {"LD_PRELOAD": str(BUILD / "drill" / "fakehost.so"), "ASAN_OPTIONS": "verify_asan_link_order=0", **settings}
 
 
 # ---- configuration ----
@@ -491,7 +492,7 @@ class Pool:
 
     def check_log(self):
         """Nothing but what the test did itself has gone wrong in the children."""
-        log = self.log
+        log = re.sub(r"(was killed by signal \d+) \(.*?\)", r"\1", self.log)
         if not self.alarms_expected:
             alarm = ALARMS.search(log)
             assert not alarm, f"{alarm[0]!r} in the log:\n{log}"

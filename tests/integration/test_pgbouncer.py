@@ -6,6 +6,7 @@ import pytest
 
 from conftest import short_directory
 from harness import BOUNCER, Bouncer, elapsed, new_session, rep, wait_until, within
+from test_database_trouble import NOTE_SETTINGS, noted
 
 pytestmark = pytest.mark.skipif(not BOUNCER, reason="pgbouncer is not installed")
 
@@ -68,8 +69,15 @@ def test_no_session_state_is_left_on_server_connections(make_pooled, db, bouncer
             assert conn.execute("SHOW enable_seqscan").fetchone()[0] == "on"
 
 
+def test_every_statement_is_bounded(make_pooled, db):
+    db.rows(NOTE_SETTINGS)
+    make_pooled()
+    db.completed(rep("Hello."))
+    seen = noted(db)
+    assert (seen["statement_timeout"], seen["lock_timeout"], seen["enable_seqscan"]) == ("25s", "10s", "off")
+
+
 def test_killed_workers_lose_nothing(make_pooled, db):
-    db.spare_attempts()
     pool = make_pooled(pool={"workers": 3, "claim_batch": 4})
     for _ in range(5):
         db.insert_many(60)
