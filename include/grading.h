@@ -17,7 +17,8 @@ struct graded_line {
 	enum outcome outcome;		/* PENDING until answered or found in the cache */
 	const char *why;		/* it has no rating; NULL: outcome says all there is to say */
 	bool hopeless;			/* asked alone, it was refused: asking again will not help */
-	bool sent;			/* part of the settlement under way */
+	bool sent;			/* part of the settlement under way, */
+	bool resent;			/* and of an earlier one whose outcome is unknown */
 	bool stored;			/* in line_ratings already */
 	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
 	struct settle_line store;	/* filled once outcome is RATED */

@@ -623,11 +623,12 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 bool grading_attach(struct grading *g)
 {
 	struct settle_line *lines = NULL;
-	size_t n = 0;
+	size_t n = 0, resent = 0;
 
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].sent = g->lines[i].outcome == OUTCOME_RATED && !g->lines[i].stored;
 		n += g->lines[i].sent;
+		resent += g->lines[i].sent && g->lines[i].resent;
 	}
 	if (n == 0 && !g->decided)
 		return false;
@@ -635,6 +636,7 @@ bool grading_attach(struct grading *g)
 		lines = arena_alloc(&g->job.arena, n * sizeof(*lines));
 	g->settlement.lines = lines;
 	g->settlement.nlines = n;
+	g->settlement.nresent = resent;
 	for (size_t i = 0; i < g->job.nrated; i++)
 		if (g->lines[i].sent)
 			*lines++ = g->lines[i].store;
@@ -657,6 +659,7 @@ void grading_attached_done(struct grading *g, bool stored)
 	g->stored_before |= !g->settling_last;
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].stored |= g->lines[i].sent && stored;
+		g->lines[i].resent |= g->lines[i].sent && !stored;
 		g->lines[i].sent = false;
 	}
 }

@@ -198,7 +198,7 @@ static const char settle_sql[] =
 	"    cached = excluded.cached, job_id = excluded.job_id, provenance = excluded.provenance,"
 	"    seq = excluded.seq, rated_at = excluded.rated_at"
 	"  RETURNING r.session_id, (r.xmax = 0) AS new"
-	"), moved AS ("	/* `brought`: lines of jobs that count for the first time; what was there already is no new line */
+	"), moved AS ("	/* `brought`: lines of jobs that count for the first time; what another job brought before is no new line */
 	"  SELECT session_id, max(batches) AS batches,"
 	"    sum((counted IS NOT DISTINCT FROM 'completed')::int - (was IS NOT DISTINCT FROM 'completed')::int)::int"
 	"      AS completed,"

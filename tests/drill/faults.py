@@ -223,9 +223,9 @@ def terminate(lab_):
     yield f"{repeat(lab_, 8, 0.2, lab_.terminate_one)} connections"
 
 
-def through_proxy(lab_, options=""):
+def through_proxy(lab_, **groups):
     lab_.reload(database={"conninfo": f"host=127.0.0.1 port={lab_.proxy.port} user=postgres dbname={lab_.db.name}"
-                                      f" sslmode=disable gssencmode=disable {options}"})
+                                      f" sslmode=disable gssencmode=disable"}, **groups)
 
 
 def cut_often(lab_, statements):
@@ -251,9 +251,9 @@ def cut_claims(lab_):
 
 @row("connection cut in mid-settlement, on both sides of the commit")
 def cut_settlements(lab_):
-    through_proxy(lab_)
+    through_proxy(lab_, rater={"backend": "openai", "lines_per_call": 2})       # some jobs are settled bit by bit
     yield
-    yield f"{cut_often(lab_, ['complete'])} cuts"
+    yield f"{cut_often(lab_, ['complete', 'settle'])} cuts"
     lab_.reload()
 
 
