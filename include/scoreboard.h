@@ -122,6 +122,8 @@ struct scoreboard {
 
 	/* breaker.c's; see there */
 	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
+	_Atomic uint32_t breaker_unclear;	/* calls of one job after another that failed, with no answer between */
+	_Atomic uint64_t breaker_unclear_job;	/* the last of these jobs, by a hash of its id */
 	_Atomic int64_t breaker_until_ms;
 	_Atomic uint32_t breaker_failures;
 	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */

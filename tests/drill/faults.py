@@ -12,11 +12,14 @@ import lab
 from harness import elapsed, is_running, wait_until
 
 ROWS = {}
+LONG = set()            # rows that cannot be shortened
 
 
-def row(name):
+def row(name, long=False):
     def add(function):
         ROWS[name] = function
+        if long:
+            LONG.add(name)
         return function
     return add
 
@@ -257,7 +260,7 @@ def cut_settlements(lab_):
     lab_.reload()
 
 
-@row("half-open connections: nothing gets through, nothing is closed")
+@row("half-open connections: nothing gets through, nothing is closed", long=True)
 def half_open(lab_):
     through_proxy(lab_)
     yield
@@ -312,6 +315,7 @@ def failover(lab_):
     old.stop("immediate")
     standby.promote()
     lab_.db.close()
+    lab_.servers.remove(old)
     lab_.server, lab_.db = standby, harness.Database(standby, lab_.db.name)
     lab_.db.rows("ALTER SYSTEM RESET synchronous_standby_names")
     lab_.db.rows("SELECT pg_reload_conf()")

@@ -22,6 +22,7 @@ WORKERS = 6
 IN_FLIGHT = 12
 DELAY_MS = 300
 NORMAL = 0.7            # of the throughput before the fault
+NORMAL_SHORT = 0.3      # in the shortened drill, beside which others are at work
 WINDOW_S = 1.0          # in which that must be reached
 BUCKET_S = 0.1
 POISON = "drillpoison"
@@ -95,7 +96,7 @@ class Lab:
 
     def seconds(self, full):
         """How long a fault lasts: as said, or a part of that in the shortened drill."""
-        return max(full / 5, 1) if self.short else full
+        return max(full / 6, 1) if self.short else full
 
     def directory(self, prefix):
         path = tempfile.mkdtemp(prefix=prefix, dir="/tmp")
@@ -218,6 +219,12 @@ class Lab:
             if sum(buckets[at:at + width]) >= wanted * WINDOW_S:
                 return at * BUCKET_S
         return None
+
+    def warm_up(self):
+        """Until the pool has all calls in flight that it may have, and their answers come."""
+        wait_until(lambda: sum(self.completed(self.now() - WINDOW_S, self.now()))
+                   >= 0.7 * WORKERS * IN_FLIGHT / (DELAY_MS / 1000) * WINDOW_S or time.sleep(BUCKET_S), 20,
+                   "the pool to work at its speed")
 
     def wait_normal(self, since, wanted, patience_s=60):
         return wait_until(lambda: self.looked(since, wanted), patience_s, "the throughput of before")[0]
