@@ -16,7 +16,7 @@ struct scoreboard;
 
 #define BREAKER_AFTER_FAILURES 3	/* in a row, all workers together */
 #define BREAKER_FIRST_MS 1000
-#define BREAKER_MAX_MS 4000		/* back at work within 5 s after the provider is */
+#define BREAKER_MAX_MS 3000		/* back at work within 5 s after the provider is, however a probe fell */
 #define BREAKER_PROBE_MS 60000		/* a probe not heard of for so long was lost */
 #define BREAKER_UNCLEAR_IN_A_ROW 10	/* jobs: that many are not all to blame */
 #define BREAKER_RECENT_MS 3000		/* an answer so fresh shows that the provider works */

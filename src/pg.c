@@ -16,6 +16,7 @@
 #include "pgerror.h"
 
 #define CONNECT_TIMEOUT_MS 5000
+#define CONNECT_TIMEOUT_MAX_S 300
 #define ANSWER_TIMEOUT_MS 30000
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 3000
@@ -44,6 +45,7 @@ struct pg {
 	struct request *head, **tail;	/* sent, oldest first */
 	struct loop_timer timer;	/* down: next attempt; otherwise: patience with the server */
 	int64_t retry_ms;
+	int64_t connect_ms;		/* patience with an attempt to connect */
 	unsigned first_host;		/* of several, the one that is tried first */
 	struct err setup_err;		/* first thing that went wrong while setting up */
 	struct pg_counts counts;
@@ -138,7 +140,7 @@ static void out_of_patience(void *arg)
 
 	if (pg->state == PG_CONNECTING) {
 		err_set(&err, ERR_LOST, "the database did not accept a connection within %d s",
-			CONNECT_TIMEOUT_MS / 1000);
+			(int)(pg->connect_ms / 1000));
 		pg->first_host++;
 		pg->retry_ms = RETRY_FIRST_MS;	/* that was pause enough */
 	} else if (!pg->head) {
@@ -532,6 +534,21 @@ static PGconn *start_connection(const struct pg *pg)
 	return conn;
 }
 
+/* The conninfo's connect_timeout, which libpq heeds in its blocking calls alone. No end is not to be had. */
+static int64_t connect_timeout_ms(const char *conninfo)
+{
+	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
+	int s = 0;
+
+	for (PQconninfoOption *o = options; o && o->keyword; o++)
+		if (o->val && strcmp(o->keyword, "connect_timeout") == 0)
+			s = atoi(o->val);
+	PQconninfoFree(options);
+	if (s <= 0)
+		return CONNECT_TIMEOUT_MS;
+	return s < CONNECT_TIMEOUT_MAX_S ? s * (int64_t)1000 : CONNECT_TIMEOUT_MAX_S * (int64_t)1000;
+}
+
 static void pg_connect(void *arg)
 {
 	struct pg *pg = arg;
@@ -554,7 +571,7 @@ static void pg_connect(void *arg)
 		connect_failed(pg);
 		return;
 	}
-	if (loop_timer_set(pg->loop, &pg->timer, CONNECT_TIMEOUT_MS, out_of_patience, pg) == -1)
+	if (loop_timer_set(pg->loop, &pg->timer, pg->connect_ms, out_of_patience, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 	watch(pg, POLLOUT);	/* the manual: begin as if PQconnectPoll had said "writing" */
 }
@@ -654,6 +671,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options, const str
 	pg->watched_fd = -1;
 	pg->tail = &pg->head;
 	pg->retry_ms = RETRY_FIRST_MS;
+	pg->connect_ms = connect_timeout_ms(options->conninfo);
 	if (loop_timer_set(loop, &pg->timer, 0, pg_connect, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 	return pg;

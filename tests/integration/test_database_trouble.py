@@ -219,7 +219,7 @@ def test_what_the_operator_sets_in_the_conninfo_stays(make_pool, db, postgres):
 def test_a_first_host_that_is_silent_does_not_keep_a_pool_from_the_second(make_pool, db, postgres):
     with socket.create_server(("127.0.0.1", 0)) as silent:      # it accepts, and says nothing
         make_pool(f"host=127.0.0.1,127.0.0.1 port={silent.getsockname()[1]},{postgres.port} user=postgres"
-                  f" dbname={db.name} target_session_attrs=read-write", pool={"workers": 1})
+                  f" dbname={db.name} target_session_attrs=read-write connect_timeout=1", pool={"workers": 1})
         db.completed(rep("Hello."))
 
 
