@@ -36,7 +36,7 @@ SCRIPTS := .ci/run src/embed.sh init/gradingd $(wildcard tests/*.sh)
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
 SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders restart child identity signals loop \
-	wake scoreboard metrics breaker control control_socket commands show table notify config config_keys \
+	wake scoreboard metrics breaker throttle pace window control control_socket commands show table notify config config_keys \
 	config_value config_hint config_scan config_check config_show file mask log buf utf8 err clock
 
 Q := $(if $(V),,@)
@@ -163,8 +163,9 @@ $B/fuzz/%: tests/fuzz/%.c $B/libgrading.a | $B/fuzz
 check-fuzz:	## every fuzzer for FUZZ_SECONDS (20)
 	@sh tests/deps.sh all
 	@$(PARALLEL_MAKE) CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined run-fuzzers
-run-fuzzers: $(FUZZERS:%=$B/fuzz/%)
-	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $(FUZZERS:fuzz_%=%)
+run-fuzzers: $(FUZZERS:%=run-%)		# as many at a time as there are processors
+run-fuzz_%: $B/fuzz/fuzz_%
+	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $*
 
 # Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
 # BENCH_FULL=1 takes the long runs.

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct buf {
 	char *data;		/* NUL-terminated after any successful append; NULL while empty */
@@ -27,6 +28,7 @@ const char *buf_text(const struct buf *b);
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_str(struct buf *b, const char *text);
 void buf_char(struct buf *b, char c);
+void buf_int(struct buf *b, int64_t value);	/* in decimal */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Appends text as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */

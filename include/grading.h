@@ -30,6 +30,7 @@ struct grading {
 	struct grading *prev, *next;	/* the worker's list, oldest first */
 	int64_t claimed_ms;
 	int64_t deadline_ms;
+	int64_t bytes;			/* of job_data */
 	struct graded_line *lines;	/* job.nrated of them */
 	struct ask **asks;		/* its calls, NULL where answered */
 	size_t ncalls;			/* how many there are in all */
@@ -37,6 +38,7 @@ struct grading {
 	int nopen;			/* not answered yet */
 	bool answered;			/* one was, well or not */
 	struct err err;			/* the failure that decides, if any: see note_failure() */
+	struct permit permit;		/* of a metered rater, for the next call; worker_limits.c's */
 	size_t cached;
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
@@ -67,10 +69,15 @@ void grading_give_stored(struct grading *g, int index, const char *text);
 
 /*
  * Splits its open lines into calls (none when none are open; failed attempts make them smaller) and
- * starts the first few. The others follow as answers are taken.
+ * starts the first few, as the rater's gate lets them. The others follow as answers are taken. After a job was
+ * put back they begin with another one each time, so that what stopped it does not keep the same lines waiting.
  */
 void grading_ask(struct grading *g, struct rater *rater);
 void grading_ask_more(struct grading *g, struct rater *rater);
+/* Calls under way. */
+size_t grading_calls_open(const struct grading *g);
+/* Whether a call of this claim has brought a rating. */
+bool grading_got_on(const struct grading *g);
 /* All calls are back: what is open is asked anew, of another rater. */
 void grading_hand_over(struct grading *g, struct rater *rater);
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */

@@ -12,7 +12,7 @@ struct hash *hash_begin(void);
 void hash_part(struct hash *h, const void *bytes, size_t len);
 void hash_string(struct hash *h, const char *text);
 void hash_int(struct hash *h, int64_t number);
-void hash_end(struct hash *h, char hex[HASH_HEX_SIZE]);	/* frees h */
+void hash_end(struct hash *h, char hex[HASH_HEX_SIZE]);	/* h is gone */
 
 /* Plain SHA-256 of one text, in hex. */
 void hash_text(const char *text, size_t len, char hex[HASH_HEX_SIZE]);

@@ -22,6 +22,9 @@ void pgbinary_int8(struct buf *b, int64_t value);
 
 /* Arrays of one dimension: begin, then add. A NULL text or uuid becomes SQL null. */
 void pgitems_begin(struct buf *b, enum pg_type type);
+/* Makes an array empty that holds nothing but nulls: beside longer ones, unnest() pads it with the same. */
+void pgitems_drop_nulls(struct buf *b);
+void pgitem_null(struct buf *b);
 void pgitem_bool(struct buf *b, bool value);
 void pgitem_int4(struct buf *b, int32_t value);
 void pgitem_int8(struct buf *b, int64_t value);

@@ -7,11 +7,12 @@
 
 #include "config.h"
 #include "job.h"
+#include "throttle.h"
 #include "loop.h"
 #include "verdict.h"
 
 struct rater;
-struct slot;
+struct grading;
 
 /*
  * One call: some lines of one job. The worker makes it and owns it; between rater_start() and its
@@ -25,6 +26,9 @@ struct ask {
 	struct verdict *verdicts;	/* nlines of them, PENDING at start; strings go into job->arena */
 	int64_t deadline_ms;		/* now_ms() at which the job must be settled */
 	void *owner;			/* the worker's own business */
+	struct permit permit;		/* of a metered rater: what it went out with, */
+	int64_t sent_ms;		/* when, */
+	size_t bytes;			/* and about how large it was */
 
 	/* the rater's answer */
 	struct err err;			/* ERR_NONE: every verdict is set; otherwise none is to be used */
@@ -37,6 +41,7 @@ struct ask {
 	} used;
 
 	void *rater_data;
+	bool never_sent;		/* with err: the provider has not seen it */
 	bool silent;			/* with err: nothing came back, so that nobody can tell that the rater works */
 	bool done;			/* answered: on the rater's done-list, or taken from it */
 	struct ask *next;		/* of that list */
@@ -72,6 +77,12 @@ struct rater {
 	bool instant;			/* answers within start(): capacity is the claim batch, not in_flight */
 	int capacity;			/* jobs it can do with now, where that is fewer than in_flight; else 0 */
 	bool fallback;			/* it is rater.fallback */
+	bool metered;			/* its calls count against the host's limits */
+	size_t frame_bytes;		/* metered: of a request, besides the lines */
+	int in_flight;			/* asks started and not taken back */
+	/* The worker's, or NULL: whether a call of this job may go out now; called just before it does. */
+	bool (*gate)(void *arg, struct grading *g, struct ask *ask);
+	void *gate_arg;
 	void *data;			/* the backend's */
 	struct ask *done_head, **done_tail;
 };

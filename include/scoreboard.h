@@ -1,7 +1,7 @@
 /*
  * The one shared mapping, made before the first fork. A slot is written by its child alone, except
- * where a field says otherwise; the head by the supervisor alone, except the breaker and the job
- * budget, which any worker moves with single atomic operations. No locks and no pointers, so a
+ * where a field says otherwise; the head by the supervisor alone, except the breaker, the limits and the
+ * job budget, which any worker moves with single atomic operations. No locks and no pointers, so a
  * killed process leaves nothing held. Readers take what they read as hearsay.
  */
 #ifndef SCOREBOARD_H
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "throttle.h"
 #include "metrics.h"
 #include "uuid.h"
 
@@ -82,6 +83,7 @@ struct slot {
 	_Atomic int64_t beat_ms;	/* now_ms() of the child's last loop turn */
 	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
 	_Atomic uint32_t in_flight;	/* jobs in hand */
+	_Atomic uint32_t calls_open;	/* to the provider, those included that a permit is held for */
 	_Atomic uint32_t hungry;	/* enum hunger */
 	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
 	_Atomic uint32_t ever_ready;	/* this child has been at work */
@@ -132,6 +134,8 @@ struct scoreboard {
 	_Atomic uint32_t breaker_trips;
 	_Atomic uint32_t breaker_held;	/* opened by an operator, stays so */
 	struct shared_text breaker_reason;
+
+	struct throttle throttle;		/* throttle.c's */
 
 	/* the janitor's */
 	_Atomic uint32_t listening;	/* NOTIFY reaches us, so sleeping workers are woken at once */

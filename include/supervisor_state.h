@@ -49,6 +49,8 @@ void supervisor_set_timer(struct supervisor *s, struct loop_timer *timer, int64_
 /* Starts, stops and replaces children until n workers and the janitor are there (none while stopping). */
 void children_start(struct supervisor *s);
 void children_set_workers(struct supervisor *s, int64_t n);
+/* The configuration's limits hold for all children from now on, those of an older one too. */
+void children_set_limits(struct supervisor *s);
 /* SIGCHLD. */
 void children_reap(struct supervisor *s);
 /* Replaces stale children, at most half of the pool at a time, the next when a fresh one is at work. */

@@ -21,7 +21,15 @@ struct word {
 	bool opens;		/* first of a sentence, or after a comma, colon or dash */
 	bool asks;		/* its sentence ends with a question mark */
 	uint16_t sentence;
+	uint32_t hash;		/* of text, by word_hash() */
 };
+
+/* FNV-1a, a byte at a time: the hash of each beginning of a word is a step to that of the whole. */
+#define WORD_HASH_BEGIN 2166136261u
+static inline uint32_t word_hash(uint32_t hash, char byte)
+{
+	return (hash ^ (uint8_t)byte) * 16777619u;
+}
 
 /* Fills words with the words of text[0..len) and returns how many. */
 size_t words_read(const char *text, size_t len, struct word words[WORDS_CAP]);

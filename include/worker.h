@@ -1,6 +1,7 @@
 /*
  * A worker's state, shared by the files it is made of: worker.c (its turn, connection and end),
- * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_settle.c (settling).
+ * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_limits.c (the host's
+ * limits), worker_settle.c (settling).
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -10,7 +11,7 @@
 #include "pg.h"
 #include "rater.h"
 
-#define WORKER_BATCH_MAX 1000	/* pool.claim_batch goes no higher */
+#define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
 
 struct worker {
 	struct child *c;
@@ -29,7 +30,8 @@ struct worker {
 	bool look_again;		/* woken meanwhile */
 	struct floors floors;		/* where the claim under way began to look, */
 	bool from_floors;		/* from the very floors, not from some time before */
-	bool deep;			/* the last claim was full: there is more */
+	bool deep;			/* the last claim was full: there is more, */
+	int stride;			/* and a rater that answers at once takes so many batches at a time */
 	bool dry;			/* the last claim brought less than asked: wait to be woken, */
 	int64_t dry_since_ms;		/* since then */
 	bool disowning;			/* a claim whose answer was lost is being given back */
@@ -42,6 +44,12 @@ struct worker {
 	/* worker_rate.c's */
 	bool provider_away;		/* its last call found nobody who answers */
 	int64_t fallback_not_before_ms;	/* the fallback is not available either */
+
+	/* worker_limits.c's */
+	struct rater *metered;		/* which of the two the host's limits are for; NULL: neither */
+	struct permit permit;		/* of each job of the claim under way */
+	int permits;			/* held, for those jobs and by jobs in hand */
+	bool pacing;			/* a job in hand waits for its next call's time */
 
 	/* worker_settle.c's */
 	const struct settlement *gathered[WORKER_BATCH_MAX];	/* to be sent this turn */
@@ -84,6 +92,28 @@ void worker_past_deadline(const struct worker *w, struct err *err);
 void worker_rate(struct worker *w, struct grading *const *gradings, size_t n);
 /* Takes what the rater has answered; decides jobs that are complete. */
 void worker_take_answers(struct worker *w);
+
+/* Once the raters are open: finds out which of them is metered. */
+void worker_meter(struct worker *w);
+/*
+ * Permits for a claim of up to `wanted` jobs. Returns for how many (without limits: for all); with 0,
+ * *wait is how long to wait, claiming nothing. Unreserve: n of them brought no job.
+ */
+int worker_reserve(struct worker *w, int wanted, int64_t now, int64_t *wait);
+void worker_unreserve(struct worker *w, int n);
+/* The job needs no call, after all. */
+void worker_drop_permit(struct worker *w, struct grading *g);
+/*
+ * After some of its calls were to be started: a job without any gives its permit back, and one that cannot
+ * have its next call within THROTTLE_PATIENCE_MS goes back to the queue, with what it has.
+ */
+void worker_keep_pace(struct worker *w, struct grading *g);
+/* Starts the calls whose time has come. Returns as worker_claim(). */
+int64_t worker_ask_paced(struct worker *w);
+/* How many calls are open, for all to see. */
+void worker_publish_calls(struct worker *w);
+/* A call has ended. */
+void worker_settle_call(struct worker *w, const struct rater *rater, const struct ask *ask);
 
 /* Gathers all jobs that are ready to be settled, unless some are on their way. Returns as worker_claim(). */
 int64_t worker_gather(struct worker *w);

@@ -54,14 +54,13 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (!b || b->size - b->used < size) {
 		size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
 
-		b = xcalloc(1, sizeof(*b) + room);
-		b->size = room;
-		b->next = a->head;
+		b = xrealloc(NULL, sizeof(*b) + room);
+		*b = (struct arena_block){ .next = a->head, .size = room };
 		a->head = b;
 	}
 	p = (char *)b->data + b->used;
 	b->used += size;
-	return p;
+	return memset(p, 0, size);
 }
 
 char *arena_dup(struct arena *a, const char *text, size_t len)

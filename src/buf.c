@@ -73,6 +73,19 @@ void buf_char(struct buf *b, char c)
 	buf_add(b, &c, 1);
 }
 
+void buf_int(struct buf *b, int64_t value)
+{
+	char digits[24], *p = digits + sizeof(digits);
+	uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+
+	do
+		*--p = (char)('0' + rest % 10);
+	while (rest /= 10);
+	if (value < 0)
+		*--p = '-';
+	buf_add(b, p, (size_t)(digits + sizeof(digits) - p));
+}
+
 void buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
@@ -99,10 +112,10 @@ void buf_json(struct buf *b, const char *text)
 void buf_json_hiding(struct buf *b, const char *text, const char *hidden)
 {
 	const char *end = text + strlen(text);
-	char special[16];
+	char special[16] = "\"\\";
 	uint32_t code;
 
-	snprintf(special, sizeof(special), "\"\\%s", hidden);
+	strncat(special, hidden, sizeof(special) - sizeof("\"\\"));
 	buf_char(b, '"');
 	for (size_t n; text < end; text += n ? n : 1) {
 		n = utf8_plain_run(text, strcspn(text, special));

@@ -169,7 +169,7 @@ static const struct command commands[] = {
 	{ "show metrics", "", 0, 0, CMD_READ, cmd_metrics, NULL, "all counters, as Prometheus text" },
 	{ "show config", "", 0, 0, CMD_READ, cmd_view, &view_config, "every key; secrets are starred" },
 	{ "show errors", "", 0, 0, CMD_READ, cmd_view, &view_errors, "the last error of each child" },
-	{ "show limits", "", 0, 0, CMD_READ, cmd_view, &view_limits, "breaker and rate limits" },
+	{ "show limits", "", 0, 0, CMD_READ, cmd_view, &view_limits, "breaker, requests and tokens a minute, open calls" },
 	{ "show version", "", 0, 0, CMD_READ, cmd_view, &view_version, "version and pid" },
 	{ "pause", "", 0, 0, CMD_ADMIN, cmd_pause, NULL, "claim nothing more, finish what is in hand" },
 	{ "resume", "", 0, 0, CMD_ADMIN, cmd_resume, NULL, "claim again after a pause" },

@@ -142,6 +142,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->settlement.job = &g->job;
 	g->claimed_ms = now_ms();
 	g->deadline_ms = g->claimed_ms + rater->config->queue.job_deadline_ms;
+	g->bytes = row->data ? row->data_bytes : 0;
 	if (read_row(g, row, &err) == -1) {
 		g->job.nrated = 0;
 		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));
@@ -242,12 +243,15 @@ static struct ask *new_ask(struct grading *g, size_t room)
 
 void grading_ask(struct grading *g, struct rater *rater)
 {
-	size_t open = 0, room, n = 0;
+	size_t open = 0, room, n = 0, put_back = 0;
+	struct ask *ask = NULL;
 
 	for (size_t i = 0; i < g->job.nrated; i++)
 		open += g->lines[i].outcome == OUTCOME_PENDING;
 	if (open == 0)
 		return;
+	if (g->job.claim > g->job.attempts)
+		put_back = (size_t)(g->job.claim - g->job.attempts - 1);
 	room = lines_per_call(g, rater, open);
 	g->ncalls = (open + room - 1) / room;
 	g->asks = arena_alloc(&g->job.arena, g->ncalls * sizeof(*g->asks));
@@ -255,8 +259,8 @@ void grading_ask(struct grading *g, struct rater *rater)
 		if (g->lines[i].outcome != OUTCOME_PENDING)
 			continue;
 		if (n % room == 0)
-			g->asks[n / room] = new_ask(g, room);
-		g->asks[n / room]->lines[g->asks[n / room]->nlines++] = g->lines[i].line;
+			ask = g->asks[(n / room + put_back) % g->ncalls] = new_ask(g, room);
+		ask->lines[ask->nlines++] = g->lines[i].line;
 		n++;
 	}
 	g->nopen = (int)g->ncalls;
@@ -265,12 +269,26 @@ void grading_ask(struct grading *g, struct rater *rater)
 
 void grading_ask_more(struct grading *g, struct rater *rater)
 {
-	size_t answered = g->ncalls - (size_t)g->nopen;
-
 	child_in_hand(g->job.id);
-	for (; g->nstarted < g->ncalls && g->nstarted - answered < CALLS_AT_ONCE; g->nstarted++)
+	for (; g->nstarted < g->ncalls && grading_calls_open(g) < CALLS_AT_ONCE; g->nstarted++) {
+		if (rater->gate && !rater->gate(rater->gate_arg, g, g->asks[g->nstarted]))
+			break;
 		rater_start(rater, g->asks[g->nstarted]);
+	}
 	child_in_hand(NULL);
+}
+
+size_t grading_calls_open(const struct grading *g)
+{
+	return g->nstarted - (g->ncalls - (size_t)g->nopen);
+}
+
+bool grading_got_on(const struct grading *g)
+{
+	for (size_t i = 0; i < g->job.nrated; i++)
+		if (g->lines[i].outcome == OUTCOME_RATED && g->lines[i].store.rating && !g->lines[i].store.cached)
+			return true;
+	return false;
 }
 
 void grading_hand_over(struct grading *g, struct rater *rater)
@@ -284,19 +302,43 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	grading_ask(g, rater);
 }
 
-static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
+/* Now, written once a second. */
+static const char *timestamp(void)
 {
-	struct buf b;
-	char when[40], *text;
+	static char when[40];
+	static time_t written;
 	time_t now = time(NULL);
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (now != written) {
+		gmtime_r(&now, &tm);
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		written = now;
+	}
+	return when;
+}
+
+static void write_rater(struct buf *b, const struct rater *rater, const char *model)
+{
+	buf_str(b, "\"rater\":\"");
+	buf_str(b, rater->ops->name);
+	buf_str(b, rater->fallback ? "\",\"fallback\":true,\"model\":" : "\",\"model\":");
+	buf_json(b, model[0] ? model : rater->model);
+}
+
+static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
+{
+	struct buf b;
+	char *text;
+
 	buf_init(&b, 4096);
-	buf_printf(&b, "{\"rater\":\"%s\",%s\"model\":", rater->ops->name, rater->fallback ? "\"fallback\":true," : "");
-	buf_json(&b, model[0] ? model : rater->model);
-	buf_printf(&b, ",\"fingerprint\":\"%.16s\",\"at\":\"%s\"}", rater->fingerprint, when);
+	buf_char(&b, '{');
+	write_rater(&b, rater, model);
+	buf_str(&b, ",\"fingerprint\":\"");
+	buf_add(&b, rater->fingerprint, 16);
+	buf_str(&b, "\",\"at\":\"");
+	buf_str(&b, timestamp());
+	buf_str(&b, "\"}");
 	text = arena_dup(&g->job.arena, buf_text(&b), b.len);
 	buf_free(&b);
 	return text;
@@ -474,7 +516,8 @@ static void write_counts(struct buf *b, const struct grading *g, const struct ra
 			n += g->lines[i].store.rating && strcmp(g->lines[i].store.rating, scale->items[s]) == 0;
 		buf_str(b, s ? "," : "");
 		buf_json(b, scale->items[s]);
-		buf_printf(b, ":%zu", n);
+		buf_char(b, ':');
+		buf_int(b, (int64_t)n);
 	}
 	buf_char(b, '}');
 }
@@ -517,16 +560,23 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 	const char *text;
 
 	buf_init(&b, RESULT_CAP_BYTES);
-	buf_printf(&b, "{\"lines\":%zu,\"rated\":%zu,\"skipped\":%zu,\"cached\":%zu,\"rater\":\"%s\",%s\"model\":",
-		   g->job.nrated, g->job.nrated - unrated, g->job.skipped, g->cached, rater->ops->name,
-		   rater->fallback ? "\"fallback\":true," : "");
-	buf_json(&b, g->used.model[0] ? g->used.model : rater->model);
+	buf_str(&b, "{\"lines\":");
+	buf_int(&b, (int64_t)g->job.nrated);
+	buf_str(&b, ",\"rated\":");
+	buf_int(&b, (int64_t)(g->job.nrated - unrated));
+	buf_str(&b, ",\"skipped\":");
+	buf_int(&b, (int64_t)g->job.skipped);
+	buf_str(&b, ",\"cached\":");
+	buf_int(&b, (int64_t)g->cached);
+	buf_char(&b, ',');
+	write_rater(&b, rater, g->used.model);
 	if (!rater->instant)
 		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
 			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
 			   g->used.completion_tokens, g->used.latency_ms);
 	write_counts(&b, g, rater);
-	write_outcomes(&b, g);
+	if (!rater->instant || unrated)
+		write_outcomes(&b, g);
 	if (g->worker_deaths)
 		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
 	if (unrated)

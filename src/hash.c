@@ -10,6 +10,8 @@
 
 struct hash { EVP_MD_CTX *context; };
 
+static struct hash *spare;	/* the last one, for the next: a new context costs as much as a line */
+
 /* Fetched once: looking the algorithm up costs more than hashing a line. */
 static const EVP_MD *sha256(void)
 {
@@ -41,9 +43,11 @@ static void update(struct hash *h, const void *bytes, size_t len)
 
 struct hash *hash_begin(void)
 {
-	struct hash *h = xcalloc(1, sizeof(*h));
+	struct hash *h = spare ? spare : xcalloc(1, sizeof(*h));
 
-	h->context = EVP_MD_CTX_new();
+	spare = NULL;
+	if (!h->context)
+		h->context = EVP_MD_CTX_new();
 	if (!h->context || EVP_DigestInit_ex2(h->context, sha256(), NULL) != 1)
 		fatal("libcrypto cannot begin a SHA-256");
 	return h;
@@ -84,8 +88,11 @@ void hash_end(struct hash *h, char hex[HASH_HEX_SIZE])
 	if (EVP_DigestFinal_ex(h->context, digest, &len) != 1)
 		fatal("libcrypto cannot finish a SHA-256");
 	to_hex(digest, len, hex);
-	EVP_MD_CTX_free(h->context);
-	free(h);
+	if (spare) {
+		EVP_MD_CTX_free(spare->context);
+		free(spare);
+	}
+	spare = h;
 }
 
 void hash_text(const char *text, size_t len, char hex[HASH_HEX_SIZE])

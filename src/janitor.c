@@ -25,7 +25,8 @@
 #define CLEAN_BATCH 500
 #define CLEAN_PAUSE_MS 50		/* between batches, so that claims go first */
 #define CACHE_PAGES 200			/* of the cache looked through at once */
-#define CACHE_WALK_POLLS 12		/* from one walk through the cache to the next */
+#define CACHE_WALKS 48			/* through the cache in the time that an entry lives, */
+#define CACHE_WALK_MAX_MS 600000	/* and no longer than this from one to the next */
 #define SLEEP_RETRY_MS 20
 #define SLEEP_TRIES 5			/* then the next poll tries again: another pool holds the lock */
 #define LATE_COMMIT_MS 100		/* look again so long after falling asleep */
@@ -45,7 +46,7 @@ struct janitor {
 	bool sleep_asked;		/* an answer about the lock is due */
 	int sleep_tries;
 	bool ticking, recovering, cleaning_jobs, cleaning_cache, reaping;
-	int64_t cache_page;		/* where the walk through the cache is */
+	int64_t cache_page, cache_end;	/* where the walk through the cache is, and how far it goes */
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
 	uint64_t floors_epoch;		/* before the tick under way */
 	struct floors known;		/* as of the last tick */
@@ -343,6 +344,16 @@ static void clean_jobs(void *arg)
 	j->cleaning_jobs = send(j, STATEMENT_CLEAN_JOBS, on_jobs_cleaned);
 }
 
+/* Expired entries are not used, only in the way: no need to look for them often. */
+static int64_t until_next_walk(const struct config *config)
+{
+	int64_t ms = config->cache.ttl_ms / CACHE_WALKS;
+
+	if (ms > CACHE_WALK_MAX_MS)
+		ms = CACHE_WALK_MAX_MS;
+	return ms > config->queue.poll_ms ? ms : config->queue.poll_ms;
+}
+
 static void on_cache_cleaned(void *arg, const PGresult *result, const struct err *err)
 {
 	struct janitor *j = arg;
@@ -357,13 +368,15 @@ static void on_cache_cleaned(void *arg, const PGresult *result, const struct err
 		set_timer(j, &j->cache_timer, j->config->queue.poll_ms, clean_cache);
 		return;
 	}
+	if (j->cache_page == 0)		/* what is added meanwhile is young */
+		j->cache_end = number(result, 1);
 	j->cache_page += CACHE_PAGES;
-	if (j->cache_page < number(result, 1)) {
+	if (j->cache_page < j->cache_end) {
 		set_timer(j, &j->cache_timer, CLEAN_PAUSE_MS, clean_cache);
 		return;
 	}
 	j->cache_page = 0;
-	set_timer(j, &j->cache_timer, CACHE_WALK_POLLS * j->config->queue.poll_ms, clean_cache);
+	set_timer(j, &j->cache_timer, until_next_walk(j->config), clean_cache);
 }
 
 static void clean_cache(void *arg)

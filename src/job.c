@@ -71,6 +71,7 @@ static const char *copy_string(struct job *job, struct json_object *value, size_
 	*len = utf8_cut(text, (size_t)json_object_get_string_len(value), cap_bytes);
 	copy = arena_dup(&job->arena, text, *len);
 	*len = utf8_clean(copy, *len, UTF8_KEEP_CONTROLS);
+	copy[*len] = '\0';
 	return copy;
 }
 

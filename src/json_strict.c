@@ -27,7 +27,7 @@ static int parse(struct json_tokener *tokener, const char *text, size_t len,
 
 int json_strict_parse(const char *text, size_t len, struct json_object **value, const char **why)
 {
-	struct json_tokener *tokener;
+	static struct json_tokener *tokener;	/* one for all: a new one costs as much as a short text */
 	int result;
 
 	*value = NULL;
@@ -45,11 +45,12 @@ int json_strict_parse(const char *text, size_t len, struct json_object **value, 
 		*why = "it is not UTF-8";
 	if (*why)
 		return -1;
-	tokener = json_tokener_new_ex(JSON_DEPTH_CAP);
+	if (!tokener)
+		tokener = json_tokener_new_ex(JSON_DEPTH_CAP);
 	if (!tokener)
 		fatal("out of memory: a JSON parser");
 	result = parse(tokener, text, len, value, why);
-	json_tokener_free(tokener);
+	json_tokener_reset(tokener);
 	return result;
 }
 

@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "clock.h"
 #include "scoreboard.h"
+#include "throttle.h"
 
 #define X(id, name, help) { name, help },
 const struct metric counter_list[COUNTER_COUNT] = { COUNTERS(X) };
@@ -48,6 +49,14 @@ READ(restarts, atomic_load(&sb->restarts))
 READ(reloads, atomic_load(&sb->reloads))
 READ(breaker_open, breaker_state(sb, now_ms()) != BREAKER_CLOSED)
 READ(breaker_trips, atomic_load(&sb->breaker_trips))
+READ(requests_minute, tally_sum(&sb->throttle.requests_sent, now_ms()))
+READ(tokens_minute, tally_sum(&sb->throttle.tokens_used, now_ms()))
+READ(requests_free, pace_is_set(&sb->throttle.requests) ? pace_free(&sb->throttle.requests, now_ms()) : UNKNOWN)
+READ(tokens_free, pace_is_set(&sb->throttle.tokens) ? pace_free(&sb->throttle.tokens, now_ms()) : UNKNOWN)
+READ(claim_wait, throttle_wait_ms(sb, now_ms()))
+READ(calls_open, throttle_calls_open(sb))
+READ(calls_window, window_size(&sb->throttle.window) > 0 ? window_size(&sb->throttle.window) : UNKNOWN)
+READ(halvings, atomic_load(&sb->throttle.window.halvings))
 READ(gauges_age, atomic_load(&sb->gauges_ms) ? now_ms() - atomic_load(&sb->gauges_ms) : UNKNOWN)
 
 static const struct pool_metric pool_list[] = {
@@ -66,6 +75,14 @@ static const struct pool_metric pool_list[] = {
 	{ { "reloads_total", "configurations loaded since the start" }, "counter", read_reloads },
 	{ { "breaker_open", "1 while the provider is given a rest" }, "gauge", read_breaker_open },
 	{ { "breaker_trips_total", "times the breaker opened" }, "counter", read_breaker_trips },
+	{ { "requests_last_minute", "calls sent to the openai rater in the last minute" }, "gauge", read_requests_minute },
+	{ { "tokens_last_minute", "tokens that it reported in the last minute" }, "gauge", read_tokens_minute },
+	{ { "requests_free", "requests that could be sent now; absent without a limit" }, "gauge", read_requests_free },
+	{ { "tokens_free", "tokens that could be used now; absent without a limit" }, "gauge", read_tokens_free },
+	{ { "claim_wait_milliseconds", "until requests and tokens a minute allow another claim" }, "gauge", read_claim_wait },
+	{ { "calls_open", "calls open to the openai rater, or about to be" }, "gauge", read_calls_open },
+	{ { "calls_window", "calls that may be open; absent while there is no bound" }, "gauge", read_calls_window },
+	{ { "window_halvings_total", "times a 429 halved the calls that may be open" }, "counter", read_halvings },
 	{ { "queue_age_milliseconds", "how old the queue_ gauges are" }, "gauge", read_gauges_age },
 };
 #define POOL_METRICS (sizeof(pool_list) / sizeof(pool_list[0]))

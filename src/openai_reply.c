@@ -217,6 +217,7 @@ static void fail(const struct http_reply *reply, struct json_object *root, const
 	struct complaint c = { .status = reply->status };
 
 	read_complaint(root, secret, &c);
+	ask->never_sent = reply->end == HTTP_UNREACHABLE || reply->end == HTTP_UNTRUSTED;
 	if (reply->end == HTTP_ANSWERED || reply->status >= 300)
 		fail_with_status(&c, reply->retry_after_ms, ask);
 	else

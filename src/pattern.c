@@ -2,7 +2,8 @@
  * Finds a coach's phrases in a line of talk; any process. The distinct words of all phrases ("atoms")
  * sit in one hash table, so that a word of talk is looked up once, and only the phrases that hang on it
  * are tried: each hangs on one of its words, chosen so that none has many. An atom's parent is the next
- * shorter "prefix*", which its words match as well.
+ * shorter "prefix*", which its words match as well. Once sealed, what hangs on an atom lies side by side:
+ * most of it is passed over, and to follow links to it cost more than all else.
  */
 #include "pattern.h"
 
@@ -15,6 +16,7 @@
 #define GAP_WORDS 3	/* the most that "..." skips */
 #define GAPS_CAP 2	/* in one phrase: each multiplies the ways to match it */
 #define SHORT_WORD 4	/* bytes */
+#define PAIRS 1024	/* of letters, as far as five bits tell them apart */
 #define BUCKETS 4096	/* a power of two, some times the atoms of a large rubric */
 
 struct atom {
@@ -24,13 +26,13 @@ struct atom {
 	uint32_t hash;
 	uint32_t parent;		/* 0: none */
 	uint32_t next;			/* in the same bucket */
-	uint32_t hanging, nhanging;	/* the first link to a phrase, and how many there are */
+	uint32_t hanging, nhanging;	/* the first phrase that hangs on it, and how many do */
 };
-struct link { uint32_t phrase, next; };
+struct link { uint32_t atom, phrase; };
 
 enum element_kind { ELEMENT_WORD, ELEMENT_ANY, ELEMENT_GAP };
 struct element { enum element_kind kind; uint32_t choice, nchoices; };
-struct phrase { uint32_t element, nelements, hook; unsigned list; bool opens, asks; };
+struct phrase { uint32_t element; uint16_t list; uint8_t nelements, hook; bool opens, asks; };
 
 /* A growing array of T; index 0 of atoms and links means none. */
 #define ARRAY(T) struct { T *at; uint32_t n, size; }
@@ -40,8 +42,9 @@ struct phrase { uint32_t element, nelements, hook; unsigned list; bool opens, as
 struct patterns {
 	ARRAY(struct atom) atoms;	/* the first are enum word_kind: "#", "$", "%" */
 	uint32_t buckets[BUCKETS];
-	uint32_t prefix_lengths[256];	/* bit n: a prefix of n bytes begins with this one */
+	uint32_t prefix_lengths[PAIRS];	/* bit n: a prefix of n bytes begins with these two (pair_of()) */
 	ARRAY(struct link) links;
+	struct phrase *hanging;		/* of all atoms, atom by atom; made by patterns_seal() */
 	ARRAY(struct element) elements;
 	ARRAY(uint32_t) choices;
 	ARRAY(struct phrase) phrases;
@@ -71,7 +74,6 @@ struct patterns *patterns_new(void)
 {
 	struct patterns *p = xcalloc(1, sizeof(*p));
 
-	PUSH(p->links);
 	for (int kind = WORD_PLAIN; kind <= WORD_PERCENT; kind++)
 		PUSH(p->atoms)->parent = kind > WORD_NUMBER ? WORD_NUMBER : 0;
 	return p;
@@ -83,16 +85,11 @@ void patterns_free(struct patterns *p)
 		return;
 	free(p->atoms.at);
 	free(p->links.at);
+	free(p->hanging);
 	free(p->elements.at);
 	free(p->choices.at);
 	free(p->phrases.at);
 	free(p);
-}
-
-/* FNV-1a, a byte at a time, since the hash of each beginning of a word is wanted. */
-static uint32_t hash_byte(uint32_t hash, char byte)
-{
-	return (hash ^ (uint8_t)byte) * 16777619u;
 }
 
 static uint32_t bucket_of(uint32_t hash, bool prefix)
@@ -111,17 +108,22 @@ static uint32_t lookup(const struct patterns *p, const char *text, size_t len, u
 	return a;
 }
 
-/* The longest "prefix*" that the text begins with, 0 for none; *hash becomes that of the whole text. */
-static uint32_t find_prefix(const struct patterns *p, const char *text, size_t len, uint32_t *hash)
+static uint32_t pair_of(const char *text)
 {
-	uint32_t longest = 0, lengths = p->prefix_lengths[(uint8_t)*text], found;
+	return (text[0] & 31u) << 5 | (text[1] & 31u);
+}
 
-	*hash = 2166136261u;
-	for (size_t i = 0; i < len; i++) {
-		*hash = hash_byte(*hash, text[i]);
+/* The longest "prefix*" that the text begins with, 0 for none. */
+static uint32_t find_prefix(const struct patterns *p, const char *text, size_t len)
+{
+	uint32_t lengths = len < 2 ? 0 : p->prefix_lengths[pair_of(text)], longest = 0, found;
+	uint32_t hash = WORD_HASH_BEGIN;
+
+	for (size_t i = 0; i < len && lengths >> (i + 1); i++) {
+		hash = word_hash(hash, text[i]);
 		if (!(lengths >> (i + 1) & 1))
 			continue;
-		found = lookup(p, text, i + 1, *hash, true);
+		found = lookup(p, text, i + 1, hash, true);
 		longest = found ? found : longest;
 	}
 	return longest;
@@ -129,10 +131,11 @@ static uint32_t find_prefix(const struct patterns *p, const char *text, size_t l
 
 static uint32_t intern(struct patterns *p, const char *text, size_t len, bool prefix)
 {
-	uint32_t hash, found, *bucket;
+	uint32_t hash = WORD_HASH_BEGIN, found, *bucket;
 	struct atom *atom;
 
-	find_prefix(p, text, len, &hash);
+	for (size_t i = 0; i < len; i++)
+		hash = word_hash(hash, text[i]);
 	found = lookup(p, text, len, hash, prefix);
 	if (found)
 		return found;
@@ -145,7 +148,7 @@ static uint32_t intern(struct patterns *p, const char *text, size_t len, bool pr
 	atom->next = *bucket;
 	*bucket = p->atoms.n - 1;
 	if (prefix)
-		p->prefix_lengths[(uint8_t)*text] |= 1u << len;
+		p->prefix_lengths[pair_of(text)] |= 1u << len;
 	return *bucket;
 }
 
@@ -294,22 +297,20 @@ static void hang_phrase(struct patterns *p, struct phrase phrase)
 {
 	struct element hook;
 
-	phrase.hook = choose_hook(p, &phrase);
+	phrase.hook = (uint8_t)choose_hook(p, &phrase);
 	hook = p->elements.at[phrase.element + phrase.hook];
 	for (uint32_t i = 0; i < hook.nchoices; i++) {
-		struct atom *atom = &p->atoms.at[p->choices.at[hook.choice + i]];
-		uint32_t link = p->links.n;
+		uint32_t atom = p->choices.at[hook.choice + i];
 
-		*PUSH(p->links) = (struct link){ .phrase = p->phrases.n, .next = atom->hanging };
-		atom->hanging = link;
-		atom->nhanging++;
+		*PUSH(p->links) = (struct link){ .atom = atom, .phrase = p->phrases.n };
+		p->atoms.at[atom].nhanging++;
 	}
 	*PUSH(p->phrases) = phrase;
 }
 
 int patterns_add(struct patterns *p, const char *text, unsigned list, struct err *err)
 {
-	struct phrase phrase = { .element = p->elements.n, .list = list };
+	struct phrase phrase = { .element = p->elements.n, .list = (uint16_t)list };
 	size_t len = strlen(text);
 
 	if (len > PHRASE_CAP_BYTES)
@@ -343,25 +344,42 @@ int patterns_add_opener(struct patterns *p, const char *word, struct err *err)
 	return 0;
 }
 
+/* Side by side, in the order of the atoms. */
+static void lay_out_phrases(struct patterns *p)
+{
+	uint32_t next = 0;
+
+	p->hanging = xcalloc(p->links.n, sizeof(*p->hanging));
+	for (uint32_t a = 0; a < p->atoms.n; a++) {
+		p->atoms.at[a].hanging = next;
+		next += p->atoms.at[a].nhanging;
+		p->atoms.at[a].nhanging = 0;
+	}
+	for (uint32_t l = 0; l < p->links.n; l++) {
+		struct atom *atom = &p->atoms.at[p->links.at[l].atom];
+
+		p->hanging[atom->hanging + atom->nhanging++] = p->phrases.at[p->links.at[l].phrase];
+	}
+}
+
 void patterns_seal(struct patterns *p)
 {
-	uint32_t hash;
-
 	for (uint32_t a = WORD_PERCENT + 1; a < p->atoms.n; a++) {
 		struct atom *atom = &p->atoms.at[a];
 
-		atom->parent = find_prefix(p, atom->text, atom->len - (atom->prefix ? 1u : 0u), &hash);
+		atom->parent = find_prefix(p, atom->text, atom->len - (atom->prefix ? 1u : 0u));
 	}
+	lay_out_phrases(p);
 }
 
 /* The longest atom a word matches; its parents match too. */
 static uint32_t find_atom(const struct patterns *p, const struct word *w)
 {
-	uint32_t hash;
-	uint32_t prefix = find_prefix(p, w->text, w->len, &hash);
-	uint32_t exact = lookup(p, w->text, w->len, hash, false);
+	uint32_t found = lookup(p, w->text, w->len, w->hash, false);
 
-	return exact ? exact : prefix ? prefix : w->kind;
+	if (!found)
+		found = find_prefix(p, w->text, w->len);
+	return found ? found : w->kind;
 }
 
 /* The next atom that a word of this kind matches; 0 after the last. */
@@ -403,13 +421,13 @@ static bool elements_match(const struct scan *s, const struct element *e, uint32
 }
 
 /* The phrases that hang on this atom, which word w is. */
-static void try_phrases(const struct scan *s, uint32_t atom, size_t w, bool *found)
+static void try_phrases(const struct scan *s, uint32_t a, size_t w, bool *found)
 {
+	const struct atom *atom = &s->p->atoms.at[a];
+	const struct phrase *phrase = &s->p->hanging[atom->hanging], *end = phrase + atom->nhanging;
 	const struct word *word = &s->words[w];
 
-	for (uint32_t l = s->p->atoms.at[atom].hanging; l; l = s->p->links.at[l].next) {
-		const struct phrase *phrase = &s->p->phrases.at[s->p->links.at[l].phrase];
-
+	for (; phrase < end; phrase++) {
 		if (found[phrase->list] || phrase->hook > w || (phrase->asks && !word->asks) ||
 		    (phrase->opens && !s->opens[w - phrase->hook]))
 			continue;

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <endian.h>
+#include <stddef.h>
 #include <string.h>
 
 #define JSONB_VERSION 1
@@ -39,16 +40,21 @@ void pgitems_begin(struct buf *b, enum pg_type type)
 /* Counts an item and writes its length. */
 static void begin_item(struct buf *b, int32_t len)
 {
-	struct array_header header;
+	uint32_t n, yes = htonl(1);
 
 	if (!buf_ok(b))
 		return;
-	memcpy(&header, b->data, sizeof(header));
-	header.n = htonl(ntohl(header.n) + 1);
+	memcpy(&n, b->data + offsetof(struct array_header, n), sizeof(n));
+	n = htonl(ntohl(n) + 1);
+	memcpy(b->data + offsetof(struct array_header, n), &n, sizeof(n));
 	if (len == -1)
-		header.has_null = htonl(1);
-	memcpy(b->data, &header, sizeof(header));
+		memcpy(b->data + offsetof(struct array_header, has_null), &yes, sizeof(yes));
 	pgbinary_int4(b, len);
+}
+
+void pgitem_null(struct buf *b)
+{
+	begin_item(b, -1);
 }
 
 void pgitem_bool(struct buf *b, bool value)
@@ -104,6 +110,23 @@ void pgitem_uuid(struct buf *b, const char *uuid)
 	}
 	uuid_bytes(uuid, bytes);
 	pgitem_uuid_bytes(b, bytes);
+}
+
+void pgitems_drop_nulls(struct buf *b)
+{
+	struct array_header header;
+	size_t nulls;
+
+	if (!buf_ok(b))
+		return;
+	memcpy(&header, b->data, sizeof(header));
+	nulls = ntohl(header.n) * sizeof(uint32_t);		/* a null is a length of -1, and no more */
+	if (!header.has_null || b->len != sizeof(header) + nulls)
+		return;
+	for (size_t i = sizeof(header); i < b->len; i++)
+		if (b->data[i] != '\xff')
+			return;
+	pgitems_begin(b, ntohl(header.type));
 }
 
 bool pgvalue_bool(const PGresult *result, int row, int column)

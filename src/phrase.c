@@ -9,6 +9,7 @@
 #include "phrase.h"
 
 #include <locale.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wctype.h>
 
@@ -49,41 +50,69 @@ static uint32_t fold(uint32_t code)
 	return (uint32_t)towlower_l((wint_t)code, utf8_locale());
 }
 
-char *phrase_normalise(struct arena *arena, const char *text)
+/* A folded character may be longer (U+023A: 2 bytes to 3), but never twice as long. */
+static size_t normalised_size(size_t len)
 {
-	size_t len = strlen(text);
-	/* A folded character may be longer (U+023A: 2 bytes to 3), but never twice as long. */
-	char *copy = arena_alloc(arena, 2 * len + 1), *out = copy;
+	return 2 * len + 1;
+}
+
+/* Writes up to normalised_size(len) bytes to copy, a NUL the last; returns the length without it. */
+static size_t normalise(char *copy, const char *text, size_t len)
+{
+	char *out = copy;
 	bool blank = false;
 	uint32_t code;
 
 	for (size_t i = 0, n; i < len; i += n ? n : 1) {
-		n = utf8_next(text + i, len - i, &code);
-		if (n && code > ' ' && code < 0x7f && !blank) {		/* most text */
-			*out++ = (char)fold(code);
+		if (text[i] == ' ') {
+			blank = true;
+			n = 1;
 			continue;
 		}
-		if (n && utf8_is_blank(code)) {
+		n = utf8_next(text + i, len - i, &code);
+		if (n && (code >= 0x7f || code < ' ') && utf8_is_blank(code)) {
 			blank = true;
 			continue;
 		}
 		if (blank && out > copy)
 			*out++ = ' ';
 		blank = false;
-		if (n)
+		if (n && code < 0x80)		/* most text */
+			*out++ = (char)fold(code);
+		else if (n)
 			out = put_utf8(out, fold(code));
 		else
 			*out++ = text[i];	/* not UTF-8: kept as it is */
 	}
 	*out = '\0';
+	return (size_t)(out - copy);
+}
+
+char *phrase_normalise(struct arena *arena, const char *text)
+{
+	size_t len = strlen(text);
+	char *copy = arena_alloc(arena, normalised_size(len));
+
+	normalise(copy, text, len);
 	return copy;
 }
 
 struct key {
 	struct hash *hash;
-	struct arena arena;
 	const struct line *line;
 };
+
+static void hash_phrase(struct hash *hash, const struct line *line)
+{
+	char small[2048], *copy = small;
+	size_t size = normalised_size(line->text_len);
+
+	if (size > sizeof(small))
+		copy = xcalloc(1, size);
+	hash_part(hash, copy, normalise(copy, line->text, line->text_len));
+	if (copy != small)
+		free(copy);
+}
 
 static void add_context(void *arg, const struct line *line)
 {
@@ -91,7 +120,7 @@ static void add_context(void *arg, const struct line *line)
 
 	hash_int(key->hash, line - key->line);	/* said before or after, and how far away */
 	hash_string(key->hash, line->speaker);
-	hash_string(key->hash, phrase_normalise(&key->arena, line->text));
+	hash_phrase(key->hash, line);
 }
 
 void phrase_key(const struct rater *rater, const struct job *job, const struct line *line,
@@ -100,8 +129,7 @@ void phrase_key(const struct rater *rater, const struct job *job, const struct l
 	struct key key = { .hash = hash_begin(), .line = line };
 
 	hash_string(key.hash, rater->fingerprint);
-	hash_string(key.hash, phrase_normalise(&key.arena, line->text));
+	hash_phrase(key.hash, line);
 	question_each_context(rater->config, job, &line, 1, add_context, &key);
 	hash_end(key.hash, out);
-	arena_free(&key.arena);
 }

@@ -175,14 +175,20 @@ int queue_disown(struct queue *q, const char *identity, struct job *const *jobs,
 
 /* ---- settlements ---- */
 
-/* The columns of one job, in the order of $1 to $12. */
+/* The columns of one job, in the order of $1 to $12. Zero and null are one. */
 static void put_job(struct buf *p, enum settle_form form, const struct settlement *s)
 {
 	pgitem_uuid(&p[0], s->job->id);
 	pgitem_int8(&p[1], s->job->claim);
 	pgitem_text(&p[2], s->status);
-	pgitem_int4(&p[3], s->attempt);
-	pgitem_int8(&p[4], s->delay_ms);
+	if (s->attempt)
+		pgitem_int4(&p[3], s->attempt);
+	else
+		pgitem_null(&p[3]);
+	if (s->delay_ms)
+		pgitem_int8(&p[4], s->delay_ms);
+	else
+		pgitem_null(&p[4]);
 	pgitem_text(&p[5], s->error);
 	pgitem_jsonb(&p[6], s->result);
 	pgitem_text(&p[7], counted_text(s->job->counted_as));
@@ -192,7 +198,7 @@ static void put_job(struct buf *p, enum settle_form form, const struct settlemen
 	pgitem_int4(&p[11], (int32_t)(form == SETTLE_FIRST ? s->nlines : s->nlines - s->nresent));
 }
 
-/* The columns of one line, in the order of $13 to $23. */
+/* The columns of one line, in the order of $13 to $23. False and null are one. */
 static void put_line(struct buf *p, size_t job, size_t place, const struct settle_line *l, int provenance)
 {
 	pgitem_int4(&p[0], (int32_t)job);
@@ -202,7 +208,10 @@ static void put_line(struct buf *p, size_t job, size_t place, const struct settl
 	pgitem_text(&p[4], l->rating);
 	pgitem_text(&p[5], l->alternatives);
 	pgitem_text(&p[6], l->reason);
-	pgitem_bool(&p[7], l->cached);
+	if (l->cached)
+		pgitem_bool(&p[7], true);
+	else
+		pgitem_null(&p[7]);
 	pgitem_int4(&p[8], provenance);
 	pgitem_text(&p[9], l->cache_key);
 	pgitem_text(&p[10], l->context);
@@ -249,6 +258,8 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity, c
 			put_line(lines, i + 1, k + 1, &s[i]->lines[k],
 				 number_provenance(&provenances, s[i]->lines[k].provenance));
 	}
+	for (int i = 0; i < JOB_PARAMS + LINE_PARAMS; i++)	/* what few jobs and lines have costs the others nothing */
+		pgitems_drop_nulls(&p[i]);
 	buf_str(&rest[1], identity);
 	pgbinary_int8(&rest[2], cache_ttl_ms);
 	return send(q, form == SETTLE_FIRST ? STATEMENT_COMPLETE : STATEMENT_SETTLE, answer, arg);

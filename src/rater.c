@@ -69,6 +69,7 @@ void rater_free(struct rater *rater)
 
 void rater_start(struct rater *rater, struct ask *ask)
 {
+	rater->in_flight++;
 	rater->ops->start(rater, ask);
 }
 
@@ -78,6 +79,7 @@ void rater_cancel(struct rater *rater, struct ask *ask)
 	struct ask **at = &rater->done_head;
 
 	if (!ask->done) {
+		rater->in_flight--;
 		rater->ops->cancel(rater, ask);
 		return;
 	}
@@ -85,6 +87,7 @@ void rater_cancel(struct rater *rater, struct ask *ask)
 		at = &(*at)->next;
 	if (!*at)
 		return;
+	rater->in_flight--;
 	*at = ask->next;
 	if (!*at)
 		rater->done_tail = at;
@@ -104,6 +107,7 @@ struct ask *rater_next_done(struct rater *rater)
 
 	if (!ask)
 		return NULL;
+	rater->in_flight--;
 	rater->done_head = ask->next;
 	if (!rater->done_head)
 		rater->done_tail = &rater->done_head;

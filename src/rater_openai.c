@@ -268,6 +268,8 @@ static int openai_open(struct rater *rater, struct err *err)
 		openai_close(rater);
 		return -1;
 	}
+	rater->metered = true;
+	rater->frame_bytes = o->head.len + o->tail.len;
 	/* Not the address: one model behind two gateways is one model. */
 	rater_set_fingerprint(rater, (const char *const []){ o->head.data, o->tail.data }, 2);
 	return 0;
@@ -304,12 +306,14 @@ static void openai_start(struct rater *rater, struct ask *ask)
 
 	memset(&ask->used, 0, sizeof(ask->used));
 	ask->err = (struct err){ .kind = ERR_NONE };
+	ask->never_sent = false;
 	if (left_ms <= 0)
 		err_set(&ask->err, ERR_RETRY, "the job's deadline passed before the provider was asked");
 	else if (write_request(o, rater->config, ask) == -1)
 		err_set(&ask->err, ERR_PERMANENT, "the question is larger than %u MiB; lower "
 			"rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);
 	if (ask->err.kind != ERR_NONE) {
+		ask->never_sent = true;
 		rater_done(rater, ask);
 		return;
 	}

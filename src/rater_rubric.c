@@ -16,9 +16,10 @@
 #include "phrase.h"
 #include "question.h"
 #include "rubric.h"
+#include "utf8.h"
 
 /* To be raised when the same rubric would rate a line differently than before: it is in cache keys. */
-#define RUBRIC_ENGINE "rubric 1"
+#define RUBRIC_ENGINE "rubric 2"
 
 static int read_file(struct buf *out, const char *path, struct err *err)
 {
@@ -78,22 +79,13 @@ static void note_before(void *arg, const struct line *context)
 		b->customer = context;
 }
 
-static bool is_ascii(const char *text)
-{
-	unsigned char bits = 0;
-
-	for (; *text; text++)
-		bits |= (unsigned char)*text;
-	return bits < 0x80;
-}
-
 /*
  * Only what the phrase cache hashes may decide, so that equal keys cannot hide different ratings: the
- * normalised text. In ASCII the rubric itself takes no notice of case and blanks.
+ * normalised text. In printable ASCII the rubric itself takes no notice of case and blanks.
  */
 static const char *normalised(struct job *job, const struct line *line)
 {
-	if (!line || is_ascii(line->text))
+	if (!line || utf8_plain_run(line->text, line->text_len) == line->text_len)
 		return line ? line->text : NULL;
 	return phrase_normalise(&job->arena, line->text);
 }

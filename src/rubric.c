@@ -23,25 +23,18 @@ struct hearing {
 	uint32_t seed;				/* of the choice among alternatives */
 };
 
-/* FNV-1a over the words, so that spelling a blank or a dash differently changes nothing. */
-static uint32_t hash_words(const struct word *words, size_t n)
-{
-	uint32_t hash = 2166136261u;
-
-	for (size_t i = 0; i < n; i++)
-		for (const char *p = words[i].text; *p; p++)
-			hash = (hash ^ (uint8_t)*p) * 16777619u;
-	return hash ^ hash >> 15;
-}
-
 static void hear_line(struct hearing *h, const char *line)
 {
 	struct word words[WORDS_CAP];
 
+	uint32_t seed = WORD_HASH_BEGIN;	/* of the words: spelling a blank or a dash differently changes nothing */
+
 	h->nwords = words_read(line, strlen(line), words);
-	h->seed = hash_words(words, h->nwords);
-	for (size_t i = 0; i < h->nwords; i++)
-		h->asks = h->asks || words[i].asks;
+	for (size_t i = 0; i < h->nwords; i++) {
+		h->asks |= words[i].asks;
+		seed = seed * 31 + words[i].hash;
+	}
+	h->seed = seed ^ seed >> 15;
 	patterns_scan(h->rules->patterns, words, h->nwords, h->in_line);
 }
 

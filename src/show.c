@@ -13,7 +13,10 @@
 #include "clock.h"
 #include "supervisor.h"
 #include "table.h"
+#include "throttle.h"
 #include "verdict.h"
+
+#define LONG_WAIT_MS 1000		/* for a minute's budget */
 
 #define COLUMNS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
@@ -163,6 +166,8 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 		return summary_of_breaker(sb);
 	if (census->connected < census->children || census->alive < atomic_load(&sb->workers))
 		return "at work, not all children are up";
+	if (throttle_wait_ms(sb, now_ms()) > LONG_WAIT_MS)
+		return "at work, as far as requests or tokens a minute allow: see \"show limits\"";
 	return "at work";
 }
 
@@ -396,6 +401,30 @@ const struct view view_errors = { COLUMNS("age_ms", "slot", "role", "error"), fa
 
 /* ---- show limits, config, version ---- */
 
+/* The limit, what the last minute saw, and what may be had now; null without a limit. */
+static void cells_pace(struct table *t, const struct pace *pace, const struct tally *tally, int64_t limit)
+{
+	table_int(t, limit);
+	table_int(t, tally_sum(tally, now_ms()));
+	cell_known(t, pace_is_set(pace) ? pace_free(pace, now_ms()) : -1);
+}
+
+/* A window of null is one that was never halved, or has grown to all the calls that there can be. */
+static void cells_calls(struct table *t, const struct scoreboard *sb)
+{
+	int64_t usual = atomic_load(&sb->throttle.usual_tokens);
+	int window = window_size(&sb->throttle.window);
+
+	cell_known(t, usual > 0 ? usual : -1);
+	if (pace_is_set(&sb->throttle.requests) || pace_is_set(&sb->throttle.tokens))
+		table_ms(t, throttle_wait_ms(sb, now_ms()));
+	else
+		table_null(t);
+	table_int(t, throttle_calls_open(sb));
+	cell_known(t, window > 0 ? window : -1);
+	table_int(t, atomic_load(&sb->throttle.window.halvings));
+}
+
 static void fill_limits(const struct supervisor *s, struct table *t)
 {
 	const struct scoreboard *sb = supervisor_scoreboard(s);
@@ -409,13 +438,16 @@ static void fill_limits(const struct supervisor *s, struct table *t)
 	table_int(t, atomic_load(&sb->breaker_trips));
 	cell_breaker_reason(t, sb);
 	cells_fallback(t, s);
-	table_int(t, config->openai.requests_per_minute);
-	table_int(t, config->openai.tokens_per_minute);
+	cells_pace(t, &sb->throttle.requests, &sb->throttle.requests_sent, config->openai.requests_per_minute);
+	cells_pace(t, &sb->throttle.tokens, &sb->throttle.tokens_used, config->openai.tokens_per_minute);
+	cells_calls(t, sb);
 }
 
 const struct view view_limits = {
 	COLUMNS("breaker", "held", "until_ms", "failures", "trips", "reason", "fallback", "fallback_in_use",
-		"requests_per_minute", "tokens_per_minute"),
+		"requests_per_minute", "requests_last_minute", "requests_free",
+		"tokens_per_minute", "tokens_last_minute", "tokens_free",
+		"tokens_per_call", "next_claim_ms", "calls_open", "calls_window", "window_halvings"),
 	true, fill_limits
 };
 

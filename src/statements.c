@@ -21,7 +21,8 @@
  *
  * To lose the commit of a claim in a crash of the server loses no job (it is pending again, and settlements
  * ask for the claimant's name beside the claim's number), only what was spent on it meanwhile: with $9 its
- * flush is not waited for. A session's first claim opens its row: later settlements lock it, and a front end sees "processing". What is
+ * flush is not waited for. Else, a session's first claim opens its row, so that a front end sees
+ * "processing"; with $9 it would see that for an instant only, and the settlement opens it. What is
  * huge (|| makes a copy that is not compressed, so its size is the true one) is not even turned into text,
  * which has a limit of 1 GB. The result of earlier attempts comes along, so that the next one can add to
  * what they took.
@@ -48,10 +49,10 @@ static const char claim_sql[] =
 	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
 	"    THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int ELSE 0 END), now()"
-	"  FROM claimed c WHERE c.session_id IS NOT NULL GROUP BY c.session_id ORDER BY c.session_id"
+	"  FROM claimed c WHERE NOT $9::bool AND c.session_id IS NOT NULL GROUP BY c.session_id ORDER BY c.session_id"
 	"  ON CONFLICT DO NOTHING"
 	"), begun AS ("
-	"  UPDATE grading_sessions SET started_at = now() WHERE session_id = ANY(ARRAY("
+	"  UPDATE grading_sessions SET started_at = now() WHERE NOT $9::bool AND session_id = ANY(ARRAY("
 	"    SELECT session_id FROM grading_sessions WHERE started_at IS NULL"
 	"      AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))"
 	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
@@ -97,7 +98,7 @@ static const char stored_sql[] =
 	"g.id = ANY($1::uuid[]) AND g.id = job.id AND g.claim = job.claim AND g.claimed_by = $25 AND g.status IS NOT DISTINCT FROM 'processing'"
 
 #define LINE_VALUES \
-	"string_to_array(alternatives, " ALTERNATIVES_SEPARATOR "), reason, cached, job_id," \
+	"string_to_array(alternatives, " ALTERNATIVES_SEPARATOR "), reason, coalesce(cached, false), job_id," \
 	" ($24::jsonb[])[provenance]"
 
 #define REMEMBER(distinct) \
@@ -118,8 +119,7 @@ static const char stored_sql[] =
 /*
  * Completes jobs none of which was ever settled before, with all their lines: what nearly every settlement
  * is. It takes for granted what settle_sql below asks about, and is refused as a whole where that is wrong
- * (a line or a phrase is there already: their primary keys; a session has no row: seq is not null, and each
- * job has a line); the caller then sends the same values to settle_sql. Counters and lines only of jobs still under our claim.
+ * (a line or a phrase is there already: their primary keys); the caller then sends the same values to settle_sql. Counters and lines only of jobs still under our claim.
  */
 static const char complete_sql[] =
 	BATCH
@@ -133,21 +133,27 @@ static const char complete_sql[] =
 	"    sum(skipped)::int AS skipped, sum(stored)::int AS stored"
 	"  FROM settled GROUP BY session_id ORDER BY session_id"
 	"), session AS ("
-	"  UPDATE grading_sessions s SET"
-	"    total_batches = greatest(s.total_batches, m.batches, s.completed_batches + s.failed_batches + m.completed),"
-	"    completed_batches = s.completed_batches + m.completed,"
-	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + m.lines END,"
-	"    rated_lines = s.rated_lines + m.stored, skipped_lines = s.skipped_lines + m.skipped,"
-	"    rated_seq = s.rated_seq + m.stored, started_at = least(s.started_at, now()),"
-	"    first_rated_at = CASE WHEN m.stored > 0 THEN least(s.first_rated_at, now()) ELSE s.first_rated_at END,"
-	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + m.completed"
-	"      >= greatest(s.total_batches, m.batches, 1) THEN greatest(s.updated_at, now()) END,"
+	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, total_lines, rated_lines,"
+	"    skipped_lines, rated_seq, started_at, first_rated_at, completed_at)"
+	"  SELECT session_id, greatest(batches, completed), completed, lines, stored, skipped, stored, now(), now(),"
+	"    CASE WHEN completed >= greatest(batches, 1) THEN now() END"
+	"  FROM moved ORDER BY session_id"
+	"  ON CONFLICT (session_id) DO UPDATE SET"
+	"    total_batches = greatest(s.total_batches, excluded.total_batches,"
+	"      s.completed_batches + s.failed_batches + excluded.completed_batches),"
+	"    completed_batches = s.completed_batches + excluded.completed_batches,"
+	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + excluded.total_lines END,"
+	"    rated_lines = s.rated_lines + excluded.rated_lines,"
+	"    skipped_lines = s.skipped_lines + excluded.skipped_lines,"
+	"    rated_seq = s.rated_seq + excluded.rated_seq, started_at = least(s.started_at, now()),"
+	"    first_rated_at = least(s.first_rated_at, now()),"
+	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.completed_batches"
+	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN greatest(s.updated_at, now()) END,"
 	"    updated_at = greatest(s.updated_at, now())"
-	"  FROM moved m WHERE s.session_id = m.session_id AND s.session_id = ANY(ARRAY(SELECT session_id FROM moved))"
-	"  RETURNING s.session_id, s.rated_seq - m.stored AS seq"
-	"), placed AS MATERIALIZED ("
-	"  SELECT id AS job_id, session_id, place,"
-	"    seq + sum(stored) OVER (PARTITION BY session_id ORDER BY place) - stored AS seq"
+	"  RETURNING s.session_id, s.rated_seq"
+	"), placed AS MATERIALIZED ("	/* seq: before the job's first line; rated_seq is the session's last */
+	"  SELECT id AS job_id, session_id, place, rated_seq - sum(stored) OVER (PARTITION BY session_id)"
+	"    + sum(stored) OVER (PARTITION BY session_id ORDER BY place) - stored AS seq"
 	"  FROM settled LEFT JOIN session USING (session_id)"
 	"), rated AS ("
 	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, cached,"
@@ -167,9 +173,9 @@ static const char complete_sql[] =
 static const char settle_sql[] =
 	BATCH
 	"), settled AS ("
-	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + job.attempt,"
+	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),"
 	"    available_at = CASE WHEN job.status = 'pending'"
-	"      THEN now() + job.delay_ms * interval '1 ms' ELSE g.available_at END,"
+	"      THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms' ELSE g.available_at END,"
 	"    result = coalesce(job.result, g.result), error = job.error, updated_at = now(),"
 	"    completed_at = CASE WHEN job.status = 'completed' THEN now() END,"
 	"    failed_at = CASE WHEN job.status = 'failed' THEN now() END,"

@@ -58,6 +58,7 @@ static void __attribute__((noreturn)) become_child(struct child_slot *cs)
 static void reset_slot(struct slot *slot, enum slot_state state)
 {
 	atomic_store(&slot->in_flight, 0);
+	atomic_store(&slot->calls_open, 0);
 	atomic_store(&slot->hungry, HUNGER_NONE);
 	atomic_store(&slot->woken, 0);
 	atomic_store(&slot->ever_ready, 0);
@@ -330,6 +331,15 @@ void children_roll_on(struct supervisor *s)
 	}
 }
 
+void children_set_limits(struct supervisor *s)
+{
+	const struct config *config = s->config;
+	bool metered = config_rates_with(config, RATER_OPENAI);
+
+	throttle_set(s->sb, metered ? config->openai.requests_per_minute : 0,
+		   metered ? config->openai.tokens_per_minute : 0, now_ms());
+}
+
 void children_set_workers(struct supervisor *s, int64_t n)
 {
 	atomic_store(&s->sb->workers, (uint32_t)n);
@@ -375,6 +385,7 @@ void children_start(struct supervisor *s)
 {
 	for (int i = 0; i < SLOT_COUNT; i++)
 		s->slots[i] = (struct child_slot){ .s = s, .index = i };
+	children_set_limits(s);
 	s->slots[SLOT_JANITOR].wanted = true;
 	spawn(&s->slots[SLOT_JANITOR]);
 	children_set_workers(s, s->config->pool.workers);

@@ -111,6 +111,7 @@ int supervisor_reload(struct supervisor *s, struct err *err)
 	log_info("the configuration is reloaded; replacing the children one after another");
 	for (int i = 0; i < SLOT_COUNT; i++)
 		s->slots[i].stale = s->slots[i].pid != 0;
+	children_set_limits(s);
 	children_set_workers(s, fresh->pool.workers);
 	children_roll_on(s);
 	notify_ready();

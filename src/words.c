@@ -95,21 +95,29 @@ static void add_glyph(struct word *w, struct glyph g)
 		w->kind = WORD_PERCENT;
 	else if (w->len == 0 && g.class != LETTER)
 		w->kind = WORD_NUMBER;
-	if (w->len < WORD_CAP_BYTES)
+	if (w->len < WORD_CAP_BYTES) {
 		w->text[w->len++] = g.as;
+		w->hash = word_hash(w->hash, g.as);
+	}
 }
 
 /* The plain run of letters that most words are; what is left is for the careful loop below. */
 static const char *read_letters(struct word *w, const char *p, const char *end)
 {
-	while (p < end && w->len < WORD_CAP_BYTES) {
+	const char *stop = end - p > WORD_CAP_BYTES ? p + WORD_CAP_BYTES : end;
+	uint32_t hash = WORD_HASH_BEGIN;
+	char *out = w->text;
+
+	for (; p < stop; p++) {
 		char c = (char)(*p | 0x20);
 
 		if (c < 'a' || c > 'z')
 			break;
-		w->text[w->len++] = c;
-		p++;
+		*out++ = c;
+		hash = word_hash(hash, c);
 	}
+	w->len = (uint8_t)(out - w->text);
+	w->hash = hash;
 	return p;
 }
 
@@ -154,7 +162,6 @@ size_t words_read(const char *text, size_t len, struct word words[WORDS_CAP])
 		}
 		g = read_glyph(p, end);
 		if (begins_word(g, p, end)) {
-			words[n].len = 0;
 			words[n].kind = WORD_PLAIN;
 			words[n].opens = opens;
 			words[n].asks = false;

@@ -37,6 +37,7 @@ void worker_add(struct worker *w, struct grading *g)
 void worker_drop(struct worker *w, struct grading *g)
 {
 	grading_cancel(g, g->rater);
+	worker_drop_permit(w, g);
 	*(g->prev ? &g->prev->next : &w->head) = g->next;
 	*(g->next ? &g->next->prev : &w->tail) = g->prev;
 	w->in_hand--;
@@ -188,6 +189,7 @@ static void publish(struct worker *w)
 		state = SLOT_CONNECTING;
 	child_state(w->c, state);
 	atomic_store_explicit(&w->c->slot->in_flight, (uint32_t)w->in_hand, memory_order_relaxed);
+	worker_publish_calls(w);
 	worker_count(w, COUNTER_STATEMENTS, now.statements - w->counted.statements);
 	worker_count(w, COUNTER_CONNECTS, now.connects - w->counted.connects);
 	worker_count(w, COUNTER_CONNECTIONS_LOST, now.lost - w->counted.lost);
@@ -210,6 +212,7 @@ static void turn(struct worker *w)
 	int64_t wait = w->stopping ? STOP_LOOK_MS : -1;
 
 	worker_take_answers(w);
+	wait = worker_sooner(wait, worker_ask_paced(w));
 	check_deadlines(w);
 	if (w->stopping)
 		check_stop(w);
@@ -232,8 +235,10 @@ static int open_raters(struct worker *w)
 	w->rater = rater_new(w->config, w->c->loop, &err);
 	if (w->rater)
 		w->fallback = rater_new_fallback(w->config, w->c->loop, &err);
-	if (err.kind == ERR_NONE)
+	if (err.kind == ERR_NONE) {
+		worker_meter(w);
 		return 0;
+	}
 	log_error("the rater cannot be used: %s", err.text);
 	child_error(w->c, err.text);
 	rater_free(w->rater);
@@ -255,7 +260,7 @@ static void close_raters(struct worker *w)
 
 int worker_main(struct child *c)
 {
-	struct worker w = { .c = c, .config = c->config, .exit_status = -1 };
+	struct worker w = { .c = c, .config = c->config, .stride = 1, .exit_status = -1 };
 
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;

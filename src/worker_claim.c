@@ -16,6 +16,9 @@
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
+#define STRIDE_MAX 4		/* measured: beyond it a statement costs hardly less a job */
+#define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
+#define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */
 static int64_t take_budget(struct scoreboard *sb, int64_t wanted)
@@ -35,10 +38,12 @@ static void give_back_budget(struct scoreboard *sb, int64_t unused)
 	atomic_fetch_add(&sb->job_budget, unused);
 }
 
-static void take_rows(struct worker *w, const PGresult *result)
+/* Returns the bytes of all their job_data. */
+static int64_t take_rows(struct worker *w, const PGresult *result)
 {
 	size_t n = (size_t)PQntuples(result);
 	struct grading **gradings = xcalloc(n, sizeof(*gradings));
+	int64_t bytes = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct claimed_row row;
@@ -48,11 +53,23 @@ static void take_rows(struct worker *w, const PGresult *result)
 		/* Keys are the first rater's: what it has rated is good for a fallback, not the other way. */
 		gradings[i] = grading_new(&row, w->rater, worker_caches(w));
 		gradings[i]->rater = w->claim_for;
+		bytes += gradings[i]->bytes;
+		gradings[i]->permit = w->permit;
 		worker_add(w, gradings[i]);
 	}
 	floors_publish(w->c->slot, &w->floors);
 	worker_rate(w, gradings, n);
 	free(gradings);
+	return bytes;
+}
+
+/* The deeper the queue the larger the bites, since a statement's price is mostly not that of its rows. */
+static void set_stride(struct worker *w, bool full, int64_t bytes)
+{
+	if (!full || w->config->pool.claim_batch < STRIDE_MIN_BATCH || bytes > (int64_t)w->claim_asked * STRIDE_JOB_BYTES)
+		w->stride = 1;
+	else if (w->stride < STRIDE_MAX)
+		w->stride *= 2;
 }
 
 /* Nobody has looked at the queue for so long that the janitor must be away: this worker does it by itself. */
@@ -95,9 +112,11 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	struct worker *w = arg;
 	int got = result ? PQntuples(result) : 0;
 	bool full = got == w->claim_asked;
+	int64_t bytes = 0;
 
 	w->claiming = false;
 	give_back_budget(w->c->sb, w->claim_asked - got);
+	worker_unreserve(w, w->claim_asked - got);
 	if (err) {
 		claim_failed(w, err);
 		return;
@@ -111,8 +130,9 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 			wake_slot(SLOT_JANITOR);	/* if all are at work now, nobody need be notified */
 	}
 	if (got > 0)
-		take_rows(w, result);
+		bytes = take_rows(w, result);
 	w->deep = full;
+	set_stride(w, full, bytes);
 	if (!full && !w->look_again && !w->from_floors)
 		run_dry(w, got);
 	w->look_again = false;
@@ -131,14 +151,15 @@ static int held_for(const struct worker *w, const struct rater *rater)
 	return n;
 }
 
-/* A rater that answers at once is fed by the batch, others up to the calls they may have in flight. */
+/* A rater that answers at once is fed by the batch or several, others up to the calls they may have in flight. */
 static int room(const struct worker *w, const struct rater *rater)
 {
-	int batch = (int)w->config->pool.claim_batch;
+	int batch = (int)w->config->pool.claim_batch * (rater->instant ? w->stride : 1);
 	int limit = rater->instant ? batch : rater->capacity ? rater->capacity : (int)w->config->pool.in_flight;
 	int n = limit - held_for(w, rater);
 
-	return n < batch ? n : batch;
+	n = n < batch ? n : batch;
+	return n < WORKER_BATCH_MAX ? n : WORKER_BATCH_MAX;
 }
 
 /* A probe is one of these. */
@@ -182,7 +203,7 @@ int64_t worker_claim(struct worker *w)
 	struct scoreboard *sb = w->c->sb;
 	int64_t now = now_ms(), wait;
 	struct claim claim;
-	int n;
+	int n, budget;
 
 	if (w->probing && !w->claiming && !any_for_rater(w)) {	/* no job, or one that needed no call */
 		breaker_probe_unused(sb);
@@ -199,7 +220,12 @@ int64_t worker_claim(struct worker *w)
 	if (n <= 0)
 		return wait;
 	w->probing |= w->claim_for == w->rater && breaker_state(sb, now) == BREAKER_PROBING;
-	n = (int)take_budget(sb, n);
+	n = worker_reserve(w, n, now, &wait);
+	if (n == 0)
+		return wait;
+	budget = (int)take_budget(sb, n);
+	worker_unreserve(w, n - budget);
+	n = budget;
 	if (n == 0)
 		return -1;
 	atomic_store(&w->c->slot->hungry, HUNGER_CLAIMING);

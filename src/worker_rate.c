@@ -149,6 +149,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 	while ((ask = rater_next_done(rater))) {
 		struct grading *g = ask->owner;
 
+		worker_settle_call(w, rater, ask);
 		count_answer(w, ask);
 		find_blame(w, rater, ask);
 		child_in_hand(g->job.id);
@@ -158,6 +159,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		else if (!g->decided)
 			grading_ask_more(g, rater);
 		child_in_hand(NULL);
+		worker_keep_pace(w, g);
 	}
 }
 
@@ -187,8 +189,10 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	struct err err;
 
 	g->looking = false;
-	if (g->decided)
+	if (g->decided) {
+		worker_drop_permit(w, g);
 		return;
+	}
 	for (size_t i = 0; i < g->job.nrated; i++)
 		misses += g->lines[i].outcome == OUTCOME_PENDING;
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
@@ -196,13 +200,15 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
 	if (misses > 0 && g->rater == w->rater && has_to_wait(w, &err)) {
 		if (!may_fall_back(w)) {
+			worker_drop_permit(w, g);
 			grading_fail(g, &err, w->rater);
 			return;
 		}
 		g->rater = w->fallback;
 	}
 	grading_ask(g, g->rater);
-	if (g->nopen == 0)
+	worker_keep_pace(w, g);
+	if (g->nopen == 0 && !g->decided)
 		grading_decide(g, g->rater);
 }
 

@@ -11,6 +11,7 @@
 #include "wake.h"
 
 #define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
+#define SETTLE_BYTES (16 << 20)	/* one job may be larger */
 
 static void count_settled(struct worker *w, const struct grading *g)
 {
@@ -125,18 +126,19 @@ static enum settle_form form_of(const struct grading *g)
 
 int64_t worker_gather(struct worker *w)
 {
-	size_t n = 0, max = (size_t)w->config->pool.claim_batch;
-	int64_t now = now_ms();
+	int64_t now = now_ms(), bytes = 0;
+	size_t n = 0;
 
 	if (w->settling || !pg_is_ready(w->pg))
 		return -1;
 	if (now < w->settle_not_before_ms)
 		return w->settle_not_before_ms - now;
-	for (struct grading *g = w->head; g && n < max; g = g->next) {
+	for (struct grading *g = w->head; g && n < WORKER_BATCH_MAX && bytes < SETTLE_BYTES; g = g->next) {
 		if (!is_ready(g) || (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
 		w->settle_form = form_of(g);
 		w->gathered[n++] = &g->settlement;
+		bytes += g->bytes;
 		if (g->alone)
 			break;
 	}

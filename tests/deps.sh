@@ -55,6 +55,7 @@ need_check() {
 	need openssl there openssl
 	need mandoc there mandoc
 	need pgbouncer there pgbouncer
+	need valgrind there valgrind
 }
 
 need_all() {

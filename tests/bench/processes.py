@@ -47,5 +47,13 @@ def pss(pid):
     return memory(pid, "smaps_rollup", "Pss")
 
 
+def rss(pid):
+    return memory(pid, "status", "VmRSS")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def peak_rss(pid):
     return memory(pid, "status", "VmHWM")

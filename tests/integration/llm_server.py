@@ -22,6 +22,7 @@ about its way here. A rule is an object:
   clock         for errors: a Date header so many seconds off
   location      redirect: where to
   size          oversized, gzip_bomb: bytes of the body
+  tokens        what usage reports in all, whatever the reply's size
   chunk_ms      drip: pause between two pieces of the body
 """
 import argparse
@@ -51,7 +52,7 @@ except ImportError:
 
 HOST = "127.0.0.1"
 RULE_KEYS = {"do", "first", "text", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
-             "message", "status", "size", "chunk_ms", "clock", "location"}
+             "message", "status", "size", "chunk_ms", "clock", "location", "tokens"}
 
 
 def reserve_port():
@@ -325,6 +326,8 @@ class Call:
         if do == "echo":
             content = self.lines[0]["text"]
         tokens = {"prompt_tokens": len(self.raw) // 4, "completion_tokens": len(content) // 4}
+        if "tokens" in self.rule:
+            tokens = {"prompt_tokens": self.rule["tokens"] - 1, "completion_tokens": 1}
         envelope = {
             "id": "chatcmpl-scripted", "object": "chat.completion",
             "model": self.body["model"] + "-scripted",

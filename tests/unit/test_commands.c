@@ -471,6 +471,8 @@ static void test_a_torn_text_is_no_text(void **state)
 static void test_limits(void **state)
 {
 	struct json_object *o;
+	struct permit permit;
+	int64_t wait_ms;
 
 	(void)state;
 	fake.breaker = BREAKER_OPEN;
@@ -487,7 +489,40 @@ static void test_limits(void **state)
 	assert_text(o, "reason", "the provider answers 503");
 	assert_int_equal(number(o, "requests_per_minute"), 600);
 	assert_int_equal(number(o, "tokens_per_minute"), 90000);
+	assert_null(member(o, "requests_free"));	/* no worker keeps to one yet */
+	assert_null(member(o, "next_claim_ms"));
+	assert_null(member(o, "tokens_per_call"));
+	assert_null(member(o, "calls_window"));
+	assert_int_equal(number(o, "calls_open"), 0);
 	json_object_put(o);
+
+	throttle_set(fake.sb, 600, 90000, now_ms() - 1000000);
+	atomic_store(&fake.sb->slots[1].pid, 1);
+	o = json_of("show limits json");
+	assert_int_equal(number(o, "requests_free"), 8);
+	assert_int_equal(number(o, "next_claim_ms"), 0);
+	json_object_put(o);
+	assert_int_equal(throttle_reserve(fake.sb, &fake.sb->slots[1], 100, false, now_ms(), &permit, &wait_ms), 3);
+	throttle_sent(fake.sb, &permit, 40000, now_ms());
+	throttle_settle(fake.sb, &(struct call_end){ .permit = permit, .sent_ms = now_ms(), .tokens = 30000,
+						     .limited = true }, now_ms());
+	o = json_of("show limits json");
+	assert_int_equal(number(o, "requests_last_minute"), 1);
+	assert_in_range(number(o, "requests_free"), 5, 6);
+	assert_int_equal(number(o, "tokens_last_minute"), 30000);
+	assert_int_equal(number(o, "tokens_free"), 0);
+	assert_int_equal(number(o, "tokens_per_call"), 30000);
+	assert_in_range(number(o, "next_claim_ms"), 15000, 25000);
+	assert_int_equal(number(o, "calls_open"), 3);
+	assert_int_equal(number(o, "calls_window"), 2);
+	assert_int_equal(number(o, "window_halvings"), 1);
+	json_object_put(o);
+	fake.breaker = BREAKER_CLOSED;
+	atomic_store(&fake.sb->phase, POOL_UP);
+	atomic_store(&fake.sb->workers, 1);
+	atomic_store(&fake.sb->slots[1].state, SLOT_IDLE);
+	assert_summary("as far as requests or tokens a minute allow");
+	fake.breaker = BREAKER_OPEN;
 
 	answer("open breaker");
 	o = json_of("show limits json");

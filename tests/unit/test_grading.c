@@ -36,12 +36,12 @@ static struct rater rater = { .ops = &ops, .config = &config, .model = "m", .fin
 static struct grading *g;
 static const char *earlier;		/* the row's result */
 
-/* A job of n lines at this attempt (the first is 0), its first calls started. */
-static void begin(int n, int attempts, int max_attempts)
+/* A job of n lines at this attempt (the first is 0), put back so many times, its first calls started. */
+static void begin_again(int n, int attempts, int max_attempts, int put_back)
 {
 	struct claimed_row row = {
 		.id = "00000000-0000-0000-0000-000000000001", .session_id = "00000000-0000-0000-0000-000000000002",
-		.job_type = "line_rating", .claim = attempts + 1, .attempts = attempts,
+		.job_type = "line_rating", .claim = attempts + 1 + put_back, .attempts = attempts,
 		.max_attempts = max_attempts, .result = earlier,
 	};
 	static char data[400000];
@@ -57,6 +57,11 @@ static void begin(int n, int attempts, int max_attempts)
 	nasked = 0;
 	assert_false(g->decided);
 	grading_ask(g, &rater);
+}
+
+static void begin(int n, int attempts, int max_attempts)
+{
+	begin_again(n, attempts, max_attempts, 0);
 }
 
 static int teardown(void **state)
@@ -287,6 +292,45 @@ static void test_calls_not_sent_yet_stay_unsent_when_the_provider_is_away(void *
 	config.rater.lines_per_call = 20;
 }
 
+static int let_out;
+
+static bool gate(void *arg, struct grading *grading, struct ask *ask)
+{
+	assert_ptr_equal(arg, &let_out);
+	assert_ptr_equal(grading, g);
+	assert_non_null(ask);
+	return let_out-- > 0;
+}
+
+/* Whatever line spoils the first call, the others come first at another time. */
+static void test_calls_wait_to_be_let_out_and_take_turns(void **state)
+{
+	(void)state;
+	config.rater.lines_per_call = 1;
+	rater.gate = gate;
+	rater.gate_arg = &let_out;
+	for (int put_back = 0; put_back < 6; put_back++) {
+		let_out = 1;
+		begin_again(3, 0, 3, put_back);
+		assert_int_equal(nasked, 1);
+		assert_int_equal(asked[0]->lines[0]->index, (3 - put_back % 3) % 3);
+		assert_int_equal(grading_calls_open(g), 1);
+		assert_false(grading_got_on(g));
+		let_out = 0;
+		answer_all(asked[0], OUTCOME_RATED);
+		assert_int_equal(grading_calls_open(g), 0);
+		assert_int_equal(g->nopen, 2);
+		assert_true(grading_got_on(g));
+		let_out = 2;
+		grading_ask_more(g, &rater);
+		assert_int_equal(nasked, 3);
+		assert_int_equal(grading_calls_open(g), 2);
+		teardown(NULL);
+	}
+	rater.gate = NULL;
+	config.rater.lines_per_call = 20;
+}
+
 static void test_a_deadline_leaves_what_is_rated(void **state)
 {
 	struct err err;
@@ -355,6 +399,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_a_pause_asked_for_is_never_undercut, teardown),
 		cmocka_unit_test_teardown(test_backoff_grows_with_full_jitter, teardown),
 		cmocka_unit_test_teardown(test_calls_not_sent_yet_stay_unsent_when_the_provider_is_away, teardown),
+		cmocka_unit_test_teardown(test_calls_wait_to_be_let_out_and_take_turns, teardown),
 		cmocka_unit_test_teardown(test_a_deadline_leaves_what_is_rated, teardown),
 		cmocka_unit_test_teardown(test_what_earlier_attempts_took_is_added, teardown),
 		cmocka_unit_test_teardown(test_many_lines_are_named_up_to_a_number, teardown),

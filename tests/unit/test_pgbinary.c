@@ -79,6 +79,24 @@ static void test_a_begun_array_is_empty_again(void **state)
 	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\20" "\0\0\0\1" "\0\0\0\1" "\0\0\0\1\0");
 }
 
+static void test_an_array_of_nulls_only_can_be_dropped(void **state)
+{
+	(void)state;
+	pgitems_begin(&b, PG_TEXT);
+	pgitem_text(&b, NULL);
+	pgitem_null(&b);
+	pgitems_drop_nulls(&b);
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\31" "\0\0\0\0" "\0\0\0\1");
+	pgitem_text(&b, "");
+	pgitem_null(&b);
+	pgitems_drop_nulls(&b);		/* an empty text is none */
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\0\31" "\0\0\0\2" "\0\0\0\1" "\0\0\0\0" "\xff\xff\xff\xff");
+	pgitems_begin(&b, PG_INT4);
+	pgitem_int4(&b, -1);
+	pgitems_drop_nulls(&b);
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\1" "\0\0\0\1" "\0\0\0\4\xff\xff\xff\xff");
+}
+
 static void test_beyond_the_cap_nothing_is_written(void **state)
 {
 	char text[2000];
@@ -124,7 +142,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_numbers_are_big_endian), TEST(test_an_array_counts_its_items),
 		TEST(test_a_null_is_said_at_the_head), TEST(test_jsonb_has_a_version),
-		TEST(test_a_begun_array_is_empty_again), TEST(test_beyond_the_cap_nothing_is_written),
+		TEST(test_a_begun_array_is_empty_again), TEST(test_an_array_of_nulls_only_can_be_dropped),
+		TEST(test_beyond_the_cap_nothing_is_written),
 		TEST(test_a_uuid_there_and_back),
 	};
 

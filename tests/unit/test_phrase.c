@@ -81,9 +81,9 @@ struct talk { struct job job; struct line lines[3]; };
 static void key_of(const char *before, const char *text, const char *after, char key[PHRASE_KEY_SIZE])
 {
 	struct talk t = { .lines = {
-		{ .index = 4, .speaker = "customer", .text = before },
-		{ .index = 5, .speaker = "rep", .text = text, .rated = true },
-		{ .index = 6, .speaker = "customer", .text = after },
+		{ .index = 4, .speaker = "customer", .text = before, .text_len = strlen(before) },
+		{ .index = 5, .speaker = "rep", .text = text, .text_len = strlen(text), .rated = true },
+		{ .index = 6, .speaker = "customer", .text = after, .text_len = strlen(after) },
 	} };
 
 	t.job.lines = t.lines;
@@ -133,9 +133,9 @@ static void test_key_follows_the_context_asked_for(void **state)
 static void test_key_tells_before_from_after(void **state)
 {
 	struct line lines[] = {
-		{ .speaker = "rep", .text = "Hi", .rated = true },
-		{ .speaker = "customer", .text = "x" },
-		{ .speaker = "rep", .text = "Hi", .rated = true },
+		{ .speaker = "rep", .text = "Hi", .text_len = 2, .rated = true },
+		{ .speaker = "customer", .text = "x", .text_len = 1 },
+		{ .speaker = "rep", .text = "Hi", .text_len = 2, .rated = true },
 	};
 	struct job job = { .lines = lines, .nlines = 2 };
 	char before[PHRASE_KEY_SIZE], after[PHRASE_KEY_SIZE];

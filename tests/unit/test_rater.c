@@ -184,6 +184,7 @@ static void test_done_asks_come_in_order(void **state)
 	assert_ptr_equal(rater_next_done(rater), &asks[1]);
 	assert_ptr_equal(rater_next_done(rater), &asks[2]);
 	assert_null(rater_next_done(rater));
+	assert_int_equal(rater->in_flight, 0);
 	rater_start(rater, &asks[0]);			/* an emptied list takes more */
 	assert_ptr_equal(rater_next_done(rater), &asks[0]);
 	assert_null(rater_next_done(rater));
