@@ -122,15 +122,27 @@ check-supervisor: $(SUPERVISOR:%=$B/%.o) $(LIB_OBJECTS)	## no libpq, libcurl, js
 check-docs: all	## manual pages, sample configuration and code agree
 	$QBUILD=$B sh tests/check-docs.sh
 
+# Preloaded where a test wants another clock, another boot, or a crash.
+$B/drill/fakehost.so: tests/drill/fakehost.c $B/flags
+	$Qmkdir -p $(@D)
+	@echo "  LINK  $@"
+	$Q$(CC) $(CFLAGS) -Wall -Wextra $(if $(WERROR),-Werror) -shared -fPIC $(LDFLAGS) -o $@ $<
+
 # On a busy machine a deadline may pass for want of a processor: what failed is tried once more, alone. It is
 # said that this happened, whatever comes of it: a test that fails now and then wants mending.
 PYTEST = GRADINGD_BUILD=$B $(PYTHON) -B -m pytest -o cache_dir=$(CURDIR)/$B/pytest
-check-integration: all	## tests against a Postgres of their own
+check-integration: all $B/drill/fakehost.so	## tests against a Postgres of their own
 	$Q$(PYTEST) $(PYTEST_FLAGS) tests/integration || { \
 		[ $$? -eq 1 ] || exit 1; \
 		echo '==== SECOND RUN: tests failed above; those alone are run once more, one after the other ====' && \
 		$(PYTEST) -q --lf --lfnf=none tests/integration && \
 		echo '==== SECOND RUN passed: what failed in the first, above, fails now and then ===='; }
+
+# ROWS="janitor failover" selects faults by a part of their names.
+.PHONY: drill
+drill: all $B/drill/fakehost.so	## work through faults of all kinds for ten minutes, then compare everything
+	@sh tests/deps.sh check
+	$QGRADINGD_BUILD=$B $(PYTHON) -B tests/drill/drill.py $(ROWS)
 
 .PHONY: sanitize
 sanitize:	## unit and integration tests under ASan and UBSan

@@ -16,8 +16,9 @@ struct scoreboard;
 
 #define BREAKER_AFTER_FAILURES 3	/* in a row, all workers together */
 #define BREAKER_FIRST_MS 1000
-#define BREAKER_MAX_MS 5000		/* back at work within 5 s after the provider is */
+#define BREAKER_MAX_MS 3000		/* back at work within 5 s after the provider is, however a probe fell */
 #define BREAKER_PROBE_MS 60000		/* a probe not heard of for so long was lost */
+#define BREAKER_UNCLEAR_IN_A_ROW 10	/* jobs: that many are not all to blame */
 #define BREAKER_RECENT_MS 3000		/* an answer so fresh shows that the provider works */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
@@ -39,6 +40,12 @@ int64_t breaker_wait_ms(const struct scoreboard *sb, int64_t now_ms);
  * does not cut short a pause that the provider asked for.
  */
 void breaker_success(struct scoreboard *sb, int64_t now_ms);
+/*
+ * A call for this job failed, and nobody knows whether for the job's or the provider's sake. True when it was
+ * the provider's: nobody has had an answer in the last window_ms (BREAKER_RECENT_MS at least), or none came
+ * since the calls of BREAKER_UNCLEAR_IN_A_ROW jobs began to fail.
+ */
+bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, int64_t now_ms);
 /* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
 bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms);
 /*

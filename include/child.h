@@ -47,10 +47,11 @@ void child_error(struct child *c, const char *text);
 void child_trouble(const char *text);
 
 /*
- * The job the CPU is in from now on ("" or NULL: none), so that a crash names it. For any module of a
- * child; does nothing before child_begin().
+ * The job the CPU is in from now on (NULL: none), so that a crash names it, and its line with this index. For
+ * any module of a child; they do nothing before child_begin().
  */
 void child_in_hand(const char *job_id);
+void child_in_line(int32_t line);
 
 /* The roles; each returns the child's exit status. */
 int worker_main(struct child *c);

@@ -19,7 +19,8 @@ struct graded_line {
 	enum outcome outcome;		/* PENDING until answered or found in the cache */
 	const char *why;		/* it has no rating; NULL: outcome says all there is to say */
 	bool hopeless;			/* asked alone, it was refused: asking again will not help */
-	bool sent;			/* part of the settlement under way */
+	bool sent;			/* part of the settlement under way, */
+	bool resent;			/* and of an earlier one whose outcome is unknown */
 	bool stored;			/* in line_ratings already */
 	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
 	bool asked;			/* part of a call that has not been answered */
@@ -52,6 +53,7 @@ struct grading {
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
 	size_t stray;			/* ratings for lines nobody asked about */
+	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */

@@ -103,6 +103,7 @@ struct settlement {
 	const char *result;		/* JSON, or NULL: as it is */
 	const struct settle_line *lines;
 	size_t nlines;
+	size_t nresent;			/* of them in a settlement whose outcome is unknown: they may be there */
 };
 
 enum settle_form {

@@ -32,6 +32,17 @@ enum slot_state {
 	SLOT_STATE_COUNT
 };
 
+/*
+ * What a child's CPU is at, for whoever wants to know what it died of. Read after the writer's death: then
+ * `job` is whole where `set` says so. Cheaper to write than a shared_text, since it is written for each line.
+ */
+struct breadcrumb {
+	_Atomic uint32_t set;
+	_Atomic int32_t line;		/* its index in the session, or BREADCRUMB_NO_LINE */
+	char job[UUID_SIZE];
+};
+#define BREADCRUMB_NO_LINE INT32_MIN
+
 enum hunger {
 	HUNGER_NONE,		/* its last claim was full, or it claims nothing any more */
 	HUNGER_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
@@ -79,7 +90,7 @@ struct slot {
 	_Atomic uint32_t ever_ready;	/* this child has been at work */
 	_Atomic uint64_t counters[COUNTER_COUNT];
 	struct shared_text identity;	/* what the child writes into claimed_by */
-	struct shared_text in_hand;	/* id of the job the CPU is in; empty between jobs */
+	struct breadcrumb in_hand;	/* the job the CPU is in; unset between jobs */
 	struct shared_text error;	/* last error worth an operator's eye */
 	struct shared_floors floors;
 	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* calls by how long they took; outlive the child as counters do */
@@ -90,10 +101,12 @@ struct slot {
 struct death {
 	char identity[IDENTITY_SIZE];
 	char in_hand[UUID_SIZE];	/* job it died in, or "" */
+	bool outside;			/* somebody killed it; else it died of itself */
+	int32_t line;			/* of that job, or BREADCRUMB_NO_LINE */
 	char how[96];			/* "was killed by signal 9 (Killed)" */
 };
 #define DEATHS 64
-/* An in_hand that fits no job: none is to blame, they all go back free of charge. */
+/* An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had been. */
 #define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
 
 enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
@@ -114,6 +127,8 @@ struct scoreboard {
 
 	/* breaker.c's; see there */
 	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
+	_Atomic uint32_t breaker_unclear;	/* calls of one job after another that failed, with no answer between */
+	_Atomic uint64_t breaker_unclear_job;	/* the last of these jobs, by a hash of its id */
 	_Atomic int64_t breaker_until_ms;
 	_Atomic uint32_t breaker_failures;
 	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */
@@ -179,6 +194,15 @@ bool seqlock_read_ok(const _Atomic uint32_t *seq, uint32_t before);
 void shared_text_set(struct shared_text *t, const char *text);
 /* Copies into out (SCOREBOARD_TEXT bytes). Gives up with false after a few torn reads: out is then "". */
 bool shared_text_get(const struct shared_text *t, char *out);
+
+/* The writer's side: the job in hand (NULL: none), and which of its lines. */
+void breadcrumb_set(struct breadcrumb *b, const char *job);
+static inline void breadcrumb_line(struct breadcrumb *b, int32_t line)
+{
+	atomic_store_explicit(&b->line, line, memory_order_relaxed);
+}
+/* Copies the job into out (UUID_SIZE bytes) and its line; false, and "": none was in hand. */
+bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line);
 
 /* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
 bool deaths_push(struct scoreboard *sb, const struct death *d);

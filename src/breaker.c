@@ -63,9 +63,30 @@ bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int
 	return answered && now_ms - answered < (window_ms > BREAKER_RECENT_MS ? window_ms : BREAKER_RECENT_MS);
 }
 
+/* FNV-1a: to tell one job from the next. */
+static uint64_t hash_of(const char *job)
+{
+	uint64_t hash = 14695981039346656037u;
+
+	for (; *job; job++)
+		hash = (hash ^ (unsigned char)*job) * 1099511628211u;
+	return hash;
+}
+
+bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, int64_t now_ms)
+{
+	uint64_t hash = hash_of(job);
+	uint32_t n = atomic_load(&sb->breaker_unclear);
+
+	if (atomic_exchange(&sb->breaker_unclear_job, hash) != hash)
+		n = atomic_fetch_add(&sb->breaker_unclear, 1) + 1;
+	return n >= BREAKER_UNCLEAR_IN_A_ROW || !breaker_answered_lately(sb, window_ms, now_ms);
+}
+
 void breaker_success(struct scoreboard *sb, int64_t now_ms)
 {
 	atomic_store(&sb->rater_answered_ms, now_ms);
+	atomic_store(&sb->breaker_unclear, 0);
 	if (atomic_load(&sb->breaker_asked_ms) > now_ms)
 		return;
 	atomic_store(&sb->breaker_failures, 0);
@@ -88,15 +109,17 @@ static int64_t pause_ms(uint32_t failures)
 
 void breaker_failure(struct scoreboard *sb, const struct err *err, int64_t now_ms)
 {
-	uint32_t failures = atomic_fetch_add(&sb->breaker_failures, 1) + 1;
-	int64_t until = atomic_load(&sb->breaker_until_ms), pause = pause_ms(failures);
+	int64_t until = atomic_load(&sb->breaker_until_ms), pause;
 	bool at_once = err->after_ms > 0 || err->kind == ERR_DENIED;
 	bool probing = breaker_state(sb, now_ms) == BREAKER_PROBING;
+	uint32_t failures;
 
+	if (until > now_ms && err->after_ms <= until - now_ms)
+		return;		/* open already: calls that were in flight with the first one make no pause longer */
+	failures = atomic_fetch_add(&sb->breaker_failures, 1) + 1;
+	pause = pause_ms(failures);
 	if (failures < BREAKER_AFTER_FAILURES && !at_once && !probing)
 		return;
-	if (until > now_ms && err->after_ms <= until - now_ms)
-		return;		/* open already: the calls that were in flight with the first one */
 	if (err->after_ms > 0)
 		atomic_store(&sb->breaker_asked_ms, now_ms + err->after_ms);
 	if (err->after_ms > pause)

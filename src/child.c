@@ -83,7 +83,7 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 		fatal("cannot set up the child: out of memory or descriptors");
 	identity_self(c->identity);
 	shared_text_set(&c->slot->identity, c->identity);
-	shared_text_set(&c->slot->in_hand, "");
+	breadcrumb_set(&c->slot->in_hand, NULL);
 	srandom((unsigned)(now_ms() ^ ((int64_t)getpid() << 16)));
 	signals_unblock_all();
 	child_state(c, SLOT_CONNECTING);
@@ -143,5 +143,11 @@ void child_trouble(const char *text)
 void child_in_hand(const char *job_id)
 {
 	if (my_slot)
-		shared_text_set(&my_slot->in_hand, job_id ? job_id : "");
+		breadcrumb_set(&my_slot->in_hand, job_id);
+}
+
+void child_in_line(int32_t line)
+{
+	if (my_slot)
+		breadcrumb_line(&my_slot->in_hand, line);
 }

@@ -112,6 +112,7 @@ static void carry_over(struct grading *g, const char *result)
 	g->used.latency_ms = count_of(root, "latency_ms");
 	g->cost_nanos = nanos_of(json_object_object_get(root, "cost"));
 	g->stray = (size_t)count_of(root, "stray");
+	g->worker_deaths = count_of(root, "worker_deaths");
 	outcomes = json_object_object_get(root, "outcomes");
 	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
 		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
@@ -128,6 +129,7 @@ static void list_lines(struct grading *g, const struct rater *rater, bool with_k
 			continue;
 		g->lines[n].owner = g;
 		g->lines[n].line = &g->job.lines[i];
+		child_in_line(g->lines[n].line->index);
 		if (with_keys)
 			phrase_key(rater, &g->job, g->lines[n].line, g->lines[n].key);
 		n++;
@@ -650,6 +652,8 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 	write_counts(&b, g, rater);
 	if (!rater->instant || unrated)
 		write_outcomes(&b, g);
+	if (g->worker_deaths)
+		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');
@@ -756,11 +760,12 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 bool grading_attach(struct grading *g)
 {
 	struct settle_line *lines = NULL;
-	size_t n = 0;
+	size_t n = 0, resent = 0;
 
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].sent = g->lines[i].outcome == OUTCOME_RATED && !g->lines[i].stored;
 		n += g->lines[i].sent;
+		resent += g->lines[i].sent && g->lines[i].resent;
 	}
 	if (n == 0 && !g->decided)
 		return false;
@@ -768,6 +773,7 @@ bool grading_attach(struct grading *g)
 		lines = arena_alloc(&g->job.arena, n * sizeof(*lines));
 	g->settlement.lines = lines;
 	g->settlement.nlines = n;
+	g->settlement.nresent = resent;
 	for (size_t i = 0; i < g->job.nrated; i++)
 		if (g->lines[i].sent)
 			*lines++ = g->lines[i].store;
@@ -790,6 +796,7 @@ void grading_attached_done(struct grading *g, bool stored)
 	g->stored_before |= !g->settling_last;
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].stored |= g->lines[i].sent && stored;
+		g->lines[i].resent |= g->lines[i].sent && !stored;
 		g->lines[i].sent = false;
 	}
 }

@@ -258,14 +258,21 @@ static struct buf *begin_recover(struct janitor *j)
 	pgitems_begin(&p[0], PG_TEXT);
 	pgitems_begin(&p[1], PG_TEXT);
 	pgitems_begin(&p[2], PG_UUID);
+	pgitems_begin(&p[3], PG_TEXT);
+	pgitems_begin(&p[4], PG_BOOL);
 	return p;
 }
 
-static void put_dead(struct buf *p, const char *identity, const char *how, const char *in_hand)
+static void put_dead(struct buf *p, const char *identity, const struct death *d)
 {
+	char line[16];
+
+	snprintf(line, sizeof(line), "%d", (int)d->line);
 	pgitem_text(&p[0], identity);
-	pgitem_text(&p[1], how);
-	pgitem_uuid(&p[2], in_hand);
+	pgitem_text(&p[1], d->how);
+	pgitem_uuid(&p[2], d->in_hand[0] ? d->in_hand : NULL);
+	pgitem_text(&p[3], d->line == BREADCRUMB_NO_LINE ? NULL : line);
+	pgitem_bool(&p[4], d->outside);
 }
 
 /* Everything in the ring of deaths. It is taken off the ring only when the jobs are back. */
@@ -278,7 +285,7 @@ static void recover_deaths(struct janitor *j)
 		return;
 	p = begin_recover(j);
 	for (j->deaths_sent = 0; (d = deaths_peek(j->c->sb, j->deaths_sent)); j->deaths_sent++)
-		put_dead(p, d->identity, d->how, d->in_hand[0] ? d->in_hand : NULL);
+		put_dead(p, d->identity, d);
 	j->recovering = send(j, STATEMENT_RECOVER, on_recovered);
 	if (!j->recovering)
 		j->deaths_sent = 0;
@@ -287,6 +294,8 @@ static void recover_deaths(struct janitor *j)
 /* Claims of this host by processes that are no more: an earlier pool was killed, or the host restarted. */
 static void recover_orphans(struct janitor *j, char *claimants)
 {
+	static const struct death lost = { .line = BREADCRUMB_NO_LINE, .outside = true,
+					   .how = "went away with its host or its pool" };
 	struct buf *p;
 	char *save = NULL;
 	int n = 0;
@@ -297,7 +306,7 @@ static void recover_orphans(struct janitor *j, char *claimants)
 	for (char *who = strtok_r(claimants, "\n", &save); who; who = strtok_r(NULL, "\n", &save)) {
 		if (!identity_is_dead(who, !j->looked_once))
 			continue;
-		put_dead(p, who, "went away with its host or its pool", DEATH_NO_BLAME);
+		put_dead(p, who, &lost);
 		n++;
 	}
 	j->deaths_sent = 0;

@@ -4,6 +4,8 @@
  */
 #include "question.h"
 
+#include "child.h"
+
 void question_each_context(const struct config *config, const struct job *job,
 			   const struct line *const *lines, size_t n,
 			   void (*each)(void *arg, const struct line *line), void *arg)
@@ -66,6 +68,7 @@ static void write_context(void *arg, const struct line *line)
 static void write_lines(struct buf *out, const struct line *const *lines, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		child_in_line(lines[i]->index);
 		buf_printf(out, "%s{\"line\": %d, ", i ? ", " : "", lines[i]->index);
 		write_member(out, "text", lines[i]->text);
 		buf_char(out, '}');

@@ -228,7 +228,7 @@ int queue_disown(struct queue *q, const char *identity, struct job *const *jobs,
 /* ---- settlements ---- */
 
 /* The columns of one job, in the order of $1 to $12. Zero and null are one. */
-static void put_job(struct buf *p, const struct settlement *s)
+static void put_job(struct buf *p, enum settle_form form, const struct settlement *s)
 {
 	pgitem_uuid(&p[0], s->job->id);
 	pgitem_int8(&p[1], s->job->claim);
@@ -247,7 +247,7 @@ static void put_job(struct buf *p, const struct settlement *s)
 	pgitem_int4(&p[8], s->job->total_batches);
 	pgitem_int4(&p[9], (int32_t)s->job->nrated);
 	pgitem_int4(&p[10], (int32_t)s->job->skipped);
-	pgitem_int4(&p[11], (int32_t)s->nlines);
+	pgitem_int4(&p[11], (int32_t)(form == SETTLE_FIRST ? s->nlines : s->nlines - s->nresent));
 }
 
 /* The columns of one line, in the order of $13 to $23. False and null are one. */
@@ -305,7 +305,7 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity, c
 
 	begin_batch(p);
 	for (size_t i = 0; i < n; i++) {
-		put_job(p, s[i]);
+		put_job(p, form, s[i]);
 		for (size_t k = 0; k < s[i]->nlines; k++)
 			put_line(lines, i + 1, k + 1, &s[i]->lines[k],
 				 number_provenance(&provenances, s[i]->lines[k].provenance));

@@ -148,8 +148,10 @@ static void on_line(void *arg, const char *line, size_t len)
 	}
 	e = take_asked(c);
 	ask = e->ask;
+	child_in_hand(ask->job->id);
 	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines, &ask->job->arena,
 				       ask->verdicts);
+	child_in_hand(NULL);
 	set_capacity(c, ask->used.latency_ms);
 	if (lost_thread(ask)) {
 		give_up(c, "did not answer the question");

@@ -10,6 +10,7 @@
 
 #include "arena.h"
 #include "buf.h"
+#include "child.h"
 #include "clock.h"
 #include "embed.h"
 #include "file.h"
@@ -285,7 +286,9 @@ static void on_reply(void *arg, const struct http_reply *reply)
 {
 	struct exchange *exchange = arg;
 
+	child_in_hand(exchange->ask->job->id);
 	openai_read_reply(reply, exchange->rater->config, exchange->ask);
+	child_in_hand(NULL);
 	rater_done(exchange->rater, exchange->ask);
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "child.h"
 #include "clock.h"
 #include "embed.h"
 #include "phrase.h"
@@ -112,8 +113,10 @@ static void rubric_start(struct rater *rater, struct ask *ask)
 {
 	int64_t began_ms = now_ms();
 
-	for (size_t i = 0; i < ask->nlines; i++)
+	for (size_t i = 0; i < ask->nlines; i++) {
+		child_in_line(ask->lines[i]->index);
 		rate_line(rater, ask->job, ask->lines[i], &ask->verdicts[i]);
+	}
 	strcpy(ask->used.model, rater->model);
 	ask->used.latency_ms = now_ms() - began_ms;
 	rater_done(rater, ask);

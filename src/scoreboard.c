@@ -106,6 +106,27 @@ bool shared_text_get(const struct shared_text *t, char *out)
 	return false;
 }
 
+void breadcrumb_set(struct breadcrumb *b, const char *job)
+{
+	atomic_store_explicit(&b->set, 0, memory_order_relaxed);
+	if (!job)
+		return;
+	atomic_signal_fence(memory_order_seq_cst);	/* the reader comes when we are dead: only our own order counts */
+	atomic_store_explicit(&b->line, BREADCRUMB_NO_LINE, memory_order_relaxed);
+	memcpy(b->job, job, UUID_SIZE - 1);
+	atomic_store_explicit(&b->set, 1, memory_order_release);
+}
+
+bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line)
+{
+	bool set = atomic_load(&b->set) == 1;
+
+	memcpy(out, b->job, UUID_SIZE - 1);
+	out[set ? UUID_SIZE - 1 : 0] = '\0';
+	*line = set ? atomic_load(&b->line) : BREADCRUMB_NO_LINE;
+	return set;
+}
+
 bool deaths_push(struct scoreboard *sb, const struct death *d)
 {
 	uint32_t head = atomic_load(&sb->deaths_head);

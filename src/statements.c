@@ -243,7 +243,7 @@ static const char settle_sql[] =
 	"    cached = excluded.cached, job_id = excluded.job_id, provenance = excluded.provenance,"
 	"    seq = excluded.seq, rated_at = excluded.rated_at"
 	"  RETURNING r.session_id, (r.xmax = 0) AS new"
-	"), moved AS ("	/* `brought`: lines of jobs that count for the first time; what was there already is no new line */
+	"), moved AS ("	/* `brought`: lines of jobs that count for the first time; what another job brought before is no new line */
 	"  SELECT session_id, max(batches) AS batches,"
 	"    sum((counted IS NOT DISTINCT FROM 'completed')::int - (was IS NOT DISTINCT FROM 'completed')::int)::int"
 	"      AS completed,"
@@ -363,18 +363,43 @@ static const char tick_sql[] =
 	"      >= s.total_batches THEN greatest(s.updated_at, now()) END," \
 	"    updated_at = greatest(s.updated_at, now()))"
 
-/* Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. */
+/*
+ * A job that was held when its worker died, but in which the worker was not: it may be the cause or not. It
+ * goes back free of charge FREE_DEATHS times, the later times after a while of its own, so that those that
+ * only kept the wrong company get away from the one that kills; from then on its attempts count. A job in
+ * which the CPU was when the worker was killed from outside needs fewer. Counted in `result`; columns `deaths`.
+ */
+#define FREE_DEATHS "10"
+#define SPREAD_AFTER "2"
+#define DEATH_IN_HAND "5"
+#define DEATHS(result) \
+	"CASE WHEN jsonb_typeof(" result " -> 'worker_deaths') = 'number'" \
+	" THEN least(greatest((" result " ->> 'worker_deaths')::numeric, 0), 1000)::int ELSE 0 END"
+#define SUSPECTED \
+	"available_at = CASE WHEN deaths > " SPREAD_AFTER " AND NOT spent" \
+	"  THEN now() + random() * least(deaths, 10) * interval '1 s' ELSE g.available_at END," \
+	" result = CASE WHEN deaths > 0 THEN CASE WHEN jsonb_typeof(g.result) = 'object' THEN g.result" \
+	"  ELSE '{}' END || jsonb_build_object('worker_deaths', deaths) ELSE g.result END"
+
+/*
+ * Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. They
+ * are suspects (see SUSPECTED).
+ */
 static const char reap_sql[] =
 	"WITH stuck AS MATERIALIZED ("
-	"  SELECT id, counted_as, claimed_by, least(coalesce(attempts, 0), 2147483646) + 1 >= coalesce(max_attempts, 3) AS spent"
-	"  FROM grading_jobs WHERE status = 'processing'"
+	"  SELECT g.id, counted_as, claimed_by, was.deaths, n.attempts,"
+	"    was.deaths > " FREE_DEATHS " AND n.attempts >= coalesce(max_attempts, 3) AS spent"
+	"  FROM grading_jobs g CROSS JOIN LATERAL (SELECT " DEATHS("g.result") " + 1 AS deaths) was"
+	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646)"
+	"      + (was.deaths > " FREE_DEATHS ")::int AS attempts) n"
+	"  WHERE status = 'processing'"
 	"    AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $1::bigint * interval '1 ms'"
-	"  ORDER BY started_at LIMIT 500 FOR UPDATE SKIP LOCKED"
+	"  ORDER BY started_at LIMIT 500 FOR UPDATE OF g SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
-	"    attempts = least(coalesce(g.attempts, 0), 2147483646) + 1, claimed_by = NULL, updated_at = now(),"
+	"    attempts = stuck.attempts, claimed_by = NULL, updated_at = now(),"
 	"    failed_at = CASE WHEN spent THEN now() END,"
-	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,"
+	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END, " SUSPECTED ","
 	"    error = format('no worker finished this job within %s s of its claim (%s had it)',"
 	"      round($1::bigint / 1000.0), coalesce(stuck.claimed_by, 'nobody known'))"
 	"      || CASE WHEN spent THEN '; it has no attempts left' ELSE '' END"
@@ -384,35 +409,39 @@ static const char reap_sql[] =
 	"SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put";
 
 /*
- * Jobs of dead workers: $1 identities, $2 how each ended, $3 the job it had in hand (or null). The job in
- * hand is to blame, or the only one there was: its attempt counts, and in the end it fails. Where nobody
- * knows, each job's attempt counts but none fails for it; where one is to blame, the others go free. A job
- * that somebody has locked is found by its dead claimant at a later tick. What they were asking about is free for
- * others at once.
+ * Jobs of dead workers: $1 identities, $2 how each ended, $3 the job it had in hand (or null), $4 the line of
+ * that (or null), $5 whether it was killed from outside. A worker that died of itself did so of the job in
+ * hand, or of the only one there was: its attempt counts, and in the end it fails. Where that is known the
+ * others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
+ * claimant at a later tick. What they were asking about is free for others at once.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
-	"  SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[]) AS d(identity, how, in_hand)"
+	"  SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bool[])"
+	"    AS d(identity, how, in_hand, line, outside)"
 	"), held AS MATERIALIZED ("
-	"  SELECT g.id, g.claim, g.counted_as, d.how, greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
-	"    CASE WHEN coalesce(d.in_hand = g.id, count(*) OVER (PARTITION BY d.identity) = 1) THEN 'guilty'"
-	"      WHEN d.in_hand IS NULL THEN 'suspect' ELSE 'free' END AS verdict"
+	"  SELECT g.id, g.claim, g.counted_as, d.how, CASE WHEN d.in_hand = g.id THEN d.line END AS line,"
+	"    greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
+	"    NOT d.outside AND coalesce(d.in_hand = g.id, count(*) OVER (PARTITION BY d.identity) = 1) AS guilty,"
+	"    CASE WHEN d.in_hand IS NULL THEN 1 WHEN d.in_hand = g.id THEN " DEATH_IN_HAND " ELSE 0 END AS weight"
 	"  FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity WHERE g.status = 'processing'"
 	"), judged AS MATERIALIZED ("
-	"  SELECT g.id, held.how, held.counted_as, CASE verdict WHEN 'guilty' THEN n.attempts + 1"
-	"    WHEN 'suspect' THEN greatest(n.attempts, least(n.attempts + 1, held.max_attempts - 1))"
-	"    ELSE n.attempts END AS attempts,"
-	"    verdict = 'guilty' AND n.attempts + 1 >= held.max_attempts AS spent"
+	"  SELECT g.id, held.how, held.line, held.counted_as, n.attempts, n.deaths,"
+	"    n.attempts > coalesce(g.attempts, 0) AND n.attempts >= held.max_attempts AS spent"
 	"  FROM grading_jobs g JOIN held USING (id, claim)"
-	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646) AS attempts) n"
+	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646) AS attempts,"
+	"      " DEATHS("g.result") " + CASE WHEN guilty THEN 0 ELSE weight END AS deaths) was"
+	"    CROSS JOIN LATERAL (SELECT was.deaths, was.attempts + (guilty OR weight > 0"
+	"      AND was.deaths > " FREE_DEATHS ")::int AS attempts) n"
 	"  WHERE g.status = 'processing' AND g.id = ANY(ARRAY(SELECT id FROM held))"
 	"  ORDER BY g.id FOR UPDATE OF g SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
 	"    attempts = judged.attempts, claimed_by = NULL, updated_at = now(),"
 	"    failed_at = CASE WHEN spent THEN now() END,"
-	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,"
+	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END, " SUSPECTED ","
 	"    error = format('the worker that had this job %s', judged.how)"
+	"      || coalesce(format(' while it was at line %s', judged.line), '')"
 	"      || CASE WHEN spent THEN format('; that makes %s attempts, it is not tried again', judged.attempts)"
 	"         ELSE '' END"
 	"  FROM judged WHERE g.id = judged.id AND g.id = ANY(ARRAY(SELECT id FROM judged))"
@@ -473,7 +502,7 @@ const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_DISOWN] = { "disown", disown_sql, 2 },
 	[STATEMENT_TICK] = { "tick", tick_sql, 5 },
 	[STATEMENT_REAP] = { "reap", reap_sql, 1 },
-	[STATEMENT_RECOVER] = { "recover", recover_sql, 3 },
+	[STATEMENT_RECOVER] = { "recover", recover_sql, 5 },
 	[STATEMENT_CLEAN_JOBS] = { "clean_jobs", clean_jobs_sql, 3 },
 	[STATEMENT_CLEAN_CACHE] = { "clean_cache", clean_cache_sql, 3 },
 	[STATEMENT_SLEEP] = { "sleep", sleep_sql, 0 },

@@ -172,21 +172,26 @@ static void describe_end(int status, char *out, size_t size)
 		snprintf(out, size, "ended with exit status %d", WEXITSTATUS(status));
 }
 
-/* For the janitor: whose jobs to put back, and which job to blame, if any. */
+/*
+ * For the janitor: whose jobs to put back, and which job to blame, if any. KILL comes from outside: from
+ * somebody who tidies up, or from the kernel when memory runs out. Our own follows on an abort that a hung
+ * child did not heed; with a job in hand it hung in that.
+ */
 static void report_death(struct child_slot *cs, int status, const char *how)
 {
 	struct slot *slot = shared(cs);
 	struct death d;
 	char text[SCOREBOARD_TEXT];
-	bool orderly = WIFEXITED(status) && WEXITSTATUS(status) != EXIT_FAILED;
+	bool orderly = WIFEXITED(status) && WEXITSTATUS(status) != EXIT_FAILED, in_hand;
 
 	if (cs->index == SLOT_JANITOR || !shared_text_get(&slot->identity, text) || !text[0])
 		return;
 	snprintf(d.identity, sizeof(d.identity), "%.*s", IDENTITY_SIZE - 1, text);
 	snprintf(d.how, sizeof(d.how), "%s", how);
-	if (!shared_text_get(&slot->in_hand, text))
-		text[0] = '\0';
-	snprintf(d.in_hand, sizeof(d.in_hand), "%.*s", UUID_SIZE - 1, orderly || cs->stopping ? DEATH_NO_BLAME : text);
+	in_hand = breadcrumb_get(&slot->in_hand, d.in_hand, &d.line);
+	d.outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !(cs->aborted && in_hand);
+	if (orderly || cs->stopping)
+		strcpy(d.in_hand, DEATH_NO_BLAME);
 	if (!deaths_push(cs->s->sb, &d))
 		log_warn("too many dead workers at once; the janitor finds this one's jobs by itself");
 	wake_slot(SLOT_JANITOR);

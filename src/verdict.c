@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "child.h"
 #include "json_strict.h"
 #include "log.h"
 #include "utf8.h"
@@ -231,6 +232,7 @@ static size_t read_ratings(struct json_object *ratings, const struct config *con
 			stray++;
 			unknown_line |= numbered;
 		} else if (v->outcome == OUTCOME_MISSING) {
+			child_in_line((int32_t)json_object_get_int64(json_object_object_get(element, "line")));
 			give_json(v, config, arena, element);
 		} else {	/* even when both agree: a reply that repeats itself lost its thread */
 			verdict_all(v, 1, OUTCOME_DUPLICATE);

@@ -73,7 +73,7 @@ static void tell_breaker(struct worker *w, const struct err *err)
 
 /*
  * A job that ran out of its own time has used up an attempt. Otherwise a call that timed out, was cut or
- * met a 500 was the provider's fault while nobody else gets answers either. When others did while it
+ * met a 500 was the provider's fault while nobody else gets answers either (breaker_unclear()). When others did while it
  * waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as
  * the provider may just have restarted, and after that its attempts count.
  */
@@ -81,7 +81,8 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
 	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
 		worker_past_deadline(w, ask->owner, &ask->err);
-	else if (ask->err.kind == ERR_UNCLEAR && !breaker_answered_lately(w->c->sb, ask->used.latency_ms, now_ms()))
+	else if (ask->err.kind == ERR_UNCLEAR &&
+		 breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
@@ -158,12 +159,14 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		worker_settle_call(w, rater, ask);
 		count_answer(w, ask);
 		find_blame(w, rater, ask);
+		child_in_hand(g->job.id);
 		grading_take_answer(g, ask, rater, worker_caches(w) && !rater->fallback);
 		worker_landed(w, g, &ask->err);
 		if (is_complete(g))
 			decide_or_hand_over(w, g);
 		else if (!g->decided)
 			grading_ask_more(g, rater);
+		child_in_hand(NULL);
 		worker_keep_pace(w, g);
 	}
 }

@@ -34,6 +34,7 @@ GRADINGCTL = BUILD / "gradingctl"
 MIGRATIONS = sorted((ROOT / "migrations").glob("[0-9]*.sql"))
 SCALE = {"excellent", "good", "poor", "missed_opportunity"}
 PATIENCE_S = 60
+BOUNCER = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 KEY = "sk-test-5ecret5ecret5ecret"
 
 # What a child says that must never appear, in a plain build or under sanitizers.
@@ -229,10 +230,6 @@ class Database:
         return wait_until(lambda: (row := self.job(job)).status in statuses and row, timeout,
                           f"job {job} {' or '.join(statuses)}")
 
-    def spare_attempts(self):
-        """For tests that kill workers at random: how often that hits one job is chance, and must not fail it."""
-        self.rows("ALTER TABLE grading_jobs ALTER max_attempts SET DEFAULT 100")
-
     def wait_blocked(self):
         """Until somebody waits for a lock."""
         wait_until(lambda: self.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), what="a lock to be waited for")
@@ -254,6 +251,49 @@ class Database:
         job = self.wait(self.insert(transcript, **columns), "completed", "failed")
         assert job.status == "completed", job.error
         return job, self.ratings(job.session_id)
+
+
+class Bouncer:
+    """A PgBouncer in transaction mode before a Postgres."""
+
+    def __init__(self, directory, postgres):
+        self.directory, self.reserved = directory, reserve_port()
+        self.port = self.reserved.getsockname()[1]
+        user, self.become = unprivileged()
+        (directory / "users.txt").write_text('"postgres" ""\n')
+        (directory / "bouncer.ini").write_text(
+            f"[databases]\n* = host={postgres.directory} port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+            f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {directory}/users.txt\n"
+            "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n"
+            f"logfile = {directory}/log\npidfile = {directory}/pid\nadmin_users = postgres\n")
+        if user:
+            for path in (directory, *directory.iterdir()):
+                shutil.chown(path, user)
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen([*self.become, BOUNCER, "-q", str(self.directory / "bouncer.ini")],
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(self.answers)
+
+    def stop(self):
+        os.kill(int((self.directory / "pid").read_text()), signal.SIGTERM)
+        self.process.wait(PATIENCE_S)
+
+    def conninfo(self, dbname):
+        return f"host=127.0.0.1 port={self.port} user=postgres dbname={dbname}"
+
+    def answers(self):
+        try:
+            psycopg.connect(self.conninfo("pgbouncer"), autocommit=True).close()
+        except psycopg.Error:
+            return False
+        return True
+
+
+def preload(**settings):
+    """The environment of a pool that lives on another host, or crashes over a text: see tests/drill/fakehost.c."""
+    return {"LD_PRELOAD": str(BUILD / "drill" / "fakehost.so"), "ASAN_OPTIONS": "verify_asan_link_order=0", **settings}
 
 
 # ---- configuration ----
@@ -452,7 +492,7 @@ class Pool:
 
     def check_log(self):
         """Nothing but what the test did itself has gone wrong in the children."""
-        log = self.log
+        log = re.sub(r"(was killed by signal \d+) \(.*?\)", r"\1", self.log)
         if not self.alarms_expected:
             alarm = ALARMS.search(log)
             assert not alarm, f"{alarm[0]!r} in the log:\n{log}"

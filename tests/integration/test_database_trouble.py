@@ -1,5 +1,6 @@
 """Postgres restarts, goes away, cuts connections, refuses to write: no crash, bounded waits, recovery by itself."""
 import contextlib
+import socket
 import time
 
 import pytest
@@ -176,6 +177,50 @@ def test_a_row_the_database_will_not_take_fails_its_job_and_no_other(make_pool, 
     rows = [db.wait(job, "completed", "failed") for job in jobs]
     assert [row.status for row in rows] == ["completed", "completed", "failed", "completed"]
     assert "no_poison" in rows[2].error
+
+
+NOTE_SETTINGS = """
+CREATE TABLE noted (name text, value text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  INSERT INTO noted SELECT name, current_setting(name) FROM unnest(ARRAY['statement_timeout', 'lock_timeout',
+    'idle_in_transaction_session_timeout', 'tcp_keepalives_idle', 'tcp_user_timeout', 'enable_seqscan']) name;
+  RETURN NULL; END $$;
+CREATE TRIGGER note AFTER INSERT ON line_ratings EXECUTE FUNCTION note();
+"""
+
+
+def noted(db):
+    """The settings under which ratings were stored."""
+    return {row.name: row.value for row in db.rows("SELECT DISTINCT name, value FROM noted")}
+
+
+def by_tcp(db, postgres, **more):
+    words = dict(host="127.0.0.1", port=postgres.port, user="postgres", dbname=db.name, **more)
+    return " ".join(f"{name}={value}" for name, value in words.items())
+
+
+def test_every_wait_on_the_connection_is_bounded(make_pool, db, postgres):
+    db.rows(NOTE_SETTINGS)
+    make_pool(by_tcp(db, postgres))
+    db.completed(rep("Hello."))
+    assert noted(db) == {"statement_timeout": "25s", "lock_timeout": "10s", "enable_seqscan": "off",
+                         "idle_in_transaction_session_timeout": "1min", "tcp_keepalives_idle": "10",
+                         "tcp_user_timeout": "20000"}
+
+
+def test_what_the_operator_sets_in_the_conninfo_stays(make_pool, db, postgres):
+    db.rows(NOTE_SETTINGS)
+    make_pool(by_tcp(db, postgres, options="'-c statement_timeout=7s -c tcp_keepalives_idle=33'"))
+    db.completed(rep("Hello."))
+    seen = noted(db)
+    assert (seen["statement_timeout"], seen["tcp_keepalives_idle"], seen["lock_timeout"]) == ("7s", "33", "10s")
+
+
+def test_a_first_host_that_is_silent_does_not_keep_a_pool_from_the_second(make_pool, db, postgres):
+    with socket.create_server(("127.0.0.1", 0)) as silent:      # it accepts, and says nothing
+        make_pool(f"host=127.0.0.1,127.0.0.1 port={silent.getsockname()[1]},{postgres.port} user=postgres"
+                  f" dbname={db.name} target_session_attrs=read-write connect_timeout=1", pool={"workers": 1})
+        db.completed(rep("Hello."))
 
 
 def test_the_socket_answers_while_the_database_hangs(make_pool, db, postgres):

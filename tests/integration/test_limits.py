@@ -111,7 +111,6 @@ def test_a_permit_that_grew_old_is_not_lost(make_openai_pool, db, llm):
 
 def test_a_killed_worker_leaks_nothing(make_openai_pool, db, llm):
     pool = make_openai_pool(openai={"requests_per_minute": 1200}, pool={"workers": 3, "in_flight": 8})
-    db.spare_attempts()
     llm.behave({"hold": "all"})
     db.insert_many(60)
     for _ in range(3):

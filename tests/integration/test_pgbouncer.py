@@ -1,54 +1,14 @@
 """Behind PgBouncer in transaction mode, with and without a direct connection for LISTEN."""
-import os
 import shutil
-import signal
-import subprocess
 
 import psycopg
 import pytest
 
 from conftest import short_directory
-from harness import PATIENCE_S, elapsed, new_session, rep, unprivileged, wait_until, within
-from llm_server import reserve_port
+from harness import BOUNCER, Bouncer, elapsed, new_session, rep, wait_until, within
+from test_database_trouble import NOTE_SETTINGS, noted
 
-BOUNCER = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 pytestmark = pytest.mark.skipif(not BOUNCER, reason="pgbouncer is not installed")
-
-
-class Bouncer:
-    def __init__(self, directory, postgres):
-        self.directory, self.reserved = directory, reserve_port()
-        self.port = self.reserved.getsockname()[1]
-        user, self.become = unprivileged()
-        (directory / "users.txt").write_text('"postgres" ""\n')
-        (directory / "bouncer.ini").write_text(
-            f"[databases]\n* = host={postgres.directory} port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
-            f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {directory}/users.txt\n"
-            "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n"
-            f"logfile = {directory}/log\npidfile = {directory}/pid\nadmin_users = postgres\n")
-        if user:
-            for path in (directory, *directory.iterdir()):
-                shutil.chown(path, user)
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen([*self.become, BOUNCER, "-q", str(self.directory / "bouncer.ini")],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(self.answers)
-
-    def stop(self):
-        os.kill(int((self.directory / "pid").read_text()), signal.SIGTERM)
-        self.process.wait(PATIENCE_S)
-
-    def conninfo(self, dbname):
-        return f"host=127.0.0.1 port={self.port} user=postgres dbname={dbname}"
-
-    def answers(self):
-        try:
-            psycopg.connect(self.conninfo("pgbouncer"), autocommit=True).close()
-        except psycopg.Error:
-            return False
-        return True
 
 
 @pytest.fixture
@@ -109,8 +69,15 @@ def test_no_session_state_is_left_on_server_connections(make_pooled, db, bouncer
             assert conn.execute("SHOW enable_seqscan").fetchone()[0] == "on"
 
 
+def test_every_statement_is_bounded(make_pooled, db):
+    db.rows(NOTE_SETTINGS)
+    make_pooled()
+    db.completed(rep("Hello."))
+    seen = noted(db)
+    assert (seen["statement_timeout"], seen["lock_timeout"], seen["enable_seqscan"]) == ("25s", "10s", "off")
+
+
 def test_killed_workers_lose_nothing(make_pooled, db):
-    db.spare_attempts()
     pool = make_pooled(pool={"workers": 3, "claim_batch": 4})
     for _ in range(5):
         db.insert_many(60)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -37,6 +38,30 @@ static int allowed(int64_t now)
 	return breaker_allow(sb, 10, now, &wait);
 }
 
+static bool unclear(int job, int64_t now)
+{
+	char id[8];
+
+	snprintf(id, sizeof(id), "%d", job);
+	return breaker_unclear(sb, id, 0, now);
+}
+
+static void test_many_jobs_in_a_row_are_not_all_to_blame(void **state)
+{
+	(void)state;
+	breaker_success(sb, NOW);
+	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)
+		assert_false(unclear(i, NOW + 1));
+	breaker_success(sb, NOW + 1);
+	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)
+		assert_false(unclear(i, NOW + 2));
+	assert_true(unclear(0, NOW + 2));
+	breaker_success(sb, NOW + 2);
+	for (int i = 0; i < 2 * BREAKER_UNCLEAR_IN_A_ROW; i++)	/* one job, over and again */
+		assert_false(unclear(7, NOW + 3));
+	assert_true(unclear(7, NOW + 2 + BREAKER_RECENT_MS));
+}
+
 static void test_three_in_a_row_open_it(void **state)
 {
 	(void)state;
@@ -57,6 +82,16 @@ static void test_three_in_a_row_open_it(void **state)
 	assert_true(breaker_wait_ms(sb, NOW + BREAKER_FIRST_MS) > 0);
 	breaker_success(sb, NOW + BREAKER_FIRST_MS);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 10);
+}
+
+static void test_calls_in_flight_make_no_pause_longer(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 50; i++)
+		failure(ERR_UNAVAILABLE, 0, NOW);
+	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 1);
+	failure(ERR_UNAVAILABLE, 0, NOW + BREAKER_FIRST_MS);
+	assert_int_equal(breaker_wait_ms(sb, NOW + BREAKER_FIRST_MS), 2 * BREAKER_FIRST_MS);
 }
 
 static void test_one_denial_opens_it(void **state)
@@ -107,7 +142,9 @@ static void test_an_operator_may_cut_it_short(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_many_jobs_in_a_row_are_not_all_to_blame, setup),
 		cmocka_unit_test_setup(test_three_in_a_row_open_it, setup),
+		cmocka_unit_test_setup(test_calls_in_flight_make_no_pause_longer, setup),
 		cmocka_unit_test_setup(test_one_denial_opens_it, setup),
 		cmocka_unit_test_setup(test_a_pause_asked_for_is_not_cut_short, setup),
 		cmocka_unit_test_setup(test_an_answer_is_recent_for_as_long_as_one_waited, setup),

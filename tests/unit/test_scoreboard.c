@@ -119,7 +119,7 @@ static void test_text_is_cut_to_fit(void **state)
 /* A writer killed inside leaves an odd count: readers give up, the slot's next child sets it right. */
 static void test_text_of_a_corpse(void **state)
 {
-	struct shared_text *t = &sb->slots[1].in_hand;
+	struct shared_text *t = &sb->slots[1].error;
 	char read[SCOREBOARD_TEXT] = "?";
 
 	(void)state;
@@ -130,6 +130,32 @@ static void test_text_of_a_corpse(void **state)
 	shared_text_set(t, "after");
 	assert_true(shared_text_get(t, read));
 	assert_string_equal(read, "after");
+}
+
+static void test_breadcrumb(void **state)
+{
+	static const char job[] = "0190e3a2-0000-7000-8000-00000000002a";
+	struct breadcrumb *b = &sb->slots[3].in_hand;
+	char read[UUID_SIZE] = "?";
+	int32_t line = 1;
+
+	(void)state;
+	assert_false(breadcrumb_get(b, read, &line));
+	assert_string_equal(read, "");
+	assert_int_equal(line, BREADCRUMB_NO_LINE);
+	breadcrumb_set(b, job);
+	assert_true(breadcrumb_get(b, read, &line));
+	assert_string_equal(read, job);
+	assert_int_equal(line, BREADCRUMB_NO_LINE);
+	breadcrumb_line(b, 12);
+	assert_true(breadcrumb_get(b, read, &line));
+	assert_int_equal(line, 12);
+	breadcrumb_set(b, job);		/* a line is of one job */
+	assert_true(breadcrumb_get(b, read, &line));
+	assert_int_equal(line, BREADCRUMB_NO_LINE);
+	breadcrumb_set(b, NULL);
+	assert_false(breadcrumb_get(b, read, &line));
+	assert_string_equal(read, "");
 }
 
 static size_t length_for(char letter)
@@ -261,6 +287,7 @@ int main(void)
 		TEST(test_state_names),
 		TEST(test_text_is_cut_to_fit),
 		TEST(test_text_of_a_corpse),
+		TEST(test_breadcrumb),
 		TEST(test_reads_are_never_torn),
 		TEST(test_deaths),
 		TEST(test_deaths_when_the_counts_wrap),
