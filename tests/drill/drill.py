@@ -29,7 +29,7 @@ def run_row(lab_, name):
     measure_s = lab.WINDOW_S if lab_.short else 3
     steps = faults.ROWS[name](lab_)
     spent_before = lab_.tally()[0]
-    next(steps)
+    share = next(steps) or 1
     prepared = lab_.now() - (lab.WINDOW_S if lab_.short else 0)
     lab_.wait_normal(prepared, 20)          # at work at all
     if not lab_.short:
@@ -38,7 +38,7 @@ def run_row(lab_, name):
     before = lab_.rate(broken - measure_s, broken)
     remark = next(steps)
     mended = lab_.now()
-    took = lab_.wait_normal(mended, (lab.NORMAL_SHORT if lab_.short else lab.NORMAL) * before)
+    took = lab_.wait_normal(mended, (lab.NORMAL_SHORT if lab_.short else lab.NORMAL) * share * before)
     normal = lab_.now()
     if not lab_.short:
         time.sleep(max(mended + took + measure_s - normal, 0))

@@ -1,5 +1,6 @@
-"""The rows of the drill. Each is a generator: preparations, `yield`, the fault until it is over, `yield` a remark,
-and what brings back the usual state, after it has been measured how long the pool needed to be normal again."""
+"""The rows of the drill. Each is a generator: preparations, `yield` (what share of the throughput can be had back, if
+not all), the fault until it is over, `yield` a remark, and what brings back the usual state, after it has been measured
+how long the pool needed to be normal again."""
 import os
 import pathlib
 import signal
@@ -162,7 +163,7 @@ def two_pools(lab_):
     other.configure(pool={"workers": 3})
     other.start()
     wait_until(other.busy)
-    yield
+    yield lab.WORKERS / (lab.WORKERS + 3)
     held = sum(worker["in_flight"] for worker in other.show("workers"))
     lab_.kill_everything(other)
     yield f"it had {held} jobs in hand"
