@@ -49,28 +49,28 @@ def test_a_worker_has_many_calls_in_flight(make_openai_pool, db, llm):
 
 
 def test_a_few_jobs_are_claimed_ahead_of_the_calls(make_openai_pool, db, llm):
-    """With 32 calls at most, 2 more jobs wait in hand for a call to end; the others stay for other workers."""
-    make_openai_pool(pool={"workers": 1, "in_flight": 32})
+    """With 64 calls at most, 4 more jobs wait in hand for a call to end; the others stay for other workers."""
+    make_openai_pool(pool={"workers": 1, "in_flight": 64})
     llm.behave({"hold": "all"})
-    db.insert_many(60)
-    wait_until(lambda: llm.in_flight == 32 and db.count("processing") == 34)
-    stays(lambda: llm.in_flight == 32 and db.count("processing") == 34, 0.5)
+    db.insert_many(100)
+    wait_until(lambda: llm.in_flight == 64 and db.count("processing") == 68)
+    stays(lambda: llm.in_flight == 64 and db.count("processing") == 68, 0.5)
     llm.release()
-    wait_until(lambda: db.count("completed") == 60)
-    assert llm.calls == 60
+    wait_until(lambda: db.count("completed") == 100)
+    assert llm.calls == 100
 
 
 def test_jobs_that_wait_for_a_call_go_back_when_the_breaker_opens(make_openai_pool, db, llm):
-    pool = make_openai_pool(pool={"workers": 1, "in_flight": 32})
+    pool = make_openai_pool(pool={"workers": 1, "in_flight": 64})
     llm.behave({"do": "503", "hold": "all"})
-    db.insert_many(60)
-    wait_until(lambda: llm.in_flight == 32 and db.count("processing") == 34)
+    db.insert_many(100)
+    wait_until(lambda: llm.in_flight == 64 and db.count("processing") == 68)
     llm.release()
     wait_until(lambda: breaker(pool) != "closed")
     wait_until(lambda: db.count("processing") <= 1)         # a probe, now and then
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
     llm.behave("good")
-    wait_until(lambda: db.count("completed") == 60)
+    wait_until(lambda: db.count("completed") == 100)
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
 
