@@ -160,11 +160,15 @@ $B/fuzz/%: tests/fuzz/%.c $B/libgrading.a | $B/fuzz
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< \
 		$B/libgrading.a $(PKG_LIBS)
 
-.PHONY: check-fuzz run-fuzzers
-check-fuzz:	## every fuzzer for FUZZ_SECONDS (20)
+FUZZING = CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined
+
+.PHONY: check-fuzz build-fuzzers run-fuzzers
+check-fuzz:	## every fuzzer for FUZZ_SECONDS (20), all at the same time
 	@sh tests/deps.sh all
-	@$(PARALLEL_MAKE) CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined run-fuzzers
-run-fuzzers: $(FUZZERS:%=run-%)		# as many at a time as there are processors
+	@$(PARALLEL_MAKE) $(FUZZING) build-fuzzers
+	@$(MAKE) -j$(words $(FUZZERS)) $(FUZZING) run-fuzzers
+build-fuzzers: $(FUZZERS:%=$B/fuzz/%)
+run-fuzzers: $(FUZZERS:%=run-%)
 run-fuzz_%: $B/fuzz/fuzz_%
 	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $*
 

@@ -93,8 +93,8 @@ def test_a_job_whose_workers_crash_ends_as_failed(make_openai_pool, db, llm):
 def test_whose_workers_are_killed_from_outside_loses_no_attempt_ten_times(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 1})
     llm.behave(HANG)
-    jobs = [db.insert(result=Jsonb({"worker_deaths": n, "calls": 4})) for n in (0, 9, 10)]
-    jobs.append(db.insert(result=Jsonb({"worker_deaths": 10}), attempts=2))
+    jobs = [db.insert(rep(f"After {n}."), result=Jsonb({"worker_deaths": n, "calls": 4})) for n in (0, 9, 10)]
+    jobs.append(db.insert(rep("The last."), result=Jsonb({"worker_deaths": 10}), attempts=2))
     wait_until(lambda: llm.in_flight == 4)
     pool.ctl("pause")
     pool.kill(pool.workers()[0])
