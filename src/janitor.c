@@ -221,9 +221,15 @@ static void on_reaped(void *arg, const PGresult *result, const struct err *err)
 
 static void reap(struct janitor *j)
 {
+	char prefix[IDENTITY_SIZE];
+	struct buf *p;
+
 	if (j->reaping)
 		return;
-	pgbinary_int8(begin_params(j), j->config->queue.stuck_after_ms);
+	p = begin_params(j);
+	pgbinary_int8(&p[0], j->config->queue.stuck_after_ms);
+	identity_host_prefix(prefix, sizeof(prefix));
+	buf_str(&p[1], prefix);
 	j->reaping = send(j, STATEMENT_REAP, on_reaped);
 }
 

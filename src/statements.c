@@ -382,16 +382,19 @@ static const char tick_sql[] =
 	"  ELSE '{}' END || jsonb_build_object('worker_deaths', deaths) ELSE g.result END"
 
 /*
- * Jobs in processing for longer than $1 ms: their host is lost, or their worker is and nobody noticed. They
- * are suspects (see SUSPECTED).
+ * Jobs in processing for longer than $1 ms. Where the host is lost (it is not $2) nobody will ever know why, so
+ * the attempt counts, as with a crash; a worker of this host is alive and did not get on: its jobs are suspects
+ * (see SUSPECTED).
  */
 static const char reap_sql[] =
 	"WITH stuck AS MATERIALIZED ("
 	"  SELECT g.id, counted_as, claimed_by, was.deaths, n.attempts,"
-	"    was.deaths > " FREE_DEATHS " AND n.attempts >= coalesce(max_attempts, 3) AS spent"
-	"  FROM grading_jobs g CROSS JOIN LATERAL (SELECT " DEATHS("g.result") " + 1 AS deaths) was"
-	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646)"
-	"      + (was.deaths > " FREE_DEATHS ")::int AS attempts) n"
+	"    was.counts AND n.attempts >= coalesce(max_attempts, 3) AS spent"
+	"  FROM grading_jobs g CROSS JOIN LATERAL (SELECT " DEATHS("g.result") " AS deaths,"
+	"      starts_with(coalesce(claimed_by, ''), $2) AS alive) d"
+	"    CROSS JOIN LATERAL (SELECT d.deaths + d.alive::int AS deaths,"
+	"      NOT d.alive OR d.deaths >= " FREE_DEATHS " AS counts) was"
+	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646) + was.counts::int AS attempts) n"
 	"  WHERE status = 'processing'"
 	"    AND coalesce(started_at, updated_at, created_at, '-infinity') < now() - $1::bigint * interval '1 ms'"
 	"  ORDER BY started_at LIMIT 500 FOR UPDATE OF g SKIP LOCKED"
@@ -410,9 +413,9 @@ static const char reap_sql[] =
 
 /*
  * Jobs of dead workers: $1 identities, $2 how each ended, $3 the job it had in hand (or null), $4 the line of
- * that (or null), $5 whether it was killed from outside. A worker that died of itself did so of the job in
- * hand, or of the only one there was: its attempt counts, and in the end it fails. Where that is known the
- * others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
+ * that (or null), $5 whether it was killed from outside. The only job that there was is to blame, however the
+ * worker ended, and else the one in hand if it died of itself: its attempt counts, and in the end it fails. Where
+ * that is known the others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
  * claimant at a later tick. What they were asking about is free for others at once.
  */
 static const char recover_sql[] =
@@ -422,7 +425,7 @@ static const char recover_sql[] =
 	"), held AS MATERIALIZED ("
 	"  SELECT g.id, g.claim, g.counted_as, d.how, CASE WHEN d.in_hand = g.id THEN d.line END AS line,"
 	"    greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
-	"    NOT d.outside AND coalesce(d.in_hand = g.id, count(*) OVER (PARTITION BY d.identity) = 1) AS guilty,"
+	"    count(*) OVER (PARTITION BY d.identity) = 1 OR NOT d.outside AND coalesce(d.in_hand = g.id, false) AS guilty,"
 	"    CASE WHEN d.in_hand IS NULL THEN 1 WHEN d.in_hand = g.id THEN " DEATH_IN_HAND " ELSE 0 END AS weight"
 	"  FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity WHERE g.status = 'processing'"
 	"), judged AS MATERIALIZED ("
@@ -501,7 +504,7 @@ const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_SETTLE] = { "settle", settle_sql, 26 },
 	[STATEMENT_DISOWN] = { "disown", disown_sql, 2 },
 	[STATEMENT_TICK] = { "tick", tick_sql, 5 },
-	[STATEMENT_REAP] = { "reap", reap_sql, 1 },
+	[STATEMENT_REAP] = { "reap", reap_sql, 2 },
 	[STATEMENT_RECOVER] = { "recover", recover_sql, 5 },
 	[STATEMENT_CLEAN_JOBS] = { "clean_jobs", clean_jobs_sql, 3 },
 	[STATEMENT_CLEAN_CACHE] = { "clean_cache", clean_cache_sql, 3 },
