@@ -91,7 +91,8 @@ static void on_reply(void *arg, const struct http_reply *reply)
 		doctor_say(p->d, p->what, DOCTOR_ERROR, "set openai.ca_file to the certificates that sign for it",
 			   "openai: %s has a certificate that nobody we trust signed: %s", buf_text(&p->url), reply->detail);
 	else
-		doctor_say(p->d, p->what, DOCTOR_ERROR, "check openai.base_url, openai.proxy and the network; jobs wait meanwhile",
+		doctor_say(p->d, p->what, DOCTOR_ERROR,
+			   "check openai.base_url, openai.proxy and the network; jobs wait meanwhile, or rater.fallback rates",
 			   "openai: %s cannot be reached: %s", buf_text(&p->url), reply->detail);
 }
 

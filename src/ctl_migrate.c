@@ -95,7 +95,7 @@ static void on_notice(void *arg, const PGresult *result)
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
 	if (message)
-		ctl_complain(arg, "%s%s%s", message, hint ? "; " : "", hint ? hint : "");
+		ctl_complain(arg, "%s%s%s", message, hint ? ". " : "", hint ? hint : "");
 }
 
 int ctl_migrate(struct ctl *ctl, char **args, int n)

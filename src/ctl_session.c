@@ -87,12 +87,12 @@ static enum term_style status_style(const char *status)
 	return TERM_YELLOW;
 }
 
-/* "BEFORE1.2sAFTER" when the column has a duration. */
+/* "BEFORE1.2sAFTER" when the column has a duration. It has none of 0: what one transaction did takes no time. */
 static void print_duration(const PGresult *result, int column, const char *before, const char *after)
 {
 	char text[32];
 
-	if (!PQgetisnull(result, 0, column))
+	if (pgsync_int(result, column) > 0)
 		printf("%s%s%s", before, duration_human(pgsync_int(result, column), text, sizeof(text)),
 		       after);
 }

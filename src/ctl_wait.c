@@ -161,6 +161,7 @@ static void summarise(const struct wait *w)
 	int64_t elapsed = now_ms() - w->began_ms, done = rated(w) - w->first_rated;
 	int64_t sessions = w->result->completed + w->result->failed;
 	int64_t given_up = w->over_lines - w->result->rated_lines;
+	double speed = elapsed > 0 ? (double)done * 1000 / (double)elapsed : 0;
 	char took[32];
 
 	if (w->ctl->option[CTL_JSON])
@@ -168,8 +169,8 @@ static void summarise(const struct wait *w)
 	printf("rated %" PRId64 " line%s of %" PRId64 " session%s", rated(w), term_plural(rated(w)), sessions,
 	       term_plural(sessions));
 	if (done > 0 && elapsed > 0)
-		printf(" in %s, %.0f lines a second", duration_human(elapsed, took, sizeof(took)),
-		       (double)done * 1000 / (double)elapsed);
+		printf(" in %s, %.*f lines a second", duration_human(elapsed, took, sizeof(took)), speed < 10 ? 1 : 0,
+		       speed);
 	if (w->result->failed)
 		printf("; %" PRId64 " of them with failed batches", w->result->failed);
 	if (given_up > 0)

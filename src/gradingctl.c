@@ -319,7 +319,7 @@ static int run(struct ctl *ctl, const struct arguments *a, char **words, int n)
 	if (!command)
 		return ask_daemon(ctl, words, n);
 	if (n - 1 < command->min_args || n - 1 > command->max_args) {
-		ctl_complain(ctl, "usage: gradingctl %s %s", command->name, command->args);
+		ctl_complain(ctl, "usage: gradingctl %s%s%s", command->name, *command->args ? " " : "", command->args);
 		return EXIT_FAILED;
 	}
 	return command->run(ctl, words + 1, n - 1);
