@@ -101,7 +101,6 @@ def test_without_a_cache_each_asks_by_itself(make_openai_pool, db, llm):
 
 
 def test_when_the_asker_dies_another_takes_over(make_openai_pool, db, llm):
-    db.spare_attempts()
     pool = make_openai_pool(pool={"workers": 3, "claim_batch": 4})
     llm.behave({"hold": "for ever", "first": 1}, "good")
     insert_equal(db, 12)
@@ -282,7 +281,6 @@ def test_many_lines_many_workers(make_openai_pool, db, llm):
 
 def test_whoever_dies_or_loses_its_connection_nothing_is_lost_or_stays_behind(make_openai_pool, db, llm):
     """Workers are killed and connections cut at random moments, while all want the same few lines."""
-    db.spare_attempts()
     pools = [make_openai_pool(pool={"workers": 3, "claim_batch": 5}) for _ in range(2)]
     llm.behave({"do": "missing_line", "probability": 0.1}, {"do": "500", "probability": 0.05}, {"delay_ms": 50})
     phrases = [f"Phrase {n}." for n in range(40)]
