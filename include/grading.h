@@ -91,6 +91,7 @@ size_t grading_open_lines(const struct grading *g);
  */
 void grading_ask(struct grading *g, struct rater *rater);
 void grading_ask_more(struct grading *g, struct rater *rater);
+#define GRADING_CALLS_AT_ONCE 4		/* for one job, however many lines it has */
 /* Calls under way. */
 size_t grading_calls_open(const struct grading *g);
 /* Whether a call of this claim has brought a rating. */

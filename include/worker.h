@@ -130,6 +130,8 @@ void worker_drop_permit(struct worker *w, struct grading *g);
  * have its next call within THROTTLE_PATIENCE_MS goes back to the queue, with what it has.
  */
 void worker_keep_pace(struct worker *w, struct grading *g);
+/* Whether it was the limits that kept some of its calls in, while others brought ratings; fills err then. */
+bool worker_was_paced(const struct worker *w, const struct grading *g, struct err *err);
 /* Starts the calls whose time has come. Returns as worker_claim(). */
 int64_t worker_ask_paced(struct worker *w);
 /* How many calls are open, for all to see. */
@@ -149,6 +151,8 @@ void worker_board(struct worker *w, struct grading *g);
 bool worker_is_boarding(const struct grading *g);
 /* A call of g was answered: who waited for its lines has their ratings, or is free to ask. */
 void worker_landed(struct worker *w, struct grading *g, const struct err *err);
+/* Half of its job's time is gone. */
+bool worker_is_impatient(const struct grading *g, int64_t now);
 /* What g has had stored is in the cache. */
 void worker_flights_stored(struct worker *w, struct grading *g);
 /*

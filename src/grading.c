@@ -24,7 +24,6 @@
 #define CARRIED_CAP 1000000000	/* counts of earlier attempts that are believed: the row may hold anything */
 #define SPREAD_MIN_MS 1000
 #define SMALL_CALLS 100		/* that a job is split into for being asked again */
-#define CALLS_AT_ONCE 4		/* for one job, however many lines it has */
 #define ERROR_LINES 20		/* lines that error names; the rest is counted */
 #define RESULT_LINES 200	/* and result */
 
@@ -332,7 +331,7 @@ void grading_ask(struct grading *g, struct rater *rater)
 void grading_ask_more(struct grading *g, struct rater *rater)
 {
 	child_in_hand(g->job.id);
-	for (; g->nstarted < g->ncalls && grading_calls_open(g) < CALLS_AT_ONCE; g->nstarted++) {
+	for (; g->nstarted < g->ncalls && grading_calls_open(g) < GRADING_CALLS_AT_ONCE; g->nstarted++) {
 		if (rater->gate && !rater->gate(rater->gate_arg, g, g->asks[g->nstarted]))
 			break;
 		rater_start(rater, g->asks[g->nstarted]);

@@ -166,10 +166,10 @@ static void check_once(struct worker *w)
 
 /* ---- the turn ---- */
 
-/* One that spent some of its time waiting for the calls of others has a few free goes. */
+/* One that spent some of its time waiting for the calls of others, or for a free one, has a few free goes. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err)
 {
-	bool free = g->waited && g->job.claim <= g->job.attempts + WORKER_FREE_CLAIMS;
+	bool free = (g->waited || g->held_back) && g->job.claim <= g->job.attempts + WORKER_FREE_CLAIMS;
 	char limit[32];
 
 	duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
@@ -184,10 +184,11 @@ static void check_deadlines(struct worker *w)
 	for (struct grading *g = w->head; g && g->deadline_ms <= now; g = g->next) {
 		if (g->decided || g->looking)
 			continue;
+		if (!worker_was_paced(w, g, &err))
+			worker_past_deadline(w, g, &err);
 		grading_cancel(g, g->rater);
 		worker_disembark(w, g, false);
-		worker_past_deadline(w, g, &err);
-		grading_fail(g, &err, w->rater);
+		grading_fail(g, &err, g->rater);
 	}
 }
 

@@ -500,6 +500,11 @@ static int64_t patience_ms(const struct grading *g)
 	return g->claimed_ms + (g->deadline_ms - g->claimed_ms) / 2;
 }
 
+bool worker_is_impatient(const struct grading *g, int64_t now)
+{
+	return now >= patience_ms(g);
+}
+
 /* Jobs whose lines have waited long enough ask by themselves. Returns how long until the next one has, or -1. */
 static int64_t lose_patience(struct worker *w, int64_t now)
 {

@@ -144,6 +144,17 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 	grading_fail(g, &err, g->rater);
 }
 
+/* What it has is stored, and the next claim begins with the others: that ends, however many calls it needs. */
+bool worker_was_paced(const struct worker *w, const struct grading *g, struct err *err)
+{
+	if (g->rater != w->metered || g->nstarted == g->ncalls || grading_calls_open(g) >= GRADING_CALLS_AT_ONCE ||
+	    !throttle_active(w->c->sb) || !grading_got_on(g))
+		return false;
+	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no room for all its calls "
+		"within queue.job_deadline");
+	return true;
+}
+
 int64_t worker_ask_paced(struct worker *w)
 {
 	int64_t now, wait = -1;

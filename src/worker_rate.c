@@ -138,8 +138,9 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
 		worker_disembark(w, g, false);
 		grading_hand_over(g, w->fallback);
+		worker_keep_pace(w, g);
 	}
-	if (g->nopen == 0)
+	if (g->nopen == 0 && !g->decided)
 		grading_decide(g, g->rater);
 }
 
@@ -210,6 +211,7 @@ static void go_on(struct worker *w, struct grading *g)
 {
 	struct err err;
 
+	g->waited |= g->held_back && worker_is_impatient(g, now_ms());
 	g->stirred = g->held_back = false;
 	if (g->decided)
 		return;
@@ -232,19 +234,26 @@ static bool go_on_stirred(struct worker *w)
 }
 
 /* A call that is answered is followed by the next in the same turn, as long as jobs were claimed ahead. */
-static bool go_on_held_back(struct worker *w)
+static bool go_on_held_back_by(struct worker *w, const struct rater *rater)
 {
-	int n = w->rater->instant ? 0 : free_calls(w, w->rater);
+	int n = rater->instant ? 0 : free_calls(w, rater);
 	bool any = false;
 
 	for (struct grading *g = w->head; g && n > 0; g = g->next) {
-		if (!g->held_back || g->decided)
+		if (!g->held_back || g->decided || g->rater != rater)
 			continue;
 		go_on(w, g);
 		any = true;
 		n--;
 	}
 	return any;
+}
+
+static bool go_on_held_back(struct worker *w)
+{
+	bool any = go_on_held_back_by(w, w->rater);
+
+	return (w->fallback && go_on_held_back_by(w, w->fallback)) || any;
 }
 
 /* Answers set lines free that wait for them, and calls; some raters answer at once. */

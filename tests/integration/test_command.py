@@ -551,3 +551,30 @@ def test_the_check_looks_at_the_fallback_too(make_pool, db, program):
     assert result.returncode == 78 and "fallback" in result.stdout and "/nowhere/rate" in result.stdout
     pool.configure(command={"argv": program.argv})
     assert pool.run("-t").returncode == 0
+
+
+def test_a_fallback_that_is_busy_keeps_no_worker_from_its_turn(make_openai_pool, db, llm, program):
+    """A job whose lines were looked up while the breaker opened waits until the fallback has a call free."""
+    pool = make_openai_pool(rater={"fallback": "command"}, command={"argv": program.argv},
+                            pool={"workers": 1, "in_flight": 1})
+    program.behave("hang First.")
+    pool.ctl("open breaker")
+    first = db.insert(rep("First."))
+    wait_until(program.asked)
+    worker = pool.workers()
+    with db.connect(autocommit=False) as other:
+        other.execute("LOCK TABLE phrase_cache")
+        pool.ctl("close breaker")
+        second = db.insert(rep("Second."))
+        db.wait(second, "processing")
+        db.wait_blocked()
+        pool.ctl("open breaker")
+    wait_until(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted") == 0)
+    program.behave("good")
+    pool.killed_by.add(signal.SIGKILL)
+    for pid in program.own_pids():
+        os.kill(pid, signal.SIGKILL)
+    db.wait(first, "completed")
+    assert db.wait(second, "completed").attempts == 0
+    assert llm.calls == 0 and pool.workers() == worker, "the worker had to be replaced"
+    pool.stop()

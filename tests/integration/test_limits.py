@@ -216,3 +216,14 @@ def test_a_fallback_keeps_to_the_limits_too(make_openai_pool, db, llm):
     assert llm.calls == 60 and db.value("SELECT max(attempts) FROM grading_jobs") == 0
     check_pace(llm, 1200)
     wait_until(lambda: limits(pool)["requests_last_minute"] == 60)
+
+
+def test_a_job_whose_calls_the_limits_keep_beyond_its_deadline_loses_no_attempt(make_openai_pool, db, llm):
+    """Two calls a second, in three seconds: what it has is kept, and the next claim goes on from there."""
+    make_openai_pool(openai={"requests_per_minute": 120}, rater={"lines_per_call": 1}, queue={"job_deadline": "3s"},
+                     pool={"workers": 1})
+    session = new_session()
+    job = db.insert(rep(*[f"Line {n}." for n in range(16)]), session=session)
+    row = db.wait(job, "completed", "failed")
+    assert (row.status, row.attempts, row.error) == ("completed", 0, None)
+    assert row.claim > 1 and len(db.ratings(session)) == 16 and llm.calls <= 16 + row.claim
