@@ -42,6 +42,6 @@ def run(lab):
         points.append((millions, rate / first))
     rows.append(measure(lab, "while they are cleaned away", first, queue={"keep_completed": "30m"})[1])
     lab.empty()
-    note = "A search is the index scan by which one claim finds its jobs (up to 256); buffers a job include locking,\nupdating and reading them."
+    note = "A search is the index scan by which one claim finds its jobs (up to 512); buffers a job include locking,\nupdating and reading them."
     return [Table("Finished jobs in the table", ["", "jobs/s", "of first", "buffers/search", "buffers/job"], rows, note)], [
         Plot("Rate with finished jobs in the table", "of the first", {"gradingd": points}, x="million finished jobs")]
