@@ -126,7 +126,7 @@ def test_a_program_that_rates_sees_no_secret_in_the_processes_above_it(make_pool
                        f" env >>{seen}.new; mv {seen}.new {seen}; exec sleep 1000\n")
     program.chmod(0o755)
     own = [uuid.uuid4().hex for _ in range(2)]		# tests beside this one have the usual ones
-    pool = make_pool(db, rater={"backend": "command"}, command={"argv": [str(program)]},
+    pool = make_pool(db, pool={"workers": 1}, rater={"backend": "command"}, command={"argv": [str(program)]},
                      env={"OPENAI_API_KEY": own[0], "PGPASSWORD": own[1]})
     wait_until(seen.exists)
     text = seen.read_text(errors="replace")
