@@ -406,6 +406,7 @@ def test_tables_of_other_roles_are_secured_by_a_superuser(make_secured, cluster)
     """The application made grading_jobs; a superuser migrates, and owns the rest."""
     db = make_secured("CREATE TABLE grading_jobs (id uuid PRIMARY KEY, session_id uuid NOT NULL)", apply=False)
     migrate(cluster.conninfo(db.name, "postgres"))
+    cluster.sql(db.name, "GRANT grading_app TO app")
     assert db.refused("anon", "SELECT * FROM grading_jobs") and db.refused("anon", "SELECT * FROM line_ratings")
     enqueue(db, new_session(), "app")
     db.insert()
