@@ -252,11 +252,12 @@ static int add_elements(struct patterns *p, struct phrase *phrase, const char *t
 /* A phrase begins and ends with a word, and has few gaps. */
 static int check_shape(const struct patterns *p, const struct phrase *phrase, struct err *err)
 {
-	const struct element *e = &p->elements.at[phrase->element];
+	const struct element *e;
 	unsigned gaps = 0;
 
-	if (phrase->nelements == 0)
+	if (phrase->nelements == 0)	/* nor may there be any element yet to point at */
 		return err_set(err, ERR_CONFIG, "it has no words");
+	e = &p->elements.at[phrase->element];
 	if (e[0].kind != ELEMENT_WORD)
 		return err_set(err, ERR_CONFIG, "it does not begin with a word");
 	if (e[phrase->nelements - 1].kind == ELEMENT_GAP)
