@@ -49,6 +49,7 @@ struct grading {
 	bool waited;			/* one was, in vain */
 	struct err err;			/* the failure that decides, if any: see note_failure() */
 	struct permit permit;		/* of a metered rater, for the next call; worker_limits.c's */
+	bool keyed;			/* its lines have keys: they go through the phrase cache */
 	size_t cached;
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */

@@ -86,7 +86,6 @@ struct worker {
 };
 
 void worker_count(struct worker *w, enum counter c, uint64_t n);
-bool worker_caches(const struct worker *w);
 /* Jobs that one statement claims or settles, at most. Where calls take time small ones will do, in less memory. */
 int worker_batch(const struct worker *w, const struct rater *rater);
 void worker_add(struct worker *w, struct grading *g);

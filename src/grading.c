@@ -118,7 +118,7 @@ static void carry_over(struct grading *g, const char *result)
 	json_object_put(root);
 }
 
-static void list_lines(struct grading *g, const struct rater *rater, bool with_keys)
+static void list_lines(struct grading *g, const struct rater *rater)
 {
 	size_t n = 0;
 
@@ -129,7 +129,7 @@ static void list_lines(struct grading *g, const struct rater *rater, bool with_k
 		g->lines[n].owner = g;
 		g->lines[n].line = &g->job.lines[i];
 		child_in_line(g->lines[n].line->index);
-		if (with_keys)
+		if (g->keyed)
 			phrase_key(rater, &g->job, g->lines[n].line, g->lines[n].key);
 		n++;
 	}
@@ -152,11 +152,12 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->claimed_ms = now_ms();
 	g->deadline_ms = g->claimed_ms + rater->config->queue.job_deadline_ms;
 	g->bytes = row->data ? row->data_bytes : 0;
+	g->keyed = with_keys;
 	if (read_row(g, row, &err) == -1) {
 		g->job.nrated = 0;
 		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));
 	} else {
-		list_lines(g, rater, with_keys);
+		list_lines(g, rater);
 		carry_over(g, row->result);
 	}
 	child_in_hand(NULL);

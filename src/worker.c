@@ -22,11 +22,6 @@ void worker_count(struct worker *w, enum counter c, uint64_t n)
 		slot_count(w->c->slot, c, n);
 }
 
-bool worker_caches(const struct worker *w)
-{
-	return w->config->cache.ttl_ms > 0;
-}
-
 int worker_batch(const struct worker *w, const struct rater *rater)
 {
 	int batch = (int)w->config->pool.claim_batch;

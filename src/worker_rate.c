@@ -161,7 +161,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		count_answer(w, ask);
 		find_blame(w, rater, ask);
 		child_in_hand(g->job.id);
-		grading_take_answer(g, ask, rater, worker_caches(w) && !rater->fallback);
+		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
 		worker_landed(w, g, &ask->err);
 		if (is_complete(g))
 			decide_or_hand_over(w, g);
@@ -269,7 +269,7 @@ void worker_take_answers(struct worker *w)
 /* A probe is asked at once, and what a fallback rates is for nobody else; one that answers at once has no equal. */
 static bool has_flights(const struct worker *w, const struct grading *g)
 {
-	return worker_caches(w) && !w->rater->instant && g->rater == w->rater && !w->probing;
+	return g->keyed && !w->rater->instant && g->rater == w->rater && !w->probing;
 }
 
 /* It has lines that nobody has rated yet. */
@@ -302,7 +302,7 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 	for (size_t i = 0; i < g->job.nrated; i++)
 		misses += g->lines[i].outcome == OUTCOME_PENDING;
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
-	if (worker_caches(w))
+	if (g->keyed)
 		worker_count(w, COUNTER_CACHE_MISSES, misses);
 	if (misses > 0)
 		ask(w, g);
@@ -438,7 +438,7 @@ void worker_rate(struct worker *w, struct grading *const *gradings, size_t n)
 	for (size_t i = 0; i < n; i++)
 		b->gradings[i]->looking = true;
 	b->waiting = 1;		/* ourselves, until all is sent */
-	if (worker_caches(w))
+	if (gradings[0]->keyed)		/* as all of one claim */
 		look_up_cached(b);
 	look_up_stored(b);
 	answered(b);

@@ -6,7 +6,7 @@
  * line gets the same words, about as long as real ones. It writes the same rows into the same tables, and
  * asks about nothing: not whether a job is still its own, nor what is there already.
  *
- * bare CONNINFO PROCESSES BATCH [cache]: says "ready", waits for a line, runs until the queue is empty,
+ * bare CONNINFO PROCESSES BATCH: says "ready", waits for a line, runs until the queue is empty,
  * and prints what it did as JSON.
  */
 #include <arpa/inet.h>
@@ -38,32 +38,24 @@ static const char claim_sql[] =
 	"  ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
 	" RETURNING id, session_id, claim, (job_data -> 'batchIndex')::int, job_data";
 
-#define SETTLE \
-	"WITH line AS MATERIALIZED (" \
-	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[]," \
-	"    $10::text[]) AS l(session_id, index, job_id, text, rating, alternatives, reason, key)" \
-	"), done AS (" \
-	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now(), updated_at = now()," \
-	"    counted_as = 'completed', result = $11::jsonb" \
-	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim" \
-	"  RETURNING j.session_id" \
-	"), rated AS (" \
-	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id," \
-	"    provenance, seq)" \
-	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $12::jsonb, index FROM line)"
-#define REMEMBER \
-	", remembered AS (" \
-	"  INSERT INTO phrase_cache (cache_key, phrase, rating, alternatives, reason, provenance)" \
-	"  SELECT key, text, rating, alternatives::text[], reason, $12::jsonb FROM line)"
-#define COUNT \
-	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines, first_rated_at)" \
-	" SELECT session_id, count(*), 5 * count(*), now() FROM done GROUP BY session_id ORDER BY session_id" \
-	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches," \
-	"  rated_lines = s.rated_lines + excluded.rated_lines, rated_seq = s.rated_seq + excluded.rated_lines," \
-	"  updated_at = now()"
-
-static const char settle_sql[] = SETTLE COUNT;
-static const char settle_and_remember_sql[] = SETTLE REMEMBER COUNT;
+static const char settle_sql[] =
+	"WITH line AS MATERIALIZED ("
+	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[])"
+	"    AS l(session_id, index, job_id, text, rating, alternatives, reason)"
+	"), done AS ("
+	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now(), updated_at = now(),"
+	"    counted_as = 'completed', result = $10::jsonb"
+	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim"
+	"  RETURNING j.session_id"
+	"), rated AS ("
+	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id,"
+	"    provenance, seq)"
+	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $11::jsonb, index FROM line)"
+	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines, first_rated_at)"
+	" SELECT session_id, count(*), 5 * count(*), now() FROM done GROUP BY session_id ORDER BY session_id"
+	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches,"
+	"  rated_lines = s.rated_lines + excluded.rated_lines, rated_seq = s.rated_seq + excluded.rated_lines,"
+	"  updated_at = now()";
 
 /* As long as what the rubric writes, on average. */
 static const char line_text[] = "Anna, it's basically what everybody uses, so that would be $129 for the first visit, "
@@ -81,7 +73,7 @@ static const char result[] = "{\"lines\":5,\"rated\":5,\"skipped\":0,\"cached\":
 	"\"good\":1,\"poor\":1,\"missed_opportunity\":2}}";
 
 enum { CLAIM_ID, CLAIM_SESSION, CLAIM_NUMBER, CLAIM_BATCH };
-enum { IDS, CLAIMS, SESSIONS, INDEXES, JOB_IDS, TEXTS, RATINGS, ALTERNATIVES, REASONS, KEYS, ARRAYS };
+enum { IDS, CLAIMS, SESSIONS, INDEXES, JOB_IDS, TEXTS, RATINGS, ALTERNATIVES, REASONS, ARRAYS };
 
 /* What a process tells when it is done. */
 struct tally { long jobs, statements; double cpu_s; };
@@ -89,7 +81,6 @@ struct tally { long jobs, statements; double cpu_s; };
 struct loop {
 	PGconn *conn;
 	const char *batch;
-	bool remember;			/* fill the cache too */
 	struct buf params[ARRAYS];
 	struct tally tally;
 };
@@ -121,22 +112,10 @@ static void begin_array(struct buf *b, uint32_t type, int n)
 static void begin_arrays(struct buf *p, int jobs)
 {
 	static const uint32_t types[ARRAYS] = { UUID_OID, INT8_OID, UUID_OID, INT4_OID, UUID_OID, TEXT_OID,
-		TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID };
+		TEXT_OID, TEXT_OID, TEXT_OID };
 
 	for (int i = 0; i < ARRAYS; i++)
 		begin_array(&p[i], types[i], i <= CLAIMS ? jobs : jobs * LINES);
-}
-
-/* As wide as a SHA-256 in hex, and in no order. */
-static void put_key(struct buf *b, const char *id, uint32_t index)
-{
-	char key[2 * UUID_BYTES + 33];
-	int n = 0;
-
-	for (int i = 0; i < UUID_BYTES; i++)
-		n += sprintf(key + n, "%02x", (unsigned char)id[UUID_BYTES - 1 - i]);
-	n += sprintf(key + n, "%032x", index);
-	put_item(b, key, (size_t)n);
 }
 
 static void put_line(struct loop *l, const char *id, const char *session, uint32_t index)
@@ -151,8 +130,6 @@ static void put_line(struct loop *l, const char *id, const char *session, uint32
 	put_item(&p[RATINGS], rating, sizeof(rating) - 1);
 	put_item(&p[ALTERNATIVES], alternatives, sizeof(alternatives) - 1);
 	put_item(&p[REASONS], reason, sizeof(reason) - 1);
-	if (l->remember)
-		put_key(&p[KEYS], id, index);
 }
 
 static void put_job(struct loop *l, const PGresult *jobs, int row)
@@ -196,7 +173,7 @@ static void send_settle(struct loop *l, const PGresult *jobs)
 	for (int row = 0; row < PQntuples(jobs); row++)
 		put_job(l, jobs, row);
 	for (int i = 0; i < ARRAYS; i++) {
-		values[i] = i == KEYS && !l->remember ? NULL : l->params[i].data;
+		values[i] = l->params[i].data;
 		lengths[i] = (int)l->params[i].len;
 		formats[i] = 1;
 	}
@@ -235,14 +212,14 @@ static double cpu_seconds(void)
 	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
 
-static PGconn *connect_and_prepare(const char *conninfo, const char *settle)
+static PGconn *connect_and_prepare(const char *conninfo)
 {
 	PGconn *conn = PQconnectdb(conninfo);
 
 	check(conn, PQstatus(conn) == CONNECTION_OK);
 	PQclear(PQexec(conn, "SET enable_seqscan = off"));
 	PQclear(PQprepare(conn, "claim", claim_sql, 0, NULL));
-	PQclear(PQprepare(conn, "settle", settle, 0, NULL));
+	PQclear(PQprepare(conn, "settle", settle_sql, 0, NULL));
 	check(conn, PQenterPipelineMode(conn));
 	return conn;
 }
@@ -250,13 +227,13 @@ static PGconn *connect_and_prepare(const char *conninfo, const char *settle)
 /* Says on `out` that it is ready, starts when `go` is closed, says on `out` what it did. */
 static void child(char **argv, int go, int out)
 {
-	struct loop l = { .batch = argv[3], .remember = argv[4] };
+	struct loop l = { .batch = argv[3] };
 	double cpu;
 	char c = 'r';
 
 	for (int i = 0; i < ARRAYS; i++)
 		buf_init(&l.params[i], PARAM_CAP_BYTES);
-	l.conn = connect_and_prepare(argv[1], l.remember ? settle_and_remember_sql : settle_sql);
+	l.conn = connect_and_prepare(argv[1]);
 	if (write(out, &c, 1) != 1 || read(go, &c, 1) != 0)
 		fatal("bare: the parent is gone");
 	cpu = cpu_seconds();
@@ -287,7 +264,7 @@ int main(int argc, char **argv)
 	char c;
 
 	if (n < 1 || pipe(go) == -1 || pipe(out) == -1)
-		fatal("usage: bare CONNINFO PROCESSES BATCH [cache]");
+		fatal("usage: bare CONNINFO PROCESSES BATCH");
 	spawn(argv, n, go, out);
 	for (int i = 0; i < n; i++)
 		if (read(out[0], &c, 1) != 1)

@@ -151,8 +151,8 @@ class Lab:
         """Lets the pool work off the n jobs that are there."""
         before = pool.show("metrics")
         meter = Meter(self, pool.pid)
-        pool.ctl("resume")
         meter.start()
+        pool.ctl("resume")
         while (done := pool.metric("jobs_completed_total") - before["gradingd_jobs_completed_total"]) < n:
             meter.wait(done, n)
         meter.stop()
@@ -174,8 +174,8 @@ class Lab:
 
     # ---- the bare loop ----
 
-    def burn_bare(self, processes_=2, batch=64, cache=False):
-        words = [BARE, self.db.conninfo, str(processes_), str(batch), *(["cache"] if cache else [])]
+    def burn_bare(self, processes_=2, batch=64):
+        words = [BARE, self.db.conninfo, str(processes_), str(batch)]
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bare:
             assert bare.stdout.readline() == "ready\n"
             meter = Meter(self)

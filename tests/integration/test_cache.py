@@ -37,6 +37,21 @@ def test_provenance_of_the_rubrics_ratings(pool, db):
     assert fresh.provenance["prompt"] and fresh.provenance["schema"]
 
 
+def test_a_deep_queue_is_not_slowed_by_a_cache_that_spares_no_calls(make_pool, db):
+    """The rubric rates faster than the cache answers; it keeps the cache while there is time for that."""
+    pool = make_pool(db, pool={"workers": 1, "claim_batch": 16})
+    pool.ctl("pause")
+    db.insert_many(300)
+    pool.ctl("resume")
+    wait_until(lambda: db.count("completed") == 300, what="all to be rated")
+    kept = db.value("SELECT count(*) FROM phrase_cache")
+    assert 16 <= kept < 300
+    assert db.value("SELECT count(DISTINCT line_text) FROM line_ratings WHERE NOT cached") == 300
+    pool.wait_metric("cache_misses_total", kept)        # the others were not looked up either
+    assert not db.completed(rep("And a last one."))[1][0].cached
+    assert db.completed(rep("And a last one."))[1][0].cached
+
+
 @pytest.mark.parametrize("stored", ["null", "[]", "{}", '"text"', '{"a": "b}"}'])
 def test_whatever_the_cache_says_of_itself_it_is_said_to_be_the_cache(pool, db, stored):
     db.completed(rep("Hello."))
