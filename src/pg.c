@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "log.h"
 #include "pgerror.h"
+#include "pgsettings.h"
 
 #define CONNECT_TIMEOUT_MS 5000
 #define CONNECT_TIMEOUT_MAX_S 300
@@ -30,7 +31,7 @@ struct request {
 	void *arg;
 	PGresult *result;
 	int64_t sent_ms;		/* 0: waits for its turn */
-	bool prefaced;			/* the answer to transaction_settings comes first */
+	bool prefaced;			/* the answer to pgsettings_transaction comes first */
 	struct buf *params;		/* of one that waits; its own copies */
 };
 
@@ -214,43 +215,6 @@ static void copy_params(struct request *r, const struct buf *params)
 	}
 }
 
-/*
- * Name and value, quoted, of what holds for our statements. Sequential scans are off: every run-time
- * statement has its index, and a plan prepared while the tables were empty must not stay when they have
- * grown. Nested loops are left to where nothing else will do, since the planner takes a batch for a single
- * row. One plan a statement: to look for better ones with each batch's values costs more than to run it.
- */
-#define SETTINGS(X) \
-	X("'statement_timeout'", "'25s'") \
-	X("'lock_timeout'", "'10s'") \
-	X("'idle_in_transaction_session_timeout'", "'60s'") \
-	X("'enable_seqscan'", "'off'") \
-	X("'enable_nestloop'", "'off'") \
-	X("'jit'", "'off'")
-/* The server's end of the connection: it notices as soon as we do that the other one is gone, and lets its locks go. */
-#define SESSION_SETTINGS(X) \
-	X("'plan_cache_mode'", "'force_generic_plan'") \
-	X("'tcp_keepalives_idle'", "'10'") \
-	X("'tcp_keepalives_interval'", "'5'") \
-	X("'tcp_keepalives_count'", "'3'") \
-	X("'tcp_user_timeout'", "'20s'")
-
-/* What an operator set in the conninfo's `options` (or PGOPTIONS) stays as it is. */
-const char pg_session_settings[] =
-	"SELECT set_config(ours.name, ours.value, false) FROM (VALUES"
-#define X(name, value) " (" name ", " value "),"
-	SETTINGS(X) SESSION_SETTINGS(X)
-#undef X
-	" ('application_name', NULL)) AS ours(name, value) WHERE ours.value IS NOT NULL AND NOT EXISTS"
-	" (SELECT FROM pg_settings s WHERE s.name = ours.name AND s.source = 'client')";
-
-/* Behind a transaction pooler nothing lasts longer than a transaction: it goes in front of each statement. */
-static const char transaction_settings[] =
-	"SELECT true"
-#define X(name, value) ", set_config(" name ", " value ", true)"
-	SETTINGS(X);
-#undef X
-
 /* By name where it was prepared, else as text. Values and columns are binary. */
 static bool send_statement(struct pg *pg, const struct statement *st, const struct buf *params)
 {
@@ -265,7 +229,7 @@ static bool send_statement(struct pg *pg, const struct statement *st, const stru
 	if (pg->options.session)
 		sent = PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, lengths, formats, 1);
 	else
-		sent = PQsendQueryParams(pg->conn, transaction_settings, 0, NULL, NULL, NULL, NULL, 1) &&
+		sent = PQsendQueryParams(pg->conn, pgsettings_transaction, 0, NULL, NULL, NULL, NULL, 1) &&
 		       PQsendQueryParams(pg->conn, st->text, st->nparams, NULL, values, lengths, formats, 1);
 	return sent && PQpipelineSync(pg->conn);
 }
@@ -395,7 +359,7 @@ static bool send_session_setup(struct pg *pg)
 {
 	char listen[80];
 	bool ok = send_setup(pg, schema_version, on_schema_version) &&
-		  send_setup(pg, pg_session_settings, on_setup_step);
+		  send_setup(pg, pgsettings_session, on_setup_step);
 
 	for (int i = 0; ok && i < pg->options.nstatements; i++)
 		ok = send_prepare(pg, &pg->options.statements[i]);
