@@ -1,4 +1,4 @@
-/* How a connection to Postgres begins. Pure but for libpq. */
+/* How a connection to Postgres begins: pg.c's, and pgsync.c's. */
 #ifndef PGCONNECT_H
 #define PGCONNECT_H
 

@@ -1,7 +1,7 @@
 /*
  * How a connection to Postgres begins: what we ask of libpq beside the conninfo, in which order its hosts are
- * tried, and how long an attempt may take. For an asynchronous connection; it waits for nothing (but name
- * resolution inside libpq) and keeps no state.
+ * tried, and how long an attempt may take. Used by children (pg.c) and gradingctl (pgsync.c); it waits for
+ * nothing (but name resolution inside libpq) and keeps no state.
  */
 #include "pgconnect.h"
 
@@ -66,7 +66,8 @@ static void turn_hosts(const char *conninfo, unsigned first_host, struct hosts *
 
 /*
  * Ours come first and the conninfo's own settings override them, but for the encoding. A peer that
- * vanishes without a word is noticed by keep-alive within about 25 s, or by TCP_USER_TIMEOUT.
+ * vanishes without a word is noticed by keep-alive within about 25 s, or by TCP_USER_TIMEOUT. connect_timeout
+ * counts in PQreset() alone.
  */
 PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsigned first_host)
 {
@@ -74,10 +75,10 @@ PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsi
 	PGconn *conn;
 
 	turn_hosts(conninfo, first_host, &hosts);
-	const char *keys[] = { "fallback_application_name", "keepalives_idle", "keepalives_interval",
-		"keepalives_count", "tcp_user_timeout", "dbname", "host", "hostaddr", "port",
+	const char *keys[] = { "fallback_application_name", "connect_timeout", "keepalives_idle",
+		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", "host", "hostaddr", "port",
 		"client_encoding", NULL };
-	const char *values[] = { application_name, "10", "5", "3", "20000", conninfo,
+	const char *values[] = { application_name, "10", "10", "5", "3", "20000", conninfo,
 		hosts.lists[0], hosts.lists[1], hosts.lists[2], "UTF8", NULL };
 	conn = PQconnectStartParams(keys, values, 1);
 	for (int i = 0; i < HOST_LISTS; i++)
