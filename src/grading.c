@@ -8,12 +8,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "child.h"
 #include "clock.h"
 #include "json_strict.h"
 #include "log.h"
+#include "provenance.h"
 #include "question.h"
 
 #define BACKOFF_FIRST_MS 2000
@@ -171,23 +171,6 @@ void grading_free(struct grading *g)
 
 /* ---- lines that need not be asked ---- */
 
-/* As it was when the line was rated, but for where this one has it from. Of equal keys the last one counts. */
-static const char *as_cached(struct arena *arena, const char *provenance)
-{
-	static const char source[] = "\"source\":\"cache\"}";
-	size_t len = provenance ? strlen(provenance) : 0;
-	char *text, *end;
-
-	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')	/* not ours: the table may hold anything */
-		provenance = "{}", len = 2;
-	text = arena_alloc(arena, len + sizeof(source) + 1);
-	end = mempcpy(text, provenance, len - 1);
-	if (len > 2)
-		*end++ = ',';
-	strcpy(end, source);
-	return text;
-}
-
 void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached)
 {
 	struct arena *arena = &line->owner->job.arena;
@@ -203,7 +186,7 @@ void grading_give_cached(struct graded_line *line, const struct config *config, 
 	line->store = (struct settle_line){
 		.line = line->line, .rating = v.rating, .reason = v.reason[0] ? v.reason : NULL, .cached = true,
 		.alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives)),
-		.provenance = as_cached(arena, cached->provenance),
+		.provenance = provenance_cached(arena, cached->provenance),
 	};
 	line->owner->cached++;
 }
@@ -365,52 +348,6 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	grading_ask(g, rater);
 }
 
-/* Now, written once a second. */
-static const char *timestamp(void)
-{
-	static char when[40];
-	static time_t written;
-	time_t now = time(NULL);
-	struct tm tm;
-
-	if (now != written) {
-		gmtime_r(&now, &tm);
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		written = now;
-	}
-	return when;
-}
-
-static void write_rater(struct buf *b, const struct rater *rater, const char *model)
-{
-	buf_str(b, "\"rater\":\"");
-	buf_str(b, rater->ops->name);
-	buf_str(b, rater->fallback ? "\",\"fallback\":true,\"model\":" : "\",\"model\":");
-	buf_json(b, model[0] ? model : rater->model);
-}
-
-static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
-{
-	struct buf b;
-	char *text;
-
-	buf_init(&b, 4096);
-	buf_char(&b, '{');
-	write_rater(&b, rater, model);
-	buf_str(&b, ",\"prompt\":\"");
-	buf_str(&b, rater->prompt_hash);
-	buf_str(&b, "\",\"schema\":\"");
-	buf_str(&b, rater->schema_hash);
-	buf_str(&b, "\",\"fingerprint\":\"");
-	buf_add(&b, rater->fingerprint, strnlen(rater->fingerprint, 16));
-	buf_str(&b, "\",\"at\":\"");
-	buf_str(&b, timestamp());
-	buf_str(&b, "\",\"source\":\"fresh\"}");
-	text = arena_dup(&g->job.arena, buf_text(&b), b.len);
-	buf_free(&b);
-	return text;
-}
-
 static void add_context(void *arg, const struct line *line)
 {
 	struct buf *b = arg;
@@ -526,7 +463,7 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 		gl = line_of(gl, ask, i);
 		g->outcomes[ask->verdicts[i].outcome]++;
 		if (ask->verdicts[i].outcome == OUTCOME_RATED && !json)
-			json = provenance(g, rater, ask->used.model);
+			json = provenance_fresh(&g->job.arena, rater, ask->used.model);
 		keep_verdict(g, gl, &ask->verdicts[i], rater, json, remember);
 		gl->hopeless = gl->outcome == OUTCOME_REFUSED && ask->nlines == 1;
 	}
@@ -639,7 +576,7 @@ static const char *write_result(struct grading *g, const struct rater *rater, si
 	buf_str(&b, ",\"cached\":");
 	buf_int(&b, (int64_t)g->cached);
 	buf_char(&b, ',');
-	write_rater(&b, rater, g->used.model);
+	provenance_write_rater(&b, rater, g->used.model);
 	if (!rater->instant)
 		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
 			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
