@@ -47,7 +47,7 @@ struct grading {
 	size_t nflights;		/* and those that have a flight at all */
 	bool stirred;			/* one of them was given a rating, or is free to be asked */
 	bool waited;			/* one was, in vain */
-	struct err err;			/* the failure that decides, if any: see note_failure() */
+	struct err err;			/* the failure that decides, if any: see grading_note_failure() */
 	struct permit permit;		/* of a metered rater, for the next call; worker_limits.c's */
 	bool keyed;			/* its lines have keys: they go through the phrase cache */
 	size_t cached;

@@ -46,9 +46,6 @@ struct pg_options {
 	int schema_version;	/* lowest that will do */
 };
 
-/* The statement that sets up a session for the statements' plans; gradingctl doctor explains them under it, too. */
-extern const char pg_session_settings[];
-
 /* Starts connecting in the next turn. Options and what they point to must outlive it. */
 struct pg *pg_new(struct loop *loop, const struct pg_options *options, const struct pg_events *events,
 		  void *arg);

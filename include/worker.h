@@ -1,7 +1,8 @@
 /*
  * A worker's state, shared by the files it is made of: worker.c (its turn, connection and end),
- * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_flights.c (waiting for the
- * answers of others), worker_limits.c (the host's limits), worker_settle.c (settling).
+ * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_flights.c (lines that wait for
+ * the answers of others) and worker_fly.c (of other workers), worker_limits.c (the host's limits),
+ * worker_settle.c (settling).
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -17,7 +18,7 @@
 
 TAILQ_HEAD(flight_list, flight);
 
-/* worker_flights.c's: what this worker asks about for others too, or waits for. */
+/* worker_flights.c's and worker_fly.c's: what this worker asks about for others too, or waits for. */
 struct flights {
 	void *by_key;			/* tsearch(3) */
 	struct flight_list list, over;	/* those in by_key; those that the database is to be told of */

@@ -10,7 +10,7 @@
 #include "clock.h"
 #include "ctl_doctor.h"
 #include "embed.h"
-#include "pg.h"
+#include "pgsettings.h"
 #include "pgsync.h"
 #include "statements.h"
 
@@ -320,7 +320,7 @@ static void check_statements(struct examination *x)
 	struct err err, first = { .kind = ERR_NONE };
 	const char *first_name = "";
 
-	if (x->session && run(x, pg_session_settings, &err) == -1)
+	if (x->session && run(x, pgsettings_session, &err) == -1)
 		return;
 	for (int i = 0; i < STATEMENT_COUNT && is_usable(x); i++) {
 		PGresult *plan = explain(x, &statements[i], x->session || i == STATEMENT_CLAIM, &err);

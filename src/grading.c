@@ -1,62 +1,22 @@
 /*
- * One job under way in a worker: parse, split into calls, collect verdicts, decide. It sends nothing
- * and waits for nothing; worker.c drives it. There is no path here that invents a rating.
+ * One job under way in a worker, from the claimed row to the settlement: which of its lines have a rating, which
+ * are in a call, which are stored. It sends nothing and waits for nothing; worker.c drives it. There is no path
+ * here that invents a rating. What becomes of the job is decided in grading_decide.c.
  */
 #include "grading.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "child.h"
 #include "clock.h"
-#include "json_strict.h"
-#include "log.h"
+#include "grading_decide.h"
+#include "grading_result.h"
+#include "provenance.h"
 #include "question.h"
 
-#define BACKOFF_FIRST_MS 2000
-#define BACKOFF_MAX_MS 300000
-#define FREE_DELAY_MS 1000	/* when it was not the job's fault: just out of step with others */
-#define RETRY_AFTER_CAP_MS 120000
-#define RESULT_CAP_BYTES (1u << 20)
-#define CARRIED_CAP 1000000000	/* counts of earlier attempts that are believed: the row may hold anything */
-#define SPREAD_MIN_MS 1000
 #define SMALL_CALLS 100		/* that a job is split into for being asked again */
-#define ERROR_LINES 20		/* lines that error names; the rest is counted */
-#define RESULT_LINES 200	/* and result */
-
-static void decide(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
-{
-	g->decided = true;
-	g->settlement.job = &g->job;
-	g->settlement.status = status;
-	g->settlement.attempt = attempt;
-	g->settlement.delay_ms = delay_ms;
-	g->settlement.error = error;
-}
-
-/* Exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015). */
-static int64_t backoff_ms(int attempts)
-{
-	int64_t limit = BACKOFF_FIRST_MS;
-
-	for (int i = 0; i < attempts && limit < BACKOFF_MAX_MS; i++)
-		limit *= 2;
-	if (limit > BACKOFF_MAX_MS)
-		limit = BACKOFF_MAX_MS;
-	return 1 + (int64_t)(random() % limit);
-}
-
-/* Never before what the provider asked for, and spread over half as much again, a second at least. */
-static int64_t retry_delay_ms(const struct err *err, int failures)
-{
-	int64_t after = err->after_ms < RETRY_AFTER_CAP_MS ? err->after_ms : RETRY_AFTER_CAP_MS;
-	int64_t spread = after / 2 > SPREAD_MIN_MS ? after / 2 : SPREAD_MIN_MS;
-
-	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
-}
 
 /* ---- from the row ---- */
 
@@ -76,46 +36,6 @@ static int read_row(struct grading *g, const struct claimed_row *row, struct err
 			       row->data_bytes, JOB_DATA_CAP_BYTES);
 	g->job.full = full;
 	return job_parse(&g->job, row->data, (size_t)row->data_bytes, err);
-}
-
-static int count_of(struct json_object *object, const char *key)
-{
-	int64_t n;
-
-	return json_strict_integer(json_object_object_get(object, key), 0, CARRIED_CAP, &n) ? (int)n : 0;
-}
-
-/* Billionths of what is no more than CARRIED_CAP; 0 for anything else. */
-static int64_t nanos_of(struct json_object *number)
-{
-	double value = json_object_is_type(number, json_type_double) || json_object_is_type(number, json_type_int) ?
-		       json_object_get_double(number) : 0;
-
-	return value > 0 && value <= CARRIED_CAP ? (int64_t)(value * 1e9 + 0.5) : 0;
-}
-
-/* What earlier attempts took is part of what the job took. */
-static void carry_over(struct grading *g, const char *result)
-{
-	struct json_object *root = NULL, *outcomes;
-	const char *why;
-
-	if (!result || json_strict_parse(result, strlen(result), &root, &why) == -1 ||
-	    !json_object_is_type(root, json_type_object)) {
-		json_object_put(root);
-		return;
-	}
-	g->used.calls = count_of(root, "calls");
-	g->used.prompt_tokens = count_of(root, "prompt_tokens");
-	g->used.completion_tokens = count_of(root, "completion_tokens");
-	g->used.latency_ms = count_of(root, "latency_ms");
-	g->cost_nanos = nanos_of(json_object_object_get(root, "cost"));
-	g->stray = (size_t)count_of(root, "stray");
-	g->worker_deaths = count_of(root, "worker_deaths");
-	outcomes = json_object_object_get(root, "outcomes");
-	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
-		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
-	json_object_put(root);
 }
 
 static void list_lines(struct grading *g, const struct rater *rater)
@@ -155,10 +75,10 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->keyed = with_keys;
 	if (read_row(g, row, &err) == -1) {
 		g->job.nrated = 0;
-		decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));
+		grading_end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", err.text));
 	} else {
 		list_lines(g, rater);
-		carry_over(g, row->result);
+		grading_carry_over(g, row->result);
 	}
 	child_in_hand(NULL);
 	return g;
@@ -171,23 +91,6 @@ void grading_free(struct grading *g)
 }
 
 /* ---- lines that need not be asked ---- */
-
-/* As it was when the line was rated, but for where this one has it from. Of equal keys the last one counts. */
-static const char *as_cached(struct arena *arena, const char *provenance)
-{
-	static const char source[] = "\"source\":\"cache\"}";
-	size_t len = provenance ? strlen(provenance) : 0;
-	char *text, *end;
-
-	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')	/* not ours: the table may hold anything */
-		provenance = "{}", len = 2;
-	text = arena_alloc(arena, len + sizeof(source) + 1);
-	end = mempcpy(text, provenance, len - 1);
-	if (len > 2)
-		*end++ = ',';
-	strcpy(end, source);
-	return text;
-}
 
 void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached)
 {
@@ -204,7 +107,7 @@ void grading_give_cached(struct graded_line *line, const struct config *config, 
 	line->store = (struct settle_line){
 		.line = line->line, .rating = v.rating, .reason = v.reason[0] ? v.reason : NULL, .cached = true,
 		.alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives)),
-		.provenance = as_cached(arena, cached->provenance),
+		.provenance = provenance_cached(arena, cached->provenance),
 	};
 	line->owner->cached++;
 }
@@ -230,15 +133,10 @@ void grading_give_stored(struct grading *g, int index, const char *text)
 
 /* ---- calls ---- */
 
-static bool is_last_attempt(const struct grading *g)
-{
-	return g->job.attempts + 1 >= g->job.max_attempts;
-}
-
 /* Half as many each time down to 1, which the last attempt reaches at once. */
 static size_t halved(const struct grading *g, size_t n)
 {
-	if (g->job.attempts > 0 && is_last_attempt(g))
+	if (g->job.attempts > 0 && grading_is_last_attempt(g))
 		return 1;
 	for (int i = 0; i < g->job.attempts && n > 1; i++)
 		n = (n + 1) / 2;
@@ -366,52 +264,6 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	grading_ask(g, rater);
 }
 
-/* Now, written once a second. */
-static const char *timestamp(void)
-{
-	static char when[40];
-	static time_t written;
-	time_t now = time(NULL);
-	struct tm tm;
-
-	if (now != written) {
-		gmtime_r(&now, &tm);
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		written = now;
-	}
-	return when;
-}
-
-static void write_rater(struct buf *b, const struct rater *rater, const char *model)
-{
-	buf_str(b, "\"rater\":\"");
-	buf_str(b, rater->ops->name);
-	buf_str(b, rater->fallback ? "\",\"fallback\":true,\"model\":" : "\",\"model\":");
-	buf_json(b, model[0] ? model : rater->model);
-}
-
-static const char *provenance(struct grading *g, const struct rater *rater, const char *model)
-{
-	struct buf b;
-	char *text;
-
-	buf_init(&b, 4096);
-	buf_char(&b, '{');
-	write_rater(&b, rater, model);
-	buf_str(&b, ",\"prompt\":\"");
-	buf_str(&b, rater->prompt_hash);
-	buf_str(&b, "\",\"schema\":\"");
-	buf_str(&b, rater->schema_hash);
-	buf_str(&b, "\",\"fingerprint\":\"");
-	buf_add(&b, rater->fingerprint, strnlen(rater->fingerprint, 16));
-	buf_str(&b, "\",\"at\":\"");
-	buf_str(&b, timestamp());
-	buf_str(&b, "\",\"source\":\"fresh\"}");
-	text = arena_dup(&g->job.arena, buf_text(&b), b.len);
-	buf_free(&b);
-	return text;
-}
-
 static void add_context(void *arg, const struct line *line)
 {
 	struct buf *b = arg;
@@ -464,26 +316,6 @@ static void account(struct grading *g, const struct ask *ask)
 		memcpy(g->used.model, ask->used.model, sizeof(g->used.model));
 }
 
-/*
- * Of several failures the one decides that is least the job's fault: its own can wait until the provider
- * is well again. Of equal ones the one that asks for the longest pause.
- */
-static void note_failure(struct grading *g, const struct err *err)
-{
-	static const int ranks[] = {
-		[ERR_PERMANENT] = 1, [ERR_RETRY] = 2, [ERR_UNCLEAR] = 3,
-		[ERR_UNAVAILABLE] = 4, [ERR_LIMITED] = 4, [ERR_DENIED] = 4, [ERR_CONFIG] = 0,
-	};
-	int was = ranks[g->err.kind], is = ranks[err->kind];
-
-	if (g->err.kind == ERR_NONE || is > was || (is == was && err->after_ms > g->err.after_ms))
-		g->err = *err;
-	if (err_is_outside(g->err.kind)) {	/* what was not sent yet need not be */
-		g->nopen -= (int)(g->ncalls - g->nstarted);
-		g->ncalls = g->nstarted;
-	}
-}
-
 /* The graded line of a call's i-th line, at or after gl: both are in the order of the transcript. */
 static struct graded_line *line_of(struct graded_line *gl, const struct ask *ask, size_t i)
 {
@@ -497,7 +329,7 @@ static void take_failure(struct grading *g, const struct ask *ask)
 	struct graded_line *gl = g->lines;
 	const char *why = arena_printf(&g->job.arena, "%s", ask->err.text);
 
-	note_failure(g, &ask->err);
+	grading_note_failure(g, &ask->err);
 	g->outcomes[OUTCOME_FAILED] += ask->nlines;
 	for (size_t i = 0; i < ask->nlines; i++) {
 		gl = line_of(gl, ask, i);
@@ -527,215 +359,10 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 		gl = line_of(gl, ask, i);
 		g->outcomes[ask->verdicts[i].outcome]++;
 		if (ask->verdicts[i].outcome == OUTCOME_RATED && !json)
-			json = provenance(g, rater, ask->used.model);
+			json = provenance_fresh(&g->job.arena, rater, ask->used.model);
 		keep_verdict(g, gl, &ask->verdicts[i], rater, json, remember);
 		gl->hopeless = gl->outcome == OUTCOME_REFUSED && ask->nlines == 1;
 	}
-}
-
-void grading_cancel(struct grading *g, struct rater *rater)
-{
-	for (size_t i = 0; i < g->nstarted; i++)
-		if (g->asks[i])
-			rater_cancel(rater, g->asks[i]);
-	g->ncalls = g->nstarted = 0;
-	g->nopen = 0;
-}
-
-/* ---- the end ---- */
-
-static const char *why_unrated(const struct graded_line *gl)
-{
-	return gl->why ? gl->why : outcome_words(gl->outcome);
-}
-
-/* "no rating for lines 12, 13 (the reply left the line out), 15 (...)" */
-static const char *name_unrated(struct grading *g, size_t unrated)
-{
-	const char *text, *why = NULL;
-	struct buf b;
-	size_t n = 0;
-
-	buf_init(&b, RESULT_CAP_BYTES);
-	for (size_t i = 0; i < g->job.nrated && n < ERROR_LINES; i++) {
-		const struct graded_line *gl = &g->lines[i];
-
-		if (gl->outcome == OUTCOME_RATED)
-			continue;
-		if (why && strcmp(why, why_unrated(gl)) != 0)
-			buf_printf(&b, " (%s)", why);
-		why = why_unrated(gl);
-		buf_printf(&b, "%s%d", n++ ? ", " : "", gl->line->index);
-	}
-	buf_printf(&b, " (%s)", why ? why : "");
-	if (unrated > n)
-		buf_printf(&b, " and %zu more", unrated - n);
-	text = arena_printf(&g->job.arena, "no rating for line%s %s", unrated == 1 ? "" : "s", buf_text(&b));
-	buf_free(&b);
-	return text;
-}
-
-static void write_counts(struct buf *b, const struct grading *g, const struct rater *rater)
-{
-	const struct string_list *scale = &rater->config->rater.scale;
-
-	buf_str(b, ",\"ratings\":{");
-	for (size_t s = 0; s < scale->n; s++) {
-		size_t n = 0;
-
-		for (size_t i = 0; i < g->job.nrated; i++)
-			n += g->lines[i].store.rating && strcmp(g->lines[i].store.rating, scale->items[s]) == 0;
-		buf_str(b, s ? "," : "");
-		buf_json(b, scale->items[s]);
-		buf_char(b, ':');
-		buf_int(b, (int64_t)n);
-	}
-	buf_char(b, '}');
-}
-
-static void write_outcomes(struct buf *b, const struct grading *g)
-{
-	const char *separator = "";
-
-	buf_str(b, ",\"outcomes\":{");
-	for (int o = 0; o < OUTCOME_COUNT; o++)
-		if (g->outcomes[o]) {
-			buf_printf(b, "%s\"%s\":%zu", separator, outcome_name((enum outcome)o), g->outcomes[o]);
-			separator = ",";
-		}
-	buf_printf(b, "},\"stray\":%zu", g->stray);
-}
-
-static void write_unrated(struct buf *b, const struct grading *g)
-{
-	size_t n = 0;
-
-	buf_str(b, ",\"unrated\":[");
-	for (size_t i = 0; i < g->job.nrated && n < RESULT_LINES; i++) {
-		const struct graded_line *gl = &g->lines[i];
-
-		if (gl->outcome == OUTCOME_RATED)
-			continue;
-		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\",\"why\":", n++ ? "," : "", gl->line->index,
-			   outcome_name(gl->outcome));
-		buf_json(b, why_unrated(gl));
-		buf_char(b, '}');
-	}
-	buf_char(b, ']');
-}
-
-/* The job's `result`: what was done and what it took, earlier attempts included. */
-static const char *write_result(struct grading *g, const struct rater *rater, size_t unrated)
-{
-	struct buf b;
-	const char *text;
-
-	buf_init(&b, RESULT_CAP_BYTES);
-	buf_str(&b, "{\"lines\":");
-	buf_int(&b, (int64_t)g->job.nrated);
-	buf_str(&b, ",\"rated\":");
-	buf_int(&b, (int64_t)(g->job.nrated - unrated));
-	buf_str(&b, ",\"skipped\":");
-	buf_int(&b, (int64_t)g->job.skipped);
-	buf_str(&b, ",\"cached\":");
-	buf_int(&b, (int64_t)g->cached);
-	buf_char(&b, ',');
-	write_rater(&b, rater, g->used.model);
-	if (!rater->instant)
-		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
-			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
-			   g->used.completion_tokens, g->used.latency_ms);
-	if (config_has_prices(rater->config)) {
-		buf_str(&b, ",\"cost\":");
-		buf_billionths(&b, (uint64_t)g->cost_nanos);
-	}
-	write_counts(&b, g, rater);
-	if (!rater->instant || unrated)
-		write_outcomes(&b, g);
-	if (g->worker_deaths)
-		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
-	if (unrated)
-		write_unrated(&b, g);
-	buf_char(&b, '}');
-	if (!buf_ok(&b))
-		fatal("out of memory: cannot write a result");
-	text = arena_dup(&g->job.arena, b.data, b.len);
-	buf_free(&b);
-	return text;
-}
-
-/* Free of charge. A job under suspicion backs off further each time, others wait for the provider alone. */
-static void put_back(struct grading *g)
-{
-	int64_t delay_ms = random() % FREE_DELAY_MS;
-
-	if (g->err.kind == ERR_UNCLEAR)
-		delay_ms = retry_delay_ms(&g->err, (int)(g->job.claim - g->job.attempts));
-	else if (g->err.after_ms > 0)
-		delay_ms = retry_delay_ms(&g->err, 0);
-	decide(g, "pending", false, delay_ms,
-	       arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err.text));
-}
-
-static void try_again(struct grading *g, const char *names)
-{
-	decide(g, "pending", true, retry_delay_ms(&g->err, g->job.attempts),
-	       arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
-			    g->job.attempts + 1, g->job.max_attempts));
-}
-
-/* The lines without a rating end as they are; those that have one are not lost with them. */
-static void give_up(struct grading *g, const char *names, bool any_rated)
-{
-	const char *error = names;
-
-	if (is_last_attempt(g))
-		error = arena_printf(&g->job.arena, "%s; that was attempt %d of %d", names,
-				     g->job.attempts + 1, g->job.max_attempts);
-	decide(g, any_rated ? "completed" : "failed", true, 0, error);
-}
-
-static void count_unrated(const struct grading *g, size_t *unrated, size_t *hopeless)
-{
-	*unrated = *hopeless = 0;
-	for (size_t i = 0; i < g->job.nrated; i++) {
-		*unrated += g->lines[i].outcome != OUTCOME_RATED;
-		*hopeless += g->lines[i].outcome != OUTCOME_RATED && g->lines[i].hopeless;
-	}
-}
-
-void grading_decide(struct grading *g, const struct rater *rater)
-{
-	size_t unrated, hopeless;
-	const char *names;
-	bool pending;
-
-	count_unrated(g, &unrated, &hopeless);
-	names = unrated ? name_unrated(g, unrated) : NULL;
-	if (unrated == 0)
-		decide(g, "completed", false, 0, NULL);
-	else if (unrated > hopeless && (err_is_outside(g->err.kind) || g->err.kind == ERR_UNCLEAR))
-		put_back(g);
-	else if (unrated > hopeless && !is_last_attempt(g))
-		try_again(g, names);
-	else
-		give_up(g, names, unrated < g->job.nrated);
-	pending = strcmp(g->settlement.status, "pending") == 0;
-	if (!pending)
-		g->nfailed = unrated;
-	if (!pending || g->answered)	/* else it stays as earlier attempts left it */
-		g->settlement.result = write_result(g, rater, unrated);
-}
-
-void grading_fail(struct grading *g, const struct err *err, const struct rater *rater)
-{
-	const char *why = arena_printf(&g->job.arena, "%s", err->text);
-
-	for (size_t i = 0; i < g->job.nrated; i++)
-		if (g->lines[i].outcome == OUTCOME_PENDING)
-			g->lines[i].why = why;
-	note_failure(g, err);
-	grading_decide(g, rater);
 }
 
 void grading_put_off(struct grading *g, const struct err *err)
@@ -747,12 +374,16 @@ void grading_put_off(struct grading *g, const struct err *err)
 			g->lines[i].outcome = OUTCOME_FAILED;
 			g->lines[i].why = why;
 		}
-	note_failure(g, err);
+	grading_note_failure(g, err);
 }
 
-void grading_release(struct grading *g, const char *why, int64_t delay_ms)
+void grading_cancel(struct grading *g, struct rater *rater)
 {
-	decide(g, "pending", false, delay_ms, why);
+	for (size_t i = 0; i < g->nstarted; i++)
+		if (g->asks[i])
+			rater_cancel(rater, g->asks[i]);
+	g->ncalls = g->nstarted = 0;
+	g->nopen = 0;
 }
 
 /* ---- on its way to the database ---- */
@@ -799,13 +430,4 @@ void grading_attached_done(struct grading *g, bool stored)
 		g->lines[i].resent |= g->lines[i].sent && !stored;
 		g->lines[i].sent = false;
 	}
-}
-
-void grading_refuse(struct grading *g, const char *why)
-{
-	for (size_t i = 0; i < g->job.nrated; i++)
-		g->lines[i].stored = true;	/* they cannot be: nothing of them is sent again */
-	g->settlement.result = NULL;
-	decide(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
-	g->refused = true;
 }

@@ -8,15 +8,14 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "arena.h"
 #include "clock.h"
 #include "log.h"
+#include "pgconnect.h"
 #include "pgerror.h"
+#include "pgsettings.h"
 
-#define CONNECT_TIMEOUT_MS 5000
-#define CONNECT_TIMEOUT_MAX_S 300
 #define ANSWER_TIMEOUT_MS 30000
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 3000
@@ -30,7 +29,7 @@ struct request {
 	void *arg;
 	PGresult *result;
 	int64_t sent_ms;		/* 0: waits for its turn */
-	bool prefaced;			/* the answer to transaction_settings comes first */
+	bool prefaced;			/* the answer to pgsettings_transaction comes first */
 	struct buf *params;		/* of one that waits; its own copies */
 };
 
@@ -214,43 +213,6 @@ static void copy_params(struct request *r, const struct buf *params)
 	}
 }
 
-/*
- * Name and value, quoted, of what holds for our statements. Sequential scans are off: every run-time
- * statement has its index, and a plan prepared while the tables were empty must not stay when they have
- * grown. Nested loops are left to where nothing else will do, since the planner takes a batch for a single
- * row. One plan a statement: to look for better ones with each batch's values costs more than to run it.
- */
-#define SETTINGS(X) \
-	X("'statement_timeout'", "'25s'") \
-	X("'lock_timeout'", "'10s'") \
-	X("'idle_in_transaction_session_timeout'", "'60s'") \
-	X("'enable_seqscan'", "'off'") \
-	X("'enable_nestloop'", "'off'") \
-	X("'jit'", "'off'")
-/* The server's end of the connection: it notices as soon as we do that the other one is gone, and lets its locks go. */
-#define SESSION_SETTINGS(X) \
-	X("'plan_cache_mode'", "'force_generic_plan'") \
-	X("'tcp_keepalives_idle'", "'10'") \
-	X("'tcp_keepalives_interval'", "'5'") \
-	X("'tcp_keepalives_count'", "'3'") \
-	X("'tcp_user_timeout'", "'20s'")
-
-/* What an operator set in the conninfo's `options` (or PGOPTIONS) stays as it is. */
-const char pg_session_settings[] =
-	"SELECT set_config(ours.name, ours.value, false) FROM (VALUES"
-#define X(name, value) " (" name ", " value "),"
-	SETTINGS(X) SESSION_SETTINGS(X)
-#undef X
-	" ('application_name', NULL)) AS ours(name, value) WHERE ours.value IS NOT NULL AND NOT EXISTS"
-	" (SELECT FROM pg_settings s WHERE s.name = ours.name AND s.source = 'client')";
-
-/* Behind a transaction pooler nothing lasts longer than a transaction: it goes in front of each statement. */
-static const char transaction_settings[] =
-	"SELECT true"
-#define X(name, value) ", set_config(" name ", " value ", true)"
-	SETTINGS(X);
-#undef X
-
 /* By name where it was prepared, else as text. Values and columns are binary. */
 static bool send_statement(struct pg *pg, const struct statement *st, const struct buf *params)
 {
@@ -265,7 +227,7 @@ static bool send_statement(struct pg *pg, const struct statement *st, const stru
 	if (pg->options.session)
 		sent = PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, lengths, formats, 1);
 	else
-		sent = PQsendQueryParams(pg->conn, transaction_settings, 0, NULL, NULL, NULL, NULL, 1) &&
+		sent = PQsendQueryParams(pg->conn, pgsettings_transaction, 0, NULL, NULL, NULL, NULL, 1) &&
 		       PQsendQueryParams(pg->conn, st->text, st->nparams, NULL, values, lengths, formats, 1);
 	return sent && PQpipelineSync(pg->conn);
 }
@@ -395,7 +357,7 @@ static bool send_session_setup(struct pg *pg)
 {
 	char listen[80];
 	bool ok = send_setup(pg, schema_version, on_schema_version) &&
-		  send_setup(pg, pg_session_settings, on_setup_step);
+		  send_setup(pg, pgsettings_session, on_setup_step);
 
 	for (int i = 0; ok && i < pg->options.nstatements; i++)
 		ok = send_prepare(pg, &pg->options.statements[i]);
@@ -463,92 +425,6 @@ static void ignore_notice(void *arg, const PGresult *result)
 	log_debug("the database says: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 }
 
-/* "a,b,c" begun at its nth item: "b,c,a". A list of one stays one, as it is for all hosts. */
-static char *turned(const char *list, unsigned n)
-{
-	size_t len = strlen(list);
-	char *out = xcalloc(len + 2, 1);
-	const char *from = list;
-
-	while (n-- > 0)
-		from = strchr(from, ',') ? strchr(from, ',') + 1 : list;
-	snprintf(out, len + 2, "%s%s%.*s", from, from > list ? "," : "", from > list ? (int)(from - list) - 1 : 0,
-		 list);
-	return out;
-}
-
-/* host, hostaddr and port, in the order in which they are to be tried; NULL as in the conninfo. */
-#define HOST_LISTS 3
-struct hosts { char *lists[HOST_LISTS]; unsigned n; };
-
-static unsigned count_items(const char *list)
-{
-	unsigned n = 1;
-
-	for (; *list; list++)
-		n += *list == ',';
-	return n;
-}
-
-/*
- * libpq goes on to the next host when one refuses, but not when one is silent: that is only noticed by our
- * own clock, for the attempt as a whole. So the next attempt begins with the next host.
- */
-static void turn_hosts(const struct pg *pg, struct hosts *hosts)
-{
-	static const char *const keywords[HOST_LISTS] = { "host", "hostaddr", "port" };
-	const char *lists[HOST_LISTS] = { NULL };
-	PQconninfoOption *options = pg->first_host ? PQconninfoParse(pg->options.conninfo, NULL) : NULL;
-
-	for (PQconninfoOption *o = options; o && o->keyword; o++)
-		for (int i = 0; i < HOST_LISTS; i++)
-			if (o->val && strcmp(o->keyword, keywords[i]) == 0)
-				lists[i] = o->val;
-	for (int i = 0; i < HOST_LISTS; i++)
-		if (lists[i] && count_items(lists[i]) > hosts->n)
-			hosts->n = count_items(lists[i]);
-	for (int i = 0; i < HOST_LISTS && hosts->n > 1; i++)
-		if (lists[i])
-			hosts->lists[i] = turned(lists[i], pg->first_host % hosts->n);
-	PQconninfoFree(options);
-}
-
-/*
- * Ours come first and the conninfo's own settings override them, but for the encoding. A peer that
- * vanishes without a word is noticed by keep-alive within about 25 s, or by TCP_USER_TIMEOUT.
- */
-static PGconn *start_connection(const struct pg *pg)
-{
-	struct hosts hosts = { .n = 0 };
-	PGconn *conn;
-
-	turn_hosts(pg, &hosts);
-	const char *keys[] = { "fallback_application_name", "keepalives_idle", "keepalives_interval",
-		"keepalives_count", "tcp_user_timeout", "dbname", "host", "hostaddr", "port",
-		"client_encoding", NULL };
-	const char *values[] = { pg->options.application_name, "10", "5", "3", "20000", pg->options.conninfo,
-		hosts.lists[0], hosts.lists[1], hosts.lists[2], "UTF8", NULL };
-	conn = PQconnectStartParams(keys, values, 1);
-	for (int i = 0; i < HOST_LISTS; i++)
-		free(hosts.lists[i]);
-	return conn;
-}
-
-/* The conninfo's connect_timeout, which libpq heeds in its blocking calls alone. No end is not to be had. */
-static int64_t connect_timeout_ms(const char *conninfo)
-{
-	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
-	int s = 0;
-
-	for (PQconninfoOption *o = options; o && o->keyword; o++)
-		if (o->val && strcmp(o->keyword, "connect_timeout") == 0)
-			s = atoi(o->val);
-	PQconninfoFree(options);
-	if (s <= 0)
-		return CONNECT_TIMEOUT_MS;
-	return s < CONNECT_TIMEOUT_MAX_S ? s * (int64_t)1000 : CONNECT_TIMEOUT_MAX_S * (int64_t)1000;
-}
-
 static void pg_connect(void *arg)
 {
 	struct pg *pg = arg;
@@ -559,7 +435,7 @@ static void pg_connect(void *arg)
 		go_down(pg, PG_REFUSED, &err);
 		return;
 	}
-	pg->conn = start_connection(pg);
+	pg->conn = pgconnect_start(pg->options.conninfo, pg->options.application_name, pg->first_host);
 	if (!pg->conn)
 		fatal("out of memory: cannot make a database connection");
 	if (now_ms() - began > 1000)
@@ -671,7 +547,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options, const str
 	pg->watched_fd = -1;
 	pg->tail = &pg->head;
 	pg->retry_ms = RETRY_FIRST_MS;
-	pg->connect_ms = connect_timeout_ms(options->conninfo);
+	pg->connect_ms = pgconnect_timeout_ms(options->conninfo);
 	if (loop_timer_set(loop, &pg->timer, 0, pg_connect, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 	return pg;

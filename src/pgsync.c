@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "pgconnect.h"
 #include "pgerror.h"
 
 #define CONNECT_TIMEOUT_MS 15000
@@ -16,20 +17,6 @@
 static void ignore_notice(void *arg, const PGresult *result)
 {
 	(void)arg, (void)result;
-}
-
-/*
- * Ours come first and the connection string's own settings override them, but for the encoding. A
- * connect_timeout counts in PQreset() alone.
- */
-static PGconn *start(const char *conninfo, const char *application_name)
-{
-	const char *keys[] = { "fallback_application_name", "connect_timeout", "keepalives_idle",
-		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", "client_encoding",
-		NULL };
-	const char *values[] = { application_name, "10", "10", "5", "3", "20000", conninfo, "UTF8", NULL };
-
-	return PQconnectStartParams(keys, values, 1);
 }
 
 /* Not PQconnectdb(), which leaves no moment for asking for verbose errors. */
@@ -61,7 +48,7 @@ PGconn *pgsync_connect(const char *conninfo, const char *application_name, struc
 
 	if (pgerror_check_conninfo(conninfo, err) == -1)
 		return NULL;
-	conn = start(conninfo, application_name);
+	conn = pgconnect_start(conninfo, application_name, 0);
 	PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
 	PQsetNoticeReceiver(conn, ignore_notice, NULL);
 	if (PQstatus(conn) != CONNECTION_BAD)

@@ -1,47 +1,21 @@
 /*
- * Single flight: of equal lines that are open at the same time, in one worker, on one host or on many, one
- * is asked about; the others wait until its rating is in the phrase cache. Runs in workers; it asks no rater
- * and settles nothing. Who asks about which phrase stands in the table phrase_flights, under a lease.
+ * Single flight, this worker's part of it: which of its lines are asked about for others too, and which wait for
+ * whom. Of equal lines that are open at the same time one is asked about; the others wait until its rating is
+ * in the phrase cache. Runs in workers; it asks no rater, settles nothing and sends no statement: worker_fly.c
+ * does, through which workers and hosts agree on who asks.
  *
  * What bounds a wait: the row of a worker that died is dropped by its janitor at once, and everybody's lease
  * runs out soon unless it is renewed. A phrase that got no rating is open to all for a while: those who waited
  * ask by themselves, all at once, and not one after the other. And no line waits beyond half of its job's time.
  */
-#include "worker.h"
+#include "worker_flights.h"
 
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "arena.h"
-#include "clock.h"
 #include "log.h"
-
-#define LEASE_MS 6000
-#define RENEW_MS (LEASE_MS / 2)		/* most calls are over by then */
-#define OPEN_MS 10000			/* longer than the longest interval, so that all who wait get to see it */
-#define INTERVAL_FIRST_MS 100
-#define INTERVAL_MAX_MS 1000
-#define TROUBLE_MS 500			/* pause after a statement that failed for a reason outside it */
-
-enum flight_state {
-	FLIGHT_NEW,		/* whose it is will be known after the next look */
-	FLIGHT_THEIRS,
-	FLIGHT_OURS,
-	FLIGHT_LANDED,		/* over: with an entry in the cache, or without one and the line not to blame, */
-	FLIGHT_FAILED,		/* or without one and perhaps for the line's sake */
-};
-
-struct flight {
-	char key[PHRASE_KEY_SIZE];	/* first, for by_key */
-	enum flight_state state;
-	bool looking;			/* part of the look under way, */
-	bool open;			/* which has found that everybody may ask */
-	int64_t since_ms;		/* ours: the lease was taken or renewed */
-	struct graded_line *asker;	/* ours: the line that is asked about; NULL until the look is done */
-	TAILQ_HEAD(, graded_line) waiting;
-	TAILQ_ENTRY(flight) link;
-};
 
 /* ---- flights ---- */
 
@@ -50,14 +24,14 @@ static int by_key(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-static struct flight *find(const struct worker *w, const char *key)
+struct flight *flight_find(const struct worker *w, const char *key)
 {
 	struct flight *const *found = tfind(key, &w->flights.by_key, by_key);
 
 	return found ? *found : NULL;
 }
 
-static struct flight *add(struct worker *w, const char *key, enum flight_state state)
+struct flight *flight_add(struct worker *w, const char *key, enum flight_state state)
 {
 	struct flight *f = xcalloc(1, sizeof(*f));
 
@@ -76,7 +50,7 @@ static struct flight *add(struct worker *w, const char *key, enum flight_state s
 }
 
 /* state: FLIGHT_LANDED or FLIGHT_FAILED. The database knows of it only if it was ours. */
-static void end(struct worker *w, struct flight *f, enum flight_state state)
+void flight_end(struct worker *w, struct flight *f, enum flight_state state)
 {
 	bool ours = f->state == FLIGHT_OURS;
 
@@ -137,7 +111,7 @@ static void leave_asking(struct flight *f)
 	f->asker = NULL;
 }
 
-static void leave_all(struct worker *w, struct flight *f)
+void flight_leave_all(struct worker *w, struct flight *f)
 {
 	struct graded_line *gl;
 
@@ -148,13 +122,13 @@ static void leave_all(struct worker *w, struct flight *f)
 }
 
 /* The first of those who wait is asked about; the flight is over when there is none. */
-static void next_asker(struct worker *w, struct flight *f)
+void flight_next_asker(struct worker *w, struct flight *f)
 {
 	struct graded_line *gl = TAILQ_FIRST(&f->waiting);
 
 	f->asker = gl;
 	if (!gl) {
-		end(w, f, FLIGHT_LANDED);
+		flight_end(w, f, FLIGHT_LANDED);
 		return;
 	}
 	stop_waiting(w, f, gl);
@@ -162,7 +136,7 @@ static void next_asker(struct worker *w, struct flight *f)
 }
 
 /* All who wait have the rating, as far as it is one for them. */
-static void share(struct worker *w, struct flight *f, const struct graded_line *rated, const struct cached_row *row)
+void flight_share(struct worker *w, struct flight *f, const struct graded_line *rated, const struct cached_row *row)
 {
 	struct graded_line *gl;
 
@@ -186,14 +160,14 @@ void worker_board(struct worker *w, struct grading *g)
 
 		if (gl->outcome != OUTCOME_PENDING || gl->flight)
 			continue;
-		f = find(w, gl->key);
+		f = flight_find(w, gl->key);
 		if (!f) {
-			f = add(w, gl->key, FLIGHT_NEW);
+			f = flight_add(w, gl->key, FLIGHT_NEW);
 			w->flights.fresh = true;
 		}
 		wait_for(w, f, gl);
 	}
-	w->flights.interval_ms = INTERVAL_FIRST_MS;
+	w->flights.interval_ms = FLIGHT_INTERVAL_FIRST_MS;
 }
 
 bool worker_is_boarding(const struct grading *g)
@@ -209,11 +183,11 @@ static void fell_through(struct worker *w, struct flight *f, const struct err *e
 {
 	leave_asking(f);
 	if (err_is_outside(err->kind)) {
-		next_asker(w, f);
+		flight_next_asker(w, f);
 		return;
 	}
-	leave_all(w, f);
-	end(w, f, FLIGHT_FAILED);
+	flight_leave_all(w, f);
+	flight_end(w, f, FLIGHT_FAILED);
 }
 
 void worker_landed(struct worker *w, struct grading *g, const struct err *err)
@@ -224,7 +198,7 @@ void worker_landed(struct worker *w, struct grading *g, const struct err *err)
 		if (!gl->flight || gl->waiting || gl->asked || gl->outcome == OUTCOME_PENDING)
 			continue;
 		if (gl->outcome == OUTCOME_RATED)
-			share(w, gl->flight, gl, NULL);
+			flight_share(w, gl->flight, gl, NULL);
 		else
 			fell_through(w, gl->flight, err);
 	}
@@ -235,9 +209,9 @@ static void arrive(struct worker *w, struct graded_line *gl)
 {
 	struct flight *f = gl->flight;
 
-	share(w, f, gl, NULL);
+	flight_share(w, f, gl, NULL);
 	leave_asking(f);
-	end(w, f, FLIGHT_LANDED);
+	flight_end(w, f, FLIGHT_LANDED);
 }
 
 void worker_flights_stored(struct worker *w, struct grading *g)
@@ -259,7 +233,7 @@ static void leave_early(struct worker *w, struct grading *g)
 			continue;
 		leave(w, f, &g->lines[i]);
 		if (TAILQ_EMPTY(&f->waiting) && f->state != FLIGHT_OURS)
-			end(w, f, FLIGHT_LANDED);
+			flight_end(w, f, FLIGHT_LANDED);
 	}
 }
 
@@ -273,227 +247,11 @@ void worker_disembark(struct worker *w, struct grading *g, bool dropped)
 		if (!f || (gl->outcome == OUTCOME_RATED && !dropped))
 			continue;
 		leave_asking(f);
-		next_asker(w, f);
+		flight_next_asker(w, f);
 	}
 }
 
-/* ---- looking: taking what nobody asks about, then what has come into the cache meanwhile ---- */
-
-static void look_again(struct worker *w, int64_t after_ms)
-{
-	w->flights.looking = false;
-	w->flights.look_at_ms = now_ms() + after_ms;
-}
-
-static void take(struct worker *w, const char *key)
-{
-	struct flight *f = find(w, key);
-
-	if (!f || !f->looking) {	/* those who waited have gone meanwhile, and perhaps others come */
-		if (!f)
-			add(w, key, FLIGHT_LANDED);
-		return;
-	}
-	w->flights.nothers -= f->state != FLIGHT_OURS;
-	f->state = FLIGHT_OURS;
-	f->since_ms = w->flights.sent_ms;
-	if (!w->flights.renew_at_ms)
-		w->flights.renew_at_ms = f->since_ms + RENEW_MS;
-}
-
-/* Without the table each asks by itself: that costs calls, and no more. */
-static void go_without(struct worker *w)
-{
-	struct flight *f, *next;
-
-	for (f = TAILQ_FIRST(&w->flights.list); f; f = next) {
-		next = TAILQ_NEXT(f, link);
-		if (!f->looking || f->state == FLIGHT_OURS)
-			continue;
-		leave_all(w, f);
-		end(w, f, FLIGHT_LANDED);
-	}
-}
-
-static void on_flown(void *arg, const PGresult *result, const struct err *err)
-{
-	struct worker *w = arg;
-
-	if (err && err->kind != ERR_LOST && err->kind != ERR_RETRY) {
-		log_warn("%s; asking the rater about all lines, equal ones too", err->text);
-		go_without(w);
-	}
-	for (int row = 0; result && row < PQntuples(result); row++) {
-		const char *key;
-		struct flight *f;
-		bool ours;
-
-		queue_flown_row(result, row, &key, &ours);
-		f = find(w, key);
-		if (ours)
-			take(w, key);
-		else if (f)
-			f->open = f->looking;
-	}
-}
-
-static void give(struct worker *w, const PGresult *result)
-{
-	for (int row = 0; row < PQntuples(result); row++) {
-		struct cached_row cached;
-		struct flight *f;
-
-		queue_cached_row(result, row, &cached);
-		f = find(w, cached.key);
-		if (!f || f->asker)
-			continue;
-		share(w, f, NULL, &cached);
-		end(w, f, FLIGHT_LANDED);
-	}
-}
-
-static void after_look(struct worker *w, struct flight *f)
-{
-	f->looking = false;
-	if (f->state == FLIGHT_OURS) {
-		if (!f->asker)
-			next_asker(w, f);
-	} else if (f->open) {
-		leave_all(w, f);
-		end(w, f, FLIGHT_LANDED);
-	} else {
-		f->state = FLIGHT_THEIRS;
-	}
-}
-
-static void on_looked(void *arg, const PGresult *result, const struct err *err)
-{
-	struct worker *w = arg;
-	struct flight *f, *next;
-
-	if (result)
-		give(w, result);
-	for (f = TAILQ_FIRST(&w->flights.list); f; f = next) {
-		next = TAILQ_NEXT(f, link);
-		if (f->looking)
-			after_look(w, f);
-	}
-	for (struct grading *g = w->head; w->metered && g; g = g->next)
-		if (g->nwaiting > 0 && !g->stirred)
-			worker_keep_pace(w, g);		/* the call it had a permit for is another's */
-	look_again(w, err ? TROUBLE_MS : w->flights.interval_ms);
-	w->flights.interval_ms *= 2;
-	if (w->flights.interval_ms > INTERVAL_MAX_MS)
-		w->flights.interval_ms = INTERVAL_MAX_MS;
-}
-
-/* keys has room for all flights. Returns how many of them are to be looked at. */
-static size_t gather_looked_at(struct worker *w, const char **keys)
-{
-	struct flight *f;
-	size_t n = 0;
-
-	TAILQ_FOREACH(f, &w->flights.list, link)
-		if (f->state != FLIGHT_OURS) {
-			f->looking = true;
-			f->open = false;
-			keys[n++] = f->key;
-		}
-	return n;
-}
-
-static size_t count(const struct flight_list *list)
-{
-	const struct flight *f;
-	size_t n = 0;
-
-	TAILQ_FOREACH(f, list, link)
-		n++;
-	return n;
-}
-
-/*
- * The look into the cache comes after the rows are ours, with a snapshot of its own: whoever had them before has
- * stored its rating first.
- */
-static void look(struct worker *w)
-{
-	const char **keys = xcalloc(count(&w->flights.list) + 1, sizeof(*keys));
-	size_t n = gather_looked_at(w, keys);
-	int64_t ttl = w->config->cache.ttl_ms;
-
-	w->flights.fresh = false;
-	w->flights.sent_ms = now_ms();
-	w->flights.looking = true;
-	if (queue_fly(&w->queue, keys, n, w->c->identity, LEASE_MS, ttl, on_flown, w) == -1 ||
-	    queue_lookup(&w->queue, keys, n, ttl, on_looked, w) == -1)
-		look_again(w, TROUBLE_MS);
-	free(keys);
-}
-
-/* ---- keeping, and telling what is over ---- */
-
-static void on_kept(void *arg, const PGresult *result, const struct err *err)
-{
-	(void)arg, (void)result;
-	if (err && err->kind != ERR_LOST)
-		log_warn("%s; what is being asked about may be asked about twice", err->text);
-}
-
-static void renew(struct worker *w, int64_t now)
-{
-	const char **keys = xcalloc(count(&w->flights.list) + 1, sizeof(*keys));
-	struct flight *f;
-	size_t n = 0;
-
-	w->flights.renew_at_ms = 0;
-	TAILQ_FOREACH(f, &w->flights.list, link) {
-		if (f->state != FLIGHT_OURS)
-			continue;
-		if (now - f->since_ms >= RENEW_MS / 2) {	/* those that are due soon go along */
-			f->since_ms = now;
-			keys[n++] = f->key;
-		}
-		if (!w->flights.renew_at_ms || f->since_ms + RENEW_MS < w->flights.renew_at_ms)
-			w->flights.renew_at_ms = f->since_ms + RENEW_MS;
-	}
-	if (n > 0)
-		queue_stay_aloft(&w->queue, keys, n, w->c->identity, LEASE_MS, on_kept, w);
-	free(keys);
-}
-
-static void on_told(void *arg, const PGresult *result, const struct err *err)
-{
-	struct worker *w = arg;
-
-	(void)result;
-	w->flights.landing = false;
-	if (err && err->kind != ERR_LOST)
-		log_warn("%s; who waits for it waits for %d ms at most", err->text, LEASE_MS);
-}
-
-static void tell(struct worker *w)
-{
-	size_t n = count(&w->flights.over), nlanded = 0, nfailed = 0;
-	const char **landed = xcalloc(n, sizeof(*landed)), **failed = xcalloc(n, sizeof(*failed));
-	struct flight *f;
-
-	TAILQ_FOREACH(f, &w->flights.over, link)
-		if (f->state == FLIGHT_FAILED)
-			failed[nfailed++] = f->key;
-		else
-			landed[nlanded++] = f->key;
-	w->flights.landing = queue_land(&w->queue, w->c->identity, landed, nlanded, failed, nfailed, OPEN_MS, on_told,
-					w) == 0;
-	while ((f = TAILQ_FIRST(&w->flights.over))) {
-		TAILQ_REMOVE(&w->flights.over, f, link);
-		free(f);
-	}
-	free(landed);
-	free(failed);
-}
-
-/* ---- the turn ---- */
+/* ---- patience ---- */
 
 static int64_t patience_ms(const struct grading *g)
 {
@@ -506,7 +264,7 @@ bool worker_is_impatient(const struct grading *g, int64_t now)
 }
 
 /* Jobs whose lines have waited long enough ask by themselves. Returns how long until the next one has, or -1. */
-static int64_t lose_patience(struct worker *w, int64_t now)
+int64_t flights_lose_patience(struct worker *w, int64_t now)
 {
 	for (struct grading *g = w->head; g; g = g->next) {
 		if (g->nwaiting == 0)
@@ -517,37 +275,6 @@ static int64_t lose_patience(struct worker *w, int64_t now)
 		leave_early(w, g);
 	}
 	return -1;
-}
-
-int64_t worker_fly(struct worker *w)
-{
-	struct flights *fl = &w->flights;
-	int64_t now, wait;
-
-	if (TAILQ_EMPTY(&fl->list) && TAILQ_EMPTY(&fl->over))
-		return fl->stirred ? 0 : -1;
-	now = now_ms();
-	wait = fl->nwaiting > 0 ? lose_patience(w, now) : -1;
-	if (fl->stirred)
-		wait = 0;
-	if (!pg_is_ready(w->pg))
-		return wait;
-	if (!TAILQ_EMPTY(&fl->over))
-		tell(w);
-	if (fl->renew_at_ms && now >= fl->renew_at_ms)
-		renew(w, now);
-	if (!fl->looking && fl->nothers > 0 && (fl->fresh || now >= fl->look_at_ms))
-		look(w);
-	if (fl->renew_at_ms)
-		wait = worker_sooner(wait, fl->renew_at_ms > now ? fl->renew_at_ms - now : 0);
-	if (!fl->looking && fl->nothers > 0)
-		wait = worker_sooner(wait, fl->look_at_ms > now ? fl->look_at_ms - now : 0);
-	return wait;
-}
-
-bool worker_has_landed(const struct worker *w)
-{
-	return !pg_is_ready(w->pg) || (TAILQ_EMPTY(&w->flights.over) && !w->flights.landing);
 }
 
 void worker_flights_init(struct worker *w)
@@ -562,7 +289,7 @@ void worker_flights_free(struct worker *w)
 	struct flight *f;
 
 	while ((f = TAILQ_FIRST(&w->flights.list)))
-		end(w, f, FLIGHT_LANDED);
+		flight_end(w, f, FLIGHT_LANDED);
 	while ((f = TAILQ_FIRST(&w->flights.over))) {
 		TAILQ_REMOVE(&w->flights.over, f, link);
 		free(f);

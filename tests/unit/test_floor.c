@@ -4,29 +4,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include <cmocka.h>
 
 #include "floor.h"
+#include "scoreboard_fixture.h"
 
 #define AGE_MS 1000
 #define NOW 5000
-
-static struct scoreboard *sb;
-
-static int make_scoreboard(void **state)
-{
-	(void)state;
-	sb = scoreboard_new();
-	return sb ? 0 : -1;
-}
-
-static int unmap_scoreboard(void **state)
-{
-	(void)state;
-	return munmap(sb, sizeof(*sb));
-}
 
 static struct floor place(int32_t priority, int64_t available_at, unsigned char id)
 {

@@ -6,29 +6,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "clock.h"
-#include "scoreboard.h"
-
-static struct scoreboard *sb;
-
-static int make_scoreboard(void **state)
-{
-	(void)state;
-	sb = scoreboard_new();
-	return sb ? 0 : -1;
-}
-
-static int unmap_scoreboard(void **state)
-{
-	(void)state;
-	return munmap(sb, sizeof(*sb));
-}
+#include "scoreboard_fixture.h"
 
 static void test_fresh(void **state)
 {

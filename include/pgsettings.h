@@ -1,0 +1,11 @@
+/* The settings of Postgres under which the daemon's statements run: pg.c's and gradingctl doctor's. */
+#ifndef PGSETTINGS_H
+#define PGSETTINGS_H
+
+/* Sets up a session for the statements' plans, once for all of them. */
+extern const char pgsettings_session[];
+
+/* Goes in front of each statement, in its transaction, where no session is ours. */
+extern const char pgsettings_transaction[];
+
+#endif
