@@ -28,8 +28,9 @@ PATIENCE_S = 600
 
 
 class Server(harness.Postgres):
-    SETTINGS = {"listen_addresses": "", "shared_buffers": "512MB", "max_connections": 200, "autovacuum": "off",
-                "timezone": "UTC"}
+    # min_wal_size: segments are written over, as on a server that has run for a while, not made anew in each round.
+    SETTINGS = {"listen_addresses": "", "shared_buffers": "512MB", "min_wal_size": "1GB", "max_connections": 200,
+                "autovacuum": "off", "timezone": "UTC"}
 
     def pid(self):
         return int(pathlib.Path(self.data, "postmaster.pid").read_text(encoding="ascii").split()[0])
