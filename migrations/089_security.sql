@@ -28,10 +28,22 @@ BEGIN
 	END IF;
 END $do$;
 
+-- grading_uuid() as 082 has it, but with the types of its operators spelled out, for the reason that follows: as a
+-- column's default it is run by grading_enqueue(), too.
+CREATE OR REPLACE FUNCTION grading_uuid() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+	SELECT encode(
+		overlay(uuid_send(gen_random_uuid()) PLACING
+			int8send((us / 1000) << 16 | x'7000'::bigint | (us % 1000::bigint) * 4096 / 1000) FROM 1 FOR 8),
+		'hex'::text)::uuid
+	FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000::numeric)::bigint AS us) AS now
+$$;
+
 -- grading_enqueue() as 085 has it, but with the rights of its owner (grading_secure(), below, sees to that and to its
--- search_path), so that whoever may call it needs no right on a table. Where others may create functions in our schema,
--- one that fits the types of a call better than pg_catalog's would be theirs, and run with our rights. So a function
--- that takes any types is named with its schema, and a literal with its type.
+-- search_path), so that whoever may call it needs no right on a table. Where others may create functions and operators
+-- in our schema, one that fits the types of a call better than pg_catalog's would be theirs, and run with our rights. So
+-- a function that takes any types is named with its schema, a literal with its type, and no operator is left to find
+-- out that one of its sides must be converted.
 CREATE OR REPLACE FUNCTION grading_enqueue(
 	session_id uuid,
 	transcript jsonb,
@@ -109,6 +121,8 @@ DECLARE
 		['gradingd_worker', 'phrase_flights', 'SELECT, INSERT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_sessions', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
+		['gradingd_worker', 'grading_progress', 'EXECUTE'],
+		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
@@ -254,8 +268,26 @@ BEGIN
 			IF item.proname IN ('grading_enqueue', 'grading_progress', 'grading_ratings') THEN
 				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s, pg_temp', item.target, path);
 			END IF;
+			-- The triggers of a table's owner run with its rights, so it must be his: he who migrated has more, perhaps.
 			IF item.proname = 'grading_enqueue' THEN
-				EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
+				EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER', item.target);
+				SELECT pg_get_userbyid(relowner) INTO role FROM pg_class WHERE oid = to_regclass('grading_jobs');
+				BEGIN
+					IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('grading_sessions')
+					           AND relowner = item.proowner) THEN
+						EXECUTE format('ALTER TABLE grading_sessions OWNER TO %I', role);
+					END IF;
+					IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('grading_sessions')
+					           AND pg_get_userbyid(relowner) <> role) THEN
+						RAISE insufficient_privilege;
+					END IF;
+					EXECUTE format('ALTER FUNCTION %s OWNER TO %I', item.target, role);
+					EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
+				EXCEPTION WHEN insufficient_privilege THEN
+					RAISE WARNING 'grading_enqueue() works for those alone who may write to the tables themselves:'
+						' it, grading_jobs and grading_sessions do not all belong to %', role
+						USING HINT = 'Have a superuser change the owners; then: SELECT grading_secure();';
+				END;
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
 			RAISE WARNING 'the function % is not secured: it belongs to %', item.proname,
