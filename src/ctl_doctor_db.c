@@ -26,7 +26,7 @@ struct examination {
 	struct doctor *d;
 	PGconn *conn;
 	int64_t until_ms;
-	bool session;		/* what is set lasts */
+	bool session;		/* the daemon's settings are its session's */
 };
 
 /* ---- asking ---- */
@@ -46,11 +46,25 @@ static int run(struct examination *x, const char *sql, struct err *err)
 	return result ? 0 : -1;
 }
 
+static int limit(struct examination *x, struct err *err)
+{
+	return run(x, "SELECT set_config('statement_timeout', '4500', true), set_config('lock_timeout', '2000', true)", err);
+}
+
 static int begin(struct examination *x, struct err *err)
 {
-	return run(x, "BEGIN", err) == -1 ? -1
-		: run(x, "SELECT set_config('statement_timeout', '4500', true), set_config('lock_timeout', '2000', true)",
-		      err);
+	return run(x, "BEGIN", err) == -1 ? -1 : limit(x, err);
+}
+
+/*
+ * With the settings of the daemon's sessions. They go with the transaction, which is never committed: where a pooler
+ * of transactions turns out to be in between, the session is another client's next.
+ */
+static int begin_as_daemon(struct examination *x, struct err *err)
+{
+	if (run(x, "BEGIN", err) == -1 || (x->session && run(x, pg_session_settings, err) == -1))
+		return -1;
+	return limit(x, err);
 }
 
 /* One question in a transaction that leaves nothing behind. */
@@ -242,7 +256,7 @@ static PGresult *explain(struct examination *x, const struct statement *st, bool
 
 	buf_init(&sql, LIST_CAP_BYTES);
 	buf_printf(&sql, "PREPARE gradingd_doctor AS %s", st->text);
-	set = begin(x, err) == 0 ? ask(x, "SELECT set_config('plan_cache_mode', $1, true)", 1, mode, err) : NULL;
+	set = begin_as_daemon(x, err) == 0 ? ask(x, "SELECT set_config('plan_cache_mode', $1, true)", 1, mode, err) : NULL;
 	if (set && run(x, buf_text(&sql), err) == 0) {
 		buf_reset(&sql);
 		write_execute(&sql, st);
@@ -320,8 +334,6 @@ static void check_statements(struct examination *x)
 	struct err err, first = { .kind = ERR_NONE };
 	const char *first_name = "";
 
-	if (x->session && run(x, pg_session_settings, &err) == -1)
-		return;
 	for (int i = 0; i < STATEMENT_COUNT && is_usable(x); i++) {
 		PGresult *plan = explain(x, &statements[i], x->session || i == STATEMENT_CLAIM, &err);
 

@@ -243,12 +243,14 @@ class TestPooler:
         report = self.report(make_config, db, bouncer, conninfo=conninfo)
         assert "Supavisor, in transaction mode" in report.one("pooler")["found"] and report.state("pooler") == "error"
 
-    def test_nothing_is_left_on_the_servers(self, make_config, db, bouncer):  # noqa: F811
-        self.report(make_config, db, bouncer, pool_mode="transaction")
+    @pytest.mark.parametrize("mode", ["transaction", "session"])
+    def test_nothing_is_left_on_the_servers(self, make_config, db, bouncer, mode):  # noqa: F811
+        self.report(make_config, db, bouncer, pool_mode=mode)
         with psycopg.connect(bouncer.conninfo(db.name), autocommit=True, prepare_threshold=None) as conn:
             for _ in range(5):
                 assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()[0] == 0
-                assert conn.execute("SHOW statement_timeout").fetchone()[0] == "0"
+                assert conn.execute("SELECT name FROM pg_settings WHERE source = 'session' AND name IN"
+                                    " ('statement_timeout', 'enable_seqscan', 'plan_cache_mode', 'jit')").fetchall() == []
 
 
 def test_a_direct_connection_in_transaction_mode(make_config, db):
