@@ -150,6 +150,11 @@ static void list_indexes(struct buf *names, struct buf *files)
 		}
 }
 
+/* What the daemon relies upon to store nothing twice; a table that an application made may have come without. */
+#define UNIQUE_KEYS \
+	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
+	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')"
+
 static const char indexes_sql[] =
 	"WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(name, file)), state AS ("
 	"  SELECT name, file, i.indexrelid IS NULL AS missing, p.index_relid IS NOT NULL AS building"
@@ -165,7 +170,14 @@ static const char indexes_sql[] =
 	" FROM pg_index i WHERE NOT i.indisvalid AND i.indrelid IN (to_regclass('grading_jobs'), to_regclass('phrase_cache'),"
 	"    to_regclass('grading_sessions'), to_regclass('line_ratings'))"
 	"  AND i.indexrelid NOT IN (SELECT to_regclass(name) FROM wanted WHERE to_regclass(name) IS NOT NULL)"
-	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)";
+	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)"
+	" UNION ALL SELECT 'error', format('no unique index keeps %s from having two rows of one %s', tab, key),"
+	"  format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%s)', tab, key)"
+	" FROM (VALUES " UNIQUE_KEYS ") AS k(tab, key) WHERE to_regclass(tab) IS NOT NULL AND NOT EXISTS ("
+	"  SELECT FROM pg_index i WHERE i.indrelid = to_regclass(tab) AND i.indisunique AND i.indisvalid AND i.indimmediate"
+	"   AND i.indpred IS NULL AND i.indexprs IS NULL AND string_to_array(key, ', ') = ARRAY("
+	"    SELECT a.attname::text FROM unnest(i.indkey[:i.indnkeyatts - 1]) WITH ORDINALITY AS c(attnum, place)"
+	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum ORDER BY c.place))";
 
 static void check_indexes(struct examination *x)
 {
