@@ -146,7 +146,16 @@ DECLARE
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	policies constant text[] := ARRAY['grading_worker', 'grading_app_select', 'grading_app_insert', 'grading_reader',
 		'grading_kept'];
-	path constant text := (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) AS s);
+	-- Found by the path of whoever calls this. After that only pg_catalog's functions and operators are: where others may
+	-- create some in our schema, they would be run with the rights of a superuser who was asked to call this.
+	relations constant regclass[] := ARRAY(SELECT pg_catalog.to_regclass(t) FROM pg_catalog.unnest(tables) AS t);
+	procedures constant regprocedure[] := ARRAY(SELECT p.oid FROM pg_catalog.pg_proc AS p
+		WHERE p.proname OPERATOR(pg_catalog.=) ANY (functions) AND pg_catalog.pg_function_is_visible(p.oid));
+	path constant text := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s::text), ', '::text)
+		FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s);
+	path_before constant text := pg_catalog.current_setting('search_path'::text);
+	jobs constant regclass := relations[2];
+	sessions constant regclass := relations[5];
 	present text[];
 	name text;
 	role text;
@@ -157,6 +166,7 @@ DECLARE
 	kept text;
 	protected boolean;
 BEGIN
+	PERFORM pg_catalog.set_config('search_path'::text, 'pg_catalog, pg_temp'::text, true);
 	FOREACH name IN ARRAY ours LOOP
 		IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
 			BEGIN
@@ -174,7 +184,7 @@ BEGIN
 	FOREACH name IN ARRAY tables LOOP
 		SELECT c.oid, c.relowner, c.relacl, c.relrowsecurity, n.nspname, pg_get_userbyid(c.relowner) AS owner
 		INTO item FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.oid = to_regclass(quote_ident(name)) AND c.relkind IN ('r', 'p');
+		WHERE c.oid = relations[array_position(tables, name)] AND c.relkind IN ('r', 'p');
 		CONTINUE WHEN NOT FOUND;
 		target := format('%I.%I', item.nspname, name);
 		BEGIN
@@ -216,7 +226,9 @@ BEGIN
 			END IF;
 			IF 'authenticated' = ANY(present) AND name IN ('grading_sessions', 'line_ratings') THEN
 				EXECUTE format('CREATE POLICY grading_reader ON %s FOR SELECT TO authenticated'
-				               ' USING (grading_may_read(session_id))', target);
+				               ' USING (%s(session_id))', target, (SELECT p.oid::regproc FROM pg_proc p
+				               WHERE p.oid = ANY(procedures) AND p.proname = 'grading_may_read'
+				               AND p.pronargs = 1 AND p.proargtypes[0] = 'uuid'::regtype));
 			END IF;
 			IF kept IS NOT NULL AND NOT protected THEN
 				EXECUTE format('CREATE POLICY grading_kept ON %s TO %s USING (true)', target, kept);
@@ -240,9 +252,14 @@ BEGIN
 
 	FOR item IN
 		SELECT p.oid, p.proname, p.oid::regprocedure AS target, p.proowner, p.proacl FROM pg_proc p
-		WHERE p.proname = ANY(functions) AND pg_function_is_visible(p.oid)
+		WHERE p.oid = ANY(procedures)
 	LOOP
 		BEGIN
+			-- One of the same name with other arguments may be anybody's.
+			IF pg_get_userbyid(item.proowner) <> current_user AND NOT EXISTS (SELECT FROM pg_class
+			   WHERE oid = ANY(relations) AND relowner = item.proowner) THEN
+				RAISE insufficient_privilege;
+			END IF;
 			EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item.target);
 			FOREACH role IN ARRAY present LOOP
 				EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', item.target, role);
@@ -256,8 +273,10 @@ BEGIN
 				CONTINUE WHEN usual[i][3] <> item.proname;
 				FOR role IN
 					SELECT DISTINCT r.rolname FROM (
-						SELECT relacl AS acl FROM pg_class WHERE oid = to_regclass(usual[i][2]) UNION ALL
-						SELECT attacl FROM pg_attribute WHERE attrelid = to_regclass(usual[i][2])) AS acls,
+						SELECT relacl AS acl FROM pg_class WHERE oid = relations[array_position(tables, usual[i][2])]
+						UNION ALL
+						SELECT attacl FROM pg_attribute
+						WHERE attrelid = relations[array_position(tables, usual[i][2])]) AS acls,
 						aclexplode(acl) AS a JOIN pg_roles r ON r.oid = a.grantee
 					WHERE a.privilege_type = usual[i][1] AND r.rolname <> ALL(ours || strangers)
 				LOOP
@@ -271,14 +290,12 @@ BEGIN
 			-- The triggers of a table's owner run with its rights, so it must be his: he who migrated has more, perhaps.
 			IF item.proname = 'grading_enqueue' THEN
 				EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER', item.target);
-				SELECT pg_get_userbyid(relowner) INTO role FROM pg_class WHERE oid = to_regclass('grading_jobs');
+				SELECT pg_get_userbyid(relowner) INTO role FROM pg_class WHERE oid = jobs;
 				BEGIN
-					IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('grading_sessions')
-					           AND relowner = item.proowner) THEN
-						EXECUTE format('ALTER TABLE grading_sessions OWNER TO %I', role);
+					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions AND relowner = item.proowner) THEN
+						EXECUTE format('ALTER TABLE %s OWNER TO %I', sessions, role);
 					END IF;
-					IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('grading_sessions')
-					           AND pg_get_userbyid(relowner) <> role) THEN
+					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions AND pg_get_userbyid(relowner) <> role) THEN
 						RAISE insufficient_privilege;
 					END IF;
 					EXECUTE format('ALTER FUNCTION %s OWNER TO %I', item.target, role);
@@ -286,7 +303,7 @@ BEGIN
 				EXCEPTION WHEN insufficient_privilege THEN
 					RAISE WARNING 'grading_enqueue() works for those alone who may write to the tables themselves:'
 						' it, grading_jobs and grading_sessions do not all belong to %', role
-						USING HINT = 'Have a superuser change the owners; then: SELECT grading_secure();';
+						USING HINT = 'As a superuser: SELECT grading_secure();';
 				END;
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
@@ -298,7 +315,7 @@ BEGIN
 	-- In public everybody may look things up; in a schema of one's own nobody else may.
 	FOR name, role IN
 		SELECT DISTINCT n.nspname, r FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, unnest(present) AS r
-		WHERE c.oid IN (SELECT to_regclass(quote_ident(t)) FROM unnest(tables) AS t) AND r = ANY(ours)
+		WHERE c.oid = ANY(relations) AND r = ANY(ours)
 		  AND NOT has_schema_privilege(r, n.oid, 'USAGE')
 	LOOP
 		BEGIN
@@ -307,6 +324,7 @@ BEGIN
 			RAISE WARNING 'the role % may not use the schema %', role, name;
 		END;
 	END LOOP;
+	PERFORM set_config('search_path', path_before, true);
 END $$;
 
 COMMENT ON FUNCTION grading_secure() IS 'roles, privileges and policies as they should be; harmless to call again';

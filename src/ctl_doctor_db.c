@@ -227,7 +227,7 @@ static bool check_schema(struct examination *x)
 	row = ask_apart(x, schema_sql, 1, (const char *const[]){ buf_text(&versions) }, &err);
 	if (!row)
 		doctor_say(x->d, "schema", DOCTOR_ERROR, err.kind == ERR_CONFIG
-			   ? "gradingctl migrate; or GRANT gradingd_worker TO this role" : NULL,
+			   ? "gradingctl migrate; or GRANT gradingd_worker TO this role, which must INHERIT" : NULL,
 			   "the grading tables are not there, or not readable: %s", err.text);
 	else if (PQgetvalue(row, 0, 1)[0])
 		doctor_say(x->d, "schema", DOCTOR_ERROR, "gradingctl migrate", "at version %s, and lacks %s",

@@ -359,7 +359,7 @@ def rights(db):
             db.rows("SELECT polrelid::regclass::text, polname, polcmd::text, polroles::text, pg_get_expr(polqual, polrelid)"
                     " FROM pg_policy ORDER BY 1, 2"),
             db.rows("SELECT proname, proacl::text, proconfig, prosecdef FROM pg_proc"
-                    " WHERE pronamespace = 'public'::regnamespace ORDER BY 1"))
+                    " WHERE pronamespace = 'public'::regnamespace ORDER BY 1, pronargs"))
 
 
 def test_twice_by_psql_changes_no_right(secured):
@@ -474,6 +474,19 @@ def test_functions_of_others_are_not_called_with_the_owners_rights(make_secured,
     assert db.rows("SELECT * FROM taken") == []
     assert db.session(session).total_lines == 1
     assert db.value("SELECT job_data FROM grading_jobs")["transcript"][0]["text"] == "Hello there."
+
+
+def test_who_secures_calls_no_function_of_others(secured, cluster):
+    """A superuser, as the README says; and what has a name of ours but other arguments gets no rights."""
+    secured.rows("GRANT CREATE ON SCHEMA public TO webapp; CREATE TABLE taken (who text); GRANT INSERT ON taken TO PUBLIC")
+    for head, result in (("format(a text, b text)", "text"), ("quote_ident(a name)", "text"), ("unnest(a text[])", "SETOF text"),
+                         ("array_position(a text[], b text)", "integer"), ("grading_enqueue(a integer)", "integer")):
+        secured.as_user("webapp", f"CREATE FUNCTION {head} RETURNS {result} LANGUAGE plpgsql AS $$ BEGIN INSERT INTO"
+                                  f" public.taken VALUES (current_user); RETURN {'' if 'SETOF' in result else 'NULL'}; END $$")
+    before = rights(secured)
+    cluster.sql(secured.name, "BEGIN; SELECT public.grading_secure(); CREATE TABLE afterwards (); COMMIT")
+    assert secured.rows("SELECT * FROM taken") == [] and secured.value("SELECT to_regclass('public.afterwards') IS NOT NULL")
+    assert rights(secured)[1:] == before[1:]
 
 
 def test_a_temporary_table_of_the_callers_is_not_taken_for_ours(secured):
