@@ -28,10 +28,22 @@ BEGIN
 	END IF;
 END $do$;
 
+-- grading_uuid() as 082 has it, but with the types of its operators spelled out, for the reason that follows: as a
+-- column's default it is run by grading_enqueue(), too.
+CREATE OR REPLACE FUNCTION grading_uuid() RETURNS uuid
+LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+	SELECT encode(
+		overlay(uuid_send(gen_random_uuid()) PLACING
+			int8send((us / 1000) << 16 | x'7000'::bigint | (us % 1000::bigint) * 4096 / 1000) FROM 1 FOR 8),
+		'hex'::text)::uuid
+	FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000::numeric)::bigint AS us) AS now
+$$;
+
 -- grading_enqueue() as 085 has it, but with the rights of its owner (grading_secure(), below, sees to that and to its
--- search_path), so that whoever may call it needs no right on a table. Where others may create functions in our schema,
--- one that fits the types of a call better than pg_catalog's would be theirs, and run with our rights. So a function
--- that takes any types is named with its schema, and a literal with its type.
+-- search_path), so that whoever may call it needs no right on a table. Where others may create functions and operators
+-- in our schema, one that fits the types of a call better than pg_catalog's would be theirs, and run with our rights. So
+-- a function that takes any types is named with its schema, a literal with its type, and no operator is left to find
+-- out that one of its sides must be converted.
 CREATE OR REPLACE FUNCTION grading_enqueue(
 	session_id uuid,
 	transcript jsonb,
@@ -109,6 +121,8 @@ DECLARE
 		['gradingd_worker', 'phrase_flights', 'SELECT, INSERT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_sessions', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
+		['gradingd_worker', 'grading_progress', 'EXECUTE'],
+		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
@@ -132,7 +146,16 @@ DECLARE
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	policies constant text[] := ARRAY['grading_worker', 'grading_app_select', 'grading_app_insert', 'grading_reader',
 		'grading_kept'];
-	path constant text := (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) AS s);
+	-- Found by the path of whoever calls this. After that only pg_catalog's functions and operators are: where others may
+	-- create some in our schema, they would be run with the rights of a superuser who was asked to call this.
+	relations constant regclass[] := ARRAY(SELECT pg_catalog.to_regclass(t) FROM pg_catalog.unnest(tables) AS t);
+	procedures constant regprocedure[] := ARRAY(SELECT p.oid FROM pg_catalog.pg_proc AS p
+		WHERE p.proname OPERATOR(pg_catalog.=) ANY (functions) AND pg_catalog.pg_function_is_visible(p.oid));
+	path constant text := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(s::text), ', '::text)
+		FROM pg_catalog.unnest(pg_catalog.current_schemas(false)) AS s);
+	path_before constant text := pg_catalog.current_setting('search_path'::text);
+	jobs constant regclass := relations[2];
+	sessions constant regclass := relations[5];
 	present text[];
 	name text;
 	role text;
@@ -143,6 +166,7 @@ DECLARE
 	kept text;
 	protected boolean;
 BEGIN
+	PERFORM pg_catalog.set_config('search_path'::text, 'pg_catalog, pg_temp'::text, true);
 	FOREACH name IN ARRAY ours LOOP
 		IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
 			BEGIN
@@ -160,7 +184,7 @@ BEGIN
 	FOREACH name IN ARRAY tables LOOP
 		SELECT c.oid, c.relowner, c.relacl, c.relrowsecurity, n.nspname, pg_get_userbyid(c.relowner) AS owner
 		INTO item FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-		WHERE c.oid = to_regclass(quote_ident(name)) AND c.relkind IN ('r', 'p');
+		WHERE c.oid = relations[array_position(tables, name)] AND c.relkind IN ('r', 'p');
 		CONTINUE WHEN NOT FOUND;
 		target := format('%I.%I', item.nspname, name);
 		BEGIN
@@ -202,7 +226,9 @@ BEGIN
 			END IF;
 			IF 'authenticated' = ANY(present) AND name IN ('grading_sessions', 'line_ratings') THEN
 				EXECUTE format('CREATE POLICY grading_reader ON %s FOR SELECT TO authenticated'
-				               ' USING (grading_may_read(session_id))', target);
+				               ' USING (%s(session_id))', target, (SELECT p.oid::regproc FROM pg_proc p
+				               WHERE p.oid = ANY(procedures) AND p.proname = 'grading_may_read'
+				               AND p.pronargs = 1 AND p.proargtypes[0] = 'uuid'::regtype));
 			END IF;
 			IF kept IS NOT NULL AND NOT protected THEN
 				EXECUTE format('CREATE POLICY grading_kept ON %s TO %s USING (true)', target, kept);
@@ -226,9 +252,14 @@ BEGIN
 
 	FOR item IN
 		SELECT p.oid, p.proname, p.oid::regprocedure AS target, p.proowner, p.proacl FROM pg_proc p
-		WHERE p.proname = ANY(functions) AND pg_function_is_visible(p.oid)
+		WHERE p.oid = ANY(procedures)
 	LOOP
 		BEGIN
+			-- One of the same name with other arguments may be anybody's.
+			IF pg_get_userbyid(item.proowner) <> current_user AND NOT EXISTS (SELECT FROM pg_class
+			   WHERE oid = ANY(relations) AND relowner = item.proowner) THEN
+				RAISE insufficient_privilege;
+			END IF;
 			EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item.target);
 			FOREACH role IN ARRAY present LOOP
 				EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', item.target, role);
@@ -242,8 +273,10 @@ BEGIN
 				CONTINUE WHEN usual[i][3] <> item.proname;
 				FOR role IN
 					SELECT DISTINCT r.rolname FROM (
-						SELECT relacl AS acl FROM pg_class WHERE oid = to_regclass(usual[i][2]) UNION ALL
-						SELECT attacl FROM pg_attribute WHERE attrelid = to_regclass(usual[i][2])) AS acls,
+						SELECT relacl AS acl FROM pg_class WHERE oid = relations[array_position(tables, usual[i][2])]
+						UNION ALL
+						SELECT attacl FROM pg_attribute
+						WHERE attrelid = relations[array_position(tables, usual[i][2])]) AS acls,
 						aclexplode(acl) AS a JOIN pg_roles r ON r.oid = a.grantee
 					WHERE a.privilege_type = usual[i][1] AND r.rolname <> ALL(ours || strangers)
 				LOOP
@@ -254,8 +287,24 @@ BEGIN
 			IF item.proname IN ('grading_enqueue', 'grading_progress', 'grading_ratings') THEN
 				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s, pg_temp', item.target, path);
 			END IF;
+			-- The triggers of a table's owner run with its rights, so it must be his: he who migrated has more, perhaps.
 			IF item.proname = 'grading_enqueue' THEN
-				EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
+				EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER', item.target);
+				SELECT pg_get_userbyid(relowner) INTO role FROM pg_class WHERE oid = jobs;
+				BEGIN
+					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions AND relowner = item.proowner) THEN
+						EXECUTE format('ALTER TABLE %s OWNER TO %I', sessions, role);
+					END IF;
+					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions AND pg_get_userbyid(relowner) <> role) THEN
+						RAISE insufficient_privilege;
+					END IF;
+					EXECUTE format('ALTER FUNCTION %s OWNER TO %I', item.target, role);
+					EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
+				EXCEPTION WHEN insufficient_privilege THEN
+					RAISE WARNING 'grading_enqueue() works for those alone who may write to the tables themselves:'
+						' it, grading_jobs and grading_sessions do not all belong to %', role
+						USING HINT = 'As a superuser: SELECT grading_secure();';
+				END;
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
 			RAISE WARNING 'the function % is not secured: it belongs to %', item.proname,
@@ -266,7 +315,7 @@ BEGIN
 	-- In public everybody may look things up; in a schema of one's own nobody else may.
 	FOR name, role IN
 		SELECT DISTINCT n.nspname, r FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, unnest(present) AS r
-		WHERE c.oid IN (SELECT to_regclass(quote_ident(t)) FROM unnest(tables) AS t) AND r = ANY(ours)
+		WHERE c.oid = ANY(relations) AND r = ANY(ours)
 		  AND NOT has_schema_privilege(r, n.oid, 'USAGE')
 	LOOP
 		BEGIN
@@ -275,6 +324,7 @@ BEGIN
 			RAISE WARNING 'the role % may not use the schema %', role, name;
 		END;
 	END LOOP;
+	PERFORM set_config('search_path', path_before, true);
 END $$;
 
 COMMENT ON FUNCTION grading_secure() IS 'roles, privileges and policies as they should be; harmless to call again';

@@ -26,7 +26,7 @@ struct examination {
 	struct doctor *d;
 	PGconn *conn;
 	int64_t until_ms;
-	bool session;		/* what is set lasts */
+	bool session;		/* the daemon's settings are its session's */
 };
 
 /* ---- asking ---- */
@@ -46,11 +46,25 @@ static int run(struct examination *x, const char *sql, struct err *err)
 	return result ? 0 : -1;
 }
 
+static int limit(struct examination *x, struct err *err)
+{
+	return run(x, "SELECT set_config('statement_timeout', '4500', true), set_config('lock_timeout', '2000', true)", err);
+}
+
 static int begin(struct examination *x, struct err *err)
 {
-	return run(x, "BEGIN", err) == -1 ? -1
-		: run(x, "SELECT set_config('statement_timeout', '4500', true), set_config('lock_timeout', '2000', true)",
-		      err);
+	return run(x, "BEGIN", err) == -1 ? -1 : limit(x, err);
+}
+
+/*
+ * With the settings of the daemon's sessions. They go with the transaction, which is never committed: where a pooler
+ * of transactions turns out to be in between, the session is another client's next.
+ */
+static int begin_as_daemon(struct examination *x, struct err *err)
+{
+	if (run(x, "BEGIN", err) == -1 || (x->session && run(x, pgsettings_session, err) == -1))
+		return -1;
+	return limit(x, err);
 }
 
 /* One question in a transaction that leaves nothing behind. */
@@ -136,6 +150,11 @@ static void list_indexes(struct buf *names, struct buf *files)
 		}
 }
 
+/* What the daemon relies upon to store nothing twice; a table that an application made may have come without. */
+#define UNIQUE_KEYS \
+	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
+	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')"
+
 static const char indexes_sql[] =
 	"WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(name, file)), state AS ("
 	"  SELECT name, file, i.indexrelid IS NULL AS missing, p.index_relid IS NOT NULL AS building"
@@ -151,7 +170,14 @@ static const char indexes_sql[] =
 	" FROM pg_index i WHERE NOT i.indisvalid AND i.indrelid IN (to_regclass('grading_jobs'), to_regclass('phrase_cache'),"
 	"    to_regclass('grading_sessions'), to_regclass('line_ratings'))"
 	"  AND i.indexrelid NOT IN (SELECT to_regclass(name) FROM wanted WHERE to_regclass(name) IS NOT NULL)"
-	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)";
+	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)"
+	" UNION ALL SELECT 'error', format('no unique index keeps %s from having two rows of one %s', tab, key),"
+	"  format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%s)', tab, key)"
+	" FROM (VALUES " UNIQUE_KEYS ") AS k(tab, key) WHERE to_regclass(tab) IS NOT NULL AND NOT EXISTS ("
+	"  SELECT FROM pg_index i WHERE i.indrelid = to_regclass(tab) AND i.indisunique AND i.indisvalid AND i.indimmediate"
+	"   AND i.indpred IS NULL AND i.indexprs IS NULL AND string_to_array(key, ', ') = ARRAY("
+	"    SELECT a.attname::text FROM unnest(i.indkey[:i.indnkeyatts - 1]) WITH ORDINALITY AS c(attnum, place)"
+	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum ORDER BY c.place))";
 
 static void check_indexes(struct examination *x)
 {
@@ -201,7 +227,7 @@ static bool check_schema(struct examination *x)
 	row = ask_apart(x, schema_sql, 1, (const char *const[]){ buf_text(&versions) }, &err);
 	if (!row)
 		doctor_say(x->d, "schema", DOCTOR_ERROR, err.kind == ERR_CONFIG
-			   ? "gradingctl migrate; or GRANT gradingd_worker TO this role" : NULL,
+			   ? "gradingctl migrate; or GRANT gradingd_worker TO this role, which must INHERIT" : NULL,
 			   "the grading tables are not there, or not readable: %s", err.text);
 	else if (PQgetvalue(row, 0, 1)[0])
 		doctor_say(x->d, "schema", DOCTOR_ERROR, "gradingctl migrate", "at version %s, and lacks %s",
@@ -242,7 +268,7 @@ static PGresult *explain(struct examination *x, const struct statement *st, bool
 
 	buf_init(&sql, LIST_CAP_BYTES);
 	buf_printf(&sql, "PREPARE gradingd_doctor AS %s", st->text);
-	set = begin(x, err) == 0 ? ask(x, "SELECT set_config('plan_cache_mode', $1, true)", 1, mode, err) : NULL;
+	set = begin_as_daemon(x, err) == 0 ? ask(x, "SELECT set_config('plan_cache_mode', $1, true)", 1, mode, err) : NULL;
 	if (set && run(x, buf_text(&sql), err) == 0) {
 		buf_reset(&sql);
 		write_execute(&sql, st);
@@ -320,8 +346,6 @@ static void check_statements(struct examination *x)
 	struct err err, first = { .kind = ERR_NONE };
 	const char *first_name = "";
 
-	if (x->session && run(x, pgsettings_session, &err) == -1)
-		return;
 	for (int i = 0; i < STATEMENT_COUNT && is_usable(x); i++) {
 		PGresult *plan = explain(x, &statements[i], x->session || i == STATEMENT_CLAIM, &err);
 

@@ -150,7 +150,8 @@ static int set_up(struct supervisor *s, struct err *err)
 	if (!s->loop || signal_fd == -1 || pipe2(s->deadman, O_CLOEXEC) == -1 || wake_init() == -1 ||
 	    loop_watch(s->loop, signal_fd, POLLIN, on_signals, s) == -1 ||
 	    loop_watch(s->loop, wake_supervisor_fd(), POLLIN, on_child_ready, s) == -1)
-		return err_set(err, ERR_RETRY, "cannot set up the supervisor: %s", strerror(errno));
+		return err_set(err, ERR_RETRY, "cannot set up the supervisor: %s%s", strerror(errno),
+			       errno == EMFILE ? "; raise its limit (ulimit -n)" : "");
 	log_share_level(&s->sb->log_level);
 	if (s->options.once)
 		return 0;

@@ -174,6 +174,18 @@ def test_an_index_that_is_of_no_use(db, do, word):
     assert examine(db).state("indexes") == "ok"
 
 
+def test_a_table_without_the_key_that_keeps_its_rows_apart(db):
+    """The application's may have come without; a partial index, and one on more, keep nothing apart."""
+    db.rows("ALTER TABLE phrase_cache DROP CONSTRAINT phrase_cache_pkey; CREATE UNIQUE INDEX ON phrase_cache (cache_key, rating)")
+    db.rows("ALTER TABLE line_ratings DROP CONSTRAINT line_ratings_pkey;"
+            "CREATE UNIQUE INDEX ON line_ratings (session_id, line_index) WHERE cached")
+    lines = examine(db).of("indexes")
+    assert {line["state"] for line in lines} == {"error"} and len(lines) == 2
+    for line in lines:
+        db.rows(line["advice"])
+    assert examine(db).state("indexes") == "ok"
+
+
 def finish(db, n):
     """So many finished jobs behind a few that wait, and statistics of an empty table."""
     db.rows("ALTER TABLE grading_jobs SET (autovacuum_enabled = false)")
@@ -243,12 +255,14 @@ class TestPooler:
         report = self.report(make_config, db, bouncer, conninfo=conninfo)
         assert "Supavisor, in transaction mode" in report.one("pooler")["found"] and report.state("pooler") == "error"
 
-    def test_nothing_is_left_on_the_servers(self, make_config, db, bouncer):  # noqa: F811
-        self.report(make_config, db, bouncer, pool_mode="transaction")
+    @pytest.mark.parametrize("mode", ["transaction", "session"])
+    def test_nothing_is_left_on_the_servers(self, make_config, db, bouncer, mode):  # noqa: F811
+        self.report(make_config, db, bouncer, pool_mode=mode)
         with psycopg.connect(bouncer.conninfo(db.name), autocommit=True, prepare_threshold=None) as conn:
             for _ in range(5):
                 assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()[0] == 0
-                assert conn.execute("SHOW statement_timeout").fetchone()[0] == "0"
+                assert conn.execute("SELECT name FROM pg_settings WHERE source = 'session' AND name IN"
+                                    " ('statement_timeout', 'enable_seqscan', 'plan_cache_mode', 'jit')").fetchall() == []
 
 
 def test_a_direct_connection_in_transaction_mode(make_config, db):
@@ -291,6 +305,20 @@ def test_an_old_transaction_is_named(odd):
     for word in (f"pid {pid}", "user postgres", "application a report", "transactions"):
         assert word in line["found"]
     assert examine(odd).state("horizon") == "ok"
+
+
+def test_what_a_role_may_not_see_of_transactions_is_not_said_to_be_well(odd):
+    odd.rows("CREATE ROLE few LOGIN; GRANT gradingd_worker TO few")
+    conninfo = odd.conninfo.replace("user=postgres", "user=few")
+    assert "advice" not in {key for key, value in examine(conninfo).one("horizon").items() if value}
+    with odd.connect(autocommit=False) as old:
+        old.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT 1")
+        burn(odd, 2000)
+        line = examine(conninfo).one("horizon")
+        assert line["state"] == "ok" and "hidden from few" in line["found"] and "pg_read_all_stats" in line["advice"]
+        odd.rows(line["advice"].partition(",")[0])
+        assert not examine(conninfo).one("horizon")["advice"]
 
 
 def test_a_forgotten_prepared_transaction_is_named(odd):

@@ -3,6 +3,7 @@
 The cluster is one of its own, set up as Supabase does it: the tables belong to a role that is no superuser, and
 default privileges grant everything on all that it makes to anon, authenticated and service_role.
 """
+import itertools
 import re
 import shutil
 import subprocess
@@ -335,6 +336,15 @@ def test_the_daemon_may_no_more_than_it_needs(secured):
         assert secured.refused("daemon", sql), sql
 
 
+def test_the_daemons_role_may_look_at_sessions(secured):
+    """gradingctl has the daemon's configuration, and so its role."""
+    session = new_session()
+    rated(secured, session)
+    for words in (["progress", session], ["ratings", session], ["cache"], ["cache", "drop", "--all"]):
+        done = gradingctl("-d", secured.postgres.conninfo(secured.name, "daemon"), *words)
+        assert done.returncode == 0, done
+
+
 def test_the_claims_plan_is_the_same_for_a_worker_and_the_owner(secured):
     """The policy of gradingd_worker is no condition that rows are tested for."""
     sql = "EXPLAIN SELECT id FROM grading_jobs WHERE status = 'pending' ORDER BY priority DESC, available_at, id LIMIT 5"
@@ -349,7 +359,7 @@ def rights(db):
             db.rows("SELECT polrelid::regclass::text, polname, polcmd::text, polroles::text, pg_get_expr(polqual, polrelid)"
                     " FROM pg_policy ORDER BY 1, 2"),
             db.rows("SELECT proname, proacl::text, proconfig, prosecdef FROM pg_proc"
-                    " WHERE pronamespace = 'public'::regnamespace ORDER BY 1"))
+                    " WHERE pronamespace = 'public'::regnamespace ORDER BY 1, pronargs"))
 
 
 def test_twice_by_psql_changes_no_right(secured):
@@ -413,6 +423,19 @@ def test_tables_of_other_roles_are_secured_by_a_superuser(make_secured, cluster)
     assert db.count() == 2
 
 
+def test_triggers_of_a_tables_owner_get_no_rights_of_who_migrated(make_secured, cluster):
+    """grading_enqueue() has its owner's rights, and so have they."""
+    db = make_secured("CREATE TABLE grading_jobs (id uuid PRIMARY KEY, session_id uuid NOT NULL);"
+                      "CREATE TABLE seen (who text); GRANT INSERT ON seen TO PUBLIC", apply=False)
+    migrate(cluster.conninfo(db.name, "postgres"))
+    cluster.sql(db.name, "GRANT grading_app TO app")
+    db.rows("CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN INSERT INTO public.seen VALUES (current_user); RETURN NEW; END $$;"
+            "CREATE TRIGGER note BEFORE INSERT ON grading_jobs FOR EACH ROW EXECUTE FUNCTION note()")
+    enqueue(db, new_session(), "app")
+    assert [row.who for row in db.rows("SELECT * FROM seen")] == ["owner"]
+
+
 def test_a_table_that_is_anothers_is_said_to_be_open(secured, cluster):
     """The rest is secured all the same."""
     cluster.sql(secured.name, "ALTER TABLE phrase_cache OWNER TO postgres; ALTER TABLE phrase_cache DISABLE ROW LEVEL SECURITY")
@@ -441,11 +464,29 @@ def test_functions_of_others_are_not_called_with_the_owners_rights(make_secured,
     for sign in ("->>", "->", "||"):
         db.as_user("webapp", f"CREATE OPERATOR {sign} (LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = pick)")
     db.as_user("webapp", "CREATE AGGREGATE jsonb_agg(jsonb) (SFUNC = jsonb_agg_of, STYPE = jsonb)")
+    for sign, number in itertools.product("*/%+-|", ("bigint", "numeric")):     # where pg_catalog's needs a conversion
+        name = f"op{ord(sign)}_{number}"
+        db.as_user("webapp", f"CREATE FUNCTION {name}(a {number}, b integer) RETURNS {number} LANGUAGE plpgsql AS"
+                             " $$ BEGIN INSERT INTO public.taken VALUES (current_user); RETURN a; END $$")
+        db.as_user("webapp", f"CREATE OPERATOR {sign} (LEFTARG = {number}, RIGHTARG = integer, FUNCTION = {name})".encode())
     session = new_session()
     enqueue(db, session, "app")
     assert db.rows("SELECT * FROM taken") == []
     assert db.session(session).total_lines == 1
     assert db.value("SELECT job_data FROM grading_jobs")["transcript"][0]["text"] == "Hello there."
+
+
+def test_who_secures_calls_no_function_of_others(secured, cluster):
+    """A superuser, as the README says; and what has a name of ours but other arguments gets no rights."""
+    secured.rows("GRANT CREATE ON SCHEMA public TO webapp; CREATE TABLE taken (who text); GRANT INSERT ON taken TO PUBLIC")
+    for head, result in (("format(a text, b text)", "text"), ("quote_ident(a name)", "text"), ("unnest(a text[])", "SETOF text"),
+                         ("array_position(a text[], b text)", "integer"), ("grading_enqueue(a integer)", "integer")):
+        secured.as_user("webapp", f"CREATE FUNCTION {head} RETURNS {result} LANGUAGE plpgsql AS $$ BEGIN INSERT INTO"
+                                  f" public.taken VALUES (current_user); RETURN {'' if 'SETOF' in result else 'NULL'}; END $$")
+    before = rights(secured)
+    cluster.sql(secured.name, "BEGIN; SELECT public.grading_secure(); CREATE TABLE afterwards (); COMMIT")
+    assert secured.rows("SELECT * FROM taken") == [] and secured.value("SELECT to_regclass('public.afterwards') IS NOT NULL")
+    assert rights(secured)[1:] == before[1:]
 
 
 def test_a_temporary_table_of_the_callers_is_not_taken_for_ours(secured):
