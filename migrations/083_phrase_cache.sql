@@ -19,8 +19,8 @@ ALTER TABLE phrase_cache
 	ADD COLUMN IF NOT EXISTS created_at   timestamptz NOT NULL DEFAULT now(),
 	ADD COLUMN IF NOT EXISTS reason       text,
 	ADD COLUMN IF NOT EXISTS provenance   jsonb,
-	ALTER COLUMN context    DROP NOT NULL,
 	ALTER COLUMN created_at SET DEFAULT now();
+ALTER TABLE phrase_cache ALTER COLUMN context DROP NOT NULL;	-- in the statement above it would run before the ADD
 
 COMMENT ON TABLE phrase_cache IS 'ratings of phrases, kept for cache.ttl';
 COMMENT ON COLUMN phrase_cache.cache_key IS 'SHA-256 over all that determined the rating; entries with other keys are never read';
