@@ -199,6 +199,34 @@ static void test_a_late_permit_is_renewed(void **state)
 	assert_false(permit.held);
 }
 
+/* Tokens that somebody else has used up: the request that was to go with them is free for others. */
+static void check_renewal_without_tokens(int64_t requests, int64_t late_ms)
+{
+	struct permit late, large;
+	int64_t now = LATER + PACE_FRESH_MS + late_ms, now_ns = now * 1000000, before;
+
+	throttle_set(sb, requests, 62000, NOW);		/* a token a millisecond */
+	late = permit_of(1, 1, LATER);
+	large = (struct permit){ .held = true, .tokens = 500 };
+	throttle_sent(sb, &large, 400000, LATER);
+	before = atomic_load(&sb->throttle.requests.run_off_ns);
+	assert_false(throttle_renew(sb, &late, now));
+	assert_false(late.held);
+	assert_true(atomic_load(&sb->throttle.requests.run_off_ns) <= (before > now_ns ? before : now_ns));
+}
+
+static void test_a_permit_without_tokens_keeps_no_request(void **state)
+{
+	(void)state;
+	check_renewal_without_tokens(600, 700);		/* a request in 0.1 s: a new one would have been taken */
+}
+
+static void test_nor_does_one_that_was_made_good_for_its_lateness(void **state)
+{
+	(void)state;
+	check_renewal_without_tokens(6, 700);		/* a request in ten seconds */
+}
+
 /* What waits for tokens takes no request with it. */
 static void test_a_further_call_takes_both_or_none(void **state)
 {
@@ -354,6 +382,8 @@ int main(void)
 		TEST(test_a_call_that_was_never_sent_costs_nothing),
 		TEST(test_a_further_call_goes_before_new_jobs),
 		TEST(test_a_late_permit_is_renewed),
+		TEST(test_a_permit_without_tokens_keeps_no_request),
+		TEST(test_nor_does_one_that_was_made_good_for_its_lateness),
 		TEST(test_a_further_call_takes_both_or_none),
 		TEST(test_the_last_minute),
 		TEST(test_a_limit_halves_the_window_once_a_round_trip),
