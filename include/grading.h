@@ -100,6 +100,10 @@ bool grading_got_on(const struct grading *g);
 void grading_hand_over(struct grading *g, struct rater *rater);
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
+/*
+ * Gives up its calls. Those in g->asks below what g->nstarted was stay readable, NULL where answered before: what they
+ * took counts for the job, and err is set where the answer did not come.
+ */
 void grading_cancel(struct grading *g, struct rater *rater);
 
 /*

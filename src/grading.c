@@ -532,11 +532,23 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 	}
 }
 
+/* What it took is part of what the job took. */
+static void cancel_call(struct grading *g, struct rater *rater, struct ask *ask)
+{
+	rater_cancel(rater, ask);
+	account(g, ask);
+	g->answered |= ask->used.calls > 0;
+	if (ask->done || ask->used.calls == 0)
+		return;
+	err_set(&ask->err, ERR_RETRY, "given up before it was answered");
+	g->outcomes[OUTCOME_FAILED] += ask->nlines;
+}
+
 void grading_cancel(struct grading *g, struct rater *rater)
 {
 	for (size_t i = 0; i < g->nstarted; i++)
 		if (g->asks[i])
-			rater_cancel(rater, g->asks[i]);
+			cancel_call(g, rater, g->asks[i]);
 	g->ncalls = g->nstarted = 0;
 	g->nopen = 0;
 }
@@ -751,7 +763,12 @@ void grading_put_off(struct grading *g, const struct err *err)
 
 void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 {
+	size_t unrated, hopeless;
+
 	decide(g, "pending", false, delay_ms, why);
+	count_unrated(g, &unrated, &hopeless);
+	if (g->answered)
+		g->settlement.result = write_result(g, g->rater, unrated);
 }
 
 /* ---- on its way to the database ---- */

@@ -37,6 +37,7 @@ struct exchange {
 	struct rater *rater;
 	struct ask *ask;
 	struct http_call *call;
+	int64_t started_ms;
 };
 
 /* ---- the prompt ---- */
@@ -325,6 +326,7 @@ static void openai_start(struct rater *rater, struct ask *ask)
 	exchange = arena_alloc(&ask->job->arena, sizeof(*exchange));
 	exchange->rater = rater;
 	exchange->ask = ask;
+	exchange->started_ms = now_ms();
 	exchange->call = http_post(o->http, o->request.data, o->request.len,
 				   left_ms < timeout_ms ? left_ms : timeout_ms, on_reply, exchange);
 	ask->rater_data = exchange;
@@ -336,6 +338,8 @@ static void openai_cancel(struct rater *rater, struct ask *ask)
 
 	(void)rater;
 	http_cancel(exchange->call);
+	ask->used.calls = 1;
+	ask->used.latency_ms = now_ms() - exchange->started_ms;
 }
 
 const struct rater_ops rater_openai_ops = {

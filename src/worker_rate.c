@@ -63,6 +63,19 @@ static void count_answer(struct worker *w, const struct ask *ask)
 			worker_count(w, outcome_counter(ask->verdicts[i].outcome), 1);
 }
 
+void worker_cancel(struct worker *w, struct grading *g)
+{
+	size_t n = g->nstarted;
+
+	grading_cancel(g, g->rater);
+	for (size_t i = 0; i < n; i++) {
+		if (!g->asks[i] || g->asks[i]->used.calls == 0)
+			continue;
+		worker_settle_call(w, g->rater, g->asks[i]);
+		count_answer(w, g->asks[i]);
+	}
+}
+
 static void tell_breaker(struct worker *w, const struct err *err)
 {
 	child_error(w->c, err->text);

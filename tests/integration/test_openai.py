@@ -306,6 +306,27 @@ def test_calls_and_their_cost_are_accounted_for(make_openai_pool, db, llm):
     assert 0 < status["call_p50_ms"] <= status["call_p99_ms"]
 
 
+def test_calls_that_were_given_up_count(make_openai_pool, db, llm):
+    """They went out: those that a job's deadline ended, and those that were open when the pool had to stop."""
+    pool = make_openai_pool(queue={"job_deadline": "1s"}, openai={"timeout": "1s"}, pool={"drain": "100ms"})
+    llm.behave("hang")
+    for n in range(8):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+    wait_until(lambda: db.count("failed") == 8)
+    assert db.value("SELECT sum((result->>'calls')::int) FROM grading_jobs") == llm.calls >= 8
+    pool.wait_metric("rater_calls_total", llm.calls)
+    assert histogram(pool)["count"] == llm.calls and histogram(pool)["sum"] >= 0.9 * llm.calls
+    pool.configure(queue={"job_deadline": "1m"}, openai={"timeout": "1m"})
+    pool.ctl("reload")
+    wait_until(lambda: pool.show("status")["reloads"] == 1 and pool.show("status")["workers_idle"] == 2)
+    llm.behave({"hold": "all"})
+    job = db.insert(rep("Another."))
+    wait_until(lambda: llm.in_flight == 1)
+    pool.stop()
+    row = db.job(job)
+    assert (row.status, row.attempts, row.result["calls"]) == ("pending", 0, 1)
+
+
 def test_without_prices_there_is_no_cost(make_openai_pool, db):
     pool = make_openai_pool()
     job, _ = db.completed(rep("Shall we meet on Tuesday?"))
