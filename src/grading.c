@@ -362,7 +362,6 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 		if (g->lines[i].outcome != OUTCOME_RATED)
 			g->lines[i].outcome = OUTCOME_PENDING;
 	}
-	grading_ask(g, rater);
 }
 
 /* Now, written once a second. */

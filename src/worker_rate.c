@@ -144,6 +144,27 @@ static bool may_fall_back(const struct worker *w)
 	return w->fallback && !w->stopping && now_ms() >= w->fallback_not_before_ms;
 }
 
+/* More jobs that the rater may be asked about now, below 0: fewer. One that answers at once is never short of room. */
+static int free_calls(const struct worker *w, const struct rater *rater)
+{
+	int n = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight;
+
+	if (rater->instant)
+		return n;
+	for (const struct grading *g = w->head; g; g = g->next)
+		n -= g->rater == rater && g->nopen > 0;
+	return n;
+}
+
+/* Its open lines are asked about, now or when a call is free. */
+static void start_asking(struct worker *w, struct grading *g)
+{
+	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
+	if (!g->held_back)
+		grading_ask(g, g->rater);
+	worker_keep_pace(w, g);
+}
+
 /* Its calls are all back. What the first rater could not be asked about the fallback can, at once. */
 static void decide_or_hand_over(struct worker *w, struct grading *g)
 {
@@ -151,9 +172,9 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
 		worker_disembark(w, g, false);
 		grading_hand_over(g, w->fallback);
-		worker_keep_pace(w, g);
+		start_asking(w, g);
 	}
-	if (g->nopen == 0 && !g->decided)
+	if (g->nopen == 0 && !g->held_back && !g->decided)
 		grading_decide(g, g->rater);
 }
 
@@ -196,27 +217,6 @@ static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 	err->after_ms = wait;
 	w->provider_away = !w->fallback;
 	return true;
-}
-
-/* More jobs that the rater may be asked about now. One that answers at once is never short of room. */
-static int free_calls(const struct worker *w, const struct rater *rater)
-{
-	int n = (int)w->config->pool.in_flight;
-
-	if (rater->instant)
-		return n;
-	for (const struct grading *g = w->head; g; g = g->next)
-		n -= g->rater == rater && g->nopen > 0;
-	return n;
-}
-
-/* Its open lines are asked about, now or when a call is free. */
-static void start_asking(struct worker *w, struct grading *g)
-{
-	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
-	if (!g->held_back)
-		grading_ask(g, g->rater);
-	worker_keep_pace(w, g);
 }
 
 /* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */

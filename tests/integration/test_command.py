@@ -516,6 +516,21 @@ def test_a_fallback_program_starts_when_it_is_needed(make_openai_pool, db, llm, 
     pool.stop()
 
 
+def test_a_fallback_gets_no_more_at_once_than_it_can_do(make_openai_pool, db, llm, program):
+    """Jobs that are handed over when the breaker opens wait their turn; one that does not come in time costs nothing."""
+    pool = make_openai_pool(rater={"fallback": "command"}, command={"argv": program.argv, "timeout": "2s"},
+                            openai={"timeout": "2s"}, queue={"job_deadline": "3s"}, pool={"workers": 1, "in_flight": 10})
+    program.behave("late")
+    llm.behave({"do": "503", "hold": "all"})
+    for n in range(10):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+    wait_until(lambda: llm.in_flight == 10)
+    llm.release()
+    wait_until(lambda: db.count("completed") + db.count("failed") == 10)
+    assert db.count("failed") == 0, db.value("SELECT min(error) FROM grading_jobs")
+    pool.stop()
+
+
 def test_without_a_fallback_nobody_steps_in(make_openai_pool, db, llm):
     pool = make_openai_pool()
     llm.behave("503")
