@@ -302,7 +302,7 @@ def test_calls_and_their_cost_are_accounted_for(make_openai_pool, db, llm):
     assert metrics["gradingd_rater_call_seconds"]["bucket"]["+Inf"] == 2
     assert metrics["gradingd_rater_call_seconds"]["sum"] == metrics["gradingd_rater_milliseconds_total"] / 1000
     assert status["calls"] == 2 and status["cost"] == pytest.approx(cost, abs=1e-6)
-    assert status["tokens_per_minute"] == done.result["prompt_tokens"] + done.result["completion_tokens"]
+    assert status["tokens_last_minute"] == done.result["prompt_tokens"] + done.result["completion_tokens"]
     assert 0 < status["call_p50_ms"] <= status["call_p99_ms"]
 
 
