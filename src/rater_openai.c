@@ -24,6 +24,7 @@
 #define REQUEST_CAP_BYTES (16u << 20)
 #define REPLY_CAP_BYTES (1u << 20)
 #define CONNECT_TIMEOUT_MS 10000
+#define REPORT_MS 50			/* of a job's time, in which a call that used up the rest is told of */
 #define CA_FILE_CAP_BYTES (16u << 20)
 
 struct openai {
@@ -306,7 +307,7 @@ static int write_request(struct openai *o, const struct config *config, const st
 
 static void openai_start(struct rater *rater, struct ask *ask)
 {
-	int64_t left_ms = ask->deadline_ms - now_ms(), timeout_ms = rater->config->openai.timeout_ms;
+	int64_t left_ms = ask->deadline_ms - now_ms() - REPORT_MS, timeout_ms = rater->config->openai.timeout_ms;
 	struct openai *o = rater->data;
 	struct exchange *exchange;
 

@@ -85,20 +85,24 @@ static void tell_breaker(struct worker *w, const struct err *err)
 }
 
 /*
- * A job that ran out of its own time has used up an attempt. Otherwise a call that timed out, was cut or
- * met a 500 was the provider's fault while nobody else gets answers either (breaker_unclear()). When others did while it
- * waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as
- * the provider may just have restarted, and after that its attempts count.
+ * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers either
+ * (breaker_unclear()). One that its job's own deadline ended tells as much only if it had half of that time
+ * to itself; else the job has used up an attempt. When others did get answers while it waited, the job is
+ * under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
+ * just have restarted, and after that its attempts count.
  */
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
-		worker_past_deadline(w, ask->owner, &ask->err);
-	else if (ask->err.kind == ERR_UNCLEAR &&
-		 breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
+	bool in_time = ask->deadline_ms - now_ms() >= DEADLINE_SLACK_MS;
+
+	if (ask->err.kind == ERR_UNCLEAR &&
+	    (in_time || ask->used.latency_ms >= w->config->queue.job_deadline_ms / 2) &&
+	    breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
+	} else if (ask->err.kind == ERR_UNCLEAR && !in_time) {
+		worker_past_deadline(w, ask->owner, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR) {
 		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
 			ask->err.kind = ERR_RETRY;
