@@ -315,7 +315,7 @@ static void openai_start(struct rater *rater, struct ask *ask)
 	ask->err = (struct err){ .kind = ERR_NONE };
 	ask->never_sent = false;
 	if (left_ms <= 0)
-		err_set(&ask->err, ERR_RETRY, "the job's deadline passed before the provider was asked");
+		err_set(&ask->err, ERR_UNCLEAR, "the job's deadline passed before the provider was asked");
 	else if (write_request(o, rater->config, ask) == -1)
 		err_set(&ask->err, ERR_PERMANENT, "the question is larger than %u MiB; lower "
 			"rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);

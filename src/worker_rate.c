@@ -84,6 +84,20 @@ static void tell_breaker(struct worker *w, const struct err *err)
 	w->provider_away = !w->fallback;
 }
 
+static bool at_deadline(const struct ask *ask)
+{
+	return ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS;
+}
+
+/*
+ * Its job's deadline ended it, which says nothing about who was asked: too little time was left, or it is a
+ * program of this host, which one question can keep busy for ever.
+ */
+static bool was_hurried(const struct worker *w, const struct rater *rater, const struct ask *ask)
+{
+	return at_deadline(ask) && (!rater->metered || ask->used.latency_ms < w->config->queue.job_deadline_ms / 2);
+}
+
 /*
  * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers either
  * (breaker_unclear()). One that its job's own deadline ended tells as much only if it had half of that time
@@ -93,15 +107,12 @@ static void tell_breaker(struct worker *w, const struct err *err)
  */
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
-	bool in_time = ask->deadline_ms - now_ms() >= DEADLINE_SLACK_MS;
-
-	if (ask->err.kind == ERR_UNCLEAR &&
-	    (in_time || ask->used.latency_ms >= w->config->queue.job_deadline_ms / 2) &&
+	if (ask->err.kind == ERR_UNCLEAR && !was_hurried(w, w->rater, ask) &&
 	    breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
-	} else if (ask->err.kind == ERR_UNCLEAR && !in_time) {
+	} else if (ask->err.kind == ERR_UNCLEAR && at_deadline(ask)) {
 		worker_past_deadline(w, ask->owner, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR) {
 		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
@@ -115,8 +126,10 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 /* The breaker is the first rater's. A fallback that fails too is left alone for a while, by this worker. */
 static void find_blame_with_fallback(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
+	if (ask->err.kind == ERR_UNCLEAR && was_hurried(w, w->fallback, ask)) {
 		worker_past_deadline(w, ask->owner, &ask->err);
+		return;
+	}
 	w->provider_away = ask->err.kind == ERR_UNCLEAR || err_is_outside(ask->err.kind);
 	if (!w->provider_away)
 		return;

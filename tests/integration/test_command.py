@@ -505,6 +505,18 @@ def test_a_fallback_that_is_away_as_well_costs_no_attempt(make_openai_pool, db, 
     program.wait_gone(2)
 
 
+def test_a_fallback_that_hangs_until_the_deadline_costs_no_attempt(make_openai_pool, db, llm):
+    pool = make_openai_pool(rater={"backend": "command", "fallback": "openai"}, command={"argv": ["/bin/false"]},
+                            queue={"job_deadline": "1s"}, openai={"timeout": "1s"})
+    pool.alarms_expected = True     # the program's, not ours
+    pool.ctl("open breaker")
+    llm.behave({"do": "hang", "first": 6}, "good")
+    for n in range(4):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+    wait_until(lambda: db.count("completed") + db.count("failed") == 4)
+    assert db.count("failed") == 0 and db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
 def test_a_fallback_program_starts_when_it_is_needed(make_openai_pool, db, llm, program):
     pool = make_openai_pool(rater={"fallback": "command"}, command={"argv": program.argv})
     db.completed(rep("Hello."))
