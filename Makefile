@@ -41,7 +41,8 @@ SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders resta
 	config_value config_hint config_scan config_check config_show environment file mask log buf utf8 err clock
 
 Q := $(if $(V),,@)
-# For targets that build on their way: on all cores, unless the caller said how many.
+# For targets that build on their way: on all cores, unless the caller said how many. Lines that begin with it want
+# a +, since make does not see $(MAKE) in it.
 PARALLEL_MAKE = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKEFLAGS += --no-print-directory
 
@@ -87,8 +88,8 @@ tools:
 		{ echo 'make: a compiler or a library is missing here; "make deps" installs it' >&2; exit 1; }
 
 .PHONY: deps demo
-deps:	## install what building, the demo and the tests need
-	@sh tests/deps.sh check
+deps:	## install what building needs; demo and check install what they need beyond that
+	@sh tests/deps.sh build
 
 # The demo never guesses a database from the environment: DATABASE= is said on the command line, or not.
 ifneq ($(origin DATABASE),command line)
@@ -96,14 +97,14 @@ unexport DATABASE
 endif
 demo:	## see it work: private Postgres, pool, ratings (or DATABASE=conninfo)
 	@sh tests/deps.sh demo
-	@$(PARALLEL_MAKE) all
+	@+$(PARALLEL_MAKE) all
 	@sh tests/demo.sh $B
 
 .PHONY: check check-unit check-supervisor check-docs check-integration
 check:	## install what is missing, build, run all tests
 	@sh tests/deps.sh check
-	@$(PARALLEL_MAKE) all
-	@$(PARALLEL_MAKE) check-unit
+	@+$(PARALLEL_MAKE) all
+	@+$(PARALLEL_MAKE) check-unit
 	@$(MAKE) check-supervisor
 	@$(MAKE) check-docs
 	@$(MAKE) check-integration
@@ -147,8 +148,8 @@ drill: all $B/drill/fakehost.so	## work through faults of all kinds for ten minu
 .PHONY: sanitize
 sanitize:	## unit and integration tests under ASan and UBSan
 	@sh tests/deps.sh check
-	@$(PARALLEL_MAKE) SANITIZE=address,undefined all
-	@$(PARALLEL_MAKE) SANITIZE=address,undefined check-unit
+	@+$(PARALLEL_MAKE) SANITIZE=address,undefined all
+	@+$(PARALLEL_MAKE) SANITIZE=address,undefined check-unit
 	@$(MAKE) SANITIZE=address,undefined check-integration
 
 # Fuzzers want clang and objects of their own. New inputs go to $B/corpus, the seeds stay as they are.
@@ -165,7 +166,7 @@ FUZZING = CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined
 .PHONY: check-fuzz build-fuzzers run-fuzzers
 check-fuzz:	## every fuzzer for FUZZ_SECONDS (20), all at the same time
 	@sh tests/deps.sh all
-	@$(PARALLEL_MAKE) $(FUZZING) build-fuzzers
+	@+$(PARALLEL_MAKE) $(FUZZING) build-fuzzers
 	@$(MAKE) -j$(words $(FUZZERS)) $(FUZZING) run-fuzzers
 build-fuzzers: $(FUZZERS:%=$B/fuzz/%)
 run-fuzzers: $(FUZZERS:%=run-%)
@@ -210,8 +211,8 @@ TIDY := -*,bugprone-*,clang-analyzer-*,misc-*,performance-*,portability-*,-bugpr
 .PHONY: lint run-tidy
 lint:	## clang's warnings as errors, clang-tidy, shellcheck
 	@sh tests/deps.sh all
-	@$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 all $(UNIT_TESTS:$B/%=build/clang/%)
-	@$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 run-tidy
+	@+$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 all $(UNIT_TESTS:$B/%=build/clang/%)
+	@+$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 run-tidy
 	$Qshellcheck -S warning $(SCRIPTS)
 run-tidy: $(SOURCES:src/%.c=$B/%.tidy)
 $B/%.tidy: src/%.c $B/%.o

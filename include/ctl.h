@@ -15,7 +15,7 @@
 
 /* Options with names of their own; which command takes which stands in the table in gradingctl.c. */
 enum ctl_option { CTL_JSON, CTL_STATUS, CTL_WAIT, CTL_BATCH_SIZE, CTL_PRIORITY, CTL_SINCE, CTL_MODEL, CTL_PROMPT,
-		  CTL_ALL, CTL_OPTIONS };
+		  CTL_ALL, CTL_FAILED, CTL_PENDING, CTL_PROCESSING, CTL_LIMIT, CTL_OPTIONS };
 
 struct ctl {
 	const char *config_path, *socket_path;	/* -c, -s; NULL when not given */
@@ -28,7 +28,7 @@ struct ctl {
 
 /* Commands; each returns the exit status. args: n words behind its name. */
 typedef int ctl_command_fn(struct ctl *ctl, char **args, int n);
-ctl_command_fn ctl_migrate, ctl_enqueue, ctl_progress, ctl_ratings, ctl_cache, ctl_doctor;
+ctl_command_fn ctl_migrate, ctl_enqueue, ctl_progress, ctl_ratings, ctl_jobs, ctl_retry, ctl_cancel, ctl_cache, ctl_doctor;
 
 /* Tells the user on standard error. ctl_fail() returns the exit status that goes with err. */
 void ctl_complain(struct ctl *ctl, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -37,6 +37,12 @@ void term_json(struct buf *out, const char *json);
  */
 void term_wrap(const struct term *t, struct buf *out, const char *text, int indent);
 
+/*
+ * Prints text of several lines. On a terminal, those that are wider are broken at blanks, and what follows is
+ * indented.
+ */
+void term_print(const struct term *t, const char *text);
+
 /* "s" for any number but 1. */
 const char *term_plural(int64_t n);
 

@@ -8,7 +8,7 @@
 
 #include "err.h"
 
-/* A message of libpq on one line, without the LOCATION of PQERRORS_VERBOSE. */
+/* A message of libpq on one line, its own lines parted by "; ", without the LOCATION of PQERRORS_VERBOSE. */
 void pgerror_copy_message(char *out, size_t size, const char *message);
 
 /*

@@ -27,7 +27,7 @@ enum statement_id {
 extern const struct statement statements[STATEMENT_COUNT];
 
 /* The highest migration these statements rely on. */
-#define SCHEMA_VERSION 89
+#define SCHEMA_VERSION 90
 #define NOTIFY_CHANNEL "grading_jobs"
 
 #endif

@@ -8,12 +8,14 @@
 #include "uuid5.h"
 
 #define TRANSCRIPT_CAP_BYTES (16 << 20)
+#define TRANSCRIPT_ID_SHOWN 64
 
 struct transcripts;
 
 /* Valid until the next call. */
 struct transcript {
 	char session[UUID_SIZE];
+	char id[TRANSCRIPT_ID_SHOWN];	/* as given; cut, for messages */
 	const char *text;	/* the whole object, as it stands in the file */
 	size_t len;
 	unsigned long line;	/* where it begins, from 1 */

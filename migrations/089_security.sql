@@ -1,8 +1,9 @@
 -- 089: who may do what: roles, privileges, row-level security.
 --
 --   gradingd_worker   what the daemon needs and nothing more: GRANT gradingd_worker TO the role it connects as
---   grading_app       what an application needs: grading_enqueue(), plain rows (only the columns that make one),
---                     and reading progress, ratings and jobs: GRANT grading_app TO the role it connects as
+--   grading_app       what an application needs: grading_enqueue(), grading_retry(), grading_cancel(), plain rows (only
+--                     the columns that make one), and reading progress, ratings and jobs: GRANT grading_app TO the role
+--                     it connects as
 --   anon              Supabase's: nothing
 --   authenticated     Supabase's: the ratings of sessions for which grading_may_read() says so; by default of none
 --
@@ -57,6 +58,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	batches integer;
 	lines integer;
+	textless integer;
+	speakers text;
 BEGIN
 	IF session_id IS NULL THEN
 		RAISE EXCEPTION 'session_id is null' USING ERRCODE = 'invalid_parameter_value';
@@ -72,16 +75,29 @@ BEGIN
 
 	batches := (jsonb_array_length(transcript) + batch_size - 1) / batch_size;
 	-- As the workers read it: speaker rep or user, and some character that is not Unicode White_Space.
-	SELECT count(*) INTO lines FROM jsonb_array_elements(transcript) AS t(entry)
-	WHERE lower(btrim(entry ->> 'speaker'::text, E' \t\r\n'::text)) = ANY(ARRAY['rep'::text, 'user'::text])
-	  AND pg_catalog.concat(entry ->> 'text'::text, entry ->> 'message'::text)
-	      ~ '[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'::text;
+	SELECT count(*) FILTER (WHERE pg_catalog.concat(entry ->> 'text'::text, entry ->> 'message'::text)
+	           ~ '[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]'::text),
+	       count(*) FILTER (WHERE coalesce(entry ->> 'text'::text, entry ->> 'message'::text) IS NULL)
+	INTO lines, textless FROM jsonb_array_elements(transcript) AS t(entry)
+	WHERE lower(btrim(entry ->> 'speaker'::text, E' \t\r\n'::text)) = ANY(ARRAY['rep'::text, 'user'::text]);
 
 	INSERT INTO grading_sessions AS s (session_id, total_batches, total_lines, announced, completed_at)
 	VALUES (session_id, batches, lines, true, CASE WHEN batches = 0 THEN now() END)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
 		RETURN 0;
+	END IF;
+
+	-- A slip of the pen in a key or a speaker's name would else go unnoticed.
+	IF lines = 0 AND batches > 0 THEN
+		SELECT pg_catalog.string_agg(found.speaker, ', '::text) INTO speakers FROM (
+			SELECT DISTINCT coalesce('"'::text || "left"(entry ->> 'speaker'::text, 40) || '"'::text, 'none'::text) AS speaker
+			FROM jsonb_array_elements(transcript) AS t(entry) ORDER BY speaker LIMIT 5) AS found;
+		RAISE NOTICE 'session %: nothing is rated: no line of speaker "rep" or "user" has a "text" (speakers found: %)',
+			session_id, speakers;
+	ELSIF textless > 0 THEN
+		RAISE NOTICE 'session %: not rated, because they have no "text": % of the lines of speaker "rep" or "user"',
+			session_id, textless;
 	END IF;
 
 	INSERT INTO grading_jobs (session_id, job_type, job_data, priority)
@@ -112,7 +128,8 @@ DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache', 'phrase_flights',
 		'grading_sessions', 'line_ratings'];
 	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake', 'grading_enqueue', 'grading_progress',
-		'grading_ratings', 'grading_retry', 'grading_cancel', 'grading_may_read', 'grading_secure'];
+		'grading_ratings', 'grading_retry', 'grading_retry_many', 'grading_cancel', 'grading_may_read',
+		'grading_secure'];
 	-- Role, table or function, privileges.
 	rights constant text[] := ARRAY[
 		['gradingd_worker', 'grading_migrations', 'SELECT'],
@@ -123,6 +140,9 @@ DECLARE
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
+		['gradingd_worker', 'grading_retry', 'EXECUTE'],
+		['gradingd_worker', 'grading_retry_many', 'EXECUTE'],
+		['gradingd_worker', 'grading_cancel', 'EXECUTE'],
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
@@ -132,6 +152,9 @@ DECLARE
 		['grading_app', 'grading_enqueue', 'EXECUTE'],
 		['grading_app', 'grading_progress', 'EXECUTE'],
 		['grading_app', 'grading_ratings', 'EXECUTE'],
+		['grading_app', 'grading_retry', 'EXECUTE'],
+		['grading_app', 'grading_retry_many', 'EXECUTE'],
+		['grading_app', 'grading_cancel', 'EXECUTE'],
 		['authenticated', 'grading_sessions', 'SELECT'],
 		['authenticated', 'line_ratings', 'SELECT'],
 		['authenticated', 'grading_progress', 'EXECUTE'],
@@ -141,7 +164,10 @@ DECLARE
 	usual constant text[] := ARRAY[
 		['INSERT', 'grading_jobs', 'grading_uuid'], ['INSERT', 'grading_jobs', 'grading_enqueue'],
 		['SELECT', 'grading_sessions', 'grading_progress'], ['SELECT', 'line_ratings', 'grading_ratings'],
-		['UPDATE', 'grading_jobs', 'grading_retry'], ['UPDATE', 'grading_jobs', 'grading_cancel']];
+		['UPDATE', 'grading_jobs', 'grading_retry'], ['UPDATE', 'grading_jobs', 'grading_retry_many'],
+		['UPDATE', 'grading_jobs', 'grading_cancel']];
+	-- Those that act with the rights of their owner, so that a caller needs none on a table.
+	trusted constant text[] := ARRAY['grading_enqueue', 'grading_retry', 'grading_retry_many', 'grading_cancel'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	policies constant text[] := ARRAY['grading_worker', 'grading_app_select', 'grading_app_insert', 'grading_reader',
@@ -284,11 +310,11 @@ BEGIN
 				END LOOP;
 			END LOOP;
 			-- The path of whoever calls this, for what the application's triggers name; temporary tables last.
-			IF item.proname IN ('grading_enqueue', 'grading_progress', 'grading_ratings') THEN
+			IF item.proname = ANY(trusted || ARRAY['grading_progress', 'grading_ratings']) THEN
 				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s, pg_temp', item.target, path);
 			END IF;
 			-- The triggers of a table's owner run with its rights, so it must be his: he who migrated has more, perhaps.
-			IF item.proname = 'grading_enqueue' THEN
+			IF item.proname = ANY(trusted) THEN
 				EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER', item.target);
 				SELECT pg_get_userbyid(relowner) INTO role FROM pg_class WHERE oid = jobs;
 				BEGIN
@@ -301,8 +327,8 @@ BEGIN
 					EXECUTE format('ALTER FUNCTION %s OWNER TO %I', item.target, role);
 					EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
 				EXCEPTION WHEN insufficient_privilege THEN
-					RAISE WARNING 'grading_enqueue() works for those alone who may write to the tables themselves:'
-						' it, grading_jobs and grading_sessions do not all belong to %', role
+					RAISE WARNING '%() works for those alone who may write to the tables themselves:'
+						' it, grading_jobs and grading_sessions do not all belong to %', item.proname, role
 						USING HINT = 'As a superuser: SELECT grading_secure();';
 				END;
 			END IF;

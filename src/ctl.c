@@ -7,10 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "pgerror.h"
 #include "pgsync.h"
 
-/* The schema that knows grading_enqueue() and its like; no index is needed here. */
-#define API_VERSION 85
+/* The schema that knows grading_enqueue(), grading_retry() and their like. */
+#define API_VERSION 90
 
 #define COMPLAINT_CAP_BYTES 8192
 
@@ -67,6 +68,7 @@ const char *ctl_socket_path(struct ctl *ctl, struct err *err)
 PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err)
 {
 	const char *conninfo = ctl->conninfo;
+	PGconn *conn;
 
 	if (!conninfo) {
 		if (ctl_load_config(ctl, err) == -1)
@@ -78,7 +80,14 @@ PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err)
 		else
 			conninfo = ctl->config->database.conninfo;
 	}
-	return pgsync_connect(conninfo, "gradingctl", err);
+	conn = pgsync_connect(conninfo, "gradingctl", err);
+	if (!conn && !conninfo[0]) {
+		size_t len = strlen(err->text);
+
+		snprintf(err->text + len, sizeof(err->text) - len, " (there is no %s: name a configuration with -c, or a "
+			 "database with -d)", CONFIG_DEFAULT_PATH);
+	}
+	return conn;
 }
 
 static int check_schema(PGconn *conn, struct err *err)
@@ -89,9 +98,12 @@ static int check_schema(PGconn *conn, struct err *err)
 	int version = result ? atoi(PQgetvalue(result, 0, 0)) : 0;
 
 	PQclear(result);
+	if (!result && pgerror_is_refusal(PQerrorMessage(conn)))
+		return err_set(err, ERR_CONFIG, "this role may not read the grading tables; as their owner: GRANT "
+			       "grading_app TO \"%s\" (or gradingd_worker, for a daemon): %s", PQuser(conn), cause.text);
 	if (!result && cause.kind == ERR_CONFIG)
-		return err_set(err, ERR_CONFIG, "the grading tables are not there (or not readable); run "
-			       "`gradingctl migrate`: %s", cause.text);
+		return err_set(err, ERR_CONFIG, "the grading tables are not there; run `gradingctl migrate`: %s",
+			       cause.text);
 	if (!result)
 		return err_set(err, cause.kind, "%s", cause.text);
 	if (version < API_VERSION)

@@ -107,7 +107,7 @@ static void cell(struct table *t, const PGresult *result, int row, int column, b
 static struct table *total_table(const PGresult *result, const struct hits *hits)
 {
 	static const char *const columns[] = {
-		"entries", "expired", "bytes", "oldest", "hit_percent", "hit_lines", "hits_from", NULL
+		"entries", "expired", "bytes", "oldest", "hit_percent", "looked_up", "hits_from", NULL
 	};
 	struct table *t = table_new(columns, true);
 
@@ -146,7 +146,7 @@ static void chomp(struct buf *b)
 		b->data[--b->len] = '\0';
 }
 
-static void print(struct table *total, struct table *groups, bool json)
+static void print(const struct ctl *ctl, struct table *total, struct table *groups, bool json)
 {
 	struct buf out, clean;
 
@@ -161,7 +161,11 @@ static void print(struct table *total, struct table *groups, bool json)
 	buf_str(&out, json ? "}" : "");
 	if (json)
 		term_json(&clean, buf_text(&out));
-	puts(buf_text(json ? &clean : &out));
+	buf_char(&out, '\n');
+	if (json)
+		puts(buf_text(&clean));
+	else
+		term_print(&ctl->out, buf_text(&out));
 	buf_free(&out);
 	buf_free(&clean);
 }
@@ -184,7 +188,7 @@ static int show(struct ctl *ctl, PGconn *conn, struct err *err)
 	if (groups) {
 		struct table *total = total_table(cache, &hits), *by_model = group_table(groups, ctl->option[CTL_JSON]);
 
-		print(total, by_model, ctl->option[CTL_JSON]);
+		print(ctl, total, by_model, ctl->option[CTL_JSON]);
 		table_free(total);
 		table_free(by_model);
 	}

@@ -110,9 +110,14 @@ static const char rights_sql[] =
 	" UNION ALL"
 	" SELECT 'error', format('%s may call %s', r.rolname, string_agg(DISTINCT p.proname, ', ')),"
 	"  'unless that is meant, as its owner: SELECT grading_secure()'"
-	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue', 'grading_retry', 'grading_cancel',"
-	"    'grading_secure') AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
-	" GROUP BY r.rolname";
+	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue', 'grading_retry',"
+	"    'grading_retry_many', 'grading_cancel', 'grading_secure') AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
+	" GROUP BY r.rolname"
+	" UNION ALL"
+	" SELECT 'warning', format('there is no role %s to grant to a daemon or an application', string_agg(name, ' or ')),"
+	"  'SELECT grading_secure(), as a superuser, makes it; needed only where others than the owner of the tables connect'"
+	" FROM unnest(ARRAY['gradingd_worker', 'grading_app']) AS name"
+	" WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) HAVING count(*) > 0";
 
 const struct doctor_check doctor_checks[] = {
 	{ "server", server_sql, "", NULL },

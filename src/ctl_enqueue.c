@@ -27,13 +27,22 @@ struct item {
 	unsigned long line;
 };
 
+/* How a session is called by whoever waits for it. */
+struct name {
+	char session[UUID_SIZE], id[TRANSCRIPT_ID_SHOWN];
+};
+
 struct enqueue {
 	struct ctl *ctl;
 	PGconn *conn;
 	struct arena arena;		/* the batch's texts */
 	struct item items[BATCH];
 	size_t n, bytes;
-	struct buf sessions;		/* uuid[] of all that are in the queue now, for --wait */
+	struct buf sessions;		/* uuid[] of all that are in the queue now, for --wait; with names */
+	struct name *names;
+	size_t nnames, names_room;
+	struct buf notices;		/* of the statement that is running, a line each */
+	int64_t noticed;
 	int64_t made, present, refused, jobs, lines;
 	int64_t began_ms;
 };
@@ -54,6 +63,47 @@ static const char enqueue_sql[] =
 
 static const char lines_sql[] =
 	"SELECT coalesce(sum(total_lines), 0) FROM grading_sessions WHERE session_id = ANY ($1::uuid[])";
+
+/* ---- notices ---- */
+
+/* grading_enqueue() says so when it finds nothing to rate. */
+static void on_notice(void *arg, const PGresult *result)
+{
+	struct enqueue *e = arg;
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (message) {
+		term_escape(&e->notices, message);
+		buf_char(&e->notices, '\n');
+	}
+}
+
+/* The notice names the session: where it came from says more. */
+static const struct item *item_of(const struct item *items, size_t n, const char *notice, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (memmem(notice, len, items[i].session, strlen(items[i].session)))
+			return &items[i];
+	return NULL;
+}
+
+static void tell_notices(struct enqueue *e, const struct item *items, size_t n)
+{
+	const char *p = buf_text(&e->notices);
+
+	for (size_t len; *p; p += len + 1) {
+		const struct item *item;
+
+		len = strcspn(p, "\n");
+		item = item_of(items, n, p, len);
+		if (e->noticed++ >= COMPLAINTS)
+			continue;
+		if (item)
+			ctl_complain(e->ctl, "%s:%lu: %.*s", item->file, item->line, (int)len, p);
+		else
+			ctl_complain(e->ctl, "%.*s", (int)len, p);
+	}
+}
 
 /* ---- sending ---- */
 
@@ -95,6 +145,7 @@ static int send_items(struct enqueue *e, const struct item *items, size_t n, str
 	PGresult *result = NULL;
 	int outcome = -1;
 
+	buf_reset(&e->notices);
 	pack(items, n, &sessions, &records);
 	snprintf(batch_size, sizeof(batch_size), "%" PRId64, e->ctl->option[CTL_BATCH_SIZE]);
 	snprintf(priority, sizeof(priority), "%" PRId64, e->ctl->option[CTL_PRIORITY]);
@@ -105,6 +156,8 @@ static int send_items(struct enqueue *e, const struct item *items, size_t n, str
 		err_set(err, ERR_RETRY, "out of memory");
 	if (result)
 		outcome = count(e, n, result, err);
+	if (outcome == 0)
+		tell_notices(e, items, n);	/* else they come once more */
 	PQclear(result);
 	buf_free(&sessions);
 	buf_free(&records);
@@ -154,6 +207,26 @@ static int send_batch(struct enqueue *e, struct err *err)
 
 /* ---- reading ---- */
 
+static void keep_name(struct enqueue *e, const struct transcript *t)
+{
+	if (e->nnames == e->names_room) {
+		e->names_room = e->names_room ? e->names_room * 2 : BATCH;
+		e->names = xrealloc(e->names, e->names_room * sizeof(*e->names));
+	}
+	memcpy(e->names[e->nnames].session, t->session, sizeof(t->session));
+	memcpy(e->names[e->nnames++].id, t->id, sizeof(t->id));
+}
+
+static const char *name_of(const void *arg, const char *session)
+{
+	const struct enqueue *e = arg;
+
+	for (size_t i = 0; i < e->nnames; i++)
+		if (strcmp(e->names[i].session, session) == 0)
+			return e->names[i].id;
+	return session;
+}
+
 static int add(struct enqueue *e, const char *file, const struct transcript *t, struct err *err)
 {
 	struct item *item = &e->items[e->n++];
@@ -162,6 +235,8 @@ static int add(struct enqueue *e, const char *file, const struct transcript *t, 
 	item->text = arena_dup(&e->arena, t->text, t->len);
 	item->file = file;
 	item->line = t->line;
+	if (e->ctl->option[CTL_WAIT])
+		keep_name(e, t);
 	e->bytes += t->len;
 	return e->n == BATCH || e->bytes >= BATCH_BYTES ? send_batch(e, err) : 0;
 }
@@ -243,6 +318,8 @@ static int finish(struct enqueue *e, int outcome, const struct err *err)
 	term_live_clear(&e->ctl->err);
 	if (e->refused > COMPLAINTS)
 		ctl_complain(e->ctl, "and %" PRId64 " more that were refused", e->refused - COMPLAINTS);
+	if (e->noticed > COMPLAINTS)
+		ctl_complain(e->ctl, "and %" PRId64 " more with lines that are not rated", e->noticed - COMPLAINTS);
 	if (!json)
 		print_result(e);
 	pgarray_end(&e->sessions);
@@ -251,8 +328,8 @@ static int finish(struct enqueue *e, int outcome, const struct err *err)
 		status = EXIT_FAILED;
 	}
 	if (status == EXIT_STOPPED && e->ctl->option[CTL_WAIT])
-		status = wait_for_sessions(e->ctl, e->conn, buf_text(&e->sessions),
-					   e->present ? 0 : e->began_ms, &waited);
+		status = wait_for_sessions(e->ctl, e->conn, &(struct wait_for){ buf_text(&e->sessions), name_of, e,
+					   e->present ? 0 : e->began_ms }, &waited);
 	if (json)
 		print_json(e, &waited);
 	return status == EXIT_STOPPED && e->refused ? EXIT_FAILED : status;
@@ -267,10 +344,14 @@ int ctl_enqueue(struct ctl *ctl, char **args, int n)
 	e.conn = ctl_database(ctl, &err);
 	if (!e.conn)
 		return ctl_fail(ctl, &err);
+	PQsetNoticeReceiver(e.conn, on_notice, &e);
 	buf_init(&e.sessions, LITERAL_CAP_BYTES);
+	buf_init(&e.notices, LITERAL_CAP_BYTES);
 	pgarray_begin(&e.sessions);
 	status = finish(&e, enqueue_files(&e, args, n, &err), &err);
 	buf_free(&e.sessions);
+	buf_free(&e.notices);
+	free(e.names);
 	PQfinish(e.conn);
 	return status;
 }

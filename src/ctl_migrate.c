@@ -109,6 +109,9 @@ int ctl_migrate(struct ctl *ctl, char **args, int n)
 	if (!conn)
 		return ctl_fail(ctl, &err);
 	PQsetNoticeReceiver(conn, on_notice, ctl);
+	if (!ctl->conninfo && !ctl->config)
+		ctl_complain(ctl, "there is no " CONFIG_DEFAULT_PATH "; this is the database \"%s\", as user \"%s\"",
+			     PQdb(conn), PQuser(conn));
 	if (ctl->option[CTL_STATUS])
 		result = migrate_status(conn, on_report, &report, &err);
 	else

@@ -13,23 +13,18 @@
 #define LISTING_CAP_BYTES (64 << 20)
 #define BAR_WIDTH 32
 #define TEXT_INDENT 7
+#define FAILURES_SHOWN 3
 
 /* ---- asking ---- */
 
 /* $1 is the session's uuid, $2, where the statement has one, a number. */
-static PGresult *ask(struct ctl *ctl, const char *sql, const char *id, const int64_t *number, struct err *err)
+static PGresult *ask(PGconn *conn, const char *sql, const char *id, const int64_t *number, struct err *err)
 {
-	PGconn *conn = ctl_database(ctl, err);
 	char session[UUID_SIZE], digits[24];
-	PGresult *result;
 
-	if (!conn)
-		return NULL;
 	uuid5_from_id(id, session);
 	snprintf(digits, sizeof(digits), "%" PRId64, number ? *number : 0);
-	result = pgsync_query(conn, sql, number ? 2 : 1, (const char *const[]){ session, digits }, err);
-	PQfinish(conn);
-	return result;
+	return pgsync_query(conn, sql, number ? 2 : 1, (const char *const[]){ session, digits }, err);
 }
 
 static int unknown(struct ctl *ctl, const char *id)
@@ -59,17 +54,39 @@ static void print_json_rows(const PGresult *result)
 	buf_free(&line);
 }
 
+/* One more than is shown, so that it is known whether there are more. */
+static const char failures_sql[] =
+	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given') FROM grading_jobs"
+	" WHERE status = 'failed' AND session_id = $1::uuid ORDER BY failed_at LIMIT $2::int";
+
+/* Why batches failed, and what to do. A role that may not read jobs is told nothing. */
+static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
+{
+	const int64_t limit = FAILURES_SHOWN + 1;
+	struct err ignored;
+	PGresult *result = ask(conn, failures_sql, id, &limit, &ignored);
+	int n = PQntuples(result);
+
+	for (int i = 0; i < n && i < FAILURES_SHOWN; i++)
+		ctl_complain(ctl, "batch %s failed: %s", PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
+	if (n > 0)
+		ctl_complain(ctl, "%s`gradingctl retry %.100s` puts failed jobs back into the queue",
+			     n > FAILURES_SHOWN ? "and more; " : "", id);
+	PQclear(result);
+}
+
 /* ---- progress ---- */
 
 enum {
-	STATUS, BATCHES_DONE, BATCHES_FAILED, BATCHES, LINES_DONE, LINES, PERCENT, ETA_MS, FIRST_MS, ELAPSED_MS
+	STATUS, BATCHES_DONE, BATCHES_FAILED, BATCHES, LINES_DONE, LINES, PERCENT, ETA_MS, FIRST_MS, ELAPSED_MS,
+	UUID
 };
 
 static const char progress_sql[] =
 	"SELECT status, batches_done, batches_failed, batches_total, lines_done, lines_total, percent,"
 	"       (eta_seconds * 1000)::bigint,"
 	"       (extract(epoch FROM first_rated_at - started_at) * 1000)::bigint,"
-	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at) * 1000)::bigint"
+	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at) * 1000)::bigint, $1::uuid"
 	" FROM grading_progress($1::uuid)";
 
 static const char progress_json_sql[] =
@@ -117,7 +134,7 @@ static void print_progress(const struct term *out, const PGresult *result)
 		       PQgetvalue(result, 0, BATCHES_FAILED), term_style(out, TERM_PLAIN));
 	print_duration(result, ELAPSED_MS, over ? "\ntook " : "\nrunning for ", "");
 	print_duration(result, FIRST_MS, ", first rating after ", "");
-	printf("\n");
+	printf("\n%ssession %s%s\n", term_style(out, TERM_DIM), PQgetvalue(result, 0, UUID), term_style(out, TERM_PLAIN));
 	buf_free(&bar);
 }
 
@@ -127,18 +144,24 @@ static int show(struct ctl *ctl, const char *session, const char *sql, const cha
 {
 	bool json = ctl->option[CTL_JSON];
 	struct err err;
-	PGresult *result = ask(ctl, json ? json_sql : sql, session, since, &err);
+	PGconn *conn = ctl_database(ctl, &err);
+	PGresult *result = conn ? ask(conn, json ? json_sql : sql, session, since, &err) : NULL;
 	int status = EXIT_STOPPED;
 
-	if (!result)
+	if (!result) {
+		PQfinish(conn);
 		return ctl_fail(ctl, &err);
+	}
 	if (PQntuples(result) == 0)
 		status = unknown(ctl, session);
 	else if (json)
 		print_json_rows(result);
 	else
 		print(&ctl->out, result);
+	if (status == EXIT_STOPPED && !json)
+		tell_failures(ctl, conn, session);
 	PQclear(result);
+	PQfinish(conn);
 	return status;
 }
 

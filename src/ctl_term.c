@@ -16,6 +16,8 @@
 #define WIDTH_DEFAULT 80
 #define WIDTH_MIN 40
 #define LIVE_CAP_BYTES 4096
+#define PRINT_CAP_BYTES (64 << 20)
+#define PRINT_INDENT 4
 
 static const char *const styles[] = {
 	[TERM_PLAIN] = "\033[0m", [TERM_BOLD] = "\033[1m", [TERM_DIM] = "\033[2m", [TERM_RED] = "\033[31m",
@@ -137,6 +139,27 @@ void term_wrap(const struct term *t, struct buf *out, const char *text, int inde
 		p += blanks;
 	}
 	buf_free(&clean);
+}
+
+void term_print(const struct term *t, const char *text)
+{
+	struct buf line, out;
+
+	buf_init(&line, PRINT_CAP_BYTES);
+	buf_init(&out, 6 * PRINT_CAP_BYTES);
+	for (size_t len; *text; text += len + (text[len] == '\n')) {
+		len = strcspn(text, "\n");
+		buf_reset(&line);
+		buf_reset(&out);
+		buf_add(&line, text, len);
+		if (t->width && columns_of(text, len) > t->width)
+			term_wrap(t, &out, buf_text(&line), PRINT_INDENT);
+		else
+			buf_add(&out, text, len);
+		fprintf(t->file, "%s%s", buf_text(&out), text[len] ? "\n" : "");
+	}
+	buf_free(&line);
+	buf_free(&out);
 }
 
 const char *term_plural(int64_t n)

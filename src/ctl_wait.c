@@ -12,12 +12,16 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "ctl_socket.h"
+#include "json_strict.h"
 #include "pgsync.h"
 
 #define POLL_MIN_MS 200
 #define POLL_MAX_MS 1000
 #define LINE_MS 5000		/* between lines where there is no terminal */
-#define STALL_MS 30000		/* nothing rated for so long: say so */
+#define STALL_MS 5000		/* nothing rated for so long: say so where something is wrong, */
+#define LONG_STALL_MS 30000	/* or in any case */
+#define ANSWER_CAP_BYTES (1 << 20)
 #define FAILURES_SHOWN 10
 
 enum { OPEN, FAILED, N_COMPLETED, N_FAILED, OVER_RATED, OVER_LINES, OPEN_RATED, OPEN_LINES };
@@ -43,11 +47,12 @@ static const char failures_sql[] =
 struct wait {
 	struct ctl *ctl;
 	PGconn *conn;
+	const struct wait_for *what;
 	char *open;			/* uuid[] of the sessions that are not over */
 	struct wait_result *result;	/* of those that are */
 	int64_t over_lines, open_rated, open_lines;
 	int64_t first_rated;		/* what was rated at began_ms */
-	int64_t began_ms, moved_ms, line_ms;
+	int64_t began_ms, moved_ms, line_ms, asked_ms;
 	bool stall_told;
 	int failures;
 };
@@ -76,7 +81,7 @@ static int show_failures(struct wait *w, const char *sessions, struct err *err)
 	snprintf(limit, sizeof(limit), "%d", FAILURES_SHOWN - w->failures);
 	result = pgsync_query(w->conn, failures_sql, 2, values, err);
 	for (int i = 0; i < PQntuples(result); i++, w->failures++)
-		ctl_complain(w->ctl, "session %s, batch %s: %s", PQgetvalue(result, i, 0),
+		ctl_complain(w->ctl, "session %s, batch %s: %s", w->what->name_of(w->what->arg, PQgetvalue(result, i, 0)),
 			     PQgetisnull(result, i, 1) ? "?" : PQgetvalue(result, i, 1),
 			     PQgetvalue(result, i, 2));
 	PQclear(result);
@@ -103,8 +108,10 @@ static int look(struct wait *w, struct err *err)
 		w->over_lines += pgsync_int(result, OVER_LINES);
 		w->open_rated = pgsync_int(result, OPEN_RATED);
 		w->open_lines = pgsync_int(result, OPEN_LINES);
-		if (rated(w) != before)
-			w->moved_ms = now_ms();
+		if (rated(w) != before) {
+			w->moved_ms = w->asked_ms = now_ms();
+			w->stall_told = false;
+		}
 	}
 	PQclear(result);
 	return shown;
@@ -137,6 +144,56 @@ static void describe(const struct wait *w, char *text, size_t size)
 		 elapsed > 0 ? (double)done * 1000 / (double)elapsed : 0.0, eta);
 }
 
+/*
+ * How the daemon is, mostly in its own words; true when that is what keeps it from working. With -d alone it might be
+ * a daemon of another database that answers.
+ */
+static bool ask_why(struct wait *w, char *why, size_t size)
+{
+	const char *path, *summary, *reason;
+	struct json_object *status = NULL;
+	struct buf answer;
+	struct err err;
+	bool wrong = true;
+
+	if (w->ctl->conninfo && !w->ctl->socket_path) {
+		snprintf(why, size, "-s SOCKET would tell how the gradingd of this database is");
+		return false;
+	}
+	path = ctl_socket_path(w->ctl, &err);
+	buf_init(&answer, ANSWER_CAP_BYTES);
+	if (!path || ctl_socket_ask(path, "show status json", &answer, &err) == -1) {
+		snprintf(why, size, "%s", err.text);
+	} else if (json_strict_parse(buf_text(&answer), answer.len, &status, &reason) == 0) {
+		summary = json_object_get_string(json_object_object_get(status, "summary"));
+		reason = json_object_get_string(json_object_object_get(status, "breaker_reason"));
+		wrong = summary && strncmp(summary, "at work", 7) != 0;
+		snprintf(why, size, "%s%s%s%s", summary ? summary : "?", reason ? " (" : "",
+			 reason ? reason : "", reason ? ")" : "");
+	}
+	json_object_put(status);
+	buf_free(&answer);
+	return wrong;
+}
+
+/* Once for each time that it stops. A model may well take longer than STALL_MS. */
+static void tell_stall(struct wait *w)
+{
+	int64_t now = now_ms(), stalled = now - w->moved_ms;
+	char why[800] = "";
+	bool wrong;
+
+	if (w->stall_told || stalled < STALL_MS || now - w->asked_ms < STALL_MS)
+		return;
+	w->asked_ms = now;
+	wrong = ask_why(w, why, sizeof(why));
+	if (!wrong && stalled < LONG_STALL_MS)
+		return;
+	w->stall_told = true;
+	ctl_complain(w->ctl, "nothing was rated for %d s: %s; `gradingctl show status` and `gradingctl jobs` tell more",
+		     (int)(stalled / 1000), why);
+}
+
 static void show(struct wait *w)
 {
 	int64_t lines = w->over_lines + w->open_lines, settled = w->over_lines + w->open_rated;
@@ -149,11 +206,7 @@ static void show(struct wait *w)
 		fprintf(stderr, "%s\n", text);
 		w->line_ms = now_ms();
 	}
-	if (now_ms() - w->moved_ms >= STALL_MS && !w->stall_told) {
-		w->stall_told = true;
-		ctl_complain(w->ctl, "nothing was rated for %d s; `gradingctl show status` tells whether "
-			     "gradingd runs", STALL_MS / 1000);
-	}
+	tell_stall(w);
 }
 
 static void summarise(const struct wait *w)
@@ -208,18 +261,17 @@ static int watch_until_over(struct wait *w, struct err *err)
 	return 0;
 }
 
-int wait_for_sessions(struct ctl *ctl, PGconn *conn, const char *sessions, int64_t began_ms,
-		      struct wait_result *result)
+int wait_for_sessions(struct ctl *ctl, PGconn *conn, const struct wait_for *what, struct wait_result *result)
 {
 	struct sigaction action = { .sa_handler = on_interrupt }, before;
-	struct wait w = { .ctl = ctl, .conn = conn, .open = xstrdup(sessions), .result = result,
-		.began_ms = began_ms ? began_ms : now_ms(), .moved_ms = now_ms(), .line_ms = now_ms() };
+	struct wait w = { .ctl = ctl, .conn = conn, .what = what, .open = xstrdup(what->sessions), .result = result,
+		.began_ms = what->began_ms ? what->began_ms : now_ms(), .moved_ms = now_ms(), .line_ms = now_ms() };
 	struct err err;
 	int outcome;
 
 	sigaction(SIGINT, &action, &before);
 	outcome = look(&w, &err);
-	w.first_rated = began_ms ? 0 : rated(&w);
+	w.first_rated = what->began_ms ? 0 : rated(&w);
 	if (outcome == 0)
 		outcome = watch_until_over(&w, &err);
 	sigaction(SIGINT, &before, NULL);

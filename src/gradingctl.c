@@ -34,6 +34,10 @@ static const struct {
 	[CTL_MODEL] = { "model", "NAME", 0, 0, 0, "cache drop: entries of this model" },
 	[CTL_PROMPT] = { "prompt", "HASH", 0, 0, 0, "cache drop: entries of this prompt" },
 	[CTL_ALL] = { "all", NULL, 0, 1, 0, "cache drop: all entries" },
+	[CTL_FAILED] = { "failed", NULL, 0, 1, 0, "jobs: those that failed; retry: all of them" },
+	[CTL_PENDING] = { "pending", NULL, 0, 1, 0, "jobs: those that wait" },
+	[CTL_PROCESSING] = { "processing", NULL, 0, 1, 0, "jobs: those that are being rated" },
+	[CTL_LIMIT] = { "limit", "N", 1, 1000000, 50, "jobs: no more than N (50)" },
 };
 
 /* What getopt_long() returns for them; above any letter, below it for the hidden --commands. */
@@ -66,6 +70,11 @@ static const struct command {
 	{ "progress", "SESSION", 1, 1, TAKES(CTL_JSON), ctl_progress, "how far a session is" },
 	{ "ratings", "SESSION [--since CURSOR]", 1, 1, TAKES(CTL_JSON) | TAKES(CTL_SINCE), ctl_ratings,
 	  "its ratings so far" },
+	{ "jobs", "[--failed]", 0, 0, TAKES(CTL_JSON) | TAKES(CTL_FAILED) | TAKES(CTL_PENDING) | TAKES(CTL_PROCESSING) |
+	  TAKES(CTL_LIMIT), ctl_jobs, "jobs that wait, are rated or have failed, and why" },
+	{ "retry", "SESSION... | --failed", 0, 10000, TAKES(CTL_JSON) | TAKES(CTL_FAILED), ctl_retry,
+	  "put failed jobs back into the queue" },
+	{ "cancel", "SESSION...", 1, 10000, TAKES(CTL_JSON), ctl_cancel, "end jobs that wait or are being rated" },
 	{ "cache", "[drop]", 0, 1, TAKES(CTL_JSON) | TAKES(CTL_MODEL) | TAKES(CTL_PROMPT) | TAKES(CTL_ALL), ctl_cache,
 	  "the phrase cache: what it holds, hit rate, dropping" },
 	{ "doctor", "", 0, 0, TAKES(CTL_JSON), ctl_doctor, "look for what is wrong, and say what to do" },
@@ -210,7 +219,7 @@ static int ask_daemon(struct ctl *ctl, char **words, int n)
 	if (result == 0)
 		result = ctl_socket_ask(path, buf_text(&line), &answer, &err);
 	if (result == 0)
-		fwrite(buf_text(&answer), 1, answer.len, stdout);
+		term_print(&ctl->out, buf_text(&answer));
 	else if (err.kind != ERR_CONFIG && !daemon_knows(words[0]))
 		err_set(&err, ERR_PERMANENT, "there is no command \"%.40s\"; `gradingctl help` lists them",
 			words[0]);

@@ -41,6 +41,7 @@ static int load_records(struct migration *m, struct err *err)
 {
 	PGresult *exists = pgsync_query(m->conn, "SELECT to_regclass('grading_migrations') IS NOT NULL", 0,
 					NULL, err);
+	struct err cause;
 	bool there = exists && PQgetvalue(exists, 0, 0)[0] == 't';
 
 	PQclear(exists);
@@ -50,8 +51,13 @@ static int load_records(struct migration *m, struct err *err)
 		return 0;
 	m->records = pgsync_query(m->conn, "SELECT version, name, checksum, to_char(applied_at, "
 				  "'YYYY-MM-DD HH24:MI') FROM grading_migrations ORDER BY version", 0,
-				  NULL, err);
-	return m->records ? 0 : -1;
+				  NULL, &cause);
+	if (m->records)
+		return 0;
+	if (pgerror_is_refusal(PQerrorMessage(m->conn)))
+		return err_set(err, ERR_CONFIG, "\"%s\" may not read what is applied; migrate as the owner of the "
+			       "tables: %s", PQuser(m->conn), cause.text);
+	return err_set(err, cause.kind, "%s", cause.text);
 }
 
 /* PQntuples(NULL) is 0. */

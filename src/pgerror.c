@@ -10,11 +10,14 @@ void pgerror_copy_message(char *out, size_t size, const char *message)
 	const char *end = strstr(message, "\nLOCATION:");
 	size_t n = 0;
 
-	for (; *message && message != end && n + 1 < size; message++)
-		if (!isspace((unsigned char)*message))
+	for (; *message && message != end && n + 2 < size; message++)
+		if (!isspace((unsigned char)*message)) {
 			out[n++] = *message;
-		else if (n > 0 && out[n - 1] != ' ')
+		} else if (n > 0 && out[n - 1] != ' ') {
+			if (*message == '\n' && message[1] && isalnum((unsigned char)out[n - 1]))
+				out[n++] = ';';
 			out[n++] = ' ';
+		}
 	while (n > 0 && out[n - 1] == ' ')
 		n--;
 	out[n] = '\0';

@@ -22,8 +22,12 @@ struct transcripts {
 	int64_t offset;
 	unsigned long line;	/* of the next character */
 	bool begun, in_array;
+	bool seen;		/* some '{' */
+	int strange;		/* lines before it that begin otherwise */
 	struct buf text;
 };
+
+#define STRANGE_MAX 3		/* lines at the beginning that are no JSON: it is another kind of file */
 
 /* Inside a value that is not complete yet. */
 struct scan {
@@ -145,7 +149,7 @@ static int find_value(struct transcripts *r, struct err *err)
 		if (c == EOF)
 			return end_of_file(r, err);
 		if (c == '{') {
-			r->begun = true;
+			r->begun = r->seen = true;
 			return 1;
 		}
 		if (c == '[' && !r->begun)
@@ -156,6 +160,13 @@ static int find_value(struct transcripts *r, struct err *err)
 			break;
 	}
 	r->begun = true;
+	if (!r->seen && ++r->strange == STRANGE_MAX) {
+		unsigned long line = r->line;
+
+		while (next(r) != EOF)
+			;
+		return complain(r, line, err, "no line so far begins like a transcript; is this another file?");
+	}
 	snprintf(what, sizeof(what), c > ' ' && c < 0x7f ? "\"%c\" where a transcript should begin"
 		 : "byte 0x%02x where a transcript should begin", c);
 	complain(r, r->line, err, what);
@@ -227,7 +238,7 @@ static const char *check_name(struct json_object *value, const char *key, const 
 }
 
 /* NULL, and the session's id; or what is wrong. */
-static const char *check_transcript(struct json_object *value, char session[UUID_SIZE])
+static const char *check_transcript(struct json_object *value, struct transcript *out)
 {
 	struct json_object *id = json_object_object_get(value, "id");
 	const char *why = NULL;
@@ -241,8 +252,10 @@ static const char *check_transcript(struct json_object *value, char session[UUID
 		why = check_name(value, "customerName", "its \"customerName\" is no string");
 	if (!why)
 		why = check_entries(json_object_object_get(value, "transcript"));
-	if (!why)
-		uuid5_from_id(json_object_get_string(id), session);
+	if (!why) {
+		uuid5_from_id(json_object_get_string(id), out->session);
+		snprintf(out->id, sizeof(out->id), "%s", json_object_get_string(id));
+	}
 	return why;
 }
 
@@ -263,7 +276,7 @@ static int judge(struct transcripts *r, struct transcript *out, struct err *err)
 			skip_line(r);
 		return complain(r, out->line, err, text);
 	}
-	why = check_transcript(value, out->session);
+	why = check_transcript(value, out);
 	json_object_put(value);
 	if (why)
 		return complain(r, out->line, err, why);

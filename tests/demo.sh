@@ -101,7 +101,7 @@ start_postgres() {
 	for name in $(env | sed -n 's/^\(PG[A-Z]*\)=.*/\1/p'); do unset "$name"; done
 	initdb=$(server_program initdb)
 	postgres=$(server_program postgres)
-	[ -n "$postgres" ] || fail "there is no Postgres server here; make deps installs one"
+	[ -n "$postgres" ] || fail "there is no Postgres server here; sh tests/deps.sh demo installs one"
 	heading "Starting a private Postgres $("$postgres" --version | awk '{ print $3 }') in $dir"
 	# $become is several words, here and below.
 	run $become "$initdb" -D "$dir/data" -U grading -A trust -E UTF8 --locale=C --no-sync \

@@ -135,11 +135,11 @@ def test_the_hit_rate_is_the_daemons_where_it_answers(make_openai_pool, db, cach
     pool.wait_metric("cache_hits_total", 3)
     for where in (("-c", pool.config_path), ("-d", db.conninfo, "-s", pool.socket)):
         shown = answer(cache("--json", "cache", where=where))["cache"]
-        assert shown["hit_percent"] == 75 and shown["hit_lines"] == 4 and "since its start" in shown["hits_from"]
+        assert shown["hit_percent"] == 75 and shown["looked_up"] == 4 and "since its start" in shown["hits_from"]
     db.rows("UPDATE line_ratings SET rated_at = now() - interval '2 days' WHERE cached AND session_id ="
             " (SELECT max(session_id::text)::uuid FROM line_ratings WHERE cached)")
     shown = answer(cache("--json", "cache"))["cache"]
-    assert shown["hit_percent"] == 66.7 and shown["hit_lines"] == 3 and "24 hours" in shown["hits_from"]
+    assert shown["hit_percent"] == 66.7 and shown["looked_up"] == 3 and "24 hours" in shown["hits_from"]
 
 
 @pytest.mark.parametrize("words, dropped, left", [

@@ -1,11 +1,18 @@
 """gradingctl's own commands, as a person and a script use them."""
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
 import subprocess
+import termios
 import uuid
 
 import pytest
 
-from harness import GRADINGCTL
+from harness import GRADINGCTL, gradingctl
 
 CALL = {"id": "call-17", "salesRepName": "Ada", "transcript": [
     {"speaker": "rep", "text": "What brought you here today?"},
@@ -71,3 +78,112 @@ def test_what_fails_says_so_in_a_sentence(ctl, words, status):
     result = ctl(*words)
     assert result.returncode == status
     assert result.stderr.startswith("gradingctl: ")
+
+
+def test_failures_are_told_by_the_name_that_was_given(make_openai_pool, llm, ctl):
+    make_openai_pool()
+    llm.behave({"do": "refusal", "text": "poison"}, "good")
+    call = {"id": "call-19", "transcript": [{"speaker": "rep", "text": "poison"}]}
+    result = ctl("enqueue", "-", "--wait", stdin=json.dumps(call))
+    assert result.returncode == 1 and "session call-19, batch 0: " in result.stderr
+
+
+def test_progress_prints_the_uuid_of_an_id(db, ctl):
+    assert ctl("enqueue", "-", stdin=json.dumps(CALL)).returncode == 0
+    assert SESSION in ctl("progress", "call-17").stdout
+
+
+@pytest.mark.parametrize("lines, words", [
+    ([{"speaker": "agent", "text": "Hi."}, {"text": "Hm."}], ['nothing is rated', '"agent", none']),
+    ([{"speaker": "rep", "txt": "Hi."}], ['nothing is rated', '"rep"']),
+    ([{"speaker": "rep", "text": "Hi."}, {"speaker": "user", "txt": "Hm."}], ['have no "text": 1 of']),
+    ([{"speaker": "rep", "text": "Hi."}, {"speaker": "rep", "text": ""}, {"speaker": "agent"}], None)])
+def test_lines_that_nobody_will_rate_are_pointed_out(db, ctl, tmp_path, lines, words):
+    file = tmp_path / "calls.json"
+    file.write_text(json.dumps(CALL) + "\n" + json.dumps({"id": "odd", "transcript": lines}), encoding="utf-8")
+    result = ctl("enqueue", str(file))
+    assert result.returncode == 0 and "enqueued 2 sessions" in result.stdout
+    assert all(word in result.stderr for word in [f"{file}:2: ", *words]) if words else result.stderr == ""
+    assert ctl("enqueue", str(file)).stderr == "", "said once"
+
+
+def test_a_notice_is_told_once_although_the_batch_was_sent_twice(db, ctl):
+    lines = [json.dumps({"id": "odd", "transcript": [{"speaker": "agent", "text": "Hi."}]}),
+             json.dumps({"id": "nul", "transcript": [{"speaker": "rep", "text": "\0"}]})]
+    result = ctl("enqueue", "-", stdin="\n".join(lines))
+    assert result.returncode == 1 and result.stderr.count("nothing is rated") == 1
+    assert db.value("SELECT count(*) FROM grading_sessions") == 1
+
+
+def test_another_kind_of_file_is_complained_about_in_a_few_words(db, ctl):
+    result = ctl("enqueue", "/dev/stdin", stdin="# a comment\n" * 50)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 3
+    assert "is this another file?" in result.stderr
+
+
+def wait_and_read(words, stdin, pattern):
+    """Runs gradingctl enqueue --wait until it has said this on standard error; then interrupts it."""
+    said = ""
+    with subprocess.Popen([GRADINGCTL, *words, "enqueue", "-", "--wait"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as process:
+        process.stdin.write(stdin)
+        process.stdin.close()
+        for line in process.stderr:
+            said += line
+            if pattern in line:
+                break
+        process.send_signal(signal.SIGINT)
+    assert pattern in said, said
+
+
+def test_a_wait_says_why_nothing_moves(make_pool, db, tmp_path):
+    pool = make_pool(db)
+    pool.pause()
+    wait_and_read(["-d", db.conninfo, "-s", pool.socket], json.dumps(CALL), "paused by an operator")
+    wait_and_read(["-d", db.conninfo, "-s", str(tmp_path / "none")], json.dumps(CALL), "no gradingd answers")
+
+
+def test_rights_are_not_mistaken_for_missing_tables(db, bare_db):
+    db.rows("DROP ROLE IF EXISTS nobody_here")
+    db.rows("CREATE ROLE nobody_here LOGIN")
+    try:
+        who = "user=nobody_here"
+        said = gradingctl("-d", db.conninfo.replace("user=postgres", who), "progress", "call-17")
+        assert said.returncode == 78 and 'GRANT grading_app TO "nobody_here"' in said.stderr
+        said = gradingctl("-d", db.conninfo.replace("user=postgres", who), "migrate")
+        assert said.returncode == 78 and "as the owner of the tables" in said.stderr
+    finally:
+        db.rows("DROP ROLE nobody_here")
+    said = gradingctl("-d", bare_db.conninfo, "progress", "call-17")
+    assert said.returncode == 78 and "run `gradingctl migrate`" in said.stderr and "GRANT" not in said.stderr
+
+
+def test_where_no_configuration_is_read_it_is_said(bare_db):
+    if os.path.exists("/etc/gradingd/gradingd.conf"):
+        pytest.skip("this machine has one")
+    env = dict(os.environ, PGHOST=bare_db.postgres.directory, PGPORT=str(bare_db.postgres.port), PGUSER="postgres",
+               PGDATABASE=bare_db.name)
+    said = gradingctl("migrate", env=env)
+    assert said.returncode == 0 and "there is no /etc/gradingd/gradingd.conf" in said.stderr and bare_db.name in said.stderr
+    said = gradingctl("jobs", env=dict(env, PGHOST="/nowhere"))
+    assert said.returncode == 75 and "name a configuration with -c" in said.stderr
+    assert "directory; Is the server" in said.stderr
+
+
+def test_a_table_fits_the_terminal(pool):
+    """What is wider is broken between words."""
+    width = 60
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    piped = gradingctl("-s", pool.socket, "show", "config").stdout
+    subprocess.run([GRADINGCTL, "-s", pool.socket, "show", "config"], stdout=child, check=True, timeout=60,
+                   env=dict(os.environ, TERM="xterm", NO_COLOR="1"))
+    os.close(child)
+    shown = ""
+    with contextlib.suppress(OSError):       # how Linux says that the other end is closed
+        while part := os.read(parent, 65536):
+            shown += part.decode()
+    os.close(parent)
+    assert shown.split() == piped.split()
+    assert max(map(len, piped.splitlines())) > width
+    assert all(len(line) <= width or len(line.split()) == 1 for line in shown.splitlines())

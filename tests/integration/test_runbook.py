@@ -1,5 +1,6 @@
 """The statements of existing runbooks, word for word."""
-from harness import rep, wait_until
+import harness
+from harness import migrate, rep, wait_until
 
 COUNT_PENDING = "SELECT COUNT(*) FROM grading_jobs WHERE status = 'pending';"
 COUNT_PROCESSING = "SELECT COUNT(*) FROM grading_jobs WHERE status = 'processing';"
@@ -77,3 +78,29 @@ def test_failed_jobs_set_pending_by_hand_are_rated_and_counted_once(make_openai_
     session = db.session(row.session_id)
     assert (session.completed_batches, session.failed_batches, session.total_batches) == (1, 0, 1)
     assert (session.total_lines, session.rated_lines, row.error, row.failed_at) == (1, 1, None, None)
+
+
+# ---- removing data, as the README has it ----
+
+def from_readme(mark):
+    """The statements below this comment, without comments."""
+    text = (harness.ROOT / "README.md").read_text(encoding="utf-8")
+    return text.partition(f"\n-- {mark}\n")[2].partition("```")[0]
+
+
+def test_nothing_is_left_of_one_session(pool, db):
+    job, _ = db.completed(rep("A.", "B."))
+    other, _ = db.completed(rep("C."))
+    db.rows(from_readme("one session").replace("6f1f...", str(job.session_id)))
+    for table in ("grading_jobs", "grading_sessions", "line_ratings"):
+        assert [row.session_id for row in db.rows(f"SELECT DISTINCT session_id FROM {table}")] == [other.session_id]
+
+
+def test_nothing_is_left_of_all_that_was_migrated(bare_db):
+    migrate(bare_db.conninfo)
+    statements = from_readme("everything")
+    assert "DROP ROLE" in statements
+    bare_db.rows(statements.partition("DROP ROLE")[0])      # the cluster's other databases still use them
+    for catalogue, schema in (("pg_class", "relnamespace"), ("pg_proc", "pronamespace"), ("pg_type", "typnamespace")):
+        assert bare_db.rows(f"SELECT * FROM {catalogue} WHERE {schema} = 'public'::regnamespace") == []
+    migrate(bare_db.conninfo)

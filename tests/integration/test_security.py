@@ -242,6 +242,20 @@ def test_an_application_changes_nothing_of_the_daemons(secured):
     assert secured.refused("app", "SELECT grading_secure()")
 
 
+def test_an_application_retries_and_cancels_but_strangers_do_not(secured):
+    session = new_session()
+    enqueue(secured, session, "app")
+    conninfo = secured.postgres.conninfo(secured.name, "app")
+    for words, status in ((["cancel", session], "failed"), (["retry", session], "pending"), (["cancel", session], "failed"),
+                          (["retry", "--failed"], "pending"), (["jobs"], "pending")):
+        done = gradingctl("-d", conninfo, *words)
+        assert done.returncode == 0 and done.stdout.startswith("1 job ") or words == ["jobs"], done
+        assert secured.value("SELECT status FROM grading_jobs") == status
+    for role in STRANGERS:
+        for function in ("grading_retry(%s)", "grading_retry_many(ARRAY[%s::uuid])", "grading_cancel(%s)"):
+            assert secured.refused(role, f"SELECT {function}", session)
+
+
 def test_gradingctl_works_for_an_application(make_pool, secured, tmp_path):
     make_pool(secured.postgres.conninfo(secured.name, "daemon"))
     file = tmp_path / "call.json"
@@ -389,6 +403,7 @@ def test_without_a_right_to_create_roles_the_rest_is_done(make_secured, no_roles
                           text=True, capture_output=True, check=True)
     assert "the role gradingd_worker was not created" in done.stderr and "SELECT grading_secure()" in done.stderr
     assert db.refused("anon", "SELECT * FROM grading_jobs")
+    migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path > SECURITY])
     make_pool(db)
     db.completed(rep("The owner's pool works."))
 
@@ -397,6 +412,9 @@ def test_roles_that_come_later_get_their_rights(make_secured, cluster, no_roles)
     db = make_secured(apply=False)
     done = gradingctl("-d", db.conninfo, "migrate")
     assert done.returncode == 0 and "the role grading_app was not created" in done.stderr
+    assert done.stderr.count("the role grading_app was not created") == 1
+    said = gradingctl("-d", db.conninfo, "doctor").stdout
+    assert "there is no role gradingd_worker or grading_app" in said and "SELECT grading_secure(), as a superuser" in said
     cluster.sql("postgres", "CREATE ROLE gradingd_worker; CREATE ROLE grading_app; GRANT gradingd_worker TO daemon")
     try:
         assert db.refused("daemon", "SELECT * FROM grading_jobs")
@@ -456,12 +474,12 @@ HIJACKS = [("concat", "a text, b text", "text"), ("lower", "a text", "text"), ("
 
 
 def test_functions_of_others_are_not_called_with_the_owners_rights(make_secured, cluster):
-    """A schema where everybody may create: better matches for the calls in grading_enqueue() are there to be taken."""
+    """A schema where everybody may create: better matches for the calls in our functions are there to be taken."""
     db = make_secured("GRANT CREATE ON SCHEMA public TO webapp; CREATE TABLE taken (who text); GRANT INSERT ON taken TO PUBLIC")
     for name, arguments, result in HIJACKS:
         db.as_user("webapp", f"CREATE FUNCTION {name}({arguments}) RETURNS {result} LANGUAGE plpgsql AS"
                              " $$ BEGIN INSERT INTO public.taken VALUES (current_user); RETURN NULL; END $$")
-    for sign in ("->>", "->", "||"):
+    for sign in ("->>", "->", "||", "-"):
         db.as_user("webapp", f"CREATE OPERATOR {sign} (LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = pick)")
     db.as_user("webapp", "CREATE AGGREGATE jsonb_agg(jsonb) (SFUNC = jsonb_agg_of, STYPE = jsonb)")
     for sign, number in itertools.product("*/%+-|", ("bigint", "numeric")):     # where pg_catalog's needs a conversion
@@ -471,6 +489,8 @@ def test_functions_of_others_are_not_called_with_the_owners_rights(make_secured,
         db.as_user("webapp", f"CREATE OPERATOR {sign} (LEFTARG = {number}, RIGHTARG = integer, FUNCTION = {name})".encode())
     session = new_session()
     enqueue(db, session, "app")
+    assert db.as_user("app", "SELECT grading_cancel(%s) AS n", session)[0].n == 1
+    assert db.as_user("app", "SELECT grading_retry(%s) AS n", session)[0].n == 1
     assert db.rows("SELECT * FROM taken") == []
     assert db.session(session).total_lines == 1
     assert db.value("SELECT job_data FROM grading_jobs")["transcript"][0]["text"] == "Hello there."
@@ -510,7 +530,8 @@ def test_an_applications_triggers_find_their_tables(make_secured):
 
 def test_functions_work_whatever_the_callers_search_path(secured):
     session = new_session()
-    for function, more in (("grading_enqueue", ", '[]'"), ("grading_progress", ""), ("grading_ratings", "")):
+    for function, more in (("grading_enqueue", ", '[]'"), ("grading_progress", ""), ("grading_ratings", ""),
+                           ("grading_retry", ""), ("grading_cancel", "")):
         secured.as_user("app", f"SELECT set_config('search_path', '', false), public.{function}(%s{more})", session)
 
 

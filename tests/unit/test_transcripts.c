@@ -155,6 +155,15 @@ static void test_files_that_cannot_be_read(void **state)
 	transcripts_close(r);
 }
 
+/* Read to its end, for a pipe's sake; one line of three is not enough to give a file up, nor is what follows a transcript. */
+static void test_another_kind_of_file_is_given_up_soon(void **state)
+{
+	(void)state;
+	assert_string_equal(READ("# a\n# b\n# c\n# d\n# e\n" CALL("a")), "1:refused 2:refused 3:refused");
+	assert_string_equal(READ("# a\n# b\n" CALL("a") "\nc\nd\ne\n" CALL("b")),
+			    "1:refused 2:refused 3:found 4:refused 5:refused 6:refused 7:found");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +173,7 @@ int main(void)
 		cmocka_unit_test(test_text_and_session_of_a_transcript),
 		cmocka_unit_test(test_too_large_a_transcript_is_passed_over),
 		cmocka_unit_test(test_files_that_cannot_be_read),
+		cmocka_unit_test(test_another_kind_of_file_is_given_up_soon),
 	};
 
 	return cmocka_run_group_tests_name("transcripts", tests, NULL, NULL);
