@@ -97,10 +97,14 @@ void grading_ask_more(struct grading *g, struct rater *rater);
 size_t grading_calls_open(const struct grading *g);
 /* Whether a call of this claim has brought a rating. */
 bool grading_got_on(const struct grading *g);
-/* All calls are back: what is open is asked anew, of another rater. */
+/* All calls are back: what is open is for another rater now, who is to be asked anew. */
 void grading_hand_over(struct grading *g, struct rater *rater);
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
+/*
+ * Gives up its calls. Those in g->asks below what g->nstarted was stay readable, NULL where answered before: what they
+ * took counts for the job, and err is set where the answer did not come.
+ */
 void grading_cancel(struct grading *g, struct rater *rater);
 
 /*

@@ -54,7 +54,7 @@ struct rater_ops {
 	int  (*open)(struct rater *rater, struct err *err);
 	/* Returns at once; later (or within) calls rater_done(rater, ask) exactly once. */
 	void (*start)(struct rater *rater, struct ask *ask);
-	/* After it returns nothing more happens to ask. Only for asks not yet done. */
+	/* After it returns nothing more happens to ask but that it says what was used. Only for asks not yet done. */
 	void (*cancel)(struct rater *rater, struct ask *ask);
 	void (*close)(struct rater *rater);
 	/*
@@ -101,7 +101,7 @@ void rater_free(struct rater *rater);
 int rater_check(const struct rater *rater, struct err *err);
 bool rater_stop(struct rater *rater, bool at_once);
 void rater_start(struct rater *rater, struct ask *ask);
-/* Whatever state it is in; afterwards nothing refers to ask any more. */
+/* Whatever state it is in; afterwards nothing refers to ask any more. ask->used holds: the call may have gone out. */
 void rater_cancel(struct rater *rater, struct ask *ask);
 /* The next answered ask, NULL when there is none. */
 struct ask *rater_next_done(struct rater *rater);

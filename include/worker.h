@@ -112,6 +112,8 @@ void worker_past_deadline(const struct worker *w, const struct grading *g, struc
 
 /* Has freshly claimed jobs looked up, then asked about. */
 void worker_rate(struct worker *w, struct grading *const *gradings, size_t n);
+/* Gives up its calls; they have gone out and count. */
+void worker_cancel(struct worker *w, struct grading *g);
 /* Takes what the rater has answered; goes on with jobs whose lines waited; decides those that are complete. */
 void worker_take_answers(struct worker *w);
 

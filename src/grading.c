@@ -261,7 +261,6 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 		if (g->lines[i].outcome != OUTCOME_RATED)
 			g->lines[i].outcome = OUTCOME_PENDING;
 	}
-	grading_ask(g, rater);
 }
 
 static void add_context(void *arg, const struct line *line)
@@ -377,11 +376,23 @@ void grading_put_off(struct grading *g, const struct err *err)
 	grading_note_failure(g, err);
 }
 
+/* What it took is part of what the job took. */
+static void cancel_call(struct grading *g, struct rater *rater, struct ask *ask)
+{
+	rater_cancel(rater, ask);
+	account(g, ask);
+	g->answered |= ask->used.calls > 0;
+	if (ask->done || ask->used.calls == 0)
+		return;
+	err_set(&ask->err, ERR_RETRY, "given up before it was answered");
+	g->outcomes[OUTCOME_FAILED] += ask->nlines;
+}
+
 void grading_cancel(struct grading *g, struct rater *rater)
 {
 	for (size_t i = 0; i < g->nstarted; i++)
 		if (g->asks[i])
-			rater_cancel(rater, g->asks[i]);
+			cancel_call(g, rater, g->asks[i]);
 	g->ncalls = g->nstarted = 0;
 	g->nopen = 0;
 }

@@ -147,7 +147,12 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
 
 void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 {
+	size_t unrated, hopeless;
+
 	grading_end(g, "pending", false, delay_ms, why);
+	count_unrated(g, &unrated, &hopeless);
+	if (g->answered)
+		g->settlement.result = grading_write_result(g, g->rater, unrated);
 }
 
 void grading_refuse(struct grading *g, const char *why)

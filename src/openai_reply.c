@@ -75,6 +75,7 @@ static const struct { int status; const char *phrase; } phrases[] = {
 #define CREDENTIALS "it refused our credentials: check openai.api_key_env or openai.api_key_file"
 #define ADDRESS "check openai.base_url"
 
+#define FLAGGED "flagged_input"		/* beside a 403 that is about the lines, not our account */
 #define SMALLER "lower rater.lines_per_call or rater.context_lines"
 
 /*
@@ -88,6 +89,7 @@ static const struct rule {
 	enum err_kind kind;
 	const char *advice;		/* NULL: the provider's words will do */
 } rules[] = {
+	{ NULL, 413, 413, ERR_PERMANENT,   SMALLER },	/* whatever else: Groq calls it rate_limit_exceeded */
 	{ "insufficient_quota",         0, 999, ERR_DENIED,    QUOTA },
 	{ "billing_hard_limit_reached", 0, 999, ERR_DENIED,    QUOTA },
 	{ "billing_not_active",         0, 999, ERR_DENIED,    QUOTA },
@@ -102,6 +104,8 @@ static const struct rule {
 	{ "content_policy_violation",   0, 999, ERR_NONE,      NULL },
 	{ "content_filter",             0, 999, ERR_NONE,      NULL },		/* Azure */
 	{ "invalid_prompt",             0, 999, ERR_NONE,      NULL },
+	{ FLAGGED,                      0, 999, ERR_NONE,      NULL },		/* OpenRouter */
+	{ "json_validate_failed",       0, 999, ERR_RETRY,     NULL },		/* Groq: of what the model wrote */
 	{ NULL, 300, 399, ERR_DENIED,      "redirects are not followed; " ADDRESS },
 	{ NULL, 401, 401, ERR_DENIED,      CREDENTIALS },
 	{ NULL, 402, 402, ERR_DENIED,      QUOTA },
@@ -110,7 +114,6 @@ static const struct rule {
 	{ NULL, 405, 405, ERR_DENIED,      ADDRESS },
 	{ NULL, 407, 407, ERR_DENIED,      "check openai.proxy" },
 	{ NULL, 408, 409, ERR_UNCLEAR,     NULL },
-	{ NULL, 413, 413, ERR_PERMANENT,   SMALLER },
 	{ NULL, 425, 425, ERR_UNCLEAR,     NULL },
 	{ NULL, 429, 429, ERR_LIMITED,     NULL },
 	{ NULL, 400, 499, ERR_PERMANENT,   NULL },
@@ -131,7 +134,7 @@ static const struct { enum err_kind kind; const char *words, *advice; } endings[
 
 struct complaint {
 	int status;
-	const char *names[3];		/* code, type, param; "" where there is none */
+	const char *names[4];		/* code, type, param, FLAGGED; "" where there is none */
 	char message[MESSAGE_CAP_BYTES + 1];
 };
 
@@ -152,6 +155,7 @@ static void read_complaint(struct json_object *root, const char *secret, struct 
 	c->names[0] = text_of(code);
 	c->names[1] = text_of(member(error, "type"));
 	c->names[2] = text_of(member(error, "param"));
+	c->names[3] = member(member(error, "metadata"), FLAGGED) ? FLAGGED : "";
 	copy_clean(c->message, sizeof(c->message),
 		   *text_of(error) ? text_of(error) : text_of(member(error, "message")), secret);
 	len = strlen(c->message);

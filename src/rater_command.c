@@ -325,7 +325,7 @@ static bool ask_program(struct command *c, struct entry *e)
 	int64_t now = now_ms(), left_ms = e->ask->deadline_ms - now, timeout_ms = c->rater->config->command.timeout_ms;
 
 	if (left_ms <= 0)
-		err_set(&e->ask->err, ERR_RETRY, "the job's deadline passed before the command was asked");
+		err_set(&e->ask->err, ERR_UNCLEAR, "the job's deadline passed before the command was asked");
 	if (left_ms <= 0 || write_request(c, e->ask) == -1) {
 		answer(c, e);
 		return false;

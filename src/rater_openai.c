@@ -24,6 +24,7 @@
 #define REQUEST_CAP_BYTES (16u << 20)
 #define REPLY_CAP_BYTES (1u << 20)
 #define CONNECT_TIMEOUT_MS 10000
+#define REPORT_MS 50			/* of a job's time, in which a call that used up the rest is told of */
 #define CA_FILE_CAP_BYTES (16u << 20)
 
 struct openai {
@@ -37,6 +38,7 @@ struct exchange {
 	struct rater *rater;
 	struct ask *ask;
 	struct http_call *call;
+	int64_t started_ms;
 };
 
 /* ---- the prompt ---- */
@@ -305,7 +307,7 @@ static int write_request(struct openai *o, const struct config *config, const st
 
 static void openai_start(struct rater *rater, struct ask *ask)
 {
-	int64_t left_ms = ask->deadline_ms - now_ms(), timeout_ms = rater->config->openai.timeout_ms;
+	int64_t left_ms = ask->deadline_ms - now_ms() - REPORT_MS, timeout_ms = rater->config->openai.timeout_ms;
 	struct openai *o = rater->data;
 	struct exchange *exchange;
 
@@ -313,7 +315,7 @@ static void openai_start(struct rater *rater, struct ask *ask)
 	ask->err = (struct err){ .kind = ERR_NONE };
 	ask->never_sent = false;
 	if (left_ms <= 0)
-		err_set(&ask->err, ERR_RETRY, "the job's deadline passed before the provider was asked");
+		err_set(&ask->err, ERR_UNCLEAR, "the job's deadline passed before the provider was asked");
 	else if (write_request(o, rater->config, ask) == -1)
 		err_set(&ask->err, ERR_PERMANENT, "the question is larger than %u MiB; lower "
 			"rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);
@@ -325,6 +327,7 @@ static void openai_start(struct rater *rater, struct ask *ask)
 	exchange = arena_alloc(&ask->job->arena, sizeof(*exchange));
 	exchange->rater = rater;
 	exchange->ask = ask;
+	exchange->started_ms = now_ms();
 	exchange->call = http_post(o->http, o->request.data, o->request.len,
 				   left_ms < timeout_ms ? left_ms : timeout_ms, on_reply, exchange);
 	ask->rater_data = exchange;
@@ -336,6 +339,8 @@ static void openai_cancel(struct rater *rater, struct ask *ask)
 
 	(void)rater;
 	http_cancel(exchange->call);
+	ask->used.calls = 1;
+	ask->used.latency_ms = now_ms() - exchange->started_ms;
 }
 
 const struct rater_ops rater_openai_ops = {

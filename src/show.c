@@ -122,7 +122,7 @@ static const char *const status_columns[] = {
 	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason", "fallback", "fallback_in_use",
 	"children", "database_connected", "database_listening",
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
-	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_per_minute", "cost", "queue_empty_in_ms",
+	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_last_minute", "cost", "queue_empty_in_ms",
 	NULL
 };
 

@@ -198,6 +198,8 @@ bool throttle_renew(struct scoreboard *sb, struct permit *permit, int64_t now_ms
 	request_at = pace_renew(&sb->throttle.requests, 1, 0, late, THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
 	tokens_at = request_at < 0 ? -1 : pace_renew(&sb->throttle.tokens, permit->tokens, usual_tokens(sb), late,
 						     THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
+	if (request_at >= 0 && tokens_at < 0)
+		pace_correct(&sb->throttle.requests, 1, 1, 0, 0);
 	permit->held = tokens_at >= 0;
 	permit->at_ms = request_at > tokens_at ? request_at : tokens_at;
 	permit->ahead = true;

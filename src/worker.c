@@ -39,7 +39,7 @@ void worker_add(struct worker *w, struct grading *g)
 
 void worker_drop(struct worker *w, struct grading *g)
 {
-	grading_cancel(g, g->rater);
+	worker_cancel(w, g);
 	worker_drop_permit(w, g);
 	worker_disembark(w, g, true);
 	*(g->prev ? &g->prev->next : &w->head) = g->next;
@@ -107,7 +107,7 @@ static void release_all(struct worker *w)
 	for (struct grading *g = w->head; g; g = g->next) {
 		if (g->decided)
 			continue;
-		grading_cancel(g, g->rater);
+		worker_cancel(w, g);
 		worker_disembark(w, g, false);
 		grading_release(g, NULL, 0);
 	}
@@ -181,7 +181,7 @@ static void check_deadlines(struct worker *w)
 			continue;
 		if (!worker_was_paced(w, g, &err))
 			worker_past_deadline(w, g, &err);
-		grading_cancel(g, g->rater);
+		worker_cancel(w, g);
 		worker_disembark(w, g, false);
 		grading_fail(g, &err, g->rater);
 	}

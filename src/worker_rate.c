@@ -63,6 +63,19 @@ static void count_answer(struct worker *w, const struct ask *ask)
 			worker_count(w, outcome_counter(ask->verdicts[i].outcome), 1);
 }
 
+void worker_cancel(struct worker *w, struct grading *g)
+{
+	size_t n = g->nstarted;
+
+	grading_cancel(g, g->rater);
+	for (size_t i = 0; i < n; i++) {
+		if (!g->asks[i] || g->asks[i]->used.calls == 0)
+			continue;
+		worker_settle_call(w, g->rater, g->asks[i]);
+		count_answer(w, g->asks[i]);
+	}
+}
+
 static void tell_breaker(struct worker *w, const struct err *err)
 {
 	child_error(w->c, err->text);
@@ -71,21 +84,36 @@ static void tell_breaker(struct worker *w, const struct err *err)
 	w->provider_away = !w->fallback;
 }
 
+static bool at_deadline(const struct ask *ask)
+{
+	return ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS;
+}
+
 /*
- * A job that ran out of its own time has used up an attempt. Otherwise a call that timed out, was cut or
- * met a 500 was the provider's fault while nobody else gets answers either (breaker_unclear()). When others did while it
- * waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as
- * the provider may just have restarted, and after that its attempts count.
+ * Its job's deadline ended it, which says nothing about who was asked: too little time was left, or it is a
+ * program of this host, which one question can keep busy for ever.
+ */
+static bool was_hurried(const struct worker *w, const struct rater *rater, const struct ask *ask)
+{
+	return at_deadline(ask) && (!rater->metered || ask->used.latency_ms < w->config->queue.job_deadline_ms / 2);
+}
+
+/*
+ * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers either
+ * (breaker_unclear()). One that its job's own deadline ended tells as much only if it had half of that time
+ * to itself; else the job has used up an attempt. When others did get answers while it waited, the job is
+ * under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
+ * just have restarted, and after that its attempts count.
  */
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
-		worker_past_deadline(w, ask->owner, &ask->err);
-	else if (ask->err.kind == ERR_UNCLEAR &&
-		 breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
+	if (ask->err.kind == ERR_UNCLEAR && !was_hurried(w, w->rater, ask) &&
+	    breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
+	} else if (ask->err.kind == ERR_UNCLEAR && at_deadline(ask)) {
+		worker_past_deadline(w, ask->owner, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR) {
 		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
 			ask->err.kind = ERR_RETRY;
@@ -98,8 +126,10 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 /* The breaker is the first rater's. A fallback that fails too is left alone for a while, by this worker. */
 static void find_blame_with_fallback(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && ask->deadline_ms - now_ms() < DEADLINE_SLACK_MS)
+	if (ask->err.kind == ERR_UNCLEAR && was_hurried(w, w->fallback, ask)) {
 		worker_past_deadline(w, ask->owner, &ask->err);
+		return;
+	}
 	w->provider_away = ask->err.kind == ERR_UNCLEAR || err_is_outside(ask->err.kind);
 	if (!w->provider_away)
 		return;
@@ -131,6 +161,27 @@ static bool may_fall_back(const struct worker *w)
 	return w->fallback && !w->stopping && now_ms() >= w->fallback_not_before_ms;
 }
 
+/* More jobs that the rater may be asked about now, below 0: fewer. One that answers at once is never short of room. */
+static int free_calls(const struct worker *w, const struct rater *rater)
+{
+	int n = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight;
+
+	if (rater->instant)
+		return n;
+	for (const struct grading *g = w->head; g; g = g->next)
+		n -= g->rater == rater && g->nopen > 0;
+	return n;
+}
+
+/* Its open lines are asked about, now or when a call is free. */
+static void start_asking(struct worker *w, struct grading *g)
+{
+	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
+	if (!g->held_back)
+		grading_ask(g, g->rater);
+	worker_keep_pace(w, g);
+}
+
 /* Its calls are all back. What the first rater could not be asked about the fallback can, at once. */
 static void decide_or_hand_over(struct worker *w, struct grading *g)
 {
@@ -138,9 +189,9 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
 		worker_disembark(w, g, false);
 		grading_hand_over(g, w->fallback);
-		worker_keep_pace(w, g);
+		start_asking(w, g);
 	}
-	if (g->nopen == 0 && !g->decided)
+	if (g->nopen == 0 && !g->held_back && !g->decided)
 		grading_decide(g, g->rater);
 }
 
@@ -183,27 +234,6 @@ static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 	err->after_ms = wait;
 	w->provider_away = !w->fallback;
 	return true;
-}
-
-/* More jobs that the rater may be asked about now. One that answers at once is never short of room. */
-static int free_calls(const struct worker *w, const struct rater *rater)
-{
-	int n = (int)w->config->pool.in_flight;
-
-	if (rater->instant)
-		return n;
-	for (const struct grading *g = w->head; g; g = g->next)
-		n -= g->rater == rater && g->nopen > 0;
-	return n;
-}
-
-/* Its open lines are asked about, now or when a call is free. */
-static void start_asking(struct worker *w, struct grading *g)
-{
-	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
-	if (!g->held_back)
-		grading_ask(g, g->rater);
-	worker_keep_pace(w, g);
 }
 
 /* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */

@@ -64,7 +64,7 @@ static void refused(struct worker *w, struct grading *g, bool batch, const struc
 	} else if (batch) {
 		g->alone = true;
 	} else if (!g->refused) {
-		grading_cancel(g, g->rater);
+		worker_cancel(w, g);
 		grading_refuse(g, err->text);
 	} else {
 		log_error("job %s cannot be settled at all: %s; the reaper will find it", g->job.id, err->text);

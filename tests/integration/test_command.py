@@ -505,6 +505,18 @@ def test_a_fallback_that_is_away_as_well_costs_no_attempt(make_openai_pool, db, 
     program.wait_gone(2)
 
 
+def test_a_fallback_that_hangs_until_the_deadline_costs_no_attempt(make_openai_pool, db, llm):
+    pool = make_openai_pool(rater={"backend": "command", "fallback": "openai"}, command={"argv": ["/bin/false"]},
+                            queue={"job_deadline": "1s"}, openai={"timeout": "1s"})
+    pool.alarms_expected = True     # the program's, not ours
+    pool.ctl("open breaker")
+    llm.behave({"do": "hang", "first": 6}, "good")
+    for n in range(4):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+    wait_until(lambda: db.count("completed") + db.count("failed") == 4)
+    assert db.count("failed") == 0 and db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
 def test_a_fallback_program_starts_when_it_is_needed(make_openai_pool, db, llm, program):
     pool = make_openai_pool(rater={"fallback": "command"}, command={"argv": program.argv})
     db.completed(rep("Hello."))
@@ -513,6 +525,21 @@ def test_a_fallback_program_starts_when_it_is_needed(make_openai_pool, db, llm, 
     _, ratings = db.completed(rep("Hello?"))
     assert ratings[0].provenance["rater"] == "command" and ratings[0].provenance["fallback"] is True
     assert program.pids()
+    pool.stop()
+
+
+def test_a_fallback_gets_no_more_at_once_than_it_can_do(make_openai_pool, db, llm, program):
+    """Jobs that are handed over when the breaker opens wait their turn; one that does not come in time costs nothing."""
+    pool = make_openai_pool(rater={"fallback": "command"}, command={"argv": program.argv, "timeout": "2s"},
+                            openai={"timeout": "2s"}, queue={"job_deadline": "3s"}, pool={"workers": 1, "in_flight": 10})
+    program.behave("late")
+    llm.behave({"do": "503", "hold": "all"})
+    for n in range(10):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+    wait_until(lambda: llm.in_flight == 10)
+    llm.release()
+    wait_until(lambda: db.count("completed") + db.count("failed") == 10)
+    assert db.count("failed") == 0, db.value("SELECT min(error) FROM grading_jobs")
     pool.stop()
 
 

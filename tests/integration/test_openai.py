@@ -1,4 +1,5 @@
 """The openai rater against a provider that answers well, badly, late or not at all."""
+import itertools
 import time
 
 import pytest
@@ -245,12 +246,37 @@ def test_ratings_nobody_asked_for_are_not_stored(make_openai_pool, db, llm, do):
     assert [(r.line_index, r.line_text) for r in db.ratings(session)] == [(0, "One."), (1, "Two.")]
 
 
+def feed_others(db, stop, n=itertools.count()):
+    """Jobs that get answers, until stop() is true."""
+    def put():
+        db.insert(rep(f"Other {next(n)}."))
+        return stop()
+    wait_until(put)
+
+
 def test_a_job_past_its_deadline_is_tried_again_and_says_why(make_openai_pool, db, llm):
     make_openai_pool(queue={"job_deadline": "1s"}, openai={"timeout": "1s"})
-    llm.behave({"do": "hang"})
-    row = db.wait(db.insert(max_attempts=1), "failed")
+    llm.behave({"do": "hang", "text": "odd"}, "good")
+    job = db.insert(rep("odd"), max_attempts=1)
+    feed_others(db, lambda: db.job(job).status == "failed")
+    row = db.job(job)
     assert row.attempts == 1
     assert "in time" in row.error or "within 1s" in row.error
+
+
+def test_an_outage_that_lasts_until_the_deadline_costs_no_attempt(make_openai_pool, db, llm):
+    """Calls may take all of their jobs' time, and while the provider hangs each of them does."""
+    pool = make_openai_pool(queue={"job_deadline": "1s"}, openai={"timeout": "1s"})
+    llm.behave("hang")
+    for n in range(6):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+    wait_until(lambda: pool.show("status")["breaker"] != "closed")
+    calls = llm.calls
+    wait_until(lambda: llm.calls > calls + 1, what="the breaker's probes")
+    assert pool.show("status")["breaker"] != "closed"
+    llm.behave("good")
+    wait_until(lambda: db.count("completed") == 6)
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
 
 def test_a_long_job_is_split_and_shows_partial_results(make_openai_pool, db, llm):
@@ -302,8 +328,29 @@ def test_calls_and_their_cost_are_accounted_for(make_openai_pool, db, llm):
     assert metrics["gradingd_rater_call_seconds"]["bucket"]["+Inf"] == 2
     assert metrics["gradingd_rater_call_seconds"]["sum"] == metrics["gradingd_rater_milliseconds_total"] / 1000
     assert status["calls"] == 2 and status["cost"] == pytest.approx(cost, abs=1e-6)
-    assert status["tokens_per_minute"] == done.result["prompt_tokens"] + done.result["completion_tokens"]
+    assert status["tokens_last_minute"] == done.result["prompt_tokens"] + done.result["completion_tokens"]
     assert 0 < status["call_p50_ms"] <= status["call_p99_ms"]
+
+
+def test_calls_that_were_given_up_count(make_openai_pool, db, llm):
+    """They went out: those that a job's deadline ended, and those that were open when the pool had to stop."""
+    pool = make_openai_pool(queue={"job_deadline": "1s"}, openai={"timeout": "1s"}, pool={"drain": "100ms"})
+    llm.behave({"do": "hang", "first": 8}, "good")
+    for n in range(8):
+        db.insert(rep(f"Line {n}."))
+    wait_until(lambda: db.count("completed") == 8)
+    assert db.value("SELECT sum((result->>'calls')::int) FROM grading_jobs") == llm.calls >= 16
+    pool.wait_metric("rater_calls_total", llm.calls)
+    assert histogram(pool)["count"] == llm.calls and histogram(pool)["sum"] >= 0.9 * 8
+    pool.configure(queue={"job_deadline": "1m"}, openai={"timeout": "1m"})
+    pool.ctl("reload")
+    wait_until(lambda: pool.show("status")["reloads"] == 1 and pool.show("status")["workers_idle"] == 2)
+    llm.behave({"hold": "all"})
+    job = db.insert(rep("Another."))
+    wait_until(lambda: llm.in_flight == 1)
+    pool.stop()
+    row = db.job(job)
+    assert (row.status, row.attempts, row.result["calls"]) == ("pending", 0, 1)
 
 
 def test_without_prices_there_is_no_cost(make_openai_pool, db):

@@ -332,7 +332,7 @@ static void test_status_tells_of_calls(void **state)
 	o = json_of("show status json");
 	assert_int_equal(number(o, "calls"), 0);
 	assert_null(member(o, "call_p50_ms"));
-	assert_int_equal(number(o, "tokens_per_minute"), 0);
+	assert_int_equal(number(o, "tokens_last_minute"), 0);
 	assert_null(member(o, "cost"));
 	assert_null(member(o, "queue_empty_in_ms"));
 	json_object_put(o);
@@ -349,7 +349,7 @@ static void test_status_tells_of_calls(void **state)
 	assert_int_equal(number(o, "calls"), 4);
 	assert_int_equal(number(o, "call_p50_ms"), 750);
 	assert_int_equal(number(o, "call_p99_ms"), 995);
-	assert_int_equal(number(o, "tokens_per_minute"), 320);
+	assert_int_equal(number(o, "tokens_last_minute"), 320);
 	assert_string_equal(json_object_get_string(member(o, "cost")), "1.500000");
 	assert_in_range(number(o, "queue_empty_in_ms"), 299000, 360000);	/* 10 in 30 s, 100 to go */
 	json_object_put(o);

@@ -95,6 +95,10 @@ static void test_errors_by_status_and_code(void **state)
 		{ 429, "{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"long\"}}", ERR_PERMANENT,
 		  "the provider answered 429 Too Many Requests: long; " SMALLER },
 		{ 413, "{}", ERR_PERMANENT, "the provider answered 413 Content Too Large; " SMALLER },
+		{ 413, "{\"error\":{\"code\":\"rate_limit_exceeded\",\"type\":\"tokens\"}}", ERR_PERMANENT,
+		  "the provider answered 413 Content Too Large; " SMALLER },
+		{ 400, "{\"error\":{\"code\":\"json_validate_failed\",\"message\":\"no JSON\"}}", ERR_RETRY,
+		  "the provider answered 400 Bad Request: no JSON" },
 		{ 418, "{}", ERR_PERMANENT, "the provider answered 418" },
 		{ 408, "{}", ERR_UNCLEAR, "the provider answered 408 Request Timeout" },
 		{ 409, "{}", ERR_UNCLEAR, "the provider answered 409 Conflict" },
@@ -195,6 +199,17 @@ static void test_refused_content_is_an_outcome(void **state)
 }
 
 /* ---- envelopes ---- */
+
+/* A moderator's 403 is about what the lines say; that of an account pauses the pool. */
+static void test_flagged_lines_deny_nothing(void **state)
+{
+	(void)state;
+	read_answer(403, "{\"error\":{\"code\":403,\"message\":\"Flagged\",\"metadata\":{\"reasons\":[\"violence\"],"
+		    "\"flagged_input\":\"line\"}}}");
+	assert_int_equal(ask.err.kind, ERR_NONE);
+	for (size_t n = 0; n < N; n++)
+		assert_int_equal(verdicts[n].outcome, OUTCOME_REFUSED);
+}
 
 static void check_outcomes(enum outcome first, enum outcome second, enum outcome third)
 {
@@ -348,6 +363,7 @@ int main(void)
 		cmocka_unit_test_teardown(test_broken_calls, teardown),
 		cmocka_unit_test_teardown(test_messages_are_made_harmless, teardown),
 		cmocka_unit_test_teardown(test_refused_content_is_an_outcome, teardown),
+		cmocka_unit_test_teardown(test_flagged_lines_deny_nothing, teardown),
 		cmocka_unit_test_teardown(test_good_answer, teardown),
 		cmocka_unit_test_teardown(test_cost, teardown),
 		cmocka_unit_test_teardown(test_lines_left_out, teardown),

@@ -199,6 +199,34 @@ static void test_a_late_permit_is_renewed(void **state)
 	assert_false(permit.held);
 }
 
+/* Tokens that somebody else has used up: the request that was to go with them is free for others. */
+static void check_renewal_without_tokens(int64_t requests, int64_t late_ms)
+{
+	struct permit late, large;
+	int64_t now = LATER + PACE_FRESH_MS + late_ms, now_ns = now * 1000000, before;
+
+	throttle_set(sb, requests, 62000, NOW);		/* a token a millisecond */
+	late = permit_of(1, 1, LATER);
+	large = (struct permit){ .held = true, .tokens = 500 };
+	throttle_sent(sb, &large, 400000, LATER);
+	before = atomic_load(&sb->throttle.requests.run_off_ns);
+	assert_false(throttle_renew(sb, &late, now));
+	assert_false(late.held);
+	assert_true(atomic_load(&sb->throttle.requests.run_off_ns) <= (before > now_ns ? before : now_ns));
+}
+
+static void test_a_permit_without_tokens_keeps_no_request(void **state)
+{
+	(void)state;
+	check_renewal_without_tokens(600, 700);		/* a request in 0.1 s: a new one would have been taken */
+}
+
+static void test_nor_does_one_that_was_made_good_for_its_lateness(void **state)
+{
+	(void)state;
+	check_renewal_without_tokens(6, 700);		/* a request in ten seconds */
+}
+
 /* What waits for tokens takes no request with it. */
 static void test_a_further_call_takes_both_or_none(void **state)
 {
@@ -257,6 +285,21 @@ static void test_a_limit_halves_the_window_once_a_round_trip(void **state)
 	assert_int_equal(window_size(&sb->throttle.window), 1);		/* never under 1 */
 }
 
+static void test_a_call_that_was_alone_halves_nothing(void **state)
+{
+	(void)state;
+	atomic_store(&one->calls_open, 1);
+	end_one(true, NOW, NOW + 50);
+	assert_int_equal(window_size(&sb->throttle.window), 0);
+	atomic_store(&one->calls_open, 40);
+	end_one(true, NOW + 100, NOW + 150);
+	atomic_store(&one->calls_open, 1);
+	for (int i = 1; i < 10; i++)
+		end_one(true, NOW + i * 1000, NOW + i * 1000 + 50);
+	assert_int_equal(window_size(&sb->throttle.window), 20);
+	assert_int_equal(atomic_load(&sb->throttle.window.halvings), 1);
+}
+
 static void test_the_window_climbs_by_one_a_round_trip(void **state)
 {
 	(void)state;
@@ -276,6 +319,31 @@ static void test_the_window_climbs_by_one_a_round_trip(void **state)
 		end_one(false, NOW, NOW + 100);
 	assert_int_equal(window_size(&sb->throttle.window), 0);		/* all there can be: no bound */
 	assert_false(throttle_active(sb));
+}
+
+/* So many windows' worth of good answers until it has grown back, or is no bound any more. */
+static int windows_until(int size)
+{
+	int n = 0;
+
+	for (int open; (open = window_size(&sb->throttle.window)) && open < size; n++) {
+		atomic_store(&one->calls_open, (uint32_t)open);
+		for (int i = 0; i < open; i++)
+			end_one(false, NOW, NOW + 100);
+	}
+	return n;
+}
+
+static void test_the_longer_it_goes_well_the_faster_it_climbs(void **state)
+{
+	(void)state;
+	atomic_store(&one->calls_open, 20);
+	end_one(true, NOW, NOW + 50);
+	assert_in_range(windows_until(14), 4, 5);	/* by one at first: near to what was too much */
+	assert_in_range(windows_until(90), 10, 16);
+	atomic_store(&one->calls_open, 20);
+	end_one(true, NOW + 100, NOW + 150);		/* and then again */
+	assert_in_range(windows_until(14), 4, 5);
 }
 
 static void test_the_window_bounds_claims(void **state)
@@ -354,10 +422,14 @@ int main(void)
 		TEST(test_a_call_that_was_never_sent_costs_nothing),
 		TEST(test_a_further_call_goes_before_new_jobs),
 		TEST(test_a_late_permit_is_renewed),
+		TEST(test_a_permit_without_tokens_keeps_no_request),
+		TEST(test_nor_does_one_that_was_made_good_for_its_lateness),
 		TEST(test_a_further_call_takes_both_or_none),
 		TEST(test_the_last_minute),
 		TEST(test_a_limit_halves_the_window_once_a_round_trip),
+		TEST(test_a_call_that_was_alone_halves_nothing),
 		TEST(test_the_window_climbs_by_one_a_round_trip),
+		TEST(test_the_longer_it_goes_well_the_faster_it_climbs),
 		TEST(test_the_window_bounds_claims),
 		TEST(test_the_window_holds_between_processes),
 	};
