@@ -373,7 +373,7 @@ static void command_start(struct rater *rater, struct ask *ask)
 	memset(&ask->used, 0, sizeof(ask->used));
 	snprintf(ask->used.model, sizeof(ask->used.model), "%s", rater->model);
 	ask->err = (struct err){ .kind = ERR_NONE };
-	ask->silent = false;
+	ask->silent = ask->about_lines = false;
 	ask->rater_data = e;
 	e->ask = ask;
 	TAILQ_INSERT_TAIL(&c->waiting, e, link);
@@ -506,6 +506,7 @@ static void command_close(struct rater *rater)
 
 const struct rater_ops rater_command_ops = {
 	.name = "command",
+	.advice = "try the program of command.argv by hand",
 	.open = command_open,
 	.start = command_start,
 	.cancel = command_cancel,

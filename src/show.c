@@ -139,7 +139,7 @@ static const char *summary_of_breaker(const struct scoreboard *sb)
 {
 	switch (atomic_load(&sb->breaker_kind)) {
 	case ERR_DENIED:
-		return "waiting for an operator: the provider denies our calls, see breaker_reason";
+		return "waiting for an operator: the rater refuses our calls, or answers nothing of use; see breaker_reason";
 	case ERR_LIMITED:
 		return "waiting for the rater: it limits our rate";
 	default:
