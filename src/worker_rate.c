@@ -48,12 +48,13 @@ static void count_failure(struct worker *w, const struct ask *ask)
 static void count_answer(struct worker *w, const struct ask *ask)
 {
 	worker_count(w, COUNTER_RATER_CALLS, (uint64_t)ask->used.calls);
-	worker_count(w, COUNTER_RATER_MS, (uint64_t)ask->used.latency_ms);
 	worker_count(w, COUNTER_PROMPT_TOKENS, (uint64_t)ask->used.prompt_tokens);
 	worker_count(w, COUNTER_COMPLETION_TOKENS, (uint64_t)ask->used.completion_tokens);
 	worker_count(w, COUNTER_REPLY_STRAY, ask->used.stray);
-	if (ask->used.calls > 0)
+	if (ask->used.calls > 0) {
+		worker_count(w, COUNTER_RATER_MS, (uint64_t)ask->used.latency_ms);
 		slot_count_call(w->c->slot, ask->used.latency_ms, ask->used.cost_nanos);
+	}
 	if (ask->err.kind != ERR_NONE) {
 		count_failure(w, ask);
 		return;
