@@ -36,16 +36,22 @@ int breaker_allow(struct scoreboard *sb, int wanted, int64_t now_ms, int64_t *wa
 int64_t breaker_wait_ms(const struct scoreboard *sb, int64_t now_ms);
 
 /*
- * A call brought an answer, of whatever quality: the provider is there. One that was in flight already
- * does not cut short a pause that the provider asked for.
+ * A call brought an answer to go by: ratings, or what is wrong with the lines asked about. One that was in flight
+ * already does not cut short a pause that the provider asked for.
  */
 void breaker_success(struct scoreboard *sb, int64_t now_ms);
 /*
  * A call for this job failed, and nobody knows whether for the job's or the provider's sake. True when it was
- * the provider's: nobody has had an answer in the last window_ms (BREAKER_RECENT_MS at least), or none came
- * since the calls of BREAKER_UNCLEAR_IN_A_ROW jobs began to fail.
+ * the provider's: nobody has had an answer in the last window_ms (BREAKER_RECENT_MS at least), or no good one came
+ * since the calls of BREAKER_UNCLEAR_IN_A_ROW different jobs began to fail.
  */
 bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, int64_t now_ms);
+/*
+ * A call for this job brought an answer of no use, such as one that is not JSON. True when the rater or its
+ * configuration is to blame: so far BREAKER_UNCLEAR_IN_A_ROW jobs have met nothing better. Until then it counts as a
+ * sign of life, as breaker_success() does.
+ */
+bool breaker_useless(struct scoreboard *sb, const char *job, int64_t now_ms);
 /* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
 bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms);
 /*

@@ -33,7 +33,10 @@ int pid_file_write(const char *path, struct err *err);
  */
 void daemon_forbid_cores(void);
 
-/* Drops root for `user` ("": stays), keeping paths (NULL-terminated, files we made) usable for it. */
+/*
+ * Drops root for `user` ("": stays), keeping paths (NULL-terminated, files we made) usable for it, and the log. -1 and
+ * err, also when that user could not open the log again.
+ */
 int drop_privileges(const char *user, const char *const *paths, struct err *err);
 
 #endif

@@ -6,6 +6,7 @@
 #define LOG_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "err.h"
 
@@ -17,6 +18,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 int log_open(const char *to, enum log_level level, struct err *err);
 int log_reopen(void);			/* after a rotation: opens the path again */
+void log_give(uid_t uid);		/* the file becomes this user's, if we have made it and may give it away */
+int log_check(struct err *err);		/* whether it could be opened again; -1 and err */
 int log_fd(void);			/* the descriptor lines go to, or -1 for syslog */
 void log_identify(const char *role, int slot);	/* after fork: who speaks; slot -1 for none */
 

@@ -43,6 +43,7 @@ struct ask {
 
 	void *rater_data;
 	bool never_sent;		/* with err: the provider has not seen it */
+	bool about_lines;		/* with err: the answer was about the lines asked; another job's may do */
 	bool silent;			/* with err: nothing came back, so that nobody can tell that the rater works */
 	bool done;			/* answered: on the rater's done-list, or taken from it */
 	struct ask *next;		/* of that list */
@@ -50,6 +51,7 @@ struct ask {
 
 struct rater_ops {
 	const char *name;		/* as in rater.backend */
+	const char *advice;		/* for an operator, when no answer is of use */
 	/* Ready to be asked, or -1 and err (ERR_CONFIG: an operator must act). */
 	int  (*open)(struct rater *rater, struct err *err);
 	/* Returns at once; later (or within) calls rater_done(rater, ask) exactly once. */

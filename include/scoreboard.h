@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "breaker.h"
 #include "latency.h"
 #include "throttle.h"
 #include "metrics.h"
@@ -127,8 +128,8 @@ struct scoreboard {
 
 	/* breaker.c's; see there */
 	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
-	_Atomic uint32_t breaker_unclear;	/* calls of one job after another that failed, with no answer between */
-	_Atomic uint64_t breaker_unclear_job;	/* the last of these jobs, by a hash of its id */
+	_Atomic uint32_t breaker_unclear;	/* different jobs whose calls brought nothing, with no good answer between */
+	_Atomic uint64_t breaker_unclear_jobs[BREAKER_UNCLEAR_IN_A_ROW];	/* the first of them, by hashes of their ids */
 	_Atomic int64_t breaker_until_ms;
 	_Atomic uint32_t breaker_failures;
 	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */

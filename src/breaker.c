@@ -73,20 +73,32 @@ static uint64_t hash_of(const char *job)
 	return hash;
 }
 
-bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, int64_t now_ms)
+/* Each job once, however often it is asked about: a few that cannot be rated must not stop the others. */
+static bool too_many_in_a_row(struct scoreboard *sb, const char *job)
 {
-	uint64_t hash = hash_of(job);
 	uint32_t n = atomic_load(&sb->breaker_unclear);
+	uint64_t hash = hash_of(job);
 
-	if (atomic_exchange(&sb->breaker_unclear_job, hash) != hash)
-		n = atomic_fetch_add(&sb->breaker_unclear, 1) + 1;
-	return n >= BREAKER_UNCLEAR_IN_A_ROW || !breaker_answered_lately(sb, window_ms, now_ms);
+	for (uint32_t i = 0; i < n && i < BREAKER_UNCLEAR_IN_A_ROW; i++)
+		if (atomic_load(&sb->breaker_unclear_jobs[i]) == hash)
+			return n >= BREAKER_UNCLEAR_IN_A_ROW;
+	if (n < BREAKER_UNCLEAR_IN_A_ROW) {
+		n = atomic_fetch_add(&sb->breaker_unclear, 1);
+		if (n < BREAKER_UNCLEAR_IN_A_ROW)
+			atomic_store(&sb->breaker_unclear_jobs[n], hash);
+		n++;
+	}
+	return n >= BREAKER_UNCLEAR_IN_A_ROW;
 }
 
-void breaker_success(struct scoreboard *sb, int64_t now_ms)
+bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, int64_t now_ms)
+{
+	return too_many_in_a_row(sb, job) || !breaker_answered_lately(sb, window_ms, now_ms);
+}
+
+static void sign_of_life(struct scoreboard *sb, int64_t now_ms)
 {
 	atomic_store(&sb->rater_answered_ms, now_ms);
-	atomic_store(&sb->breaker_unclear, 0);
 	if (atomic_load(&sb->breaker_asked_ms) > now_ms)
 		return;
 	atomic_store(&sb->breaker_failures, 0);
@@ -95,6 +107,20 @@ void breaker_success(struct scoreboard *sb, int64_t now_ms)
 	atomic_store(&sb->breaker_probe_ms, 0);
 	if (atomic_exchange(&sb->breaker_until_ms, 0))
 		log_info("the rater answers again: the breaker is closed");
+}
+
+void breaker_success(struct scoreboard *sb, int64_t now_ms)
+{
+	atomic_store(&sb->breaker_unclear, 0);
+	sign_of_life(sb, now_ms);
+}
+
+bool breaker_useless(struct scoreboard *sb, const char *job, int64_t now_ms)
+{
+	if (too_many_in_a_row(sb, job))
+		return true;
+	sign_of_life(sb, now_ms);
+	return false;
 }
 
 /* Doubles with each failure from the one on that opened it. */

@@ -1,16 +1,22 @@
 /*
- * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went.
+ * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went; a reload
+ * has the raters opened in the same way first.
  * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
  * It changes nothing and calls no provider.
  */
 #include "check.h"
 
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "loop.h"
+#include "mask.h"
 #include "pg.h"
 #include "pgbinary.h"
 #include "rater.h"
@@ -69,6 +75,8 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 	struct check *c = arg;
 
 	say("database", err->text);
+	if (trouble == PG_REFUSED)
+		say("", "see database.conninfo");
 	c->status = trouble == PG_REFUSED ? EXIT_BAD_CONFIG : EXIT_TRY_LATER;
 }
 
@@ -121,6 +129,64 @@ static int check_rater(const struct config *config, struct loop *loop)
 	return status == EXIT_STOPPED ? fallback_status : status;
 }
 
+/* ---- before a reload ---- */
+
+static int open_and_check(struct rater *rater, struct err *err)
+{
+	return !rater || rater_check(rater, err) == -1 ? -1 : 0;
+}
+
+void check_raters_main(const struct config *config, int fd)
+{
+	struct loop *loop = loop_new();
+	struct err err = { .kind = ERR_NONE };
+	struct rater *fallback;
+	int rc = loop ? open_and_check(rater_new(config, loop, &err), &err) : -1;
+
+	if (rc == 0) {
+		fallback = rater_new_fallback(config, loop, &err);
+		if (fallback || err.kind != ERR_NONE)
+			rc = open_and_check(fallback, &err);
+	}
+	if (rc == -1 && write(fd, err.text, strlen(err.text)) == -1)
+		(void)0;	/* the exit status will do */
+	_exit(rc == 0 ? EXIT_STOPPED : EXIT_BAD_CONFIG);
+}
+
+/* Else "ok" would be somebody else's: what root may read, others may not. */
+static void say_user(const struct config *config)
+{
+	const struct passwd *user = getpwuid(geteuid());
+	char text[300];
+
+	snprintf(text, sizeof(text), "checked as %s%s", user ? user->pw_name : "a user without a name",
+		 user && strcmp(user->pw_name, config->pool.user) == 0 ? " (pool.user)" : "");
+	say("user", text);
+}
+
+static bool holds_password(const char *conninfo)
+{
+	struct buf masked;
+	bool found;
+
+	buf_init(&masked, SIZE_MAX);
+	mask_secrets(conninfo, &masked);
+	found = strcmp(buf_text(&masked), conninfo) != 0;
+	buf_free(&masked);
+	return found;
+}
+
+static void warn_of_readers(const struct config *config)
+{
+	struct stat st;
+
+	if (stat(config->path, &st) == 0 && (st.st_mode & S_IROTH) &&
+	    (holds_password(config->database.conninfo) || holds_password(config->database.listen_conninfo) ||
+	     holds_password(config->openai.base_url) || holds_password(config->openai.proxy)))
+		say("warning", "the configuration holds a password and everybody may read it: chmod o-r, and chgrp it to "
+		    "the daemon's group, or use ~/.pgpass");
+}
+
 int check_main(const struct config *config)
 {
 	struct loop *loop = loop_new();
@@ -129,6 +195,8 @@ int check_main(const struct config *config)
 	if (!loop)
 		return EXIT_FAILED;
 	say("configuration", "ok");
+	say_user(config);
+	warn_of_readers(config);
 	database = check_database(config, loop);
 	rater = check_rater(config, loop);
 	loop_free(loop);

@@ -293,12 +293,37 @@ static int refuse_complaint(struct loader *l, const struct config_complaint *why
 	return refuse(l, s ? config_setting_source_line(s) : 0, "%s", why->text);
 }
 
-static int refuse_syntax(struct loader *l)
+/* What the nth line sets: its first word; 0 letters when it begins with something else. */
+static size_t word_of_line(const char *text, int n, const char **word)
 {
-	const char *what = config_error_text(&l->tree);
+	while (n-- > 1 && *text)
+		text += strcspn(text, "\n") + (strchr(text, '\n') != NULL);
+	*word = text + strspn(text, " \t");
+	return strspn(*word, "abcdefghijklmnopqrstuvwxyz_.");
+}
 
-	return refuse(l, (unsigned)config_error_line(&l->tree), "%s%s", what,
-		      strcmp(what, "syntax error") ? "" :
+static bool sets_more(const char *line)
+{
+	size_t first = strcspn(line, "=:\n");
+
+	return line[first] && line[first] != '\n' && strcspn(line + first + 1, "=:") < strcspn(line + first + 1, "\n");
+}
+
+/* Values stay unquoted: the line may hold a password. */
+static int refuse_syntax(struct loader *l, const char *text)
+{
+	const char *what = config_error_text(&l->tree), *word, *dot;
+	unsigned line = (unsigned)config_error_line(&l->tree);
+	int len = (int)word_of_line(text, (int)line, &word);
+
+	dot = memchr(word, '.', (size_t)len);
+	if (strcmp(what, "duplicate setting name") == 0)
+		return refuse(l, line, "%.*s%s is given twice", len, word, len == 0 ? "a name" : sets_more(word) ?
+			      ", or what follows in this line," : "");
+	if (dot && strchr("=: \t", word[len]))
+		return refuse(l, line, "%.*s is written with braces: %.*s: { %.*s = ...; };", len, word, (int)(dot - word),
+			      word, len - (int)(dot - word) - 1, dot + 1);
+	return refuse(l, line, "%s%s", what, strcmp(what, "syntax error") ? "" :
 		      " here, or a quote, semicolon or brace missing just above");
 }
 
@@ -315,7 +340,7 @@ static int parse_tree(struct loader *l, const char *text)
 	ok = config_read_string(&l->tree, lines);
 	explicit_bzero(lines, strlen(lines));	/* conninfo may hold a password */
 	free(lines);
-	return ok ? 0 : refuse_syntax(l);
+	return ok ? 0 : refuse_syntax(l, text);
 }
 
 static int fill(struct loader *l, const char *text, bool with_key)

@@ -119,11 +119,16 @@ void config_hint_group(const char *name, struct buf *out)
 		list_groups(out);
 }
 
-const char *config_hint_choice(const struct config_key *key, const char *text)
+const char *config_hint_word(const char *const *words, const char *text)
 {
 	struct guess g = { text, TOO_FAR, NULL };
 
-	for (size_t i = 0; key->choices[i]; i++)
-		consider(&g, key->choices[i], strlen(key->choices[i]), key->choices[i]);
+	for (; *words; words++)
+		consider(&g, *words, strlen(*words), *words);
 	return g.meaning;
+}
+
+const char *config_hint_choice(const struct config_key *key, const char *text)
+{
+	return config_hint_word(key->choices, text);
 }

@@ -17,13 +17,15 @@
 #define LOCK_TRIES 8
 #define BACKLOG 64
 
-static int make_directory(const char *path, struct err *err)
+/* What is made here is ours to remove: *made says whether there was anything to make. */
+static int make_directory(const char *path, bool *made_it, struct err *err)
 {
 	char dir[CONTROL_PATH_SIZE];
 	const char *slash = strrchr(path, '/');
 	int made, saved;
 	mode_t mask;
 
+	*made_it = false;
 	if (!slash || slash == path)
 		return 0;
 	snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
@@ -31,9 +33,24 @@ static int make_directory(const char *path, struct err *err)
 	made = mkdir(dir, 0755);
 	saved = errno;
 	umask(mask);
+	*made_it = made == 0;
+	errno = saved;
 	if (made == -1 && saved != EEXIST)
-		return err_set(err, ERR_CONFIG, "cannot make the directory %s for the control socket: %s",
-			       dir, strerror(saved));
+		return err_set(err, ERR_CONFIG, "cannot make the directory %s for the control socket: %s%s", dir,
+			       strerror(saved), saved == ENOENT ? "; the directory above it has to be there" : "");
+	return 0;
+}
+
+int control_socket_check(const char *path, struct err *err)
+{
+	char dir[CONTROL_PATH_SIZE];
+	bool made;
+
+	if (make_directory(path, &made, err) == -1)
+		return errno == EACCES ? 0 : -1;
+	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') ? strrchr(path, '/') - path : 0), path);
+	if (made)
+		rmdir(dir);
 	return 0;
 }
 
@@ -144,6 +161,8 @@ static int bind_and_listen(struct control_socket *s, const char *group, struct e
 
 int control_socket_open(struct control_socket *s, const char *path, const char *group, struct err *err)
 {
+	bool made;
+
 	*s = (struct control_socket){ .listener = -1, .lock = -1, .address.sun_family = AF_UNIX };
 	if (!path[0] || strlen(path) >= CONTROL_PATH_SIZE)
 		return err_set(err, ERR_CONFIG,
@@ -151,7 +170,7 @@ int control_socket_open(struct control_socket *s, const char *path, const char *
 			       CONTROL_PATH_SIZE - 1, strlen(path), path);
 	memcpy(s->address.sun_path, path, strlen(path));
 	snprintf(s->lock_path, sizeof(s->lock_path), "%s.lock", s->address.sun_path);
-	if (make_directory(path, err) == -1)
+	if (make_directory(path, &made, err) == -1)
 		return -1;
 	s->lock = take_lock(s->lock_path, err);
 	return s->lock == -1 ? -1 : bind_and_listen(s, group, err);

@@ -52,6 +52,13 @@ static bool lacks_model(const struct http_reply *reply, const char *model)
 	return !found;
 }
 
+static bool has_path(const char *url)
+{
+	const char *host = strstr(url, "://"), *slash = strchr(host ? host + 3 : url, '/');
+
+	return slash && slash[strspn(slash, "/")];
+}
+
 static void judge_answer(struct probe *p, const struct http_reply *reply)
 {
 	const char *url = buf_text(&p->url), *model = p->config->openai.model;
@@ -75,6 +82,9 @@ static void judge_answer(struct probe *p, const struct http_reply *reply)
 	else if (status == 200 && lacks_model(reply, model))
 		doctor_say(p->d, p->what, DOCTOR_WARNING, "set openai.model to one that it lists",
 			   "openai: %s answers, but does not list the model %s", url, model);
+	else if (status == 404 && !has_path(p->config->openai.base_url))
+		doctor_say(p->d, p->what, DOCTOR_WARNING, "most want one: add /v1 to openai.base_url, unless the provider does "
+			   "not list models", "openai: %s answers with HTTP 404, and has no path", url);
 	else	/* 404 too: not everybody lists models */
 		doctor_say(p->d, p->what, DOCTOR_OK, NULL, "openai: %s answers within %d ms (HTTP %d)", url,
 			   (int)reply->latency_ms, status);

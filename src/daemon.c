@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "log.h"
 #include "restart.h"
 
 static void wait_for_report(int fd)
@@ -128,9 +129,10 @@ int drop_privileges(const char *user, const char *const *paths, struct err *err)
 		if (chown(*paths, pw->pw_uid, (gid_t)-1) == -1 && errno != ENOENT)
 			return err_set(err, ERR_CONFIG, "cannot give %s to %s: %s", *paths, user,
 				       strerror(errno));
+	log_give(pw->pw_uid);
 	if (initgroups(user, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 || setuid(pw->pw_uid) == -1)
 		return err_set(err, ERR_CONFIG, "cannot become user %s: %s", user, strerror(errno));
 	if (pw->pw_uid != 0 && setuid(0) != -1)
 		return err_set(err, ERR_CONFIG, "became user %s, but could become root again", user);
-	return 0;
+	return log_check(err);	/* else no reload and no rotation would work */
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -25,35 +26,49 @@ static const int syslog_levels[] = { LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG }
 static struct {
 	char path[PATH_MAX];		/* "" for stderr and syslog */
 	int fd;				/* -1 for syslog */
+	bool made;			/* the file was not there before */
 	_Atomic int own_level;
 	_Atomic int *level;
 	char who[32];
 } logger = { .fd = STDERR_FILENO, .own_level = LOG_LEVEL_INFO, .level = &logger.own_level, .who = "main" };
 
-static int open_path(const char *path, struct err *err)
+static int open_path(const char *path, bool *made, struct err *err)
 {
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	int flags = O_WRONLY | O_APPEND | O_CLOEXEC, fd = open(path, flags);
+	const struct passwd *user;
 
-	if (fd == -1)
-		return err_set(err, ERR_CONFIG, "cannot open the log file %s: %s", path, strerror(errno));
-	return fd;
+	*made = false;
+	if (fd == -1 && errno == ENOENT) {
+		fd = open(path, flags | O_CREAT | O_EXCL, 0640);
+		*made = fd != -1;
+		if (fd == -1 && errno == EEXIST)	/* somebody was faster, or it is a dangling link */
+			fd = open(path, flags | O_CREAT, 0640);
+	}
+	if (fd != -1)
+		return fd;
+	user = errno == EACCES ? getpwuid(geteuid()) : NULL;
+	if (user)
+		return err_set(err, ERR_CONFIG, "user %s may not write the log file %s: chown it to %s", user->pw_name,
+			       path, user->pw_name);
+	return err_set(err, ERR_CONFIG, "cannot open the log file %s: %s", path, strerror(errno));
 }
 
 int log_open(const char *to, enum log_level level, struct err *err)
 {
 	int fd = STDERR_FILENO;
-	bool is_file = strcmp(to, "stderr") != 0 && strcmp(to, "syslog") != 0;
+	bool made = false, is_file = strcmp(to, "stderr") != 0 && strcmp(to, "syslog") != 0;
 
 	if (strcmp(to, "syslog") == 0) {
 		openlog("gradingd", LOG_PID, LOG_DAEMON);
 		fd = -1;
-	} else if (is_file && (fd = open_path(to, err)) == -1) {
+	} else if (is_file && (fd = open_path(to, &made, err)) == -1) {
 		return -1;
 	}
 	if (logger.path[0])
 		close(logger.fd);
 	snprintf(logger.path, sizeof(logger.path), "%s", is_file ? to : "");
 	logger.fd = fd;
+	logger.made = made;
 	atomic_store(logger.level, level);
 	return 0;
 }
@@ -61,16 +76,38 @@ int log_open(const char *to, enum log_level level, struct err *err)
 int log_reopen(void)
 {
 	struct err err;
+	bool made;
 	int fd;
 
 	if (!logger.path[0])
 		return 0;
-	fd = open_path(logger.path, &err);
+	fd = open_path(logger.path, &made, &err);
 	if (fd == -1) {
 		log_error("%s; still writing to the old one", err.text);
 		return -1;
 	}
 	dup2(fd, logger.fd);
+	close(fd);
+	return 0;
+}
+
+/* One that was there before keeps its owner: it may be anything, led to by a link. */
+void log_give(uid_t uid)
+{
+	if (logger.made && fchown(logger.fd, uid, (gid_t)-1) == -1)
+		log_warn("cannot give the log file %s to the user of pool.user: %s", logger.path, strerror(errno));
+}
+
+int log_check(struct err *err)
+{
+	bool made;
+	int fd;
+
+	if (!logger.path[0])
+		return 0;
+	fd = open_path(logger.path, &made, err);
+	if (fd == -1)
+		return -1;
 	close(fd);
 	return 0;
 }

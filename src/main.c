@@ -14,6 +14,7 @@
 #include "buf.h"
 #include "check.h"
 #include "config.h"
+#include "control_socket.h"
 #include "daemon.h"
 #include "environment.h"
 #include "log.h"
@@ -77,6 +78,12 @@ static void print_keys(void)
 	buf_free(&out);
 }
 
+static void __attribute__((noreturn)) refuse(const char *what, const char *why)
+{
+	fprintf(stderr, "gradingd: %s %s\n%s", what, why, usage);
+	exit(EXIT_FAILED);
+}
+
 static struct arguments parse_arguments(int argc, char **argv)
 {
 	struct arguments a = { 0 };
@@ -95,11 +102,14 @@ static struct arguments parse_arguments(int argc, char **argv)
 		case 'h': fputs(usage, stdout); exit(EXIT_STOPPED);
 		default: fputs(usage, stderr); exit(EXIT_FAILED);
 		}
-	if (optind < argc || a.daemon + a.test + a.once > 1 || (a.max_jobs && !a.once) ||
-	    (a.pid_file && !a.daemon)) {
-		fputs(usage, stderr);
-		exit(EXIT_FAILED);
-	}
+	if (optind < argc)
+		refuse(argv[optind], "is no option");
+	if (a.daemon + a.test + a.once > 1)
+		refuse("-d, -t, --once:", "give one of them");
+	if (a.max_jobs && !a.once)
+		refuse("--max-jobs", "goes with --once");
+	if (a.pid_file && !a.daemon)
+		refuse("-p", "goes with -d");
 	return a;
 }
 
@@ -109,16 +119,31 @@ static int complain(const struct err *err)
 	return err->kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
 }
 
+/* What was read as root a reload reads as pool.user. */
+static int read_again(const struct config *config, struct err *err)
+{
+	struct config *fresh = config_load(config->path, err);
+	struct err why = *err;
+
+	if (!fresh)
+		return err_set(err, ERR_CONFIG, "a reload would run as %s and fail: %s", config->pool.user, why.text);
+	config_free(fresh);
+	return 0;
+}
+
 /* What a start would come to before its first child, as its user. */
 static int check_start(const struct config *config, struct err *err)
 {
 	static const char *const no_paths[] = { NULL };
+	bool drops = geteuid() == 0 && config->pool.user[0];
 
 	if (config->control.group[0] && !getgrnam(config->control.group))
 		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"", config->control.group);
-	if (log_open(config->log.to, LOG_LEVEL_ERROR, err) == -1)
+	if (control_socket_check(config->control.socket, err) == -1 ||
+	    log_open(config->log.to, LOG_LEVEL_ERROR, err) == -1 ||
+	    drop_privileges(config->pool.user, no_paths, err) == -1)
 		return -1;
-	return drop_privileges(config->pool.user, no_paths, err);
+	return drops ? read_again(config, err) : 0;
 }
 
 /* In a child, because it needs libpq and perhaps libcurl, and becomes pool.user. Takes config over. */

@@ -183,6 +183,12 @@ static const struct rule *find_rule(const struct complaint *c)
 	return rule;
 }
 
+/* Of a refusal that no rule knows. It may quote the lines, so it is no proof that every request meets the same. */
+static const char *advice_on(const struct complaint *c)
+{
+	return strstr(c->message, "response_format") ? "check openai.response_format" : NULL;
+}
+
 /* "; retrying after 20 s", where the provider said how long. */
 static int64_t add_after(struct buf *text, int64_t after_ms)
 {
@@ -196,6 +202,7 @@ static int64_t add_after(struct buf *text, int64_t after_ms)
 static void fail_with_status(const struct complaint *c, int64_t after_ms, struct ask *ask)
 {
 	const struct rule *rule = find_rule(c);
+	const char *advice = rule->advice ? rule->advice : advice_on(c);
 	bool waits = rule->kind != ERR_PERMANENT && rule->kind != ERR_NONE;
 	struct buf text;
 
@@ -206,13 +213,14 @@ static void fail_with_status(const struct complaint *c, int64_t after_ms, struct
 			buf_printf(&text, " %s", phrases[i].phrase);
 	if (c->message[0] && c->status != 401)	/* its words tend to quote parts of the key */
 		buf_printf(&text, ": %s", c->message);
-	if (rule->advice)
-		buf_printf(&text, "; %s", rule->advice);
+	if (advice)
+		buf_printf(&text, "; %s", advice);
 	after_ms = waits ? add_after(&text, after_ms) : 0;
 	if (rule->kind == ERR_NONE)
 		verdict_refused(ask->verdicts, ask->nlines, &ask->job->arena, buf_text(&text));
 	else
 		err_set(&ask->err, rule->kind, "%s", buf_text(&text));
+	ask->about_lines = rule->kind == ERR_PERMANENT && rule->advice;	/* it is too large, which others need not be */
 	ask->err.after_ms = after_ms;
 	buf_free(&text);
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config_hint.h"
+
 void pgerror_copy_message(char *out, size_t size, const char *message)
 {
 	const char *end = strstr(message, "\nLOCATION:");
@@ -14,7 +16,7 @@ void pgerror_copy_message(char *out, size_t size, const char *message)
 		if (!isspace((unsigned char)*message)) {
 			out[n++] = *message;
 		} else if (n > 0 && out[n - 1] != ' ') {
-			if (*message == '\n' && message[1] && isalnum((unsigned char)out[n - 1]))
+			if (*message == '\n' && message[1] && message + 1 != end && isalnum((unsigned char)out[n - 1]))
 				out[n++] = ';';
 			out[n++] = ' ';
 		}
@@ -53,6 +55,8 @@ bool pgerror_is_refusal(const char *message)
 	static const char *const refusals[] = { "28", "3D", "42501", NULL };
 	char state[6];
 
+	if (strstr(message, "fe_sendauth: no password supplied"))	/* libpq's own word, without a state */
+		return true;
 	return find_sqlstate(message, state) && has_class(state, refusals);
 }
 
@@ -85,6 +89,22 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 		       message ? message : "no message", state ? state : "unknown");
 }
 
+/* The option that an unknown one was meant to be, which libpq quotes; NULL when none is near. */
+static const char *hint_option(const char *message)
+{
+	static const char *const options[] = {
+		"host", "hostaddr", "port", "dbname", "user", "password", "passfile", "sslmode", "sslrootcert",
+		"sslcert", "sslkey", "connect_timeout", "application_name", "options", "target_session_attrs", NULL
+	};
+	const char *quoted = message ? strstr(message, "option \"") : NULL;
+	char word[32];
+
+	if (!quoted)
+		return NULL;
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(quoted + 8, "\""), quoted + 8);
+	return config_hint_word(options, word);
+}
+
 /*
  * libpq's messages about a malformed connection string quote the part it stumbled over, which is that of a
  * password with a blank or a slash in it. So they are told from here, without quotation.
@@ -92,12 +112,18 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 int pgerror_check_conninfo(const char *conninfo, struct err *err)
 {
 	PQconninfoOption *options;
-	const char *port = "", *host = "";
+	const char *port = "", *host = "", *hint;
+	char *message = NULL;
 	bool numeric, at_sign;
 
 	if (!strchr(conninfo, '=') && !strstr(conninfo, "://"))
 		return 0;	/* a database's name alone */
-	options = PQconninfoParse(conninfo, NULL);
+	options = PQconninfoParse(conninfo, &message);
+	hint = hint_option(message);
+	PQfreemem(message);
+	if (!options && hint)
+		return err_set(err, ERR_CONFIG, "the connection string has an option that is unknown; did you mean \"%s\"?",
+			       hint);
 	if (!options)
 		return err_set(err, ERR_CONFIG, "the connection string is malformed; values with blanks want "
 			       "'quotes', and in a URI special characters are written as %%XX");

@@ -17,10 +17,12 @@
 #include "program.h"
 #include "question.h"
 #include "rater.h"
+#include "utf8.h"
 
 #define REQUEST_CAP_BYTES (16u << 20)
 #define REQUEST_KEEP_BYTES (64u << 10)
 #define REPLY_CAP_BYTES (1u << 20)
+#define SHOWN_BYTES 80			/* of an answer that is not JSON */
 #define NEWLINE_BYTES 1			/* of a request, which a parser of JSON may leave for later */
 #define HELD_MS 2000			/* a worker holds jobs for so long, going by how fast they were lately */
 
@@ -52,7 +54,7 @@ struct command {
 	struct program *program;
 	int64_t started_ms;
 	bool answered;			/* it has, at least once */
-	char given_up[96];		/* why it was killed; "" when it was not */
+	char given_up[200];		/* why it was killed; "" when it was not */
 	struct entry *asked;
 	int64_t asked_ms;
 	struct loop_timer deadline, next;
@@ -114,6 +116,23 @@ static void give_up(struct command *c, const char *why)
 	program_kill(c->program);
 }
 
+/* What an operator has to know of an answer that is none: mostly it is a line meant for standard error. */
+static void give_up_answer(struct command *c, const struct ask *ask, const char *line, size_t len)
+{
+	char shown[SHOWN_BYTES + 1], why[sizeof(c->given_up)];
+	size_t n = utf8_cut(line, len, SHOWN_BYTES);
+
+	if (ask->verdicts[0].outcome != OUTCOME_NOT_JSON) {
+		snprintf(why, sizeof(why), "answered, but %s,", outcome_words(ask->verdicts[0].outcome));
+		give_up(c, ask->used.stray > 0 ? "rated lines that nobody asked about" : why);
+		return;
+	}
+	memcpy(shown, line, n);
+	shown[utf8_clean(shown, n, UTF8_BLANK_CONTROLS)] = '\0';
+	snprintf(why, sizeof(why), "answered \"%s%s\", which is not JSON,", shown, n < len ? "..." : "");
+	give_up(c, why);
+}
+
 /*
  * Whether the reply was for another question, or none: after it, nothing that the program says can be
  * told apart from an answer to what was asked before.
@@ -154,7 +173,7 @@ static void on_line(void *arg, const char *line, size_t len)
 	child_in_hand(NULL);
 	set_capacity(c, ask->used.latency_ms);
 	if (lost_thread(ask)) {
-		give_up(c, "did not answer the question");
+		give_up_answer(c, ask, line, len);
 	} else {
 		c->answered = true;
 		c->failures = 0;
@@ -266,7 +285,7 @@ static void restart_later(struct command *c, const char *why, bool orderly)
 static void on_ended(void *arg, const struct program_end *end)
 {
 	struct command *c = arg;
-	char why[400];
+	char why[500];
 
 	if (c->given_up[0])
 		snprintf(why, sizeof(why), "the command %.200s (pid %d) %s and was killed", path_of(c),
@@ -373,7 +392,7 @@ static void command_start(struct rater *rater, struct ask *ask)
 	memset(&ask->used, 0, sizeof(ask->used));
 	snprintf(ask->used.model, sizeof(ask->used.model), "%s", rater->model);
 	ask->err = (struct err){ .kind = ERR_NONE };
-	ask->silent = false;
+	ask->silent = ask->about_lines = false;
 	ask->rater_data = e;
 	e->ask = ask;
 	TAILQ_INSERT_TAIL(&c->waiting, e, link);
@@ -506,6 +525,7 @@ static void command_close(struct rater *rater)
 
 const struct rater_ops rater_command_ops = {
 	.name = "command",
+	.advice = "try the program of command.argv by hand",
 	.open = command_open,
 	.start = command_start,
 	.cancel = command_cancel,

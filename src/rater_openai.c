@@ -313,7 +313,7 @@ static void openai_start(struct rater *rater, struct ask *ask)
 
 	memset(&ask->used, 0, sizeof(ask->used));
 	ask->err = (struct err){ .kind = ERR_NONE };
-	ask->never_sent = false;
+	ask->never_sent = ask->about_lines = false;
 	if (left_ms <= 0)
 		err_set(&ask->err, ERR_UNCLEAR, "the job's deadline passed before the provider was asked");
 	else if (write_request(o, rater->config, ask) == -1)
@@ -345,6 +345,7 @@ static void openai_cancel(struct rater *rater, struct ask *ask)
 
 const struct rater_ops rater_openai_ops = {
 	.name = "openai",
+	.advice = "check openai.base_url, openai.model and openai.response_format",
 	.open = openai_open,
 	.start = openai_start,
 	.cancel = openai_cancel,

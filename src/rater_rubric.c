@@ -137,6 +137,7 @@ static void rubric_close(struct rater *rater)
 
 const struct rater_ops rater_rubric_ops = {
 	.name = "rubric",
+	.advice = "check rubric.file",
 	.open = rubric_open,
 	.start = rubric_start,
 	.cancel = rubric_cancel,

@@ -139,7 +139,7 @@ static const char *summary_of_breaker(const struct scoreboard *sb)
 {
 	switch (atomic_load(&sb->breaker_kind)) {
 	case ERR_DENIED:
-		return "waiting for an operator: the provider denies our calls, see breaker_reason";
+		return "waiting for an operator: the rater refuses our calls, or answers nothing of use; see breaker_reason";
 	case ERR_LIMITED:
 		return "waiting for the rater: it limits our rate";
 	default:
@@ -331,7 +331,7 @@ const struct view view_status = { status_columns, true, fill_status };
 
 static const char *const workers_columns[] = {
 	"slot", "role", "pid", "state", "age_ms", "beat_age_ms", "in_flight", "claimed", "completed", "failed",
-	"lines", "restarts", "crashes", "restart_in_ms", "error", NULL
+	"lines", "restarts", "crashes", "restart_in_ms", "error_age_ms", "error", NULL
 };
 
 static void worker_work(struct table *t, const struct slot *slot)
@@ -363,6 +363,7 @@ static void worker_row(const struct supervisor *s, int i, struct table *t)
 	table_int(t, generation ? generation - 1 : 0);
 	table_int(t, supervisor_restarts(s, i));
 	cell_known_ms(t, supervisor_restart_in_ms(s, i));
+	cell_age(t, wall_ms(), atomic_load(&slot->error.wall_ms));	/* it may be long over */
 	cell_shared(t, &slot->error);
 }
 

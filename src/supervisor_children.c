@@ -141,7 +141,8 @@ static bool any_worker(const struct supervisor *s)
 void children_stop(struct supervisor *s, bool at_once)
 {
 	if (!s->stopping)
-		log_info(at_once ? "stopping at once" : "draining, then stopping");
+		log_info("%s%s%s", at_once ? "stopping at once" : "draining, then stopping", s->reason[0] ? ": " : "",
+			 s->reason);
 	s->stopping = true;
 	atomic_store(&s->sb->phase, POOL_DRAINING);
 	notify_stopping();

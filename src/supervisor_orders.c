@@ -12,6 +12,7 @@
 #include "environment.h"
 #include "log.h"
 #include "notify.h"
+#include "trial.h"
 #include "wake.h"
 
 const struct config *supervisor_config(const struct supervisor *s)
@@ -79,7 +80,7 @@ int supervisor_scale(struct supervisor *s, int64_t workers, struct err *err)
 	if (workers < 1 || workers > SLOT_MAX_WORKERS)
 		return err_set(err, ERR_PERMANENT, "%" PRId64 " workers; it must be from 1 to %d", workers,
 			       SLOT_MAX_WORKERS);
-	log_info("scaling to %" PRId64 " workers", workers);
+	log_info("scaling to %" PRId64 " worker%s", workers, workers == 1 ? "" : "s");
 	s->config->pool.workers = workers;
 	children_set_workers(s, workers);
 	return 0;
@@ -104,7 +105,7 @@ int supervisor_reload(struct supervisor *s, struct err *err)
 		return err_set(err, ERR_PERMANENT, "the pool is stopping");
 	notify_reloading();
 	fresh = config_load(s->options.config_path, err);
-	if (!fresh || config_check_reload(old, fresh, err) == -1 ||
+	if (!fresh || config_check_reload(old, fresh, err) == -1 || trial_raters(fresh, err) == -1 ||
 	    log_open(daemon_log_target(fresh, s->options.pid_file != NULL), (enum log_level)fresh->log.level, err) == -1) {
 		log_error("the configuration is not reloaded, the old one stays: %s", err->text);
 		config_free(fresh);

@@ -48,12 +48,13 @@ static void count_failure(struct worker *w, const struct ask *ask)
 static void count_answer(struct worker *w, const struct ask *ask)
 {
 	worker_count(w, COUNTER_RATER_CALLS, (uint64_t)ask->used.calls);
-	worker_count(w, COUNTER_RATER_MS, (uint64_t)ask->used.latency_ms);
 	worker_count(w, COUNTER_PROMPT_TOKENS, (uint64_t)ask->used.prompt_tokens);
 	worker_count(w, COUNTER_COMPLETION_TOKENS, (uint64_t)ask->used.completion_tokens);
 	worker_count(w, COUNTER_REPLY_STRAY, ask->used.stray);
-	if (ask->used.calls > 0)
+	if (ask->used.calls > 0) {
+		worker_count(w, COUNTER_RATER_MS, (uint64_t)ask->used.latency_ms);
 		slot_count_call(w->c->slot, ask->used.latency_ms, ask->used.cost_nanos);
+	}
 	if (ask->err.kind != ERR_NONE) {
 		count_failure(w, ask);
 		return;
@@ -98,12 +99,46 @@ static bool was_hurried(const struct worker *w, const struct rater *rater, const
 	return at_deadline(ask) && (!rater->metered || ask->used.latency_ms < w->config->queue.job_deadline_ms / 2);
 }
 
+/* It rated a line, or says what is wrong with these lines. */
+static bool is_of_use(const struct ask *ask)
+{
+	if (ask->err.kind != ERR_NONE)
+		return ask->about_lines;
+	for (size_t i = 0; i < ask->nlines; i++)
+		if (ask->verdicts[i].outcome == OUTCOME_RATED || ask->verdicts[i].outcome == OUTCOME_REFUSED)
+			return true;
+	return false;
+}
+
+static void blame_rater(const struct rater *rater, struct ask *ask)
+{
+	const char *last = ask->err.kind == ERR_NONE ? outcome_words(ask->verdicts[0].outcome) : ask->err.text;
+	struct err why;
+
+	err_set(&why, ERR_DENIED, "%d jobs in a row brought no usable answer, so they are not to blame: %.300s; %s",
+		BREAKER_UNCLEAR_IN_A_ROW, last, rater->ops->advice);
+	ask->err = why;
+}
+
+static void find_use(struct worker *w, struct ask *ask)
+{
+	if (is_of_use(ask)) {
+		breaker_success(w->c->sb, now_ms());
+	} else if (breaker_useless(w->c->sb, ask->job->id, now_ms())) {
+		blame_rater(w->rater, ask);
+		tell_breaker(w, &ask->err);
+		return;
+	}
+	w->probing = w->provider_away = false;
+}
+
 /*
  * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers either
  * (breaker_unclear()). One that its job's own deadline ended tells as much only if it had half of that time
  * to itself; else the job has used up an attempt. When others did get answers while it waited, the job is
  * under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
- * just have restarted, and after that its attempts count.
+ * just have restarted, and after that its attempts count. Answers of no use are the job's fault until too many jobs
+ * in a row have met with them.
  */
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
@@ -118,8 +153,7 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
 			ask->err.kind = ERR_RETRY;
 	} else if (ask->used.calls > 0 && !ask->silent) {
-		breaker_success(w->c->sb, now_ms());	/* an answer of no use is still an answer */
-		w->probing = w->provider_away = false;
+		find_use(w, ask);
 	}
 }
 

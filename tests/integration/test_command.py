@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import SCALE, is_running, rep, stays, wait_until
+from harness import SCALE, ControlError, is_running, rep, stays, wait_until
 from llm_server import expected_rating
 
 PROGRAM = pathlib.Path(__file__).with_name("rating_program.py")
@@ -298,6 +298,14 @@ def test_a_program_with_a_banner_is_none_that_rates(make_command_pool, db, progr
     assert right_ratings(db) == db.count("completed")
 
 
+def test_an_answer_that_is_no_json_is_shown(make_command_pool, db, program):
+    pool = make_command_pool({"argv": ["/bin/sh", "-c", "while read -r line; do printf 'debug\\007: %0200d\\n' 7; done"]})
+    db.insert(max_attempts=1)
+    words = f'answered "debug : {"0" * 72}...", which is not JSON, and was killed'
+    wait_until(lambda: words in pool.log)
+    assert words in str(pool.show("errors"))
+
+
 def test_a_program_that_is_broken_fails_few_jobs(make_command_pool, db, program):
     """It dies over every question: the first may be to blame, the others are not."""
     program.behave("exit")
@@ -440,6 +448,21 @@ def test_a_reload_gives_each_new_worker_a_program_of_its_own(make_command_pool, 
     pool.configure(command={"argv": [*program.argv, "new"]})
     pool.ctl("reload")
     wait_until(lambda: len(program.pids("new")) == 2 and not before & set(program.pids()))
+    db.completed(rep("Hello."))
+
+
+def test_a_reload_to_a_rater_that_cannot_be_is_refused(make_command_pool, db, program):
+    pool = make_command_pool(rater={"fallback": "rubric"})
+    before = pool.children()
+    pool.configure(command={"argv": ["/nowhere/rate"]})
+    with pytest.raises(ControlError, match="/nowhere/rate: No such file"):
+        pool.ctl("reload")
+    rubric = pool.directory / "rubric.conf"
+    rubric.write_text("nonsense")
+    pool.configure(rubric={"file": str(rubric)}, command={"argv": program.argv})
+    with pytest.raises(ControlError, match="rubric.conf"):
+        pool.ctl("reload")
+    assert pool.children() == before and pool.show("status")["reloads"] == 0
     db.completed(rep("Hello."))
 
 

@@ -415,6 +415,13 @@ def test_a_provider_that_is_not_there(rater):
     assert PASSWORD not in json.dumps(proxied)
 
 
+def test_a_base_url_without_a_path_is_suspected(rater):
+    with Provider("404 Not Found") as provider:
+        line = rater(**openai(provider.url.removesuffix("/v1")))
+        assert line["state"] == "warning" and "add /v1" in line["advice"]
+        assert rater(**openai(provider.url))["state"] == "ok"
+
+
 class Provider:
     """Answers each request with the same bytes, or with silence."""
 

@@ -213,6 +213,41 @@ def test_one_bad_job_does_not_hold_up_the_others(make_openai_pool, db, llm):
     assert db.wait(bad, "failed").error
 
 
+@pytest.mark.parametrize("rule, words", [
+    ({"do": "400", "message": "response_format json_schema is not supported"}, "supported; check openai.response_format"),
+    ({"do": "envelope_not_json"}, "the reply is not JSON; check openai.base_url"),
+    ({"do": "not_json"}, "the reply is not JSON; check openai.base_url"),
+    ({"do": "renumbered"}, "numbered lines in its own way; check openai.base_url")])
+def test_a_provider_without_a_usable_answer_fails_few_jobs(make_openai_pool, db, llm, rule, words):
+    pool = make_openai_pool()
+    llm.behave(rule)
+    db.insert_many(60)
+    wait_until(lambda: breaker(pool) != "closed")
+    status = pool.show("status")
+    assert "10 jobs in a row brought no usable answer" in status["breaker_reason"] and words in status["breaker_reason"]
+    assert status["summary"].startswith("waiting for an operator")
+    assert "10 jobs in a row brought no usable answer" in pool.log
+    wait_until(lambda: db.count("processing") <= 1)         # a probe, now and then
+    probes = llm.calls
+    wait_until(lambda: llm.calls >= probes + 2)
+    assert breaker(pool) != "closed"
+    assert db.value("SELECT count(*) FROM grading_jobs WHERE attempts > 0") <= 9
+    llm.behave("good")
+    wait_until(lambda: db.count("completed") + db.count("failed") == 60)
+    assert db.count("failed") <= 9
+    assert breaker(pool) == "closed"
+
+
+def test_a_few_jobs_that_cannot_be_rated_do_not_open_the_breaker(make_openai_pool, db, llm):
+    pool = make_openai_pool()
+    llm.behave({"do": "400", "text": "poison"}, {"do": "not_json"})
+    for n in range(9):
+        db.insert(rep(*[f"{'poison' if n % 2 else 'riddle'} {n}.{line}" for line in range(4)]))
+    wait_until(lambda: db.count("failed") == 9)
+    assert llm.calls > 20
+    assert pool.show("limits")["trips"] == 0
+
+
 def test_a_cut_answer_keeps_its_whole_ratings(make_openai_pool, db, llm):
     make_openai_pool(cache={"ttl": "0"})
     llm.behave({"do": "cut", "first": 1}, "good")

@@ -196,6 +196,86 @@ def test_started_by_root_it_runs_as_its_user_and_cleans_up_behind_itself(daemon,
     assert not daemon.pid_file.exists() and not os.path.exists(daemon.pool.socket)
 
 
+@pytest.fixture
+def users_pool(make_pool, db):
+    """A pool for root to start as another user, whose directory is the user's but for what a test makes in it."""
+    user = next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
+    pool = make_pool(db, start=False)
+    os.chown(pool.directory, user.pw_uid, user.pw_gid)
+    pool.user = user
+    return pool
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_log_file_is_made_for_the_user_of_the_pool(users_pool):
+    pool, log = users_pool, users_pool.directory / "gradingd.log"
+    pool.configure(pool={"user": pool.user.pw_name}, log={"to": str(log)})
+    assert pool.run("-t").returncode == 0
+    assert log.stat().st_uid == pool.user.pw_uid
+    pool.start()
+    pool.ctl("reload")
+    wait_until(lambda: pool.show("status")["reloads"] == 1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("options", [["-t"], []])
+def test_a_log_file_that_a_reload_could_not_open_is_refused(users_pool, options):
+    pool, log = users_pool, users_pool.directory / "gradingd.log"
+    log.touch(mode=0o640)
+    pool.configure(pool={"user": pool.user.pw_name}, log={"to": str(log)})
+    result = pool.run(*options)
+    said = result.stderr + log.read_text()
+    assert result.returncode == 78 and f"user {pool.user.pw_name} may not write the log file {log}" in said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_key_that_a_reload_could_not_read_is_refused_by_the_check(users_pool):
+    pool, key = users_pool, users_pool.directory / "key"
+    key.write_text("sk-secret")
+    key.chmod(0o600)
+    pool.configure(pool={"user": pool.user.pw_name}, rater={"backend": "openai"}, openai={"api_key_file": str(key)})
+    result = pool.run("-t")
+    assert result.returncode == 78
+    assert f"a reload would run as {pool.user.pw_name} and fail" in result.stderr and str(key) in result.stderr
+    os.chown(key, pool.user.pw_uid, -1)
+    result = pool.run("-t")
+    assert result.returncode == 0 and f"checked as {pool.user.pw_name}" in result.stdout
+
+
+def test_a_socket_in_no_place_is_refused_by_the_check(make_pool, db):
+    pool = make_pool(db, start=False)
+    place = pool.directory / "a"
+    pool.configure(control={"socket": str(place / "b" / "c.sock")})
+    result = pool.run("-t")
+    assert result.returncode == 78 and f"{place / 'b'}" in result.stderr and "the directory above it" in result.stderr
+    pool.configure(control={"socket": str(place / "c.sock")})
+    assert pool.run("-t").returncode == 0 and not place.exists()
+
+
+@pytest.mark.parametrize("conninfo, words", [
+    ("prt=5478", 'did you mean "port"?'), ("dbname=x password=a secret=s", "the connection string is malformed")])
+def test_the_check_names_a_misspelt_option_and_no_secret(make_pool, db, conninfo, words):
+    pool = make_pool(db, start=False, database={"conninfo": conninfo})
+    result = pool.run("-t")
+    assert result.returncode == 78 and words in result.stdout and "database.conninfo" in result.stdout
+    assert "secret" not in result.stdout + result.stderr
+
+
+def test_the_check_warns_of_a_password_for_all_to_read(make_pool, db):
+    pool = make_pool(db, start=False, openai={"proxy": "http://me:secret@127.0.0.1:1"})
+    for mode, warned in ((0o644, True), (0o640, False)):
+        os.chmod(pool.config_path, mode)
+        result = pool.run("-t")
+        assert result.returncode == 0 and ("holds a password" in result.stdout) == warned
+
+
+@pytest.mark.parametrize("argv, words", [(["extra"], "extra is no option"), (["--max-jobs", "3"], "goes with --once"),
+                                         (["-d", "-t"], "give one of them"), (["-p", "/x"], "goes with -d")])
+def test_options_that_do_not_fit_are_named(make_pool, db, argv, words):
+    result = make_pool(db, start=False).run(*argv)
+    assert result.returncode == 1 and words in result.stderr.splitlines()[0]
+
+
 def test_version_and_help(make_pool, db):
     pool = make_pool(db, start=False)
     assert pool.run("--version").stdout.startswith("gradingd ")

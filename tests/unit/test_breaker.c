@@ -21,6 +21,7 @@ static int setup(void **state)
 		sb = scoreboard_new();
 	breaker_release(sb);
 	atomic_store(&sb->rater_answered_ms, 0);
+	atomic_store(&sb->breaker_unclear, 0);
 	return sb ? 0 : -1;
 }
 
@@ -60,6 +61,39 @@ static void test_many_jobs_in_a_row_are_not_all_to_blame(void **state)
 	for (int i = 0; i < 2 * BREAKER_UNCLEAR_IN_A_ROW; i++)	/* one job, over and again */
 		assert_false(unclear(7, NOW + 3));
 	assert_true(unclear(7, NOW + 2 + BREAKER_RECENT_MS));
+}
+
+static bool useless(int job, int64_t now)
+{
+	char id[8];
+
+	snprintf(id, sizeof(id), "%d", job);
+	return breaker_useless(sb, id, now);
+}
+
+static void test_answers_of_no_use_to_many_jobs_are_the_raters_fault(void **state)
+{
+	(void)state;
+	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)
+		assert_false(useless(i, NOW));
+	assert_true(breaker_answered_lately(sb, 0, NOW));
+	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)	/* the same ones, tried again */
+		assert_false(useless(i, NOW));
+	assert_true(useless(0, NOW));
+	assert_true(useless(1, NOW));
+	breaker_release(sb);
+	assert_true(useless(11, NOW));	/* an operator's word is no answer */
+	breaker_success(sb, NOW);
+	assert_false(useless(12, NOW));
+}
+
+/* Asked about in turns, in calls that grow smaller and at each attempt again. */
+static void test_a_few_bad_jobs_do_not_stop_the_others(void **state)
+{
+	(void)state;
+	breaker_success(sb, NOW);
+	for (int i = 0; i < 5 * BREAKER_UNCLEAR_IN_A_ROW; i++)
+		assert_false(i % 2 ? useless(i % 9, NOW) : unclear(i % 9, NOW));
 }
 
 static void test_three_in_a_row_open_it(void **state)
@@ -143,6 +177,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_many_jobs_in_a_row_are_not_all_to_blame, setup),
+		cmocka_unit_test_setup(test_answers_of_no_use_to_many_jobs_are_the_raters_fault, setup),
+		cmocka_unit_test_setup(test_a_few_bad_jobs_do_not_stop_the_others, setup),
 		cmocka_unit_test_setup(test_three_in_a_row_open_it, setup),
 		cmocka_unit_test_setup(test_calls_in_flight_make_no_pause_longer, setup),
 		cmocka_unit_test_setup(test_one_denial_opens_it, setup),
