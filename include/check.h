@@ -10,7 +10,4 @@
  */
 int check_main(const struct config *config);
 
-/* A child's: opens rater and fallback, writes into fd what is wrong with them, and exits with 0 or 78. */
-void check_raters_main(const struct config *config, int fd) __attribute__((noreturn));
-
 #endif

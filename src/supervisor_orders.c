@@ -12,7 +12,6 @@
 #include "environment.h"
 #include "log.h"
 #include "notify.h"
-#include "trial.h"
 #include "wake.h"
 
 const struct config *supervisor_config(const struct supervisor *s)
@@ -105,7 +104,7 @@ int supervisor_reload(struct supervisor *s, struct err *err)
 		return err_set(err, ERR_PERMANENT, "the pool is stopping");
 	notify_reloading();
 	fresh = config_load(s->options.config_path, err);
-	if (!fresh || config_check_reload(old, fresh, err) == -1 || trial_raters(fresh, err) == -1 ||
+	if (!fresh || config_check_reload(old, fresh, err) == -1 ||
 	    log_open(daemon_log_target(fresh, s->options.pid_file != NULL), (enum log_level)fresh->log.level, err) == -1) {
 		log_error("the configuration is not reloaded, the old one stays: %s", err->text);
 		config_free(fresh);
