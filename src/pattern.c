@@ -3,7 +3,9 @@
  * sit in one hash table, so that a word of talk is looked up once, and only the phrases that hang on it
  * are tried: each hangs on one of its words, chosen so that none has many. An atom's parent is the next
  * shorter "prefix*", which its words match as well. Once sealed, what hangs on an atom lies side by side:
- * most of it is passed over, and to follow links to it cost more than all else.
+ * most of it is passed over, and to follow links to it cost more than all else. It is passed over by a
+ * look at one more of the phrase's words: atoms are told apart by 32 bits ("kin") there, and a word of talk
+ * has two or three of them.
  */
 #include "pattern.h"
 
@@ -25,6 +27,7 @@ struct atom {
 	bool prefix, opener;
 	uint32_t hash;
 	uint32_t parent;		/* 0: none */
+	uint32_t kin;			/* bits of itself and its parents; made by patterns_seal() */
 	uint32_t next;			/* in the same bucket */
 	uint32_t hanging, nhanging;	/* the first phrase that hangs on it, and how many do */
 };
@@ -32,7 +35,14 @@ struct link { uint32_t atom, phrase; };
 
 enum element_kind { ELEMENT_WORD, ELEMENT_ANY, ELEMENT_GAP };
 struct element { enum element_kind kind; uint32_t choice, nchoices; };
-struct phrase { uint32_t element; uint16_t list; uint8_t nelements, hook; bool opens, asks; };
+struct phrase {
+	uint32_t element;
+	uint32_t kin;			/* some word of the talk, `ahead` of the hook's, has one of these bits */
+	uint16_t list;
+	uint8_t nelements, hook;
+	int8_t ahead;
+	bool opens, asks;
+};
 
 /* A growing array of T; index 0 of atoms and links means none. */
 #define ARRAY(T) struct { T *at; uint32_t n, size; }
@@ -56,6 +66,7 @@ struct scan {
 	const struct word *words;
 	size_t n;
 	uint32_t atoms[WORDS_CAP];
+	uint32_t kin[WORDS_CAP];
 	bool opens[WORDS_CAP];
 };
 
@@ -294,11 +305,32 @@ static uint32_t choose_hook(const struct patterns *p, const struct phrase *phras
 	return best;
 }
 
+static uint32_t kin_bit(uint32_t atom)
+{
+	return 1u << (atom & 31);
+}
+
+/* The word that is looked at before the phrase is tried: of those at a known distance, the one with fewest choices. */
+static void choose_ahead(const struct patterns *p, struct phrase *phrase)
+{
+	const struct element *e = &p->elements.at[phrase->element], *best = NULL;
+
+	for (uint32_t i = 0; i < phrase->nelements && e[i].kind != ELEMENT_GAP; i++)
+		if (e[i].kind == ELEMENT_WORD && i != phrase->hook && (!best || e[i].nchoices < best->nchoices))
+			best = &e[i];
+	if (!best)
+		best = &e[phrase->hook];
+	phrase->ahead = (int8_t)(best - e - phrase->hook);
+	for (uint32_t i = 0; i < best->nchoices; i++)
+		phrase->kin |= kin_bit(p->choices.at[best->choice + i]);
+}
+
 static void hang_phrase(struct patterns *p, struct phrase phrase)
 {
 	struct element hook;
 
 	phrase.hook = (uint8_t)choose_hook(p, &phrase);
+	choose_ahead(p, &phrase);
 	hook = p->elements.at[phrase.element + phrase.hook];
 	for (uint32_t i = 0; i < hook.nchoices; i++) {
 		uint32_t atom = p->choices.at[hook.choice + i];
@@ -370,6 +402,9 @@ void patterns_seal(struct patterns *p)
 
 		atom->parent = find_prefix(p, atom->text, atom->len - (atom->prefix ? 1u : 0u));
 	}
+	for (uint32_t a = 1; a < p->atoms.n; a++)
+		for (uint32_t kin = a; kin; kin = p->atoms.at[kin].parent)
+			p->atoms.at[a].kin |= kin_bit(kin);
 	lay_out_phrases(p);
 }
 
@@ -429,7 +464,10 @@ static void try_phrases(const struct scan *s, uint32_t a, size_t w, bool *found)
 	const struct word *word = &s->words[w];
 
 	for (; phrase < end; phrase++) {
-		if (found[phrase->list] || phrase->hook > w || (phrase->asks && !word->asks) ||
+		size_t ahead = w + (size_t)phrase->ahead;	/* before the first word: far beyond the last */
+
+		if (ahead >= s->n || !(s->kin[ahead] & phrase->kin) || found[phrase->list] ||
+		    phrase->hook > w || (phrase->asks && !word->asks) ||
 		    (phrase->opens && !s->opens[w - phrase->hook]))
 			continue;
 		found[phrase->list] = elements_match(s, &s->p->elements.at[phrase->element],
@@ -446,6 +484,7 @@ void patterns_scan(const struct patterns *p, const struct word *words, size_t n,
 	s.n = n;
 	for (size_t i = 0; i < n; i++) {
 		s.atoms[i] = find_atom(p, &words[i]);
+		s.kin[i] = p->atoms.at[s.atoms[i]].kin | p->atoms.at[words[i].kind].kin;
 		s.opens[i] = words[i].opens ||
 			     (i > 0 && s.opens[i - 1] && p->atoms.at[s.atoms[i - 1]].opener);
 	}

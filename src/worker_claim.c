@@ -19,7 +19,7 @@
 #define AHEAD_FROM 64		/* from which on it pays: with few calls a job ahead may wait for long, beside idle workers */
 #define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
-#define STRIDE_MAX 8		/* measured: 4 gave 0.79 of the bare loop's rate, 8 gave 0.83; more keeps ratings back for longer */
+#define STRIDE_MAX 16	/* measured: 16 is 1.06 times as fast as 8, 32 no faster than 16; more keeps ratings back for longer */
 #define STRIDE_PAST_CACHE 4	/* two claims in a row came back full */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
