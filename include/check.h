@@ -10,4 +10,8 @@
  */
 int check_main(const struct config *config);
 
+/* A child's: opens rater and fallback as -t does, writes CHECK_OK or what is wrong with them into fd, and exits. */
+#define CHECK_OK "ok"
+void check_raters_main(const struct config *config, int fd) __attribute__((noreturn));
+
 #endif

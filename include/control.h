@@ -27,6 +27,8 @@ struct supervisor;
 struct control *control_open(const char *path, const char *group, struct loop *loop,
 			     struct supervisor *supervisor, struct err *err);
 void control_close(struct control *c);		/* supervisor, at the end: removes socket and lock file */
+/* To all clients whose command went on (commands.h): an error, unless err->kind is ERR_NONE, or else body. */
+void control_answer(struct control *c, const struct err *err, const char *body);
 void control_forget(struct control *c);		/* child, after fork: closes descriptors, removes nothing */
 
 #endif

@@ -22,11 +22,13 @@ struct restart_decision {
 
 /*
  * status: as wait(2) gave it. lived_ms: from fork to death. useful: it settled a job in that time, so
- * restarting it at once is no empty loop. random: any 32 random bits, for jitter. The first crash
+ * restarting it at once is no empty loop. was_up: the pool has been up, so that what a child finds wrong now
+ * was changed meanwhile (a rubric that is being edited) and may be mended: the others go on. random: any 32
+ * random bits, for jitter. The first crash
  * restarts at once; then 0.5 s doubling to 30 s, each with up to half of it taken off. Exit status 0 is
  * no crash (retired or asked to) and restarts at once.
  */
 struct restart_decision restart_decide(struct restart_history *h, int status, int64_t lived_ms,
-				       bool useful, uint32_t random);
+				       bool useful, bool was_up, uint32_t random);
 
 #endif

@@ -35,7 +35,7 @@ int64_t supervisor_restart_in_ms(const struct supervisor *s, int slot);	/* -1: n
 void supervisor_pause(struct supervisor *s, bool paused);
 void supervisor_close_breaker(struct supervisor *s);
 void supervisor_drain(struct supervisor *s);				/* as SIGTERM */
-int supervisor_reload(struct supervisor *s, struct err *err);		/* as SIGHUP */
+int supervisor_reload(struct supervisor *s, struct err *err);		/* as SIGHUP; 0: begun, control_answer() follows */
 int supervisor_scale(struct supervisor *s, int64_t workers, struct err *err);
 int supervisor_recycle(struct supervisor *s, int slot, struct err *err);	/* slot -1: all workers, rolling */
 

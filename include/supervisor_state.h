@@ -1,7 +1,8 @@
 /*
  * The supervisor's state, shared by the files it is made of: supervisor.c (its life, signals, being up),
  * supervisor_children.c (starting, stopping, reaping children), supervisor_orders.c (what the control
- * socket asks). For them alone; everyone else includes supervisor.h.
+ * socket asks), supervisor_trial.c (trying a configuration before a reload). For them alone; everyone else
+ * includes supervisor.h.
  */
 #ifndef SUPERVISOR_STATE_H
 #define SUPERVISOR_STATE_H
@@ -26,6 +27,16 @@ struct child_slot {
 	struct loop_timer timer;	/* without a child: its start; with one: KILL */
 };
 
+/* A reload that waits for the word of a child. */
+struct trial {
+	struct config *fresh;		/* to be in force; NULL: no trial is under way */
+	pid_t pid;
+	int fd;				/* what it says comes from here */
+	char said[SCOREBOARD_TEXT];
+	size_t len;
+	struct loop_timer timer;
+};
+
 struct supervisor {
 	struct supervisor_options options;
 	struct config *config;
@@ -36,6 +47,7 @@ struct supervisor {
 	int deadman[2];			/* children watch [0]; only we hold [1] */
 	int ready_fd;
 	struct child_slot slots[SLOT_COUNT];
+	struct trial trial;
 	struct loop_timer beat_timer, patience_timer, watchdog_timer;
 	bool stopping, up;
 	int exit_status;
@@ -61,6 +73,15 @@ void children_roll_on(struct supervisor *s);
 void children_stop(struct supervisor *s, bool at_once);
 bool children_any(const struct supervisor *s);		/* alive, or still to be started */
 bool children_all_ready(const struct supervisor *s);
+
+/*
+ * Begins to try the raters of fresh and takes it over; supervisor_tried() follows, within seconds. Returns -1 and
+ * err, fresh still the caller's, when not even that can be done.
+ */
+int trial_begin(struct supervisor *s, struct config *fresh, struct err *err);
+void trial_cancel(struct supervisor *s);		/* nothing follows; fine when there is none */
+/* How that went: err->kind is ERR_NONE, or says why fresh, the callee's now, cannot be in force. */
+void supervisor_tried(struct supervisor *s, struct config *fresh, struct err *err);
 
 /* Ends the pool with this exit status, unless it ends with another already. */
 void supervisor_fail(struct supervisor *s, int status, const char *reason);

@@ -1,5 +1,6 @@
 /*
- * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went.
+ * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went; a reload
+ * has the raters opened in the same way first.
  * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
  * It changes nothing and calls no provider.
  */
@@ -126,6 +127,31 @@ static int check_rater(const struct config *config, struct loop *loop)
 	if (fallback || err.kind != ERR_NONE)
 		fallback_status = check_opened("fallback", fallback, &err);
 	return status == EXIT_STOPPED ? fallback_status : status;
+}
+
+/* ---- before a reload ---- */
+
+static int open_and_check(struct rater *rater, struct err *err)
+{
+	return !rater || rater_check(rater, err) == -1 ? -1 : 0;
+}
+
+void check_raters_main(const struct config *config, int fd)
+{
+	struct loop *loop = loop_new();
+	struct err err = { .kind = ERR_NONE, .text = "out of memory" };
+	int rc = loop ? open_and_check(rater_new(config, loop, &err), &err) : -1;
+	const char *word = CHECK_OK;
+
+	if (rc == 0) {
+		struct rater *fallback = rater_new_fallback(config, loop, &err);
+
+		if (fallback || err.kind != ERR_NONE)
+			rc = open_and_check(fallback, &err);
+	}
+	if (rc == -1)
+		word = err.text;
+	_exit(write(fd, word, strlen(word)) == -1 ? EXIT_FAILED : EXIT_STOPPED);
 }
 
 /* Else "ok" would be somebody else's: what root may read, others may not. */

@@ -85,10 +85,7 @@ static int cmd_drain(struct request *r, struct err *err)
 
 static int cmd_reload(struct request *r, struct err *err)
 {
-	if (supervisor_reload(r->s, err) == -1)
-		return -1;
-	buf_str(r->out, "reloaded: the children are replaced one after the other\n");
-	return 0;
+	return supervisor_reload(r->s, err) == -1 ? -1 : COMMAND_GOES_ON;
 }
 
 /* Digits alone, and few enough that no sum of ours overflows. */

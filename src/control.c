@@ -28,6 +28,7 @@ struct client {
 	char line[CONTROL_LINE_CAP];
 	size_t len;
 	bool line_ended;		/* with a newline: the peer has nothing more to say */
+	bool waiting;			/* for control_answer() */
 	struct buf reply;
 	size_t sent;
 	size_t discarded;		/* of what came after the reply was made */
@@ -111,12 +112,19 @@ static void reply_err(struct buf *reply, const char *reason)
 	buf_printf(reply, "err %s\n", reason);
 }
 
+static void reply_ok(struct buf *reply, const struct buf *body)
+{
+	buf_printf(reply, "ok %zu\n", body->len);
+	buf_add(reply, body->data, body->len);
+}
+
 /* line: as it came, without its newline. */
 static void make_reply(struct client *client, char *line, size_t len)
 {
 	struct control *c = client->control;
 	struct err err = { 0 };
 	struct buf body;
+	int rc;
 
 	if (len > 0 && line[len - 1] == '\r')
 		len--;
@@ -124,15 +132,24 @@ static void make_reply(struct client *client, char *line, size_t len)
 	buf_init(&body, REPLY_CAP_BYTES);
 	if (strlen(line) != len) {
 		reply_err(&client->reply, "the request holds bytes that are no words");
-	} else if (command_run(c->supervisor, line, client->admin, &body, &err) == -1) {
+	} else if ((rc = command_run(c->supervisor, line, client->admin, &body, &err)) == -1) {
 		reply_err(&client->reply, err.text);
+	} else if (rc == COMMAND_GOES_ON) {
+		client->waiting = true;
 	} else if (!buf_ok(&body)) {
 		reply_err(&client->reply, "the answer does not fit into memory");
 	} else {
-		buf_printf(&client->reply, "ok %zu\n", body.len);
-		buf_add(&client->reply, body.data, body.len);
+		reply_ok(&client->reply, &body);
 	}
 	buf_free(&body);
+}
+
+static void client_say(struct client *client)
+{
+	if (buf_ok(&client->reply))
+		client_send(client);
+	else
+		client_drop(client);
 }
 
 /* What follows the first line is not read: one question, one answer. */
@@ -145,10 +162,29 @@ static void client_answer(struct client *client)
 		make_reply(client, client->line, (size_t)(newline - client->line));
 	else
 		reply_err(&client->reply, "the request line is too long");
-	if (buf_ok(&client->reply))
-		client_send(client);
+	if (client->waiting)
+		loop_unwatch(client->control->loop, client->fd);
 	else
-		client_drop(client);
+		client_say(client);
+}
+
+void control_answer(struct control *c, const struct err *err, const char *body)
+{
+	struct buf text;
+
+	buf_init(&text, REPLY_CAP_BYTES);
+	buf_str(&text, body);
+	for (struct client *client = c->clients; client < c->clients + CONTROL_CLIENTS; client++) {
+		if (client->fd == -1 || !client->waiting)
+			continue;
+		client->waiting = false;
+		if (err->kind == ERR_NONE)
+			reply_ok(&client->reply, &text);
+		else
+			reply_err(&client->reply, err->text);
+		client_say(client);
+	}
+	buf_free(&text);
 }
 
 /*

@@ -9,11 +9,11 @@ static bool is_crash(int status)
 }
 
 struct restart_decision restart_decide(struct restart_history *h, int status, int64_t lived_ms,
-				       bool useful, uint32_t random)
+				       bool useful, bool was_up, uint32_t random)
 {
 	struct restart_decision d = { false, 0 };
 
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_BAD_CONFIG) {
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_BAD_CONFIG && !was_up) {
 		d.stop_all = true;
 		return d;
 	}

@@ -45,6 +45,8 @@ static void __attribute__((noreturn)) become_child(struct child_slot *cs)
 	};
 
 	close(s->deadman[1]);
+	if (s->trial.fresh)
+		close(s->trial.fd);
 	if (s->ready_fd != -1) {	/* the command that started the daemon waits for our output to end */
 		close(s->ready_fd);
 		daemon_leave_terminal();
@@ -140,6 +142,7 @@ static bool any_worker(const struct supervisor *s)
 
 void children_stop(struct supervisor *s, bool at_once)
 {
+	trial_cancel(s);
 	if (!s->stopping)
 		log_info("%s%s%s", at_once ? "stopping at once" : "draining, then stopping", s->reason[0] ? ": " : "",
 			 s->reason);
@@ -211,7 +214,7 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 {
 	struct supervisor *s = cs->s;
 	bool useful = jobs_settled(shared(cs)) > cs->settled;
-	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, (uint32_t)random());
+	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, s->up, (uint32_t)random());
 	bool unexpected = !cs->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);
 
 	if (unexpected && cs->wanted && !d.stop_all) {

@@ -96,24 +96,20 @@ int supervisor_recycle(struct supervisor *s, int slot, struct err *err)
 	return 0;
 }
 
-int supervisor_reload(struct supervisor *s, struct err *err)
-{
-	struct config *fresh, *old = s->config;
+/* ---- reload ---- */
 
-	if (s->stopping)
-		return err_set(err, ERR_PERMANENT, "the pool is stopping");
-	notify_reloading();
-	fresh = config_load(s->options.config_path, err);
-	if (!fresh || config_check_reload(old, fresh, err) == -1 ||
-	    log_open(daemon_log_target(fresh, s->options.pid_file != NULL), (enum log_level)fresh->log.level, err) == -1) {
-		log_error("the configuration is not reloaded, the old one stays: %s", err->text);
-		config_free(fresh);
-		notify_ready();
-		return -1;
-	}
+static void refuse_reload(struct config *fresh, const struct err *err)
+{
+	log_error("the configuration is not reloaded, the old one stays: %s", err->text);
+	config_free(fresh);
+	notify_ready();
+}
+
+static void put_in_force(struct supervisor *s, struct config *fresh)
+{
 	environment_hide(fresh->openai.api_key_env);
+	config_free(s->config);
 	s->config = fresh;
-	config_free(old);
 	atomic_fetch_add(&s->sb->reloads, 1);
 	log_info("the configuration is reloaded; replacing the children one after another");
 	for (int i = 0; i < SLOT_COUNT; i++)
@@ -122,5 +118,33 @@ int supervisor_reload(struct supervisor *s, struct err *err)
 	children_set_workers(s, fresh->pool.workers);
 	children_roll_on(s);
 	notify_ready();
-	return 0;
+}
+
+void supervisor_tried(struct supervisor *s, struct config *fresh, struct err *err)
+{
+	if (err->kind == ERR_NONE &&
+	    log_open(daemon_log_target(fresh, s->options.pid_file != NULL), (enum log_level)fresh->log.level, err) == 0)
+		put_in_force(s, fresh);
+	else
+		refuse_reload(fresh, err);
+	if (s->control)
+		control_answer(s->control, err, "reloaded: the children are replaced one after the other\n");
+}
+
+/* One that comes while another is being tried takes its place, since the file may have changed. */
+int supervisor_reload(struct supervisor *s, struct err *err)
+{
+	struct config *fresh;
+
+	if (s->stopping)
+		return err_set(err, ERR_PERMANENT, "the pool is stopping");
+	trial_cancel(s);
+	notify_reloading();
+	fresh = config_load(s->options.config_path, err);
+	if (fresh && config_check_reload(s->config, fresh, err) == 0 && trial_begin(s, fresh, err) == 0)
+		return 0;
+	refuse_reload(fresh, err);
+	if (s->control)
+		control_answer(s->control, err, "");
+	return -1;
 }

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from harness import SCALE, is_running, rep, stays, wait_until
+from harness import SCALE, ControlError, is_running, rep, stays, wait_until
 from llm_server import expected_rating
 
 PROGRAM = pathlib.Path(__file__).with_name("rating_program.py")
@@ -451,6 +451,23 @@ def test_a_reload_gives_each_new_worker_a_program_of_its_own(make_command_pool, 
     db.completed(rep("Hello."))
 
 
+def test_a_reload_to_a_rater_that_cannot_be_is_refused(make_command_pool, db, program):
+    pool = make_command_pool(rater={"fallback": "rubric"})
+    before = pool.children()
+    pool.configure(command={"argv": ["/nowhere/rate"]})
+    with pytest.raises(ControlError, match="/nowhere/rate: No such file"):
+        pool.ctl("reload")
+    rubric = pool.directory / "rubric.conf"
+    rubric.write_text("nonsense")
+    pool.configure(rubric={"file": str(rubric)}, command={"argv": program.argv})
+    with pytest.raises(ControlError, match="rubric.conf"):
+        pool.ctl("reload")
+    pool.send(signal.SIGHUP)
+    wait_until(lambda: pool.log.count("the configuration is not reloaded") == 3)
+    assert pool.children() == before and pool.show("status")["reloads"] == 0
+    db.completed(rep("Hello."))
+
+
 # ---- the fallback ----
 
 def fallback_pool(make_openai_pool, **groups):
@@ -479,9 +496,16 @@ def test_an_outage_is_bridged_by_the_fallback(make_openai_pool, db, llm):
         return breaker(pool) == "closed"
 
     wait_until(asked_again, what="a probe to close the breaker")
+
+    def rated_by_the_first():
+        """A claim that was on its way when the breaker closed is the fallback's still."""
+        ratings[:] = db.completed(rep("Line 7 of many."))[1]
+        return ratings[0].provenance["rater"] == "openai"
+
     # What the fallback rated is not in the cache: the first rater is asked.
-    _, ratings = db.completed(rep("Line 7 of many."))
-    assert ratings[0].provenance["rater"] == "openai" and not ratings[0].cached
+    ratings = []
+    wait_until(rated_by_the_first, what="the first rater to be asked")
+    assert not ratings[0].cached
     assert ratings[0].rating == expected_rating("Line 7 of many.", ORDERED_SCALE)
     assert not pool.show("limits")["fallback_in_use"]
 

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from harness import is_running, wait_until
+from harness import ROOT, is_running, rep, wait_until
 from llm_server import reserve_port
 
 
@@ -281,3 +281,17 @@ def test_version_and_help(make_pool, db):
     assert pool.run("--version").stdout.startswith("gradingd ")
     assert "usage" in pool.run("--help").stdout
     assert pool.run("--nonsense").returncode == 1
+
+
+def test_a_rubric_that_is_being_edited_ends_no_pool(make_pool, db, tmp_path):
+    rubric = tmp_path / "rubric.conf"
+    rules = (ROOT / "etc" / "rubric.conf").read_text()
+    rubric.write_text(rules)
+    pool = make_pool(db, rubric={"file": str(rubric)}, pool={"workers": 2})
+    rubric.write_text(rules[:2000])
+    pool.ctl("recycle 1")
+    wait_until(lambda: "rubric.conf" in (pool.show("workers")[1]["error"] or ""))
+    db.completed(rep("Hello."))
+    rubric.write_text(rules)
+    wait_until(lambda: all(w["state"] != "waiting" and w["pid"] for w in pool.show("workers")))
+    db.completed(rep("Hello again."))

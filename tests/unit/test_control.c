@@ -224,6 +224,29 @@ static void test_half_closed_client_gets_its_answer(void **state)
 	body_of(hear(fd));
 }
 
+static void test_who_asks_for_a_reload_waits_for_its_end(void **state)
+{
+	static const struct err fine = { .kind = ERR_NONE }, wrong = { .kind = ERR_CONFIG, .text = "no such model" };
+	int patient = dial(), gone = dial(), other = dial();
+	char byte;
+
+	(void)state;
+	say(patient, "reload\n");
+	say(gone, "reload\n");
+	turns(10);
+	assert_int_equal(recv(patient, &byte, 1, MSG_DONTWAIT), -1);
+	close(gone);
+	body_of(ask("show version\n"));	/* the others are answered meanwhile */
+	control_answer(control, &fine, "reloaded\n");
+	assert_string_equal(hear(patient), "ok 9\nreloaded\n");
+	say(other, "reload\n");
+	turns(10);
+	control_answer(control, &wrong, "reloaded\n");
+	assert_string_equal(hear(other), "err no such model\n");
+	control_answer(control, &fine, "reloaded\n");	/* to nobody */
+	assert_serving();
+}
+
 static void test_only_the_first_line_counts(void **state)
 {
 	(void)state;
@@ -579,6 +602,7 @@ int main(void)
 		TEST(test_line_in_pieces),
 		TEST(test_unfinished_line_is_not_run),
 		TEST(test_half_closed_client_gets_its_answer),
+		TEST(test_who_asks_for_a_reload_waits_for_its_end),
 		TEST(test_only_the_first_line_counts),
 		TEST(test_large_answer_arrives_whole),
 		TEST(test_answer_above_the_cap_is_refused),

@@ -24,7 +24,7 @@ static void test_crashes_in_a_row(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(delays); i++) {
-		struct restart_decision d = restart_decide(&h, KILLED(SIGKILL), 100, false, NO_JITTER);
+		struct restart_decision d = restart_decide(&h, KILLED(SIGKILL), 100, false, false, NO_JITTER);
 
 		assert_false(d.stop_all);
 		assert_int_equal(d.delay_ms, delays[i]);
@@ -38,7 +38,7 @@ static void test_thousands_of_crashes_stay_at_the_cap(void **state)
 
 	(void)state;
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(restart_decide(&h, EXITED(EXIT_FAILED), 0, false, NO_JITTER).delay_ms, 30000);
+		assert_int_equal(restart_decide(&h, EXITED(EXIT_FAILED), 0, false, false, NO_JITTER).delay_ms, 30000);
 }
 
 static void test_jitter_takes_off_up_to_half(void **state)
@@ -46,15 +46,15 @@ static void test_jitter_takes_off_up_to_half(void **state)
 	(void)state;
 	for (uint32_t random = 0; random <= 0xffff; random += 255) {
 		struct restart_history h = { .crashes = 3 };
-		int64_t delay = restart_decide(&h, KILLED(SIGSEGV), 0, false, random << 16 | random).delay_ms;
+		int64_t delay = restart_decide(&h, KILLED(SIGSEGV), 0, false, false, random << 16 | random).delay_ms;
 
 		assert_in_range(delay, 1000, 2000);
 	}
 	for (unsigned crashes = 1; crashes < 12; crashes++) {
 		struct restart_history longest = { crashes }, shortest = { crashes };
 
-		assert_int_equal(restart_decide(&longest, KILLED(SIGSEGV), 0, false, NO_JITTER).delay_ms,
-				 2 * restart_decide(&shortest, KILLED(SIGSEGV), 0, false, FULL_JITTER).delay_ms);
+		assert_int_equal(restart_decide(&longest, KILLED(SIGSEGV), 0, false, false, NO_JITTER).delay_ms,
+				 2 * restart_decide(&shortest, KILLED(SIGSEGV), 0, false, false, FULL_JITTER).delay_ms);
 	}
 }
 
@@ -88,7 +88,7 @@ static void test_deaths(void **state)
 	for (size_t i = 0; i < COUNT(deaths); i++) {
 		struct restart_history h = { deaths[i].crashes_before };
 		struct restart_decision d = restart_decide(&h, deaths[i].status, deaths[i].lived_ms,
-							   deaths[i].useful, NO_JITTER);
+							   deaths[i].useful, false, NO_JITTER);
 
 		if (d.stop_all || d.delay_ms != deaths[i].delay_ms || h.crashes != deaths[i].crashes_after)
 			fail_msg("%s: delay %d, crashes %u", deaths[i].what, (int)d.delay_ms, h.crashes);
@@ -97,17 +97,27 @@ static void test_deaths(void **state)
 
 static void test_only_78_stops_everything(void **state)
 {
+	struct restart_history up = { 0 };
+
 	(void)state;
 	for (int code = 0; code <= 255; code++) {
 		struct restart_history h = { 0 };
 
-		assert_int_equal(restart_decide(&h, EXITED(code), 10, false, NO_JITTER).stop_all,
+		assert_int_equal(restart_decide(&h, EXITED(code), 10, false, false, NO_JITTER).stop_all,
 				 code == EXIT_BAD_CONFIG);
+	}
+	/* Nor does that, when it has been up: the others go on, and this one is tried again, ever more seldom. */
+	for (int64_t delay = 0; delay <= 2000; delay = delay ? delay * 2 : RESTART_FIRST_DELAY_MS) {
+		struct restart_decision d;
+
+		d = restart_decide(&up, EXITED(EXIT_BAD_CONFIG), 10, false, true, NO_JITTER);
+		assert_false(d.stop_all);
+		assert_int_equal(d.delay_ms, delay);
 	}
 	for (int signo = 1; signo <= 64; signo++) {
 		struct restart_history h = { 0 };
 
-		assert_false(restart_decide(&h, KILLED(signo), 10, false, NO_JITTER).stop_all);
+		assert_false(restart_decide(&h, KILLED(signo), 10, false, false, NO_JITTER).stop_all);
 	}
 }
 
