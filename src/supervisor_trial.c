@@ -16,7 +16,7 @@
 #include "check.h"
 #include "signals.h"
 
-#define TRIAL_MS 2000	/* a matter of milliseconds; within a control client's patience (CONTROL_DEADLINE_MS) */
+#define TRIAL_MS 4000	/* a matter of milliseconds; within a control client's patience (CONTROL_DEADLINE_MS) */
 
 /* Gone when the parent is: nothing else would tell it. */
 static void __attribute__((noreturn)) become_trial(struct supervisor *s, int fd)
