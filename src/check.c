@@ -131,24 +131,29 @@ static int check_rater(const struct config *config, struct loop *loop)
 
 /* ---- before a reload ---- */
 
-static int open_and_check(struct rater *rater, struct err *err)
+/* Frees the rater; -1 with err when it could not be opened. */
+static int check_silently(struct rater *rater, struct err *err)
 {
-	return !rater || rater_check(rater, err) == -1 ? -1 : 0;
+	int rc = rater ? rater_check(rater, err) : -1;
+
+	rater_free(rater);
+	return rc;
 }
 
 void check_raters_main(const struct config *config, int fd)
 {
 	struct loop *loop = loop_new();
 	struct err err = { .kind = ERR_NONE, .text = "out of memory" };
-	int rc = loop ? open_and_check(rater_new(config, loop, &err), &err) : -1;
+	int rc = loop ? check_silently(rater_new(config, loop, &err), &err) : -1;
 	const char *word = CHECK_OK;
 
 	if (rc == 0) {
 		struct rater *fallback = rater_new_fallback(config, loop, &err);
 
 		if (fallback || err.kind != ERR_NONE)
-			rc = open_and_check(fallback, &err);
+			rc = check_silently(fallback, &err);
 	}
+	loop_free(loop);
 	if (rc == -1)
 		word = err.text;
 	_exit(write(fd, word, strlen(word)) == -1 ? EXIT_FAILED : EXIT_STOPPED);
