@@ -58,6 +58,7 @@ struct grading {
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
+	bool held;			/* by its row's lock alone: worker_hold.c's */
 	bool looking;			/* its lines are being looked up */
 	bool held_back;			/* some are to be asked about, but the rater has all the calls that it may have */
 	bool settling;			/* its settlement is on its way, */

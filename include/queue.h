@@ -44,6 +44,13 @@ struct claim {
 };
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
+/*
+ * Begins a transaction and locks jobs in it; rows as of a claim. Nothing but queue_settle() with SETTLE_HELD may be
+ * sent before queue_commit(), which ends it whatever happened; queue_committed(): and what was settled in it is stored.
+ */
+int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
+int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg);
+bool queue_committed(const PGresult *result);
 void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out);
 
 /* Which of n keys the phrase cache knows, no older than ttl_ms. */
@@ -108,6 +115,7 @@ struct settlement {
 
 enum settle_form {
 	SETTLE_FIRST,		/* every job is completed, and none of it was ever stored or counted before */
+	SETTLE_HELD,		/* the same, of a claim that queue_hold() made */
 	SETTLE_ANY,		/* whatever there is already; the form to fall back to */
 };
 

@@ -5,7 +5,11 @@
 #include "pg.h"
 
 enum statement_id {
+	STATEMENT_BEGIN,	/* these two have no plan */
+	STATEMENT_COMMIT,
 	STATEMENT_CLAIM,	/* queue.c packs and unpacks these */
+	STATEMENT_HOLD,
+	STATEMENT_COMPLETE_HELD,
 	STATEMENT_LOOKUP,
 	STATEMENT_FLY,
 	STATEMENT_STAY_ALOFT,
@@ -21,7 +25,8 @@ enum statement_id {
 	STATEMENT_CLEAN_CACHE,
 	STATEMENT_SLEEP,
 	STATEMENT_AWAKE,
-	STATEMENT_COUNT
+	STATEMENT_COUNT,
+	STATEMENT_FIRST_PLANNED = STATEMENT_CLAIM
 };
 
 extern const struct statement statements[STATEMENT_COUNT];

@@ -77,17 +77,48 @@ static void put_floors(struct buf *p, const struct floors *floors)
 	}
 }
 
+static void put_search(struct buf *p, const struct claim *claim)
+{
+	pgbinary_int4(&p[0], claim->jobs);
+	pgbinary_int4(&p[1], JOB_DATA_CAP_BYTES);
+	put_floors(&p[2], claim->floors);
+	pgbinary_int8(&p[6], claim->slack_ms);
+}
+
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = begin(q);
 
-	pgbinary_int4(&p[0], claim->jobs);
-	buf_str(&p[1], claim->identity);
-	pgbinary_int4(&p[2], JOB_DATA_CAP_BYTES);
-	put_floors(&p[3], claim->floors);
-	pgbinary_int8(&p[7], claim->slack_ms);
+	put_search(p, claim);
+	buf_str(&p[7], claim->identity);
 	buf_char(&p[8], claim->no_wait);
 	return send(q, STATEMENT_CLAIM, answer, arg);
+}
+
+/* What comes next is answered too, and tells whether this went wrong. */
+static void no_answer(void *arg, const PGresult *result, const struct err *err)
+{
+	(void)arg;
+	(void)result;
+	(void)err;
+}
+
+int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
+{
+	if (pg_send(q->pg, &statements[STATEMENT_BEGIN], NULL, no_answer, NULL) == -1)
+		return -1;
+	put_search(begin(q), claim);
+	return send(q, STATEMENT_HOLD, answer, arg);
+}
+
+int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg)
+{
+	return pg_send(q->pg, &statements[STATEMENT_COMMIT], NULL, answer, arg);
+}
+
+bool queue_committed(const PGresult *result)
+{
+	return strcmp(PQcmdStatus((PGresult *)result), "COMMIT") == 0;
 }
 
 static int counted_from(const char *text)
@@ -247,7 +278,7 @@ static void put_job(struct buf *p, enum settle_form form, const struct settlemen
 	pgitem_int4(&p[8], s->job->total_batches);
 	pgitem_int4(&p[9], (int32_t)s->job->nrated);
 	pgitem_int4(&p[10], (int32_t)s->job->skipped);
-	pgitem_int4(&p[11], (int32_t)(form == SETTLE_FIRST ? s->nlines : s->nlines - s->nresent));
+	pgitem_int4(&p[11], (int32_t)(form == SETTLE_ANY ? s->nlines - s->nresent : s->nlines));
 }
 
 /* The columns of one line, in the order of $13 to $23. False and null are one. */
@@ -300,6 +331,9 @@ static int number_provenance(struct provenances *p, const char *provenance)
 int queue_settle(struct queue *q, enum settle_form form, const char *identity, const struct settlement *const *s,
 		 size_t n, int64_t cache_ttl_ms, pg_answer_fn *answer, void *arg)
 {
+	static const enum statement_id ids[] = {
+		[SETTLE_FIRST] = STATEMENT_COMPLETE, [SETTLE_HELD] = STATEMENT_COMPLETE_HELD, [SETTLE_ANY] = STATEMENT_SETTLE,
+	};
 	struct buf *p = begin(q), *lines = p + JOB_PARAMS, *rest = lines + LINE_PARAMS;
 	struct provenances provenances = { .sent = &rest[0] };
 
@@ -314,7 +348,7 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity, c
 		pgitems_drop_nulls(&p[i]);
 	buf_str(&rest[1], identity);
 	pgbinary_int8(&rest[2], cache_ttl_ms);
-	return send(q, form == SETTLE_FIRST ? STATEMENT_COMPLETE : STATEMENT_SETTLE, answer, arg);
+	return send(q, ids[form], answer, arg);
 }
 
 void queue_settled(const PGresult *result, bool *settled, size_t n)

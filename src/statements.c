@@ -1,6 +1,7 @@
 /*
  * Every statement the daemon runs. Each is one short transaction by itself, so it works behind a
- * transaction pooler, and none is open while a rater works. Locks are taken in one order everywhere:
+ * transaction pooler, and none is open while a rater works; but for `begin` to `commit`, which enclose a claim
+ * and its settlement, on a connection of our own and with a rater that answers at once. Locks are taken in one order everywhere:
  * grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that nothing reads runs
  * first), then grading_sessions by id, then line_ratings by key; phrase_flights by key, and nothing after it.
  * Rows are named by = ANY(array) also where a join would say it: for a plan made while the tables were
@@ -14,37 +15,57 @@
 #define ALTERNATIVES_SEPARATOR "E'\\x1f'"	/* as in queue.c */
 
 /*
- * Up to $1 jobs for $2, by priority, then age; job_data above $3 bytes is not fetched. $4-$7 are the claim
- * floors (floor.h), highest priority first: of each the scan begins at its floor; what lies between two
- * known priorities ($5: the known one above) is looked through from the start; the last row, with no
- * priority, stands for all below. No floor is nearer than $8 ms.
- *
- * To lose the commit of a claim in a crash of the server loses no job (it is pending again, and settlements
- * ask for the claimant's name beside the claim's number), only what was spent on it meanwhile: with $9 its
- * flush is not waited for. Else, a session's first claim opens its row, so that a front end sees
- * "processing"; with $9 it would see that for an instant only, and the settlement opens it. What is
+ * Up to $1 jobs by priority, then age. $3-$6 are the claim floors (floor.h), highest priority first: of each
+ * the scan begins at its floor; what lies between two known priorities ($4: the known one above) is looked
+ * through from the start; the last row, with no priority, stands for all below. No floor is nearer than $7 ms.
+ * `columns` are of g.
+ */
+#define DUE(columns) \
+	"SELECT due.* FROM unnest($3::bigint[], $4::bigint[], $5::timestamptz[], $6::uuid[])" \
+	"  AS floor(priority, above, available_at, id) CROSS JOIN LATERAL (" \
+	"  SELECT * FROM (SELECT " columns " FROM grading_jobs g WHERE g.status = 'pending'" \
+	"    AND g.available_at <= now() AND g.priority > floor.priority AND g.priority < floor.above" \
+	"    ORDER BY g.priority DESC, g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS unknown" \
+	"  UNION ALL" \
+	"  SELECT * FROM (SELECT " columns " FROM grading_jobs g WHERE g.status = 'pending'" \
+	"    AND g.available_at <= now() AND g.priority = floor.priority AND (g.available_at, g.id) >=" \
+	"      (least(floor.available_at, now() - $7::bigint * interval '1 ms'), floor.id)" \
+	"    ORDER BY g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS known) AS due" \
+	" LIMIT $1::int"
+
+#define JOB_COLUMNS \
+	"g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type, g.job_data, g.priority," \
+	" g.available_at, g.result"
+
+/*
+ * The jobs of a CTE `claimed` as queue_claimed_row() reads them; job_data above $2 bytes is not fetched. What is
  * huge (|| makes a copy that is not compressed, so its size is the true one) is not even turned into text,
  * which has a limit of 1 GB. The result of earlier attempts comes along, so that the next one can add to
  * what they took.
  */
+#define CLAIMED_ROWS(from) \
+	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as," \
+	"  c.job_type, c.priority, c.available_at," \
+	"  CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END::bigint," \
+	"  CASE WHEN octet_length(t.data) <= $2::int THEN t.data END," \
+	"  CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_column_size(c.result) < 8192" \
+	"    THEN (c.result - 'unrated')::text END" \
+	" FROM " from "claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192" \
+	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true" \
+	" ORDER BY c.priority DESC, c.available_at, c.id"
+
+/*
+ * Claims for $8. To lose the commit of a claim in a crash of the server loses no job (it is pending again, and
+ * settlements ask for the claimant's name beside the claim's number), only what was spent on it meanwhile: with
+ * $9 its flush is not waited for. Else, a session's first claim opens its row, so that a front end sees
+ * "processing"; with $9 it would see that for an instant only, and the settlement opens it.
+ */
 static const char claim_sql[] =
 	"WITH claimed AS ("
-	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $2,"
+	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $8,"
 	"    started_at = now(), updated_at = now()"
-	"  WHERE g.id = ANY(ARRAY("
-	"    SELECT due.id FROM unnest($4::bigint[], $5::bigint[], $6::timestamptz[], $7::uuid[])"
-	"      AS floor(priority, above, available_at, id) CROSS JOIN LATERAL ("
-	"      SELECT id FROM (SELECT g.id FROM grading_jobs g WHERE g.status = 'pending'"
-	"        AND g.available_at <= now() AND g.priority > floor.priority AND g.priority < floor.above"
-	"        ORDER BY g.priority DESC, g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS unknown"
-	"      UNION ALL"
-	"      SELECT id FROM (SELECT g.id FROM grading_jobs g WHERE g.status = 'pending'"
-	"        AND g.available_at <= now() AND g.priority = floor.priority AND (g.available_at, g.id) >="
-	"          (least(floor.available_at, now() - $8::bigint * interval '1 ms'), floor.id)"
-	"        ORDER BY g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS known) AS due"
-	"    LIMIT $1::int))"
-	"  RETURNING g.id, g.session_id, g.claim, g.attempts, g.max_attempts, g.counted_as, g.job_type,"
-	"    g.job_data, g.priority, g.available_at, g.result"
+	"  WHERE g.id = ANY(ARRAY(" DUE("g.id") "))"
+	"  RETURNING " JOB_COLUMNS
 	"), opened AS ("
 	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
@@ -56,16 +77,14 @@ static const char claim_sql[] =
 	"    SELECT session_id FROM grading_sessions WHERE started_at IS NULL"
 	"      AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))"
 	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
-	"SELECT c.id, c.session_id, c.claim, coalesce(c.attempts, 0), coalesce(c.max_attempts, 3), c.counted_as,"
-	"  c.job_type, c.priority, c.available_at,"
-	"  CASE WHEN t.data IS NULL THEN pg_column_size(c.job_data || '{}') ELSE octet_length(t.data) END::bigint,"
-	"  CASE WHEN octet_length(t.data) <= $3::int THEN t.data END,"
-	"  CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_column_size(c.result) < 8192"
-	"    THEN (c.result - 'unrated')::text END"
-	" FROM (SELECT CASE WHEN $9::bool THEN set_config('synchronous_commit', 'off', true) END) AS no_wait,"
-	"  claimed c LEFT JOIN LATERAL (SELECT CASE WHEN pg_column_size(c.job_data) < 8192"
-	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true"
-	" ORDER BY c.priority DESC, c.available_at, c.id";
+	CLAIMED_ROWS("(SELECT CASE WHEN $9::bool THEN set_config('synchronous_commit', 'off', true) END) AS no_wait, ");
+
+/*
+ * A claim that is held by the locks of its rows and never written down: between begin and commit, and settled by
+ * complete_held_sql. Whatever goes wrong in between, nothing has happened. For a rater that answers at once, since
+ * the transaction is open meanwhile (worker_hold.c).
+ */
+static const char hold_sql[] = "WITH claimed AS MATERIALIZED (" DUE(JOB_COLUMNS) ") " CLAIMED_ROWS("");
 
 /* Which of the keys $1 the phrase cache knows, no older than $2 ms. */
 static const char lookup_sql[] =
@@ -127,14 +146,15 @@ static const char stored_sql[] =
 	"  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[]," \
 	"    $7::jsonb[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[]) WITH ORDINALITY" \
 	"  AS j(id, claim, status, attempt, delay_ms, error, result, was, batches, lines, skipped, stored, place)" \
-	"), line AS MATERIALIZED (" \
+	"), line AS (" \
 	"  SELECT * FROM unnest($13::int[], $14::int[], $15::int[], $16::text[], $17::text[], $18::text[]," \
 	"    $19::text[], $20::bool[], $21::int[], $22::text[], $23::text[])" \
 	"  AS l(job, place, index, text, rating, alternatives, reason, cached, provenance, cache_key, context)"
 
 /* IS NOT DISTINCT FROM keeps the planner off the index of processing rows and its dead entries. */
-#define IS_OURS \
-	"g.id = ANY($1::uuid[]) AND g.id = job.id AND g.claim = job.claim AND g.claimed_by = $25 AND g.status IS NOT DISTINCT FROM 'processing'"
+#define IS_AS_CLAIMED(status) \
+	"g.id = ANY($1::uuid[]) AND g.id = job.id AND g.claim = job.claim AND g.status IS NOT DISTINCT FROM '" status "'"
+#define IS_OURS IS_AS_CLAIMED("processing") " AND g.claimed_by = $25"
 
 #define LINE_VALUES \
 	"string_to_array(alternatives, " ALTERNATIVES_SEPARATOR "), reason, coalesce(cached, false), job_id," \
@@ -158,50 +178,58 @@ static const char stored_sql[] =
 /*
  * Completes jobs none of which was ever settled before, with all their lines: what nearly every settlement
  * is. It takes for granted what settle_sql below asks about, and is refused as a whole where that is wrong
- * (a line or a phrase is there already: their primary keys); the caller then sends the same values to settle_sql. Counters and lines only of jobs still under our claim.
+ * (a line or a phrase is there already: their primary keys); the caller then sends the same values to settle_sql.
+ * Counters and lines only of jobs still under our claim. `more` columns of a job are set.
  */
-static const char complete_sql[] =
-	BATCH
-	"), settled AS ("
-	"  UPDATE grading_jobs g SET status = 'completed', result = job.result, error = NULL, updated_at = now(),"
-	"    completed_at = now(), failed_at = NULL, counted_as = 'completed'"
-	"  FROM job WHERE " IS_OURS " AND g.counted_as IS NULL"
-	"  RETURNING g.id, g.session_id, job.place, job.batches, job.lines, job.skipped, job.stored"
-	"), moved AS MATERIALIZED ("
-	"  SELECT session_id, count(*)::int AS completed, max(batches) AS batches, sum(lines)::int AS lines,"
-	"    sum(skipped)::int AS skipped, sum(stored)::int AS stored"
-	"  FROM settled GROUP BY session_id ORDER BY session_id"
-	"), session AS ("
-	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, total_lines, rated_lines,"
-	"    skipped_lines, rated_seq, started_at, first_rated_at, completed_at)"
-	"  SELECT session_id, greatest(batches, completed), completed, lines, stored, skipped, stored, now(), now(),"
-	"    CASE WHEN completed >= greatest(batches, 1) THEN now() END"
-	"  FROM moved ORDER BY session_id"
-	"  ON CONFLICT (session_id) DO UPDATE SET"
-	"    total_batches = greatest(s.total_batches, excluded.total_batches,"
-	"      s.completed_batches + s.failed_batches + excluded.completed_batches),"
-	"    completed_batches = s.completed_batches + excluded.completed_batches,"
-	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + excluded.total_lines END,"
-	"    rated_lines = s.rated_lines + excluded.rated_lines,"
-	"    skipped_lines = s.skipped_lines + excluded.skipped_lines,"
-	"    rated_seq = s.rated_seq + excluded.rated_seq, started_at = least(s.started_at, now()),"
-	"    first_rated_at = least(s.first_rated_at, now()),"
-	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.completed_batches"
-	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN greatest(s.updated_at, now()) END,"
-	"    updated_at = greatest(s.updated_at, now())"
-	"  RETURNING s.session_id, s.rated_seq"
-	"), placed AS MATERIALIZED ("	/* seq: before the job's first line; rated_seq is the session's last */
-	"  SELECT id AS job_id, session_id, place, rated_seq - sum(stored) OVER (PARTITION BY session_id)"
-	"    + sum(stored) OVER (PARTITION BY session_id ORDER BY place) - stored AS seq"
-	"  FROM settled LEFT JOIN session USING (session_id)"
-	"), rated AS ("
-	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, cached,"
-	"    job_id, provenance, seq, rated_at)"
-	"  SELECT session_id, index, text, rating, " LINE_VALUES ", seq + line.place, now()"
+#define COMPLETE(more, is_ours) \
+	BATCH \
+	"), settled AS (" \
+	"  UPDATE grading_jobs g SET status = 'completed', result = job.result, error = NULL, updated_at = now()," \
+	"    completed_at = now(), failed_at = NULL, counted_as = 'completed'" more \
+	"  FROM job WHERE " is_ours " AND g.counted_as IS NULL" \
+	"  RETURNING g.id, g.session_id, job.place, job.batches, job.lines, job.skipped, job.stored" \
+	"), moved AS MATERIALIZED (" \
+	"  SELECT session_id, count(*)::int AS completed, max(batches) AS batches, sum(lines)::int AS lines," \
+	"    sum(skipped)::int AS skipped, sum(stored)::int AS stored" \
+	"  FROM settled GROUP BY session_id ORDER BY session_id" \
+	"), session AS (" \
+	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, total_lines, rated_lines," \
+	"    skipped_lines, rated_seq, started_at, first_rated_at, completed_at)" \
+	"  SELECT session_id, greatest(batches, completed), completed, lines, stored, skipped, stored, now(), now()," \
+	"    CASE WHEN completed >= greatest(batches, 1) THEN now() END" \
+	"  FROM moved ORDER BY session_id" \
+	"  ON CONFLICT (session_id) DO UPDATE SET" \
+	"    total_batches = greatest(s.total_batches, excluded.total_batches," \
+	"      s.completed_batches + s.failed_batches + excluded.completed_batches)," \
+	"    completed_batches = s.completed_batches + excluded.completed_batches," \
+	"    total_lines = CASE WHEN s.announced THEN s.total_lines ELSE s.total_lines + excluded.total_lines END," \
+	"    rated_lines = s.rated_lines + excluded.rated_lines," \
+	"    skipped_lines = s.skipped_lines + excluded.skipped_lines," \
+	"    rated_seq = s.rated_seq + excluded.rated_seq, started_at = least(s.started_at, now())," \
+	"    first_rated_at = least(s.first_rated_at, now())," \
+	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.completed_batches" \
+	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN greatest(s.updated_at, now()) END," \
+	"    updated_at = greatest(s.updated_at, now())" \
+	"  RETURNING s.session_id, s.rated_seq" \
+	"), placed AS MATERIALIZED (" /* seq: before the job's first line; rated_seq is the session's last */ \
+	"  SELECT id AS job_id, session_id, place, rated_seq - sum(stored) OVER (PARTITION BY session_id)" \
+	"    + sum(stored) OVER (PARTITION BY session_id ORDER BY place) - stored AS seq" \
+	"  FROM settled LEFT JOIN session USING (session_id)" \
+	"), rated AS (" \
+	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, cached," \
+	"    job_id, provenance, seq, rated_at)" \
+	"  SELECT session_id, index, text, rating, " LINE_VALUES ", seq + line.place, now()" \
 	"  FROM line JOIN placed ON placed.place = line.job"
-	"), remembered AS ("
-	REMEMBER("")
-	") " SETTLED_PLACES;
+
+static const char complete_sql[] = COMPLETE("", IS_OURS) "), remembered AS (" REMEMBER("") ") " SETTLED_PLACES;
+
+/* The same for jobs that hold_sql has locked: what their claim would have written is written with it. No phrases. */
+static const char complete_held_sql[] =
+	COMPLETE(", claim = g.claim + 1, claimed_by = $25, started_at = now()", IS_AS_CLAIMED("pending"))
+	") SELECT place FROM settled";
+
+static const char begin_sql[] = "BEGIN";
+static const char commit_sql[] = "COMMIT";
 
 /*
  * Settles jobs with whatever lines they have: complete, fail, put back, or (status "processing") only store
@@ -416,27 +444,34 @@ static const char reap_sql[] =
  * that (or null), $5 whether it was killed from outside. The only job that there was is to blame, however the
  * worker ended, and else the one in hand if it died of itself: its attempt counts, and in the end it fails. Where
  * that is known the others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
- * claimant at a later tick. What they were asking about is free for others at once.
+ * claimant at a later tick; one that was held by a lock alone (`loose`) has no claimant, so whoever has it now is
+ * waited for. What they were asking about is free for others at once.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
 	"  SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bool[])"
 	"    AS d(identity, how, in_hand, line, outside)"
+	"), loose AS MATERIALIZED ("
+	"  SELECT id FROM grading_jobs WHERE id = ANY($3::uuid[]) AND status IS NOT DISTINCT FROM 'pending' ORDER BY id FOR UPDATE"
 	"), held AS MATERIALIZED ("
 	"  SELECT g.id, g.claim, g.counted_as, d.how, CASE WHEN d.in_hand = g.id THEN d.line END AS line,"
 	"    greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
-	"    count(*) OVER (PARTITION BY d.identity) = 1 OR NOT d.outside AND coalesce(d.in_hand = g.id, false) AS guilty,"
+	"    (count(*) OVER (PARTITION BY d.identity) = 1 OR NOT d.outside AND coalesce(d.in_hand = g.id, false))::int AS guilt,"
 	"    CASE WHEN d.in_hand IS NULL THEN 1 WHEN d.in_hand = g.id THEN " DEATH_IN_HAND " ELSE 0 END AS weight"
 	"  FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity WHERE g.status = 'processing'"
+	"  UNION ALL"
+	"  SELECT g.id, g.claim, g.counted_as, max(d.how), max(d.line), greatest(coalesce(g.max_attempts, 3), 1),"
+	"    count(*) FILTER (WHERE NOT d.outside)::int, " DEATH_IN_HAND " * count(*) FILTER (WHERE d.outside)::int"
+	"  FROM grading_jobs g JOIN dead d ON d.in_hand = g.id WHERE g.id = ANY(ARRAY(SELECT id FROM loose)) GROUP BY g.id"
 	"), judged AS MATERIALIZED ("
 	"  SELECT g.id, held.how, held.line, held.counted_as, n.attempts, n.deaths,"
 	"    n.attempts > coalesce(g.attempts, 0) AND n.attempts >= held.max_attempts AS spent"
 	"  FROM grading_jobs g JOIN held USING (id, claim)"
 	"    CROSS JOIN LATERAL (SELECT least(coalesce(g.attempts, 0), 2147483646) AS attempts,"
-	"      " DEATHS("g.result") " + CASE WHEN guilty THEN 0 ELSE weight END AS deaths) was"
-	"    CROSS JOIN LATERAL (SELECT was.deaths, was.attempts + (guilty OR weight > 0"
-	"      AND was.deaths > " FREE_DEATHS ")::int AS attempts) n"
-	"  WHERE g.status = 'processing' AND g.id = ANY(ARRAY(SELECT id FROM held))"
+	"      " DEATHS("g.result") " + CASE WHEN guilt > 0 THEN 0 ELSE weight END AS deaths) was"
+	"    CROSS JOIN LATERAL (SELECT was.deaths, was.attempts + greatest(guilt, (weight > 0"
+	"      AND was.deaths > " FREE_DEATHS ")::int) AS attempts) n"
+	"  WHERE g.id = ANY(ARRAY(SELECT id FROM held)) AND (g.status = 'processing' OR g.id = ANY(ARRAY(SELECT id FROM loose)))"
 	"  ORDER BY g.id FOR UPDATE OF g SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
@@ -494,7 +529,11 @@ static const char sleep_sql[] = "SELECT pg_try_advisory_lock(1735549284, 1)";
 static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 
 const struct statement statements[STATEMENT_COUNT] = {
+	[STATEMENT_BEGIN] = { "begin", begin_sql, 0 },
+	[STATEMENT_COMMIT] = { "commit", commit_sql, 0 },
 	[STATEMENT_CLAIM] = { "claim", claim_sql, 9 },
+	[STATEMENT_HOLD] = { "hold", hold_sql, 7 },
+	[STATEMENT_COMPLETE_HELD] = { "complete_held", complete_held_sql, 25 },
 	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
 	[STATEMENT_FLY] = { "fly", fly_sql, 4 },
 	[STATEMENT_STAY_ALOFT] = { "stay_aloft", stay_aloft_sql, 3 },

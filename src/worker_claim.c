@@ -19,8 +19,6 @@
 #define AHEAD_FROM 64		/* from which on it pays: with few calls a job ahead may wait for long, beside idle workers */
 #define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
-#define STRIDE_MAX 16	/* measured: 16 is 1.06 times as fast as 8, 32 no faster than 16; more keeps ratings back for longer */
-#define STRIDE_PAST_CACHE 4	/* two claims in a row came back full */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
 
@@ -37,18 +35,20 @@ static int64_t take_budget(struct scoreboard *sb, int64_t wanted)
 	return take;
 }
 
-static void give_back_budget(struct scoreboard *sb, int64_t unused)
+void worker_give_back_budget(struct worker *w, int n)
 {
-	atomic_fetch_add(&sb->job_budget, unused);
+	atomic_fetch_add(&w->c->sb->job_budget, n);
 }
 
-/*
- * The cache spares calls. A rater that answers at once has none to spare, and rates a line for a small part of what
- * looking it up and entering it costs: it keeps the cache only while there is time for that.
- */
-static bool pays_to_cache(const struct worker *w)
+bool worker_pays_to_cache(const struct worker *w)
 {
 	return w->config->cache.ttl_ms > 0 && !(w->rater->instant && w->stride >= STRIDE_PAST_CACHE);
+}
+
+void worker_count_claimed(struct worker *w, int n)
+{
+	worker_count(w, COUNTER_JOBS_CLAIMED, (uint64_t)n);
+	w->claimed += n;
 }
 
 /* Returns the bytes of all their job_data. */
@@ -56,23 +56,33 @@ static int64_t take_rows(struct worker *w, const PGresult *result)
 {
 	size_t n = (size_t)PQntuples(result);
 	struct grading **gradings = xcalloc(n, sizeof(*gradings));
-	bool through_cache = pays_to_cache(w);
+	bool through_cache = worker_pays_to_cache(w);
 	int64_t bytes = 0;
+	size_t taken = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		struct claimed_row row;
+		struct grading *g;
 
 		queue_claimed_row(result, (int)i, &row);
 		floors_raise(&w->floors, &row.place);
+		if (w->holding && !worker_can_complete_held(&row))
+			continue;
 		/* Keys are the first rater's: what it has rated is good for a fallback, not the other way. */
-		gradings[i] = grading_new(&row, w->rater, through_cache);
-		gradings[i]->rater = w->claim_for;
-		bytes += gradings[i]->bytes;
-		gradings[i]->permit = w->permit;
-		worker_add(w, gradings[i]);
+		g = gradings[taken++] = grading_new(&row, w->rater, through_cache);
+		g->rater = w->claim_for;
+		g->held = w->holding;
+		bytes += g->bytes;
+		g->permit = w->permit;
+		worker_add(w, g);
 	}
 	floors_publish(w->c->slot, &w->floors);
-	worker_rate(w, gradings, n);
+	if (taken < n)
+		worker_leave_held(w, (int)(n - taken));
+	if (!w->holding)
+		worker_count_claimed(w, (int)taken);
+	if (taken > 0)
+		worker_rate(w, gradings, taken);
 	free(gradings);
 	return bytes;
 }
@@ -82,8 +92,11 @@ static void set_stride(struct worker *w, bool full, int64_t bytes)
 {
 	if (!full || w->config->pool.claim_batch < STRIDE_MIN_BATCH || bytes > (int64_t)w->claim_asked * STRIDE_JOB_BYTES)
 		w->stride = 1;
-	else if (w->stride < STRIDE_MAX)
+	else if (w->stride * 2 <= w->stride_max)
 		w->stride *= 2;
+	else
+		w->stride = w->stride_max;
+	w->grown |= w->stride > 1;
 }
 
 /* Nobody has looked at the queue for so long that the janitor must be away: this worker does it by itself. */
@@ -129,14 +142,12 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	int64_t bytes = 0;
 
 	w->claiming = false;
-	give_back_budget(w->c->sb, w->claim_asked - got);
+	worker_give_back_budget(w, w->claim_asked - got);
 	worker_unreserve(w, w->claim_asked - got);
 	if (err) {
 		claim_failed(w, err);
 		return;
 	}
-	worker_count(w, COUNTER_JOBS_CLAIMED, (uint64_t)got);
-	w->claimed += got;
 	if (full) {
 		atomic_store(&w->c->slot->hungry, HUNGER_NONE);
 		wake_one_hungry(w->c->sb, w->c->index);
@@ -241,6 +252,14 @@ static int allowed(struct worker *w, int64_t now, int64_t *wait)
 	return room(w, w->fallback);
 }
 
+static int send_claim(struct worker *w, const struct claim *claim)
+{
+	if (worker_may_hold(w))
+		return worker_hold(w, claim, on_claimed);
+	w->write_next = false;
+	return queue_claim(&w->queue, claim, on_claimed, w);
+}
+
 /*
  * With a backlog the floors are taken at their word; a job whose insert committed late waits for its turn
  * behind it. When that brings less than asked, the same is asked again from a while before, and only then
@@ -262,11 +281,13 @@ int64_t worker_claim(struct worker *w)
 	}
 	if (w->dry && is_forsaken(w, now))
 		w->dry = false;
-	if (w->stopping || w->claiming || w->disowning || w->dry || !pg_is_ready(w->pg) ||
+	if (w->stopping || w->claiming || w->holding || w->disowning || w->dry || !pg_is_ready(w->pg) ||
 	    atomic_load(&sb->paused))
 		return -1;
 	if (now < w->claim_not_before_ms)
 		return w->claim_not_before_ms - now;
+	if (worker_may_hold(w) && w->in_hand > w->settling)
+		return -1;	/* their settlement goes out first: it could not while claims are held */
 	n = allowed(w, now, &wait);
 	if (n <= 0)
 		return wait;
@@ -285,7 +306,7 @@ int64_t worker_claim(struct worker *w)
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
 	w->from_floors = w->deep && w->floors.n > 0;
 	claim = (struct claim){ n, w->c->identity, &w->floors, w->from_floors ? 0 : LATE_COMMIT_MS, w->rater->instant };
-	if (queue_claim(&w->queue, &claim, on_claimed, w) == -1)
+	if (send_claim(w, &claim) == -1)
 		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });
 	return -1;
 }
@@ -329,7 +350,7 @@ int64_t worker_disown_again(struct worker *w)
 {
 	int64_t now = now_ms();
 
-	if (!w->disown_at_ms || w->claiming || w->disowning || !pg_is_ready(w->pg))
+	if (!w->disown_at_ms || w->claiming || w->holding || w->disowning || !pg_is_ready(w->pg))
 		return -1;
 	if (now < w->disown_at_ms)
 		return w->disown_at_ms - now;

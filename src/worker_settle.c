@@ -32,7 +32,7 @@ static void count_settled(struct worker *w, const struct grading *g)
 	}
 }
 
-static void finish(struct worker *w, struct grading *g, bool settled)
+void worker_finish(struct worker *w, struct grading *g, bool settled)
 {
 	if (!settled) {
 		worker_count(w, COUNTER_CLAIMS_LOST, 1);
@@ -72,12 +72,12 @@ static void refused(struct worker *w, struct grading *g, bool batch, const struc
 	}
 }
 
-static void say_trouble(struct worker *w, const struct err *err)
+void worker_say_trouble(struct worker *w, const struct err *err, enum settle_form form)
 {
 	if (err->kind == ERR_LOST)
 		return;		/* the connection has said so */
-	if (err->kind == ERR_PERMANENT && w->settle_form == SETTLE_FIRST)
-		return;
+	if (err->kind == ERR_PERMANENT && form != SETTLE_ANY)
+		return;		/* there is another form */
 	child_error(w->c, err->text);
 	if (err->kind == ERR_PERMANENT) {
 		log_warn("%s; settling job by job", err->text);
@@ -98,7 +98,7 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 		queue_settled(result, settled, (size_t)w->settling);
 	w->settling = 0;
 	if (err)
-		say_trouble(w, err);
+		worker_say_trouble(w, err, w->settle_form);
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
 		if (!g->settling)
@@ -107,7 +107,7 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 			refused(w, g, batch, err);
 		} else {
 			dropped += !settled[place];
-			finish(w, g, settled[place++]);
+			worker_finish(w, g, settled[place++]);
 		}
 	}
 	if (dropped > 0)
@@ -130,7 +130,7 @@ int64_t worker_gather(struct worker *w)
 	size_t n = 0, max = w->rater->instant ? WORKER_BATCH_MAX : (size_t)worker_batch(w, w->rater);
 	int64_t now = now_ms(), bytes = 0;
 
-	if (w->settling || !pg_is_ready(w->pg))
+	if (w->settling || w->holding || w->committing || !pg_is_ready(w->pg))
 		return -1;
 	if (now < w->settle_not_before_ms)
 		return w->settle_not_before_ms - now;

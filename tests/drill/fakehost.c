@@ -5,6 +5,7 @@
  *   DRILL_BOOT     a file that takes the place of /proc/sys/kernel/random/boot_id
  *   DRILL_POISON   hashing a text that contains this ends the process with SIGSEGV; every line is hashed
  *                  for its key in the phrase cache
+ *   DRILL_POISON_READ  reading it from job_data does
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -76,16 +77,32 @@ int open(const char *path, int flags, ...)
 	return next(boot && strcmp(path, BOOT_ID) == 0 ? boot : path, flags, mode);
 }
 
+static void crash_over(const char *poison, const void *text, size_t len)
+{
+	if (!poison || !text || !memmem(text, len, poison, strlen(poison)))
+		return;
+	signal(SIGSEGV, SIG_DFL);
+	raise(SIGSEGV);
+}
+
+const char *json_object_get_string(void *object)
+{
+	static const char *(*next)(void *);
+	const char *text;
+
+	if (!next)
+		*(void **)&next = dlsym(RTLD_NEXT, "json_object_get_string");
+	text = next(object);
+	crash_over(getenv("DRILL_POISON_READ"), text, text ? strlen(text) : 0);
+	return text;
+}
+
 int EVP_DigestUpdate(void *context, const void *bytes, size_t len)
 {
 	static int (*next)(void *, const void *, size_t);
-	const char *poison = getenv("DRILL_POISON");
 
 	if (!next)
 		*(void **)&next = dlsym(RTLD_NEXT, "EVP_DigestUpdate");
-	if (poison && memmem(bytes, len, poison, strlen(poison))) {
-		signal(SIGSEGV, SIG_DFL);
-		raise(SIGSEGV);
-	}
+	crash_over(getenv("DRILL_POISON"), bytes, len);
 	return next(context, bytes, len);
 }

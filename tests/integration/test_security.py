@@ -338,6 +338,8 @@ def test_every_statement_is_within_the_rights_of_gradingd_worker(make_worker_poo
     assert set(texts) == statement_names()
     with psycopg.connect(cluster.conninfo(secured.name, "daemon")) as conn:
         for name, text in texts.items():
+            if text in ("BEGIN", "COMMIT"):
+                continue
             nulls = len(set(re.findall(r"\$\d+", text)))
             conn.execute(f"PREPARE {name} AS {text}".encode())
             conn.execute(f"EXECUTE {name}" + (f"({', '.join(['NULL'] * nulls)})" if nulls else ""))
