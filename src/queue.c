@@ -258,8 +258,42 @@ int queue_disown(struct queue *q, const char *identity, struct job *const *jobs,
 
 /* ---- settlements ---- */
 
+/*
+ * JSON documents to refer to by number: most lines of a batch share one, and many jobs have equal results, so that
+ * the server need not parse them again. Which were sent is remembered as far as there are slots for them.
+ */
+#define DOCUMENT_SLOTS 256
+struct documents { struct buf *sent; int n; struct { const char *text; int number; } slots[DOCUMENT_SLOTS]; };
+
+/* FNV-1a (Fowler, Noll, Vo). */
+static unsigned slot_of(const char *text)
+{
+	uint32_t hash = 2166136261u;
+
+	while (*text)
+		hash = (hash ^ (unsigned char)*text++) * 16777619u;
+	return (hash ^ hash >> 16) % DOCUMENT_SLOTS;
+}
+
+static void put_document(struct buf *numbers, struct documents *d, const char *text)
+{
+	unsigned slot;
+
+	if (!text) {
+		pgitem_null(numbers);
+		return;
+	}
+	slot = slot_of(text);
+	if (!d->slots[slot].text || (d->slots[slot].text != text && strcmp(d->slots[slot].text, text) != 0)) {
+		pgitem_jsonb(d->sent, text);
+		d->slots[slot].text = text;
+		d->slots[slot].number = ++d->n;
+	}
+	pgitem_int4(numbers, d->slots[slot].number);
+}
+
 /* The columns of one job, in the order of $1 to $12. Zero and null are one. */
-static void put_job(struct buf *p, enum settle_form form, const struct settlement *s)
+static void put_job(struct buf *p, enum settle_form form, const struct settlement *s, struct documents *documents)
 {
 	pgitem_uuid(&p[0], s->job->id);
 	pgitem_int8(&p[1], s->job->claim);
@@ -273,7 +307,7 @@ static void put_job(struct buf *p, enum settle_form form, const struct settlemen
 	else
 		pgitem_null(&p[4]);
 	pgitem_text(&p[5], s->error);
-	pgitem_jsonb(&p[6], s->result);
+	put_document(&p[6], documents, s->result);
 	pgitem_text(&p[7], counted_text(s->job->counted_as));
 	pgitem_int4(&p[8], s->job->total_batches);
 	pgitem_int4(&p[9], (int32_t)s->job->nrated);
@@ -282,7 +316,7 @@ static void put_job(struct buf *p, enum settle_form form, const struct settlemen
 }
 
 /* The columns of one line, in the order of $13 to $23. False and null are one. */
-static void put_line(struct buf *p, size_t job, size_t place, const struct settle_line *l, int provenance)
+static void put_line(struct buf *p, size_t job, size_t place, const struct settle_line *l, struct documents *documents)
 {
 	pgitem_int4(&p[0], (int32_t)job);
 	pgitem_int4(&p[1], (int32_t)place);
@@ -295,7 +329,7 @@ static void put_line(struct buf *p, size_t job, size_t place, const struct settl
 		pgitem_bool(&p[7], true);
 	else
 		pgitem_null(&p[7]);
-	pgitem_int4(&p[8], provenance);
+	put_document(&p[8], documents, l->provenance);
 	pgitem_text(&p[9], l->cache_key);
 	pgitem_text(&p[10], l->context);
 }
@@ -303,7 +337,7 @@ static void put_line(struct buf *p, size_t job, size_t place, const struct settl
 static void begin_batch(struct buf *p)
 {
 	static const enum pg_type types[JOB_PARAMS + LINE_PARAMS + 1] = {
-		PG_UUID, PG_INT8, PG_TEXT, PG_INT4, PG_INT8, PG_TEXT, PG_JSONB, PG_TEXT, PG_INT4, PG_INT4, PG_INT4,
+		PG_UUID, PG_INT8, PG_TEXT, PG_INT4, PG_INT8, PG_TEXT, PG_INT4, PG_TEXT, PG_INT4, PG_INT4, PG_INT4,
 		PG_INT4,
 		PG_INT4, PG_INT4, PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_BOOL, PG_INT4, PG_TEXT, PG_TEXT,
 		PG_JSONB,
@@ -313,21 +347,6 @@ static void begin_batch(struct buf *p)
 		pgitems_begin(&p[i], types[i]);
 }
 
-/* Most lines of a batch share one provenance: it is sent once for all that follow each other. */
-struct provenances { struct buf *sent; const char *last; int n; };
-
-static int number_provenance(struct provenances *p, const char *provenance)
-{
-	if (!provenance)
-		return 0;	/* no element has this number: null */
-	if (!p->last || strcmp(p->last, provenance) != 0) {
-		pgitem_jsonb(p->sent, provenance);
-		p->n++;
-	}
-	p->last = provenance;
-	return p->n;
-}
-
 int queue_settle(struct queue *q, enum settle_form form, const char *identity, const struct settlement *const *s,
 		 size_t n, int64_t cache_ttl_ms, pg_answer_fn *answer, void *arg)
 {
@@ -335,14 +354,13 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity, c
 		[SETTLE_FIRST] = STATEMENT_COMPLETE, [SETTLE_HELD] = STATEMENT_COMPLETE_HELD, [SETTLE_ANY] = STATEMENT_SETTLE,
 	};
 	struct buf *p = begin(q), *lines = p + JOB_PARAMS, *rest = lines + LINE_PARAMS;
-	struct provenances provenances = { .sent = &rest[0] };
+	struct documents documents = { .sent = &rest[0] };
 
 	begin_batch(p);
 	for (size_t i = 0; i < n; i++) {
-		put_job(p, form, s[i]);
+		put_job(p, form, s[i], &documents);
 		for (size_t k = 0; k < s[i]->nlines; k++)
-			put_line(lines, i + 1, k + 1, &s[i]->lines[k],
-				 number_provenance(&provenances, s[i]->lines[k].provenance));
+			put_line(lines, i + 1, k + 1, &s[i]->lines[k], &documents);
 	}
 	for (int i = 0; i < JOB_PARAMS + LINE_PARAMS; i++)	/* what few jobs and lines have costs the others nothing */
 		pgitems_drop_nulls(&p[i]);

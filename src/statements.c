@@ -138,13 +138,13 @@ static const char stored_sql[] =
 
 /*
  * What both settlements begin with. $1-$12 are arrays with an item a job, $13-$23 arrays with an item a
- * line (`job` is its job's place among the jobs, `place` its own among that job's lines), $24 the
- * provenances that lines refer to by number, $25 the claimant, $26 (settle_sql's) the cache's lifetime in ms.
+ * line (`job` is its job's place among the jobs, `place` its own among that job's lines), $24 the JSON
+ * documents that jobs (result) and lines (provenance) refer to by number, $25 the claimant, $26 (settle_sql's) the cache's lifetime in ms.
  */
 #define BATCH \
 	"WITH job AS MATERIALIZED (" \
 	"  SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[]," \
-	"    $7::jsonb[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[]) WITH ORDINALITY" \
+	"    $7::int[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[]) WITH ORDINALITY" \
 	"  AS j(id, claim, status, attempt, delay_ms, error, result, was, batches, lines, skipped, stored, place)" \
 	"), line AS (" \
 	"  SELECT * FROM unnest($13::int[], $14::int[], $15::int[], $16::text[], $17::text[], $18::text[]," \
@@ -184,7 +184,7 @@ static const char stored_sql[] =
 #define COMPLETE(more, is_ours) \
 	BATCH \
 	"), settled AS (" \
-	"  UPDATE grading_jobs g SET status = 'completed', result = job.result, error = NULL, updated_at = now()," \
+	"  UPDATE grading_jobs g SET status = 'completed', result = ($24::jsonb[])[job.result], error = NULL, updated_at = now()," \
 	"    completed_at = now(), failed_at = NULL, counted_as = 'completed'" more \
 	"  FROM job WHERE " is_ours " AND g.counted_as IS NULL" \
 	"  RETURNING g.id, g.session_id, job.place, job.batches, job.lines, job.skipped, job.stored" \
@@ -243,7 +243,7 @@ static const char settle_sql[] =
 	"  UPDATE grading_jobs g SET status = job.status, attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),"
 	"    available_at = CASE WHEN job.status = 'pending'"
 	"      THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms' ELSE g.available_at END,"
-	"    result = coalesce(job.result, g.result), error = job.error, updated_at = now(),"
+	"    result = coalesce(($24::jsonb[])[job.result], g.result), error = job.error, updated_at = now(),"
 	"    completed_at = CASE WHEN job.status = 'completed' THEN now() END,"
 	"    failed_at = CASE WHEN job.status = 'failed' THEN now() END,"
 	"    claimed_by = CASE WHEN job.status <> 'pending' THEN g.claimed_by END,"
