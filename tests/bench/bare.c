@@ -6,7 +6,10 @@
  * line gets the same words, about as long as real ones. It writes the same rows into the same tables, and
  * asks about nothing: not whether a job is still its own, nor what is there already.
  *
- * bare CONNINFO PROCESSES BATCH: says "ready", waits for a line, runs until the queue is empty,
+ * Two ways of claiming: `written` down, which is an update of its own, and `held` by the rows' locks alone until
+ * the settlement commits, as gradingd does it in a deep queue.
+ *
+ * bare CONNINFO PROCESSES BATCH written|held: says "ready", waits for a line, runs until the queue is empty,
  * and prints what it did as JSON.
  */
 #include <arpa/inet.h>
@@ -31,31 +34,38 @@
 #define INT4_OID 23
 #define INT8_OID 20
 
-static const char claim_sql[] =
-	"UPDATE grading_jobs SET status = 'processing', claim = claim + 1, claimed_by = 'bare', started_at = now(),"
-	"  updated_at = now()"
-	" WHERE id = ANY(ARRAY(SELECT id FROM grading_jobs WHERE status = 'pending' AND available_at <= now()"
-	"  ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED))"
-	" RETURNING id, session_id, claim, (job_data -> 'batchIndex')::int, job_data";
+#define NEXT_JOBS \
+	" FROM grading_jobs WHERE status = 'pending' AND available_at <= now()" \
+	" ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED"
+#define COLUMNS "id, session_id, claim, (job_data -> 'batchIndex')::int, job_data"
+#define CLAIMED "claim = j.claim + 1, claimed_by = 'bare', started_at = now()"
 
-static const char settle_sql[] =
-	"WITH line AS MATERIALIZED ("
-	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[])"
-	"    AS l(session_id, index, job_id, text, rating, alternatives, reason)"
-	"), done AS ("
-	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now(), updated_at = now(),"
-	"    counted_as = 'completed', result = $10::jsonb"
-	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim"
-	"  RETURNING j.session_id"
-	"), rated AS ("
-	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id,"
-	"    provenance, seq)"
-	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $11::jsonb, index FROM line)"
-	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines, first_rated_at)"
-	" SELECT session_id, count(*), 5 * count(*), now() FROM done GROUP BY session_id ORDER BY session_id"
-	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches,"
-	"  rated_lines = s.rated_lines + excluded.rated_lines, rated_seq = s.rated_seq + excluded.rated_lines,"
-	"  updated_at = now()";
+static const char claim_written_sql[] =
+	"UPDATE grading_jobs j SET status = 'processing', updated_at = now(), " CLAIMED
+	" WHERE id = ANY(ARRAY(SELECT id" NEXT_JOBS ")) RETURNING " COLUMNS;
+static const char claim_held_sql[] = "SELECT " COLUMNS NEXT_JOBS;
+
+#define SETTLE(more) \
+	"WITH line AS MATERIALIZED (" \
+	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[])" \
+	"    AS l(session_id, index, job_id, text, rating, alternatives, reason)" \
+	"), done AS (" \
+	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now(), updated_at = now()," \
+	"    counted_as = 'completed', result = $10::jsonb" more \
+	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim" \
+	"  RETURNING j.session_id" \
+	"), rated AS (" \
+	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id," \
+	"    provenance, seq)" \
+	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $11::jsonb, index FROM line)" \
+	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines, first_rated_at)" \
+	" SELECT session_id, count(*), 5 * count(*), now() FROM done GROUP BY session_id ORDER BY session_id" \
+	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches," \
+	"  rated_lines = s.rated_lines + excluded.rated_lines, rated_seq = s.rated_seq + excluded.rated_lines," \
+	"  updated_at = now()"
+
+static const char settle_written_sql[] = SETTLE("");
+static const char settle_held_sql[] = SETTLE(", " CLAIMED);
 
 /* As long as what the rubric writes, on average. */
 static const char line_text[] = "Anna, it's basically what everybody uses, so that would be $129 for the first visit, "
@@ -81,6 +91,7 @@ struct tally { long jobs, statements; double cpu_s; };
 struct loop {
 	PGconn *conn;
 	const char *batch;
+	bool held;
 	struct buf params[ARRAYS];
 	struct tally tally;
 };
@@ -182,19 +193,43 @@ static void send_settle(struct loop *l, const PGresult *jobs)
 	check(l->conn, PQsendQueryPrepared(l->conn, "settle", ARRAYS + 2, values, lengths, formats, 0));
 }
 
+static void send_bare(struct loop *l, const char *name)
+{
+	check(l->conn, PQsendQueryPrepared(l->conn, name, 0, NULL, NULL, NULL, 0));
+}
+
+/* How many statements come before the claim. */
+static int send_round(struct loop *l, const PGresult *jobs)
+{
+	int before = 0;
+
+	if (jobs) {
+		send_settle(l, jobs);
+		before++;
+	}
+	if (jobs && l->held) {
+		send_bare(l, "commit");
+		before++;
+	}
+	if (l->held) {
+		send_bare(l, "begin");
+		before++;
+	}
+	check(l->conn, PQsendQueryPrepared(l->conn, "claim", 1, &l->batch, NULL, NULL, 1));
+	check(l->conn, PQpipelineSync(l->conn));
+	return before;
+}
+
 static void run(struct loop *l)
 {
 	PGresult *jobs = NULL;
-	int n;
+	int n, before;
 
 	do {
-		if (jobs)
-			send_settle(l, jobs);
-		check(l->conn, PQsendQueryPrepared(l->conn, "claim", 1, &l->batch, NULL, NULL, 1));
-		check(l->conn, PQpipelineSync(l->conn));
-		if (jobs)
+		before = send_round(l, jobs);
+		l->tally.statements += before + 1;
+		while (before-- > 0)
 			PQclear(expect(l->conn, PGRES_COMMAND_OK));
-		l->tally.statements += 1 + (jobs != NULL);
 		PQclear(jobs);
 		jobs = expect(l->conn, PGRES_TUPLES_OK);
 		PQclear(expect(l->conn, PGRES_PIPELINE_SYNC));
@@ -212,14 +247,16 @@ static double cpu_seconds(void)
 	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
 
-static PGconn *connect_and_prepare(const char *conninfo)
+static PGconn *connect_and_prepare(const char *conninfo, bool held)
 {
 	PGconn *conn = PQconnectdb(conninfo);
 
 	check(conn, PQstatus(conn) == CONNECTION_OK);
 	PQclear(PQexec(conn, "SET enable_seqscan = off"));
-	PQclear(PQprepare(conn, "claim", claim_sql, 0, NULL));
-	PQclear(PQprepare(conn, "settle", settle_sql, 0, NULL));
+	PQclear(PQprepare(conn, "claim", held ? claim_held_sql : claim_written_sql, 0, NULL));
+	PQclear(PQprepare(conn, "settle", held ? settle_held_sql : settle_written_sql, 0, NULL));
+	PQclear(PQprepare(conn, "begin", "BEGIN", 0, NULL));
+	PQclear(PQprepare(conn, "commit", "COMMIT", 0, NULL));
 	check(conn, PQenterPipelineMode(conn));
 	return conn;
 }
@@ -227,13 +264,13 @@ static PGconn *connect_and_prepare(const char *conninfo)
 /* Says on `out` that it is ready, starts when `go` is closed, says on `out` what it did. */
 static void child(char **argv, int go, int out)
 {
-	struct loop l = { .batch = argv[3] };
+	struct loop l = { .batch = argv[3], .held = strcmp(argv[4], "held") == 0 };
 	double cpu;
 	char c = 'r';
 
 	for (int i = 0; i < ARRAYS; i++)
 		buf_init(&l.params[i], PARAM_CAP_BYTES);
-	l.conn = connect_and_prepare(argv[1]);
+	l.conn = connect_and_prepare(argv[1], l.held);
 	if (write(out, &c, 1) != 1 || read(go, &c, 1) != 0)
 		fatal("bare: the parent is gone");
 	cpu = cpu_seconds();
@@ -258,13 +295,13 @@ static void spawn(char **argv, int n, const int go[2], const int out[2])
 
 int main(int argc, char **argv)
 {
-	int n = argc > 3 ? atoi(argv[2]) : 0, go[2], out[2];
+	int n = argc > 4 ? atoi(argv[2]) : 0, go[2], out[2];
 	struct tally sum = { 0 }, one;
 	int64_t began;
 	char c;
 
 	if (n < 1 || pipe(go) == -1 || pipe(out) == -1)
-		fatal("usage: bare CONNINFO PROCESSES BATCH");
+		fatal("usage: bare CONNINFO PROCESSES BATCH written|held");
 	spawn(argv, n, go, out);
 	for (int i = 0; i < n; i++)
 		if (read(out[0], &c, 1) != 1)

@@ -4,12 +4,13 @@ from report import Plot, Table
 
 
 def our_rounds(lab, rounds, batch):
-    lab.fresh()
-    with lab.snapshot(), lab.pool(pool={"claim_batch": batch}, cache={"ttl": "0"}) as pool:
-        rates = [lab.burn(pool).rate]
-        for _ in range(1, rounds):
-            lab.insert()
-            rates.append(lab.burn(pool).rate)
+    with lab.pool(pool={"claim_batch": batch}, cache={"ttl": "0"}) as pool:
+        lab.fresh()
+        with lab.snapshot():
+            rates = [lab.burn(pool).rate]
+            for _ in range(1, rounds):
+                lab.insert()
+                rates.append(lab.burn(pool).rate)
     return rates
 
 

@@ -175,8 +175,8 @@ class Lab:
 
     # ---- the bare loop ----
 
-    def burn_bare(self, processes_=2, batch=64):
-        words = [BARE, self.db.conninfo, str(processes_), str(batch)]
+    def burn_bare(self, processes_=2, batch=64, claims="written"):
+        words = [BARE, self.db.conninfo, str(processes_), str(batch), claims]
         with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as bare:
             assert bare.stdout.readline() == "ready\n"
             meter = Meter(self)
