@@ -4,6 +4,7 @@ The tables are emptied and filled anew before each measurement, vacuumed, and a 
 one starts from the same state. Autovacuum is off lest it falls into one measurement and not into the next.
 """
 import contextlib
+import copy
 import dataclasses
 import json
 import os
@@ -73,11 +74,28 @@ class Lab:
         self.full = full
         self.directory = str(directory)
         self.server = Server(directory)
-        with psycopg.connect(self.server.conninfo("postgres"), autocommit=True) as admin:
-            admin.execute("CREATE DATABASE bench")
-        self.db = harness.Database(self.server, "bench")
-        harness.migrate(self.db.conninfo)
+        self.db = self.new_database("bench")
         self.make_material()
+
+    def new_database(self, name):
+        with psycopg.connect(self.server.conninfo("postgres"), autocommit=True) as admin:
+            admin.execute(f"CREATE DATABASE {name}")
+        db = harness.Database(self.server, name)
+        harness.migrate(db.conninfo)
+        return db
+
+    @contextlib.contextmanager
+    def beside(self, name):
+        """The same with a database of its own on the same server: what a fault of the machine does to both is no
+        fault of the queue's."""
+        other = copy.copy(self)
+        other.db = self.new_database(name)
+        other.make_material()
+        try:
+            yield other
+        finally:
+            other.db.close()
+            self.db.rows(f"DROP DATABASE {name}")
 
     def close(self):
         self.db.close()

@@ -37,7 +37,7 @@ def buffers(plan):
 
 
 def claim_buffers(lab, n=1000):
-    """Blocks that a claim reads to find its jobs, and a job in all (locked, updated, read); medians over claims."""
+    """Blocks that a claim reads to find 64 of its jobs, and a job in all (locked, updated, read); medians over claims."""
     log, found, total = Log(lab), [], []
     with lab.pool(options=OPTIONS, cache={"ttl": "0"}) as pool:
         lab.insert(n)
@@ -45,6 +45,6 @@ def claim_buffers(lab, n=1000):
     for plan in log.plans("WITH claimed"):
         search = [buffers(node) for node in nodes(plan) if node.get("Index Name") == "grading_jobs_claim"]
         if search and plan["Actual Rows"] > 0:
-            found.append(sum(search))
+            found.append(sum(search) * 64 / plan["Actual Rows"])
             total.append(buffers(plan) / plan["Actual Rows"])
     return statistics.median(found), statistics.median(total)
