@@ -271,6 +271,8 @@ static int open_raters(struct worker *w)
 		w->fallback = rater_new_fallback(w->config, w->c->loop, &err);
 	if (err.kind == ERR_NONE) {
 		worker_meter(w);
+		if (w->rater->instant)
+			keep_memory();
 		return 0;
 	}
 	log_error("the rater cannot be used: %s", err.text);
@@ -296,7 +298,6 @@ int worker_main(struct child *c)
 {
 	struct worker w = { .c = c, .config = c->config, .stride = 1, .stride_max = STRIDE_MAX, .exit_status = -1 };
 
-	keep_memory();
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;
 	c->arg = &w;
