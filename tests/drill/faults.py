@@ -84,11 +84,15 @@ def kill_supervisor(lab_):
 
 
 def rename_claimants(lab_, boot, pid, start):
-    """What is left claimed, as if by a process of that boot with this pid and start time."""
-    return len(lab_.db.rows(
-        "UPDATE grading_jobs SET claimed_by = regexp_replace(claimed_by, '/[0-9a-f]{8}([.][0-9]+)/[0-9]+/[0-9]+$',"
-        " format('/%%s\\1/%%s/%%s', %s::text, %s::text, %s::text)) WHERE status = 'processing' RETURNING id",
-        boot, str(pid), str(start)))
+    """What is left claimed, and asked about, as if by a process of that boot with this pid and start time."""
+    def rename(table, column, where):
+        return len(lab_.db.rows(
+            f"UPDATE {table} SET {column} = regexp_replace({column}, '/[0-9a-f]{{8}}([.][0-9]+)/[0-9]+/[0-9]+$',"
+            f" format('/%%s\\1/%%s/%%s', %s::text, %s::text, %s::text)) WHERE {where} RETURNING 1",
+            boot, str(pid), str(start)))
+
+    rename("phrase_flights", "asker", "asker <> ''")
+    return rename("grading_jobs", "claimed_by", "status = 'processing'")
 
 
 def start_ticks(pid):
