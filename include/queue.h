@@ -40,7 +40,7 @@ struct claim {
 	const char *identity;		/* of the claimant */
 	const struct floors *floors;	/* where to begin, */
 	int64_t slack_ms;		/* but no nearer than so long ago */
-	bool no_wait;			/* to lose it in a crash of the server costs little */
+	bool briefly;			/* settled at once: nobody need see it, and to lose it costs little */
 };
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);

@@ -8,6 +8,7 @@ enum statement_id {
 	STATEMENT_BEGIN,	/* these two have no plan */
 	STATEMENT_COMMIT,
 	STATEMENT_CLAIM,	/* queue.c packs and unpacks these */
+	STATEMENT_CLAIM_BRIEFLY,
 	STATEMENT_HOLD,
 	STATEMENT_COMPLETE_HELD,
 	STATEMENT_LOOKUP,

@@ -91,8 +91,7 @@ int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer
 
 	put_search(p, claim);
 	buf_str(&p[7], claim->identity);
-	buf_char(&p[8], claim->no_wait);
-	return send(q, STATEMENT_CLAIM, answer, arg);
+	return send(q, claim->briefly ? STATEMENT_CLAIM_BRIEFLY : STATEMENT_CLAIM, answer, arg);
 }
 
 /* What comes next is answered too, and tells whether this went wrong. */

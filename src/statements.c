@@ -54,30 +54,38 @@
 	"   OR pg_column_size(c.job_data || '{}') <= 16777216 THEN c.job_data::text END AS data OFFSET 0) t ON true" \
 	" ORDER BY c.priority DESC, c.available_at, c.id"
 
-/*
- * Claims for $8. To lose the commit of a claim in a crash of the server loses no job (it is pending again, and
- * settlements ask for the claimant's name beside the claim's number), only what was spent on it meanwhile: with
- * $9 its flush is not waited for. Else, a session's first claim opens its row, so that a front end sees
- * "processing"; with $9 it would see that for an instant only, and the settlement opens it.
- */
-static const char claim_sql[] =
-	"WITH claimed AS ("
-	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $8,"
-	"    started_at = now(), updated_at = now()"
-	"  WHERE g.id = ANY(ARRAY(" DUE("g.id") "))"
+#define CLAIM \
+	"WITH claimed AS (" \
+	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $8," \
+	"    started_at = now(), updated_at = now()" \
+	"  WHERE g.id = ANY(ARRAY(" DUE("g.id") "))" \
 	"  RETURNING " JOB_COLUMNS
+
+/* Claims for $8. A session's first claim opens its row, so that a front end sees "processing". */
+static const char claim_sql[] =
+	CLAIM
 	"), opened AS ("
 	"  INSERT INTO grading_sessions (session_id, total_batches, started_at)"
 	"  SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'"
 	"    THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int ELSE 0 END), now()"
-	"  FROM claimed c WHERE NOT $9::bool AND c.session_id IS NOT NULL GROUP BY c.session_id ORDER BY c.session_id"
+	"  FROM claimed c WHERE c.session_id IS NOT NULL GROUP BY c.session_id ORDER BY c.session_id"
 	"  ON CONFLICT DO NOTHING"
 	"), begun AS ("
-	"  UPDATE grading_sessions SET started_at = now() WHERE NOT $9::bool AND session_id = ANY(ARRAY("
+	"  UPDATE grading_sessions SET started_at = now() WHERE session_id = ANY(ARRAY("
 	"    SELECT session_id FROM grading_sessions WHERE started_at IS NULL"
 	"      AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))"
 	"    ORDER BY session_id FOR UPDATE SKIP LOCKED)))"
-	CLAIMED_ROWS("(SELECT CASE WHEN $9::bool THEN set_config('synchronous_commit', 'off', true) END) AS no_wait, ");
+	CLAIMED_ROWS("");
+
+/*
+ * The same for a rater that answers at once: a front end would see "processing" for an instant only, so the
+ * settlement opens the session's row. And the commit's flush is not waited for: to lose it in a crash of the server
+ * loses no job (it is pending again, and settlements ask for the claimant's name beside the claim's number), only
+ * what was spent on it meanwhile.
+ */
+static const char claim_briefly_sql[] =
+	CLAIM
+	") " CLAIMED_ROWS("(SELECT set_config('synchronous_commit', 'off', true)) AS no_wait, ");
 
 /*
  * A claim that is held by the locks of its rows and never written down: between begin and commit, and settled by
@@ -531,7 +539,8 @@ static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_BEGIN] = { "begin", begin_sql, 0 },
 	[STATEMENT_COMMIT] = { "commit", commit_sql, 0 },
-	[STATEMENT_CLAIM] = { "claim", claim_sql, 9 },
+	[STATEMENT_CLAIM] = { "claim", claim_sql, 8 },
+	[STATEMENT_CLAIM_BRIEFLY] = { "claim_briefly", claim_briefly_sql, 8 },
 	[STATEMENT_HOLD] = { "hold", hold_sql, 7 },
 	[STATEMENT_COMPLETE_HELD] = { "complete_held", complete_held_sql, 25 },
 	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
