@@ -7,34 +7,29 @@ from lab import JOBS, median, spread
 from report import Plot, Table
 
 
-def our_rounds(lab, rounds, batch):
+def in_rounds(lab, other, rounds, burn, burn_free):
     """[(the rate under the snapshot, the rate without)]"""
-    keys = {"pool": {"claim_batch": batch}, "cache": {"ttl": "0"}}
     rates = []
-    with lab.beside("control") as other, lab.pool(**keys) as pool, other.pool(**keys) as free:
-        lab.fresh()
-        other.fresh()
-        with lab.snapshot():
-            for n in range(rounds):
-                if n > 0:
-                    lab.insert()
-                    other.insert()
-                rates.append((lab.burn(pool).rate, other.burn(free).rate))
+    lab.fresh()
+    other.fresh()
+    with lab.snapshot():
+        for n in range(rounds):
+            if n > 0:
+                lab.insert()
+                other.insert()
+            rates.append((burn().rate, burn_free().rate))
     return rates
+
+
+def our_rounds(lab, rounds, batch):
+    keys = {"pool": {"claim_batch": batch}, "cache": {"ttl": "0"}}
+    with lab.beside("control") as other, lab.pool(**keys) as pool, other.pool(**keys) as free:
+        return in_rounds(lab, other, rounds, lambda: lab.burn(pool), lambda: other.burn(free))
 
 
 def bare_rounds(lab, rounds):
-    rates = []
     with lab.beside("control") as other:
-        lab.fresh()
-        other.fresh()
-        with lab.snapshot():
-            for n in range(rounds):
-                if n > 0:
-                    lab.insert()
-                    other.insert()
-                rates.append((lab.burn_bare().rate, other.burn_bare().rate))
-    return rates
+        return in_rounds(lab, other, rounds, lab.burn_bare, other.burn_bare)
 
 
 def row(name, rates):
