@@ -13,6 +13,7 @@
 #include "rater.h"
 
 #define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
+#define WORKER_SETTLE_BYTES (16 << 20)	/* of job_data in one settlement; one job may be larger */
 /* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
 #define WORKER_FREE_CLAIMS 2
 
@@ -84,7 +85,7 @@ struct worker {
 	bool holding;			/* a transaction is open that claims by locks: nothing else may be sent */
 	bool committing;		/* and one before it is to be committed: no other settlement meanwhile */
 	bool write_next;		/* the next claim is to be an ordinary one */
-	int64_t held_since_ms;
+	int64_t held_since_ms, committing_since_ms;
 	bool held_settled[WORKER_BATCH_MAX];
 	struct err hold_err;		/* why what it was to complete is not */
 

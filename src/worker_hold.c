@@ -60,7 +60,7 @@ static void leave_all(struct worker *w)
 /* Slow servers, and those that many workers share, get smaller bites. */
 static void adapt_stride(struct worker *w)
 {
-	int64_t took = now_ms() - w->held_since_ms;
+	int64_t took = now_ms() - w->committing_since_ms;
 
 	if (took > AIM_MS && w->stride_max > STRIDE_PAST_CACHE)
 		w->stride_max /= 2;
@@ -105,16 +105,19 @@ static void on_committed(void *arg, const PGresult *result, const struct err *er
 /* All jobs of a claim that is held have been rated. Those that are completed are, the others are left. */
 static int gather_held(struct worker *w)
 {
+	int64_t bytes = 0;
 	int n = 0;
 
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
 		if (!g->held)
 			continue;
-		if (grading_is_first(g) && grading_attach(g))
+		if (bytes < WORKER_SETTLE_BYTES && grading_is_first(g) && grading_attach(g)) {
 			w->gathered[n++] = &g->settlement;
-		else
+			bytes += g->bytes;
+		} else {
 			leave(w, g);
+		}
 	}
 	return n;
 }
@@ -130,6 +133,7 @@ void worker_end_hold(struct worker *w)
 	w->settling = n = gather_held(w);
 	w->holding = false;
 	w->committing = true;
+	w->committing_since_ms = w->held_since_ms;	/* the next one may begin before this one is over */
 	if (n > 0 && queue_settle(&w->queue, SETTLE_HELD, w->c->identity, w->gathered, (size_t)n, 0, on_completed, w) == -1)
 		on_completed(w, NULL, &lost);
 	if (queue_commit(&w->queue, on_committed, w) == -1)

@@ -11,7 +11,6 @@
 #include "wake.h"
 
 #define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
-#define SETTLE_BYTES (16 << 20)	/* one job may be larger */
 
 static void count_settled(struct worker *w, const struct grading *g)
 {
@@ -134,7 +133,7 @@ int64_t worker_gather(struct worker *w)
 		return -1;
 	if (now < w->settle_not_before_ms)
 		return w->settle_not_before_ms - now;
-	for (struct grading *g = w->head; g && n < max && bytes < SETTLE_BYTES; g = g->next) {
+	for (struct grading *g = w->head; g && n < max && bytes < WORKER_SETTLE_BYTES; g = g->next) {
 		if (!is_ready(g) || (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
 		w->settle_form = form_of(g);

@@ -212,3 +212,14 @@ def test_higher_priorities_come_first(deep_pool, db):
     assert db.value("SELECT max(completed_at) FILTER (WHERE priority = 5) <= min(completed_at) FILTER (WHERE priority = 0)"
                     " FROM grading_jobs")
     assert_all_rated_once(db, 3000)
+
+
+def test_large_jobs_among_small_ones(deep_pool, db):
+    db.insert_many(600)
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data) SELECT gen_random_uuid(), 'line_rating',"
+            " (SELECT jsonb_build_object('transcript', jsonb_agg(jsonb_build_object('index', n, 'text', repeat('Is it so? ', 3000),"
+            " 'speaker', CASE n WHEN 0 THEN 'rep' ELSE 'customer' END))) FROM generate_series(0, 29) n) FROM generate_series(1, 60)")
+    db.insert_many(600)
+    deep_pool(pool={"claim_batch": 64}).ctl("resume")
+    wait_until(lambda: db.count("completed") == 1260)
+    assert_all_rated_once(db, 1260)
