@@ -19,8 +19,9 @@
 #define AHEAD_SHARE 16		/* of pool.in_flight, */
 #define AHEAD_FROM 64		/* from which on it pays: with few calls a job ahead may wait for long, beside idle workers */
 #define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
-#define CROWD_PER_CPU 2		/* workers at a deep queue with a rater that answers at once, */
-#define CROWD_LOOK_MS 50	/* and how soon one more looks whether there is room for it */
+#define CROWD_PER_CPU 2		/* workers with a rater that answers at once, */
+#define CROWD_LOOK_MS 50	/* how soon one more looks whether there is room for it, */
+#define CROWD_PATIENCE_MS 1000	/* and for how long it leaves it at that */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
@@ -255,22 +256,35 @@ static int allowed(struct worker *w, int64_t now, int64_t *wait)
 	return room(w, w->fallback);
 }
 
-/*
- * With a rater that answers at once a worker keeps processors busy, its own and the server's: more of them than there
- * are processors for only walk past each other's jobs. Who is too many leaves a deep queue to those before it.
- */
-static bool is_too_many(const struct worker *w)
+static int busy_before(const struct worker *w)
 {
 	int busy = 0;
 
-	if (!w->rater->instant || !w->deep)
-		return false;
 	for (int i = SLOT_FIRST_WORKER; i < w->c->index; i++) {
 		const struct slot *slot = &w->c->sb->slots[i];
 
 		busy += atomic_load(&slot->state) == SLOT_BUSY || atomic_load(&slot->hungry) == HUNGER_CLAIMING;
 	}
-	return busy >= CROWD_PER_CPU * sysconf(_SC_NPROCESSORS_ONLN);
+	return busy;
+}
+
+/*
+ * With a rater that answers at once a worker keeps processors busy, its own and the server's: more of them than there
+ * are processors for only walk past each other's jobs. Who is too many leaves them to those before it while they are
+ * busy, but not for ever: they may be held up.
+ */
+static bool is_too_many(struct worker *w, int64_t now)
+{
+	if (!w->rater->instant || busy_before(w) < CROWD_PER_CPU * sysconf(_SC_NPROCESSORS_ONLN)) {
+		w->patient_until_ms = 0;
+		return false;
+	}
+	if (!w->patient_until_ms)
+		w->patient_until_ms = now + CROWD_PATIENCE_MS;
+	if (now < w->patient_until_ms)
+		return true;
+	w->patient_until_ms = 0;
+	return false;
 }
 
 static int send_claim(struct worker *w, const struct claim *claim)
@@ -309,7 +323,7 @@ int64_t worker_claim(struct worker *w)
 		return w->claim_not_before_ms - now;
 	if (worker_may_hold(w) && w->in_hand > w->settling)
 		return -1;	/* their settlement goes out first: it could not while claims are held */
-	if (is_too_many(w))
+	if (is_too_many(w, now))
 		return CROWD_LOOK_MS;
 	n = allowed(w, now, &wait);
 	if (n <= 0)

@@ -1,4 +1,5 @@
 """A deep queue and the rubric: claims held by locks alone, rated and completed in one transaction."""
+import os
 import random
 import signal
 
@@ -223,3 +224,19 @@ def test_large_jobs_among_small_ones(deep_pool, db):
     deep_pool(pool={"claim_batch": 64}).ctl("resume")
     wait_until(lambda: db.count("completed") == 1260)
     assert_all_rated_once(db, 1260)
+
+
+def test_workers_that_are_too_many_do_not_wait_for_stopped_ones(deep_pool, db):
+    crowd = 2 * os.cpu_count()
+    db.insert_many(9000)
+    pool = deep_pool(pool={"workers": crowd + 2})
+    pool.ctl("resume")
+    wait_until(lambda: db.count("completed") > 100)
+    victims = [pid for slot, pid in sorted(pool.children().items()) if 0 < slot <= crowd]
+    for victim in victims:
+        pool.kill(victim, signal.SIGSTOP)
+    wait_until(lambda: db.count("pending") <= crowd * 16 * 8, what="all but what the stopped ones have locked")
+    for victim in victims:
+        pool.kill(victim, signal.SIGCONT)
+    wait_until(lambda: db.count("completed") == 9000)
+    assert_all_rated_once(db, 9000)
