@@ -57,7 +57,8 @@ struct worker {
 	bool disowning;			/* a claim whose answer was lost is being given back */
 	int64_t disown_at_ms;		/* again then (0: no more), */
 	int64_t disown_until_ms;	/* and so on until then: the lost claim may still be carried out */
-	int64_t patient_until_ms;	/* it leaves the queue to others until then; 0: it does not */
+	uint64_t done_before;		/* what the workers before it had completed */
+	int64_t got_on_ms;		/* when that last grew */
 	bool probing;			/* this worker's next call decides about the breaker */
 	int64_t claim_not_before_ms;
 	int64_t claimed;		/* jobs in its life */

@@ -21,7 +21,7 @@
 #define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
 #define CROWD_PER_CPU 2		/* workers with a rater that answers at once, */
 #define CROWD_LOOK_MS 50	/* how soon one more looks whether there is room for it, */
-#define CROWD_PATIENCE_MS 1000	/* and for how long it leaves it at that */
+#define CROWD_STUCK_MS 1000	/* and after how long without a job completed it takes the others for held up */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
@@ -256,35 +256,37 @@ static int allowed(struct worker *w, int64_t now, int64_t *wait)
 	return room(w, w->fallback);
 }
 
-static int busy_before(const struct worker *w)
+/* Workers in the slots before this one's that are busy, and what they have completed so far. */
+static int busy_before(const struct worker *w, uint64_t *done)
 {
 	int busy = 0;
 
+	*done = 0;
 	for (int i = SLOT_FIRST_WORKER; i < w->c->index; i++) {
 		const struct slot *slot = &w->c->sb->slots[i];
 
 		busy += atomic_load(&slot->state) == SLOT_BUSY || atomic_load(&slot->hungry) == HUNGER_CLAIMING;
+		*done += atomic_load_explicit(&slot->counters[COUNTER_JOBS_COMPLETED], memory_order_relaxed);
 	}
 	return busy;
 }
 
 /*
  * With a rater that answers at once a worker keeps processors busy, its own and the server's: more of them than there
- * are processors for only walk past each other's jobs. Who is too many leaves them to those before it while they are
- * busy, but not for ever: they may be held up.
+ * are processors for only walk past each other's jobs. Who is too many leaves them to those before it while they get
+ * on; they may also be held up, all of them.
  */
 static bool is_too_many(struct worker *w, int64_t now)
 {
-	if (!w->rater->instant || busy_before(w) < CROWD_PER_CPU * sysconf(_SC_NPROCESSORS_ONLN)) {
-		w->patient_until_ms = 0;
+	uint64_t done;
+
+	if (!w->rater->instant || busy_before(w, &done) < CROWD_PER_CPU * sysconf(_SC_NPROCESSORS_ONLN))
 		return false;
+	if (done != w->done_before) {
+		w->done_before = done;
+		w->got_on_ms = now;
 	}
-	if (!w->patient_until_ms)
-		w->patient_until_ms = now + CROWD_PATIENCE_MS;
-	if (now < w->patient_until_ms)
-		return true;
-	w->patient_until_ms = 0;
-	return false;
+	return now - w->got_on_ms < CROWD_STUCK_MS;
 }
 
 static int send_claim(struct worker *w, const struct claim *claim)
