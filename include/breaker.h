@@ -52,6 +52,8 @@ bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, 
  * sign of life, as breaker_success() does.
  */
 bool breaker_useless(struct scoreboard *sb, const char *job, int64_t now_ms);
+/* A call brought an answer of no use that tells nothing new: its job has met with such before. A sign of life. */
+void breaker_alive(struct scoreboard *sb, int64_t now_ms);
 /* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
 bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms);
 /*
@@ -59,6 +61,11 @@ bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int
  * (err->after_ms), or that an operator must act (ERR_DENIED).
  */
 void breaker_failure(struct scoreboard *sb, const struct err *err, int64_t now_ms);
+/*
+ * The configuration is another: what was held against the rater is forgotten, but for a pause that a provider asked
+ * for, and what an operator opened.
+ */
+void breaker_forget(struct scoreboard *sb, int64_t now_ms);
 /* The probe came to nothing (no job, no call needed, its worker died), so another may try. */
 void breaker_probe_unused(struct scoreboard *sb);
 

@@ -27,7 +27,7 @@ struct recent {
 
 struct recent_rates {
 	int64_t tokens_per_minute;
-	double jobs_per_ms;		/* 0: none was done */
+	double jobs_per_ms;		/* of the last few seconds; of the last minute where none was done in them */
 	uint64_t latency[LATENCY_BUCKETS];	/* of the calls that ended */
 };
 

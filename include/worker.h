@@ -52,6 +52,7 @@ struct worker {
 	bool from_floors;		/* from the very floors, not from some time before */
 	bool deep;			/* the last claim was full: there is more, */
 	int stride, stride_max;		/* and a rater that answers at once takes so many batches at a time */
+	bool took_some;			/* since it was dry */
 	bool dry;			/* the last claim brought less than asked: wait to be woken, */
 	int64_t dry_since_ms;		/* since then */
 	bool disowning;			/* a claim whose answer was lost is being given back */

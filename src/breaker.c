@@ -96,7 +96,7 @@ bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, 
 	return too_many_in_a_row(sb, job) || !breaker_answered_lately(sb, window_ms, now_ms);
 }
 
-static void sign_of_life(struct scoreboard *sb, int64_t now_ms)
+void breaker_alive(struct scoreboard *sb, int64_t now_ms)
 {
 	atomic_store(&sb->rater_answered_ms, now_ms);
 	if (atomic_load(&sb->breaker_asked_ms) > now_ms)
@@ -112,14 +112,14 @@ static void sign_of_life(struct scoreboard *sb, int64_t now_ms)
 void breaker_success(struct scoreboard *sb, int64_t now_ms)
 {
 	atomic_store(&sb->breaker_unclear, 0);
-	sign_of_life(sb, now_ms);
+	breaker_alive(sb, now_ms);
 }
 
 bool breaker_useless(struct scoreboard *sb, const char *job, int64_t now_ms)
 {
 	if (too_many_in_a_row(sb, job))
 		return true;
-	sign_of_life(sb, now_ms);
+	breaker_alive(sb, now_ms);
 	return false;
 }
 
@@ -170,6 +170,16 @@ void breaker_hold(struct scoreboard *sb, const char *reason)
 	shared_text_set(&sb->breaker_reason, reason);
 	atomic_store(&sb->breaker_kind, ERR_NONE);
 	atomic_store(&sb->breaker_held, 1);
+}
+
+void breaker_forget(struct scoreboard *sb, int64_t now_ms)
+{
+	if (atomic_load(&sb->breaker_asked_ms) > now_ms)
+		return;
+	atomic_store(&sb->breaker_unclear, 0);
+	atomic_store(&sb->breaker_failures, 0);
+	atomic_store(&sb->breaker_probe_ms, 0);
+	atomic_store(&sb->breaker_until_ms, 0);
 }
 
 void breaker_release(struct scoreboard *sb)

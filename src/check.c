@@ -1,6 +1,6 @@
 /*
  * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went; a reload
- * has the raters opened in the same way first.
+ * has the same tried first.
  * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
  * It changes nothing and calls no provider.
  */
@@ -24,6 +24,7 @@
 #include "statements.h"
 
 #define PATIENCE_MS 10000
+#define KNOCK_MS 2500		/* before a reload; within a trial's time */
 
 struct check {
 	const struct config *config;
@@ -140,19 +141,60 @@ static int check_silently(struct rater *rater, struct err *err)
 	return rc;
 }
 
-void check_raters_main(const struct config *config, int fd)
+static int check_raters(const struct config *config, struct loop *loop, struct err *err)
+{
+	struct rater *fallback;
+
+	if (check_silently(rater_new(config, loop, err), err) == -1)
+		return -1;
+	fallback = rater_new_fallback(config, loop, err);
+	return fallback || err->kind != ERR_NONE ? check_silently(fallback, err) : 0;
+}
+
+/* A database that is away is no reason to refuse: it is waited for. */
+struct knock { bool over; struct err refusal; };
+
+static void on_let_in(void *arg)
+{
+	((struct knock *)arg)->over = true;
+}
+
+static void on_turned_away(void *arg, enum pg_trouble trouble, const struct err *err)
+{
+	struct knock *k = arg;
+
+	k->over = true;
+	if (trouble == PG_REFUSED)
+		k->refusal = *err;
+}
+
+static int check_entry(const struct config *config, struct loop *loop, struct err *err)
+{
+	static const struct pg_events events = { on_let_in, on_turned_away, NULL };
+	struct pg_options options = {
+		.conninfo = config->database.conninfo, .application_name = "gradingd reload",
+		.session = config->database.pool_mode == POOL_MODE_SESSION, .schema_version = SCHEMA_VERSION,
+	};
+	int64_t until = now_ms() + KNOCK_MS;
+	struct knock k = { .over = false };
+	struct pg *pg = pg_new(loop, &options, &events, &k);
+
+	while (!k.over && now_ms() < until)
+		loop_turn(loop, until - now_ms());
+	pg_free(pg);
+	*err = k.refusal;
+	return k.refusal.kind == ERR_NONE ? 0 : -1;
+}
+
+void check_reload_main(const struct config *config, int fd)
 {
 	struct loop *loop = loop_new();
 	struct err err = { .kind = ERR_NONE, .text = "out of memory" };
-	int rc = loop ? check_silently(rater_new(config, loop, &err), &err) : -1;
+	int rc = loop ? check_raters(config, loop, &err) : -1;
 	const char *word = CHECK_OK;
 
-	if (rc == 0) {
-		struct rater *fallback = rater_new_fallback(config, loop, &err);
-
-		if (fallback || err.kind != ERR_NONE)
-			rc = check_silently(fallback, &err);
-	}
+	if (rc == 0)
+		rc = check_entry(config, loop, &err);
 	loop_free(loop);
 	if (rc == -1)
 		word = err.text;

@@ -105,7 +105,7 @@ static int cmd_scale(struct request *r, struct err *err)
 
 	if (parse_number(r->args[0], &workers, err) == -1 || supervisor_scale(r->s, workers, err) == -1)
 		return -1;
-	buf_printf(r->out, "scaling to %d workers\n", workers);
+	buf_printf(r->out, "scaling to %d worker%s\n", workers, workers == 1 ? "" : "s");
 	return 0;
 }
 

@@ -48,9 +48,20 @@ static int check_deadline(const struct config *c, struct config_complaint *why)
 
 static int check_openai(const struct config *c, struct config_complaint *why)
 {
-	if (!config_rates_with(c, RATER_OPENAI) || c->openai.model[0])
+	static const char appended[] = "/chat/completions";
+	size_t len = strcspn(c->openai.base_url, "?#");
+
+	if (!config_rates_with(c, RATER_OPENAI))
 		return 0;
-	return complain(why, "openai.model", NULL, "openai.model is empty; it must name the model to ask");
+	if (!c->openai.model[0])
+		return complain(why, "openai.model", NULL, "openai.model is empty; it must name the model to ask");
+	while (len > 0 && c->openai.base_url[len - 1] == '/')
+		len--;
+	if (len >= strlen(appended) &&
+	    strncmp(c->openai.base_url + len - strlen(appended), appended, strlen(appended)) == 0)
+		return complain(why, "openai.base_url", NULL, "openai.base_url ends in %s, which is appended to it; "
+				"leave that off", appended);
+	return 0;
 }
 
 static int check_command(const struct config *c, struct config_complaint *why)

@@ -221,9 +221,11 @@ static bool check_schema(struct examination *x)
 	PGresult *row;
 	struct err err;
 	bool good = false;
+	int newest;
 
 	buf_init(&versions, LIST_CAP_BYTES);
 	list_versions(&versions);
+	newest = atoi(embedded_migrations[embedded_migrations_n - 1].name);
 	row = ask_apart(x, schema_sql, 1, (const char *const[]){ buf_text(&versions) }, &err);
 	if (!row)
 		doctor_say(x->d, "schema", DOCTOR_ERROR, err.kind == ERR_CONFIG
@@ -232,9 +234,9 @@ static bool check_schema(struct examination *x)
 	else if (PQgetvalue(row, 0, 1)[0])
 		doctor_say(x->d, "schema", DOCTOR_ERROR, "gradingctl migrate", "at version %s, and lacks %s",
 			   PQgetvalue(row, 0, 0), PQgetvalue(row, 0, 1));
-	else if (atoi(PQgetvalue(row, 0, 0)) > SCHEMA_VERSION)
+	else if (atoi(PQgetvalue(row, 0, 0)) > newest)
 		doctor_say(x->d, "schema", DOCTOR_OK, NULL, "at version %s, which is newer than this gradingctl (%d)",
-			   PQgetvalue(row, 0, 0), SCHEMA_VERSION);
+			   PQgetvalue(row, 0, 0), newest);
 	else
 		doctor_say(x->d, "schema", DOCTOR_OK, NULL, "at version %s", PQgetvalue(row, 0, 0));
 	good = row != NULL;

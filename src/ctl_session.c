@@ -56,10 +56,12 @@ static void print_json_rows(const PGresult *result)
 
 /* One more than is shown, so that it is known whether there are more. */
 static const char failures_sql[] =
-	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given') FROM grading_jobs"
-	" WHERE status = 'failed' AND session_id = $1::uuid ORDER BY failed_at LIMIT $2::int";
+	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given'), status = 'failed',"
+	"  bool_or(status = 'failed') OVER () FROM grading_jobs"
+	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL) AND session_id = $1::uuid"
+	" ORDER BY status DESC, coalesce(failed_at, completed_at) LIMIT $2::int";
 
-/* Why batches failed, and what to do. A role that may not read jobs is told nothing. */
+/* Why batches failed or lack ratings, and what to do. A role that may not read jobs is told nothing. */
 static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 {
 	const int64_t limit = FAILURES_SHOWN + 1;
@@ -68,8 +70,9 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 	int n = PQntuples(result);
 
 	for (int i = 0; i < n && i < FAILURES_SHOWN; i++)
-		ctl_complain(ctl, "batch %s failed: %s", PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
-	if (n > 0)
+		ctl_complain(ctl, "batch %s %s: %s", PQgetvalue(result, i, 0),
+			     PQgetvalue(result, i, 2)[0] == 't' ? "failed" : "is incomplete", PQgetvalue(result, i, 1));
+	if (n > 0 && PQgetvalue(result, 0, 3)[0] == 't')
 		ctl_complain(ctl, "%s`gradingctl retry %.100s` puts failed jobs back into the queue",
 			     n > FAILURES_SHOWN ? "and more; " : "", id);
 	PQclear(result);

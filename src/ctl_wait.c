@@ -138,7 +138,7 @@ static void describe(const struct wait *w, char *text, size_t size)
 	int64_t done = rated(w) - w->first_rated, elapsed = now_ms() - w->began_ms;
 	char eta[32] = "?";
 
-	if (done > 0)
+	if (done > 0 && !w->stall_told)
 		duration_human(elapsed * left / done, eta, sizeof(eta));
 	snprintf(text, size, "%" PRId64 "/%" PRId64 " lines, %.0f/s, %s left", rated(w), lines,
 		 elapsed > 0 ? (double)done * 1000 / (double)elapsed : 0.0, eta);

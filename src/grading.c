@@ -126,6 +126,7 @@ void grading_give_stored(struct grading *g, int index, const char *text)
 {
 	for (size_t i = 0; i < g->job.nrated; i++)
 		if (g->lines[i].line->index == index && strcmp(g->lines[i].line->text, text) == 0) {
+			g->cached -= g->lines[i].outcome == OUTCOME_RATED;	/* found in the cache as well */
 			g->lines[i].outcome = OUTCOME_RATED;
 			g->lines[i].stored = true;
 		}

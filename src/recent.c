@@ -18,8 +18,8 @@ void recent_take(struct recent *r, const struct scoreboard *sb, int64_t now)
 	sample(&r->samples[r->taken++ % RECENT_SAMPLES], sb, now);
 }
 
-/* The newest that is a whole minute old, else the oldest; NULL when there is none. */
-static const struct recent_sample *then(const struct recent *r, int64_t now)
+/* The newest that is so old, else the oldest; NULL when there is none. */
+static const struct recent_sample *then(const struct recent *r, int64_t age_ms, int64_t now)
 {
 	unsigned n = r->taken < RECENT_SAMPLES ? r->taken : RECENT_SAMPLES;
 	const struct recent_sample *found = NULL;
@@ -27,7 +27,7 @@ static const struct recent_sample *then(const struct recent *r, int64_t now)
 	for (unsigned i = r->taken - n; i < r->taken; i++) {
 		const struct recent_sample *s = &r->samples[i % RECENT_SAMPLES];
 
-		if (!found || now - s->at_ms >= RECENT_WINDOW_MS)
+		if (!found || now - s->at_ms >= age_ms)
 			found = s;
 	}
 	return found;
@@ -35,7 +35,7 @@ static const struct recent_sample *then(const struct recent *r, int64_t now)
 
 struct recent_rates recent_rates(const struct recent *r, const struct scoreboard *sb, int64_t now)
 {
-	const struct recent_sample *before = then(r, now);
+	const struct recent_sample *before = then(r, RECENT_WINDOW_MS, now), *just = then(r, RECENT_EVERY_MS, now);
 	struct recent_rates rates = { 0 };
 	struct recent_sample is;
 	int64_t elapsed;
@@ -48,7 +48,9 @@ struct recent_rates recent_rates(const struct recent *r, const struct scoreboard
 	rates.tokens_per_minute = (int64_t)(is.tokens - before->tokens);
 	if (elapsed > RECENT_WINDOW_MS)
 		rates.tokens_per_minute = rates.tokens_per_minute * RECENT_WINDOW_MS / elapsed;
-	rates.jobs_per_ms = (double)(is.jobs - before->jobs) / (double)elapsed;
+	if (is.jobs == just->jobs)
+		just = before;
+	rates.jobs_per_ms = (double)(is.jobs - just->jobs) / (double)(now > just->at_ms ? now - just->at_ms : 1);
 	for (int i = 0; i < LATENCY_BUCKETS; i++)
 		rates.latency[i] = is.latency[i] - before->latency[i];
 	return rates;

@@ -278,7 +278,7 @@ static void cell_empty_in(struct table *t, const struct scoreboard *sb, const st
 {
 	int64_t pending = atomic_load(&sb->gauges[GAUGE_QUEUE_PENDING]);
 
-	if (pending <= 0 || !(rates->jobs_per_ms > 0))
+	if (pending <= 0 || atomic_load(&sb->paused) || !(rates->jobs_per_ms > 0))
 		table_null(t);
 	else
 		table_ms(t, (int64_t)((double)pending / rates->jobs_per_ms));

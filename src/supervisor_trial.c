@@ -1,7 +1,7 @@
 /*
- * Before a reload: whether the raters of the configuration to come can be opened. That needs libraries which
- * the supervisor does without, so a child of its own finds out and writes one word, or what is wrong, into a
- * pipe. Runs in the parent, which goes on meanwhile; one trial at a time.
+ * Before a reload: whether the raters of the configuration to come can be opened, and its database lets us in. That
+ * needs libraries which the supervisor does without, so a child of its own finds out and writes one word, or what is
+ * wrong, into a pipe. Runs in the parent, which goes on meanwhile; one trial at a time.
  */
 #include "supervisor_state.h"
 
@@ -25,7 +25,7 @@ static void __attribute__((noreturn)) become_trial(struct supervisor *s, int fd)
 	close(s->deadman[1]);
 	if (s->control)
 		control_forget(s->control);
-	check_raters_main(s->trial.fresh, fd);
+	check_reload_main(s->trial.fresh, fd);
 }
 
 static void trial_over(struct trial *t, struct loop *loop)
@@ -50,7 +50,7 @@ static void trial_end(struct supervisor *s, const char *what)
 
 static void on_late(void *arg)
 {
-	trial_end(arg, "the rater cannot be opened: it takes too long");
+	trial_end(arg, "to try the rater takes too long");
 }
 
 /* Up to the end of what the child says, which is its own end. */
@@ -69,7 +69,7 @@ static void on_word(void *arg, int fd, short revents)
 		char said[sizeof(t->said)];
 
 		memcpy(said, t->said, sizeof(said));
-		trial_end(s, said[0] ? said : "the rater cannot be opened: the attempt crashed");
+		trial_end(s, said[0] ? said : "the attempt to use it crashed");
 	}
 }
 
@@ -101,7 +101,7 @@ int trial_begin(struct supervisor *s, struct config *fresh, struct err *err)
 		supervisor_set_timer(s, &t->timer, TRIAL_MS, on_late, s);
 		return 0;
 	}
-	err_set(err, ERR_RETRY, "cannot try the rater: %s", strerror(errno));
+	err_set(err, ERR_RETRY, "cannot try the configuration: %s", strerror(errno));
 	if (t->pid > 0)
 		kill(t->pid, SIGKILL);
 	close(t->fd);

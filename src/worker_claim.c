@@ -117,8 +117,9 @@ static void run_dry(struct worker *w, int got)
 	w->dry = true;
 	w->dry_since_ms = now_ms();
 	atomic_store(&w->c->slot->hungry, HUNGER_DRY);
-	if (got > 0 || !atomic_load(&w->c->sb->listening))
+	if (got > 0 || w->took_some || !atomic_load(&w->c->sb->listening))
 		wake_slot(SLOT_JANITOR);
+	w->took_some = false;
 }
 
 static void retire_when_due(struct worker *w)
@@ -160,6 +161,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	}
 	if (got > 0)
 		bytes = take_rows(w, result);
+	w->took_some |= got > 0;
 	w->deep = full;
 	set_stride(w, full, bytes);
 	if (!full && !w->look_again && !w->from_floors)
@@ -325,8 +327,10 @@ int64_t worker_claim(struct worker *w)
 		return w->claim_not_before_ms - now;
 	if (worker_may_hold(w) && w->in_hand > w->settling)
 		return -1;	/* their settlement goes out first: it could not while claims are held */
-	if (is_too_many(w, now))
+	if (is_too_many(w, now)) {
+		atomic_store(&w->c->slot->hungry, HUNGER_NONE);		/* it looks again by itself */
 		return CROWD_LOOK_MS;
+	}
 	n = allowed(w, now, &wait);
 	if (n <= 0)
 		return wait;

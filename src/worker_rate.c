@@ -124,6 +124,8 @@ static void find_use(struct worker *w, struct ask *ask)
 {
 	if (is_of_use(ask)) {
 		breaker_success(w->c->sb, now_ms());
+	} else if (ask->job->claim > 1 && !w->probing) {
+		breaker_alive(w->c->sb, now_ms());	/* what is left of jobs are lines that are hard to rate */
 	} else if (breaker_useless(w->c->sb, ask->job->id, now_ms())) {
 		blame_rater(w->rater, ask);
 		tell_breaker(w, &ask->err);
@@ -152,7 +154,7 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 	} else if (ask->err.kind == ERR_UNCLEAR) {
 		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
 			ask->err.kind = ERR_RETRY;
-	} else if (ask->used.calls > 0 && !ask->silent) {
+	} else if ((ask->used.calls > 0 || w->rater->instant) && !ask->silent) {
 		find_use(w, ask);
 	}
 }

@@ -57,6 +57,8 @@ def main():
     options = parser.parse_args()
     names = [name for name in faults.ROWS if any(part in name for part in options.row)] if options.row else [
         name for name in faults.ROWS if not (options.short and name in faults.LONG)]
+    if not names:
+        sys.exit(f"drill: no row holds {', '.join(options.row)}; there are: {'; '.join(faults.ROWS)}")
     jobs = options.jobs or (2000 if options.short else 20000)
     began, troubles = time.monotonic(), []
     lab_ = lab.Lab(options.short)

@@ -53,6 +53,16 @@ def test_outcomes_are_told_apart_counted_and_shown(make_openai_pool, db, llm, do
     wait_until(lambda: pool.metric("lines_failed_total") == 1)
 
 
+def test_what_is_left_of_many_jobs_does_not_stop_the_pool(make_openai_pool, db, llm):
+    """Asked again alone, lines that are hard to rate bring no rating, many times in a row; the rater is well."""
+    pool = make_openai_pool(pool={"workers": 1})
+    llm.behave({"do": "missing_line", "text": "hard"}, "good")
+    jobs = [db.insert(rep(f"Fine {n}.", f"hard {n}"), max_attempts=2) for n in range(15)]
+    rows = [wait_in_a_hurry(db, job, "completed", "failed") for job in jobs]
+    assert all(row.status == "completed" and row.error.startswith("no rating for line 1 (") for row in rows)
+    assert "the breaker is open" not in pool.log
+
+
 @pytest.mark.parametrize("do", POISONS)
 def test_a_poisonous_line_ends_alone_and_by_name(make_openai_pool, db, llm, do):
     pool = make_openai_pool(cache={"ttl": "0"})

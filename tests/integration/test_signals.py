@@ -110,6 +110,35 @@ def test_hup_with_a_bad_file_changes_nothing(pool, db, text, word):
     db.wait(db.insert(), "completed")
 
 
+def test_a_reload_to_a_database_that_refuses_us_is_refused(pool, db, postgres):
+    before = pool.children()
+    pool.configure(database={"conninfo": postgres.conninfo("nowhere")})
+    with pytest.raises(ControlError, match='database "nowhere" does not exist'):
+        pool.ctl("reload")
+    assert pool.children() == before and pool.show("status")["reloads"] == 0
+    db.wait(db.insert(), "completed")
+
+
+def test_a_reload_to_a_database_that_is_away_is_waited_out(pool, db, postgres):
+    pool.configure(database={"conninfo": f"host={postgres.directory}/nobody port={postgres.port} dbname={db.name} user=postgres"})
+    pool.ctl("reload")
+    wait_until(lambda: pool.show("status")["reloads"] == 1)
+    pool.configure(database={"conninfo": db.conninfo})
+    pool.ctl("reload")
+    db.wait(db.insert(), "completed")
+
+
+def test_a_reload_to_another_rater_closes_the_breaker(make_openai_pool, db, llm):
+    pool = make_openai_pool()
+    llm.behave("401")
+    job = db.insert()
+    wait_until(lambda: pool.show("status")["breaker"] != "closed")
+    pool.configure(rater={"backend": "rubric"})
+    pool.ctl("reload")
+    wait_until(lambda: pool.show("status")["breaker"] == "closed")
+    assert db.wait(job, "completed").attempts == 0
+
+
 def test_a_reload_under_load_loses_nothing(make_openai_pool, db, llm):
     pool = make_openai_pool()
     llm.behave({"delay_ms": 50})
