@@ -72,6 +72,7 @@ def test_all_is_well(pool):
     report = doctor("-c", pool.config_path)
     assert report.wrong == [] and report.state("daemon") == "ok"
     assert (report.status, report.whole["state"]) == (0, "ok")
+    assert "newer" not in report.one("schema")["found"], "migrate and doctor are of one build"
 
 
 def test_people_get_a_line_a_check(pool):
