@@ -58,6 +58,7 @@ struct grading {
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
+	bool one_by_one;		/* its calls: the first decides about the breaker */
 	bool held;			/* by its row's lock alone: worker_hold.c's */
 	bool looking;			/* its lines are being looked up */
 	bool held_back;			/* some are to be asked about, but the rater has all the calls that it may have */
@@ -124,7 +125,7 @@ void grading_put_off(struct grading *g, const struct err *err);
  * one that only stores; false when there is nothing to send.
  */
 bool grading_attach(struct grading *g);
-/* Its settlement is its first and its last one, with all its lines rated, and it has some. */
+/* Its settlement is its first and its last one, with all its lines rated. */
 bool grading_is_first(const struct grading *g);
 /* The settlement was answered: stored, or not (lost on the way, to be sent again). */
 void grading_attached_done(struct grading *g, bool stored);

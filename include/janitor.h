@@ -10,7 +10,7 @@
 #include "pg.h"
 #include "statements.h"
 
-#define JANITOR_MAX_PARAMS 5
+#define JANITOR_MAX_PARAMS 6
 
 struct janitor {
 	struct child *c;
@@ -28,6 +28,7 @@ struct janitor {
 
 	/* janitor_recover.c's */
 	bool recovering, reaping;	/* a statement is on its way */
+	bool impatient;			/* the last recovery waited in vain for a lock: pass over what is locked */
 	unsigned deaths_sent;		/* of the ring, in the recovery under way */
 	bool looked_once;		/* for what this host left behind before its last boot */
 

@@ -82,6 +82,7 @@ struct worker {
 	int settling;			/* jobs whose settlement is gathered or on its way, */
 	enum settle_form settle_form;	/* and how it was asked for */
 	int64_t settle_not_before_ms;
+	int settle_max;			/* jobs in one: fewer after one that failed */
 
 	/* worker.c's */
 	/* worker_hold.c's */

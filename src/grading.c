@@ -231,7 +231,7 @@ void grading_ask(struct grading *g, struct rater *rater)
 void grading_ask_more(struct grading *g, struct rater *rater)
 {
 	child_in_hand(g->job.id);
-	for (; g->nstarted < g->ncalls && grading_calls_open(g) < GRADING_CALLS_AT_ONCE; g->nstarted++) {
+	for (; g->nstarted < g->ncalls && grading_calls_open(g) < (g->one_by_one ? 1 : GRADING_CALLS_AT_ONCE); g->nstarted++) {
 		if (rater->gate && !rater->gate(rater->gate_arg, g, g->asks[g->nstarted]))
 			break;
 		rater_start(rater, g->asks[g->nstarted]);
@@ -430,7 +430,7 @@ bool grading_attach(struct grading *g)
 bool grading_is_first(const struct grading *g)
 {
 	return g->decided && !g->stored_before && strcmp(g->settlement.status, "completed") == 0 &&
-	       !g->settlement.attempt && !g->settlement.error && g->job.nrated > 0;
+	       !g->settlement.attempt && !g->settlement.error;
 }
 
 void grading_attached_done(struct grading *g, bool stored)

@@ -37,6 +37,7 @@ struct http_call {
 	struct buf body;
 	size_t header_bytes, header_lines;
 	bool oversized;			/* body or headers passed their cap */
+	bool sent;			/* the request has gone out, or is about to */
 	int64_t started_ms;
 	http_done_fn *done;
 	void *arg;
@@ -283,6 +284,20 @@ static void call_set_up_tls(struct http_call *call)
 	SET(call, CURLOPT_PROXY_CAPATH, NULL);
 }
 
+/* libcurl sends again what a reused connection took without an answer; nobody would have counted that call. */
+static int before_request(void *arg, char *to, char *from, int to_port, int from_port)
+{
+	struct http_call *call = arg;
+	bool again = call->sent;
+
+	(void)to;
+	(void)from;
+	(void)to_port;
+	(void)from_port;
+	call->sent = true;
+	return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 /* What holds for every call of this handle. */
 static void call_set_up(struct http_call *call)
 {
@@ -299,6 +314,8 @@ static void call_set_up(struct http_call *call)
 	SET(call, CURLOPT_WRITEDATA, call);
 	SET(call, CURLOPT_HEADERFUNCTION, take_header);
 	SET(call, CURLOPT_HEADERDATA, call);
+	SET(call, CURLOPT_PREREQFUNCTION, before_request);
+	SET(call, CURLOPT_PREREQDATA, call);
 	SET(call, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(call, CURLOPT_ACCEPT_ENCODING, "");
 	SET(call, CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
@@ -344,7 +361,7 @@ static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, 
 	CURLMcode code;
 
 	call->header_bytes = call->header_lines = 0;
-	call->oversized = false;
+	call->oversized = call->sent = false;
 	call->error[0] = '\0';
 	call->started_ms = now_ms();
 	call->done = done;

@@ -51,8 +51,10 @@ static void on_recovered(void *arg, const PGresult *result, const struct err *er
 	j->recovering = false;
 	if (!janitor_answered(j, err)) {
 		j->deaths_sent = 0;
+		j->impatient = err->kind == ERR_RETRY;
 		return;
 	}
+	j->impatient = false;
 	deaths_pop(j->c->sb, j->deaths_sent);
 	j->deaths_sent = 0;
 	n = pgvalue_int8(result, 0, 0);
@@ -76,6 +78,7 @@ static struct buf *begin_recover(struct janitor *j)
 	pgitems_begin(&p[2], PG_UUID);
 	pgitems_begin(&p[3], PG_TEXT);
 	pgitems_begin(&p[4], PG_BOOL);
+	buf_char(&p[5], !j->impatient);
 	return p;
 }
 

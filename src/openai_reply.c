@@ -277,18 +277,58 @@ static void read_words(const char *words, size_t len, const struct config *confi
 				       &ask->job->arena, ask->verdicts);
 }
 
-/* Keeps the whole ratings of a reply that stopped early; lines without one learn why. */
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* What follows the last whole rating: nothing, the end of it all, or one more rating where more are to come. */
+static bool stops_midway(const char *tail, const char *end, bool more)
+{
+	while (tail < end && is_blank(*tail))
+		tail++;
+	if (tail == end)
+		return true;
+	if (*tail == ',')
+		return more;
+	while (tail < end && (is_blank(*tail) || *tail == ']' || *tail == '}' || *tail == '`'))
+		tail++;
+	return tail == end;
+}
+
+/* How many of the first lines asked about have an outcome; -1 when another one has, too. */
+static int answered_in_order(const struct ask *ask)
+{
+	size_t k = 0;
+
+	while (k < ask->nlines && ask->verdicts[k].outcome != OUTCOME_MISSING)
+		k++;
+	for (size_t i = k; i < ask->nlines; i++)
+		if (ask->verdicts[i].outcome != OUTCOME_MISSING)
+			return -1;
+	return (int)k;
+}
+
+/*
+ * Keeps the whole ratings of a reply that stopped early; lines without one learn why. What it would have said further
+ * on is not known, such as a number that no line has: so they must be of the first lines asked about, and the reply
+ * about to go on with the next.
+ */
 static void read_cut(const char *words, size_t len, enum outcome why, const struct config *config,
 		     struct ask *ask)
 {
 	const char *start = memchr(words, '{', len);	/* a fence that never closes stays behind */
 	size_t whole = start ? whole_ratings(start, len - (size_t)(start - words)) : 0;
+	int k;
 
 	read_words(words, len, config, ask);
 	if (whole > 0 && ask->verdicts[0].outcome == OUTCOME_NOT_JSON) {
 		char *mended = arena_printf(&ask->job->arena, "%.*s]}", (int)whole, start);
 
 		read_words(mended, strlen(mended), config, ask);
+		k = answered_in_order(ask);
+		if (k == -1 || !stops_midway(start + whole, words + len, k < (int)ask->nlines))
+			verdict_all(ask->verdicts, ask->nlines, why);
 	}
 	for (size_t i = 0; i < ask->nlines; i++) {
 		enum outcome *outcome = &ask->verdicts[i].outcome;

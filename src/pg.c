@@ -475,6 +475,17 @@ static void deliver(struct pg *pg)
 	send_next(pg);
 }
 
+/* Of a statement's results the first tells all, unless an error follows it: that of the commit, at the sync. */
+static void keep_result(struct request *r, PGresult *result)
+{
+	if (r->result && PQresultStatus(result) != PGRES_FATAL_ERROR) {
+		PQclear(result);
+		return;
+	}
+	PQclear(r->result);
+	r->result = result;
+}
+
 /* Results until libpq has no whole one left. An answer may take the connection down: look again. */
 static void read_results(struct pg *pg)
 {
@@ -492,10 +503,8 @@ static void read_results(struct pg *pg)
 		} else if (pg->head->prefaced && PQresultStatus(result) == PGRES_TUPLES_OK) {
 			pg->head->prefaced = false;
 			PQclear(result);
-		} else if (pg->head->result) {
-			PQclear(result);	/* only the first of a statement tells anything */
 		} else {
-			pg->head->result = result;
+			keep_result(pg->head, result);
 		}
 	}
 }

@@ -70,7 +70,7 @@ bool pgerror_is_lock_conflict(const char *message)
 
 enum err_kind pgerror_kind(const char *sqlstate)
 {
-	static const char *const data[] = { "22", "23", "54", NULL };
+	static const char *const data[] = { "22", "23", "54", "P0", NULL };	/* P0: a trigger of theirs raises */
 	static const char *const set_up[] = { "0A", "28", "3D", "3F", "42", NULL };
 
 	if (sqlstate && has_class(sqlstate, data))

@@ -20,6 +20,7 @@
 	X("'jit'", "'off'")
 /* The server's end of the connection: it notices as soon as we do that the other one is gone, and lets its locks go. */
 #define SESSION_SETTINGS(X) \
+	X("'default_transaction_isolation'", "'read committed'") \
 	X("'plan_cache_mode'", "'force_generic_plan'") \
 	X("'tcp_keepalives_idle'", "'10'") \
 	X("'tcp_keepalives_interval'", "'5'") \

@@ -138,6 +138,10 @@ void phrase_key(const struct rater *rater, const struct job *job, const struct l
 	struct key key = { .hash = hash_begin(), .line = line };
 
 	hash_string(key.hash, rater->fingerprint);
+	if (!rater->instant) {		/* it is told the names, and may use them in what it proposes */
+		hash_string(key.hash, job->sales_rep);
+		hash_string(key.hash, job->customer);
+	}
 	hash_phrase(key.hash, line);
 	question_each_context(rater->config, job, &line, 1, add_context, &key);
 	hash_end(key.hash, out);

@@ -203,7 +203,8 @@ static const char stored_sql[] =
 	"), session AS (" \
 	"  INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, total_lines, rated_lines," \
 	"    skipped_lines, rated_seq, started_at, first_rated_at, completed_at)" \
-	"  SELECT session_id, greatest(batches, completed), completed, lines, stored, skipped, stored, now(), now()," \
+	"  SELECT session_id, greatest(batches, completed), completed, lines, stored, skipped, stored, now()," \
+	"    CASE WHEN stored > 0 THEN now() END," \
 	"    CASE WHEN completed >= greatest(batches, 1) THEN now() END" \
 	"  FROM moved ORDER BY session_id" \
 	"  ON CONFLICT (session_id) DO UPDATE SET" \
@@ -214,7 +215,7 @@ static const char stored_sql[] =
 	"    rated_lines = s.rated_lines + excluded.rated_lines," \
 	"    skipped_lines = s.skipped_lines + excluded.skipped_lines," \
 	"    rated_seq = s.rated_seq + excluded.rated_seq, started_at = least(s.started_at, now())," \
-	"    first_rated_at = least(s.first_rated_at, now())," \
+	"    first_rated_at = least(s.first_rated_at, excluded.first_rated_at)," \
 	"    completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.completed_batches" \
 	"      >= greatest(s.total_batches, excluded.total_batches, 1) THEN greatest(s.updated_at, now()) END," \
 	"    updated_at = greatest(s.updated_at, now())" \
@@ -452,15 +453,20 @@ static const char reap_sql[] =
  * that (or null), $5 whether it was killed from outside. The only job that there was is to blame, however the
  * worker ended, and else the one in hand if it died of itself: its attempt counts, and in the end it fails. Where
  * that is known the others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
- * claimant at a later tick; one that was held by a lock alone (`loose`) has no claimant, so whoever has it now is
- * waited for. What they were asking about is free for others at once.
+ * claimant at a later tick; one that was held by a lock alone (`loose`) has no claimant, so whoever has it now, such as
+ * the dead worker's own server process, is waited for, with $6 and not for long. What they were asking about is free for others at once.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
 	"  SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bool[])"
 	"    AS d(identity, how, in_hand, line, outside)"
 	"), loose AS MATERIALIZED ("
-	"  SELECT id FROM grading_jobs WHERE id = ANY($3::uuid[]) AND status IS NOT DISTINCT FROM 'pending' ORDER BY id FOR UPDATE"
+	"  SELECT id FROM (SELECT id FROM grading_jobs, (SELECT set_config('lock_timeout', '500ms', true)) AS briefly"
+	"    WHERE $6::bool AND id = ANY($3::uuid[]) AND status IS NOT DISTINCT FROM 'pending'"
+	"    ORDER BY id FOR UPDATE OF grading_jobs) AS waited_for"
+	"  UNION ALL"
+	"  SELECT id FROM (SELECT id FROM grading_jobs WHERE NOT $6::bool AND id = ANY($3::uuid[])"
+	"    AND status IS NOT DISTINCT FROM 'pending' ORDER BY id FOR UPDATE SKIP LOCKED) AS free"
 	"), held AS MATERIALIZED ("
 	"  SELECT g.id, g.claim, g.counted_as, d.how, CASE WHEN d.in_hand = g.id THEN d.line END AS line,"
 	"    greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
@@ -487,7 +493,7 @@ static const char recover_sql[] =
 	"    failed_at = CASE WHEN spent THEN now() END,"
 	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END, " SUSPECTED ","
 	"    error = format('the worker that had this job %s', judged.how)"
-	"      || coalesce(format(' while it was at line %s', judged.line), '')"
+	"      || coalesce(' while it was at line ' || judged.line, '')"
 	"      || CASE WHEN spent THEN format('; that makes %s attempts, it is not tried again', judged.attempts)"
 	"         ELSE '' END"
 	"  FROM judged WHERE g.id = judged.id AND g.id = ANY(ARRAY(SELECT id FROM judged))"
@@ -553,7 +559,7 @@ const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_DISOWN] = { "disown", disown_sql, 2 },
 	[STATEMENT_TICK] = { "tick", tick_sql, 5 },
 	[STATEMENT_REAP] = { "reap", reap_sql, 2 },
-	[STATEMENT_RECOVER] = { "recover", recover_sql, 5 },
+	[STATEMENT_RECOVER] = { "recover", recover_sql, 6 },
 	[STATEMENT_CLEAN_JOBS] = { "clean_jobs", clean_jobs_sql, 3 },
 	[STATEMENT_CLEAN_CACHE] = { "clean_cache", clean_cache_sql, 3 },
 	[STATEMENT_SLEEP] = { "sleep", sleep_sql, 0 },

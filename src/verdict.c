@@ -218,16 +218,17 @@ static bool any_missing(const struct place *places, size_t n)
 	return false;
 }
 
-static size_t read_ratings(struct json_object *ratings, const struct config *config,
-			   struct arena *arena, const struct place *places, size_t n)
+static size_t read_ratings(struct json_object *ratings, const struct config *config, struct arena *arena,
+			   const struct place *places, const struct verdict *verdicts, size_t n)
 {
-	bool numbered, unknown_line = false;
+	bool numbered, unknown_line = false, in_place = true;
 	size_t stray = 0;
 
 	for (size_t i = 0; i < json_object_array_length(ratings); i++) {
 		struct json_object *element = json_object_array_get_idx(ratings, i);
 		struct verdict *v = find_place(element, places, n, &numbered);
 
+		in_place &= !v || (size_t)(v - verdicts) == i;
 		if (!v) {
 			stray++;
 			unknown_line |= numbered;
@@ -238,8 +239,11 @@ static size_t read_ratings(struct json_object *ratings, const struct config *con
 			verdict_all(v, 1, OUTCOME_DUPLICATE);
 		}
 	}
-	/* It may have numbered the lines from 1, or by itself: then 12's rating stands under 3, or under 13. */
-	if (unknown_line && any_missing(places, n))
+	/*
+	 * It may have numbered the lines from 1, or by itself: then 12's rating stands under 3, or under 13. So also where
+	 * what is left over has no number at all, and the others do not stand where they were asked about.
+	 */
+	if ((unknown_line || (stray > 0 && !in_place)) && any_missing(places, n))
 		for (size_t i = 0; i < n; i++)
 			verdict_all(places[i].verdict, 1, OUTCOME_UNKNOWN_LINE);
 	return stray;
@@ -264,7 +268,7 @@ static size_t read_object(struct json_object *reply, const struct config *config
 	for (size_t i = 0; i < n; i++)
 		places[i] = (struct place){ lines[i]->index, &verdicts[i] };
 	qsort(places, n, sizeof(*places), compare_places);
-	stray = read_ratings(ratings, config, arena, places, n);
+	stray = read_ratings(ratings, config, arena, places, verdicts, n);
 	free(places);
 	return stray;
 }

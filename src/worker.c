@@ -296,7 +296,7 @@ static void close_raters(struct worker *w)
 
 int worker_main(struct child *c)
 {
-	struct worker w = { .c = c, .config = c->config, .stride = 1, .stride_max = STRIDE_MAX, .exit_status = -1 };
+	struct worker w = { .c = c, .config = c->config, .stride = 1, .stride_max = STRIDE_MAX, .settle_max = WORKER_BATCH_MAX, .exit_status = -1 };
 
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;

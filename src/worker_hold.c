@@ -34,27 +34,35 @@ int worker_hold(struct worker *w, const struct claim *claim, pg_answer_fn *answe
 	return queue_hold(&w->queue, claim, answer, w);
 }
 
-/* It is as if it had never been claimed, and the next claim takes it in the ordinary way. */
-static void leave(struct worker *w, struct grading *g)
-{
-	worker_drop(w, g);
-	worker_leave_held(w, 1);
-}
-
+/* It is as if they had never been claimed, and the next claim takes them in the ordinary way. */
 void worker_leave_held(struct worker *w, int n)
 {
+	if (n == 0)
+		return;
 	w->write_next = true;
+	w->dry = false;
 	worker_give_back_budget(w, n);
 	floors_forget(w->c->sb);
 }
 
 static void leave_all(struct worker *w)
 {
+	int n = 0;
+
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
-		if (g->held)
-			leave(w, g);
+		if (!g->held)
+			continue;
+		worker_drop(w, g);
+		n++;
 	}
+	worker_leave_held(w, n);
+}
+
+static void halve_stride(struct worker *w)
+{
+	if (w->stride_max > STRIDE_PAST_CACHE)
+		w->stride_max /= 2;
 }
 
 /* Slow servers, and those that many workers share, get smaller bites. */
@@ -62,8 +70,8 @@ static void adapt_stride(struct worker *w)
 {
 	int64_t took = now_ms() - w->committing_since_ms;
 
-	if (took > AIM_MS && w->stride_max > STRIDE_PAST_CACHE)
-		w->stride_max /= 2;
+	if (took > AIM_MS)
+		halve_stride(w);
 	else if (took < AIM_MS / 4 && w->stride_max < STRIDE_MAX)
 		w->stride_max *= 2;
 }
@@ -90,6 +98,7 @@ static void on_committed(void *arg, const PGresult *result, const struct err *er
 		err_set(&w->hold_err, ERR_RETRY, "the database did not commit");
 	if (w->hold_err.kind != ERR_NONE) {
 		worker_say_trouble(w, &w->hold_err, SETTLE_HELD);
+		halve_stride(w);
 		leave_all(w);
 		return;
 	}
@@ -106,7 +115,7 @@ static void on_committed(void *arg, const PGresult *result, const struct err *er
 static int gather_held(struct worker *w)
 {
 	int64_t bytes = 0;
-	int n = 0;
+	int n = 0, left = 0;
 
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
@@ -116,9 +125,11 @@ static int gather_held(struct worker *w)
 			w->gathered[n++] = &g->settlement;
 			bytes += g->bytes;
 		} else {
-			leave(w, g);
+			worker_drop(w, g);
+			left++;
 		}
 	}
+	worker_leave_held(w, left);
 	return n;
 }
 

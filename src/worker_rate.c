@@ -10,6 +10,7 @@
 
 #include "breaker.h"
 #include "clock.h"
+#include "grading_decide.h"
 #include "log.h"
 
 /* A call that failed so close to its job's deadline had no more time to give. */
@@ -237,28 +238,6 @@ static bool is_complete(const struct grading *g)
 	return g->nopen == 0 && g->nwaiting == 0 && !g->stirred && !g->held_back && !g->decided;
 }
 
-static void take_answers_of(struct worker *w, struct rater *rater)
-{
-	struct ask *ask;
-
-	while ((ask = rater_next_done(rater))) {
-		struct grading *g = ask->owner;
-
-		worker_settle_call(w, rater, ask);
-		count_answer(w, ask);
-		find_blame(w, rater, ask);
-		child_in_hand(g->job.id);
-		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
-		worker_landed(w, g, &ask->err);
-		if (is_complete(g))
-			decide_or_hand_over(w, g);
-		else if (!g->decided)
-			grading_ask_more(g, rater);
-		child_in_hand(NULL);
-		worker_keep_pace(w, g);
-	}
-}
-
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
 static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 {
@@ -270,6 +249,32 @@ static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 	err->after_ms = wait;
 	w->provider_away = !w->fallback;
 	return true;
+}
+
+static void take_answers_of(struct worker *w, struct rater *rater)
+{
+	struct ask *ask;
+	struct err err;
+
+	while ((ask = rater_next_done(rater))) {
+		struct grading *g = ask->owner;
+
+		worker_settle_call(w, rater, ask);
+		count_answer(w, ask);
+		find_blame(w, rater, ask);
+		child_in_hand(g->job.id);
+		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
+		g->one_by_one &= w->probing;
+		worker_landed(w, g, &ask->err);
+		if (!g->decided && g->nstarted < g->ncalls && g->rater == w->rater && has_to_wait(w, w->probing, &err))
+			grading_note_failure(g, &err);		/* what was not sent yet is not sent */
+		if (is_complete(g))
+			decide_or_hand_over(w, g);
+		else if (!g->decided)
+			grading_ask_more(g, rater);
+		child_in_hand(NULL);
+		worker_keep_pace(w, g);
+	}
 }
 
 /* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */
@@ -351,6 +356,7 @@ static void ask(struct worker *w, struct grading *g)
 		}
 		g->rater = w->fallback;
 	}
+	g->one_by_one = w->probing && g->rater == w->rater;
 	if (has_flights(w, g))
 		worker_board(w, g);
 	start_asking(w, g);

@@ -82,8 +82,17 @@ void worker_say_trouble(struct worker *w, const struct err *err, enum settle_for
 		log_warn("%s; settling job by job", err->text);
 		return;
 	}
-	log_warn("%s; sending it again", err->text);
+	log_warn("%s; %s", err->text, form == SETTLE_HELD ? "its jobs are claimed again" : "sending it again");
 	w->settle_not_before_ms = now_ms() + TROUBLE_MS;
+}
+
+/* What a server cannot do in time, or one job in a batch keeps it from doing, it may do by halves. */
+static void adapt_batch(struct worker *w, int n, const struct err *err)
+{
+	if (err && err->kind == ERR_RETRY)
+		w->settle_max = n > 1 ? n / 2 : 1;
+	else if (!err && w->settle_max < WORKER_BATCH_MAX)
+		w->settle_max *= 2;
 }
 
 /* The jobs it is about are those marked, in the order of the list. */
@@ -91,13 +100,14 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 {
 	struct worker *w = arg;
 	bool batch = w->settling > 1, settled[WORKER_BATCH_MAX];
-	int place = 0, dropped = 0;
+	int n = w->settling, place = 0, dropped = 0;
 
 	if (result)
 		queue_settled(result, settled, (size_t)w->settling);
 	w->settling = 0;
 	if (err)
 		worker_say_trouble(w, err, w->settle_form);
+	adapt_batch(w, n, err);
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
 		if (!g->settling)
@@ -129,6 +139,8 @@ int64_t worker_gather(struct worker *w)
 	size_t n = 0, max = w->rater->instant ? WORKER_BATCH_MAX : (size_t)worker_batch(w, w->rater);
 	int64_t now = now_ms(), bytes = 0;
 
+	if (max > (size_t)w->settle_max)
+		max = (size_t)w->settle_max;
 	if (w->settling || w->holding || w->committing || !pg_is_ready(w->pg))
 		return -1;
 	if (now < w->settle_not_before_ms)

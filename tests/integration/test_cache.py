@@ -191,3 +191,12 @@ def test_a_model_with_an_odd_name_harms_no_terminal(db, cache):
 def test_a_database_without_tables_is_said_to_be_one(bare_db):
     result = gradingctl("-d", bare_db.conninfo, "cache")
     assert result.returncode == 78 and "gradingctl migrate" in result.stderr
+
+
+def test_who_talks_to_whom_is_part_of_the_key(make_openai_pool, db, llm):
+    """The model is told the names, and may use them in what it proposes."""
+    make_openai_pool()
+    for customer in ("Ann", "Bob", "Ann"):
+        data = {"transcript": [{"speaker": "rep", "text": "Shall we?"}], "customerName": customer}
+        db.wait(db.insert(job_data=data), "completed")
+    assert llm.calls == 2

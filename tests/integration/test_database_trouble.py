@@ -250,3 +250,30 @@ def test_tables_dropped_under_a_running_pool_do_not_end_it(make_pool, db):
     db.wait(db.insert(rep("Back again.")), "completed")
     with pytest.raises(ControlError):
         pool.ctl("show nothing")
+
+
+def test_an_error_at_the_commit_is_no_success(make_pool, db):
+    """A deferred constraint speaks up after the statement's rows have come."""
+    db.rows("""CREATE TABLE once (n int); INSERT INTO once VALUES (1);
+        CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF nextval('attempt') = 1 THEN RAISE EXCEPTION 'not yet' USING ERRCODE = '40001'; END IF; RETURN NULL; END $$;
+        CREATE SEQUENCE attempt;
+        CREATE CONSTRAINT TRIGGER fail_once AFTER INSERT ON line_ratings DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW EXECUTE FUNCTION fail_once()""")
+    pool = make_pool(db, pool={"workers": 1})
+    job = db.insert()
+    db.wait(job, "completed")
+    assert len(db.ratings(db.job(job).session_id)) == 1
+    assert "not yet" in pool.log
+    pool.wait_metric("jobs_completed_total", 1)
+
+
+def test_a_trigger_that_raises_fails_its_job_and_no_other(make_pool, db):
+    db.rows("""CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF NEW.line_text = 'unwanted' THEN RAISE EXCEPTION 'this line is unwanted'; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON line_ratings FOR EACH ROW EXECUTE FUNCTION refuse()""")
+    db.insert_many(300)
+    bad = db.insert(rep("unwanted"))
+    make_pool(db, pool={"workers": 2})
+    assert "this line is unwanted" in db.wait(bad, "failed").error
+    wait_until(lambda: db.count("completed") == 300)

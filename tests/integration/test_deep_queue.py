@@ -240,3 +240,16 @@ def test_workers_that_are_too_many_do_not_wait_for_stopped_ones(deep_pool, db):
         pool.kill(victim, signal.SIGCONT)
     wait_until(lambda: db.count("completed") == 9000)
     assert_all_rated_once(db, 9000)
+
+
+def test_once_leaves_nothing_that_is_due(make_pool, db):
+    pool = make_pool(db, start=False, pool=DEEP)
+    for _ in range(4):
+        db.insert_many(300)
+        db.insert(rep(" "))
+        db.insert_many(random.randint(100, 500))
+        twice = db.insert(rep("First."))
+        db.insert(rep("Second."), session=db.job(twice).session_id)
+        result = pool.run("--once")
+        assert result.returncode == 0, result.stderr
+        assert db.count("pending") == 0 and db.count("processing") == 0

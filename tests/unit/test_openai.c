@@ -306,6 +306,14 @@ static void test_cut_replies_keep_whole_ratings(void **state)
 	read_content("length", "");
 	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
 
+	/* Of other lines than the first, or about to go on when all are rated: it lost its thread somewhere. */
+	read_content("length", "{\\\"ratings\\\":[" RATING(5, "good") "," RATING(6, "poor") ",{\\\"line\\\":7");
+	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
+	read_content("length", TWO "," RATING(6, "good") ",{\\\"line\\\":4");
+	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
+	read_content("length", TWO "," RATING(6, "good") "],\\\"ratings\\\":[{\\\"li");
+	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
+
 	/* Only a reply known to be cut is mended. */
 	read_content("stop", TWO ",{\\\"line\\\":6");
 	check_outcomes(OUTCOME_NOT_JSON, OUTCOME_NOT_JSON, OUTCOME_NOT_JSON);

@@ -107,6 +107,8 @@ static void key_of(const char *before, const char *text, const char *after, char
 
 	t.job.lines = t.lines;
 	t.job.nlines = 3;
+	t.job.sales_rep = "";
+	t.job.customer = "";
 	phrase_key(&rater, &t.job, &t.lines[1], key);
 	assert_int_equal(strlen(key), PHRASE_KEY_SIZE - 1);
 }
@@ -156,7 +158,7 @@ static void test_key_tells_before_from_after(void **state)
 		{ .speaker = "customer", .text = "x", .text_len = 1 },
 		{ .speaker = "rep", .text = "Hi", .text_len = 2, .rated = true },
 	};
-	struct job job = { .lines = lines, .nlines = 2 };
+	struct job job = { .sales_rep = "", .customer = "", .lines = lines, .nlines = 2 };
 	char before[PHRASE_KEY_SIZE], after[PHRASE_KEY_SIZE];
 
 	(void)state;

@@ -188,6 +188,15 @@ static void test_elements_for_no_line_are_stray(void **state)
 	}
 }
 
+/* Lines 12 and 3 were asked about, in this order: the second one's rating may stand under the first's number. */
+static void test_a_stray_out_of_place_rates_nothing(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("{\"ratings\":[{\"line\":3,\"rating\":\"good\"},{\"line\":null,\"rating\":\"poor\"}]}"), 1);
+	check_unrated(&verdicts[0], OUTCOME_UNKNOWN_LINE);
+	check_unrated(&verdicts[1], OUTCOME_UNKNOWN_LINE);
+}
+
 /* 12 may have been given as 13, and 3 be another line's rating. */
 static void test_unknown_numbers_with_lines_missing_rate_nothing(void **state)
 {
@@ -374,6 +383,7 @@ int main(void)
 		cmocka_unit_test(test_nul_bytes_are_no_end),
 		cmocka_unit_test(test_ratings_are_never_guessed),
 		cmocka_unit_test(test_elements_for_no_line_are_stray),
+		cmocka_unit_test(test_a_stray_out_of_place_rates_nothing),
 		cmocka_unit_test(test_unknown_numbers_with_lines_missing_rate_nothing),
 		cmocka_unit_test(test_objects_that_repeat_a_key_rate_nothing),
 		cmocka_unit_test(test_a_refusal_keeps_the_providers_words),
