@@ -47,7 +47,7 @@ static struct buf *begin(struct queue *q)
 	return q->params;
 }
 
-static int send(struct queue *q, enum statement_id id, pg_answer_fn *answer, void *arg)
+static int send_statement(struct queue *q, enum statement_id id, pg_answer_fn *answer, void *arg)
 {
 	for (int i = 0; i < statements[id].nparams; i++)
 		if (!buf_ok(&q->params[i]))
@@ -91,7 +91,7 @@ int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer
 
 	put_search(p, claim);
 	buf_str(&p[7], claim->identity);
-	return send(q, claim->briefly ? STATEMENT_CLAIM_BRIEFLY : STATEMENT_CLAIM, answer, arg);
+	return send_statement(q, claim->briefly ? STATEMENT_CLAIM_BRIEFLY : STATEMENT_CLAIM, answer, arg);
 }
 
 /* What comes next is answered too, and tells whether this went wrong. */
@@ -107,7 +107,7 @@ int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer,
 	if (pg_send(q->pg, &statements[STATEMENT_BEGIN], NULL, no_answer, NULL) == -1)
 		return -1;
 	put_search(begin(q), claim);
-	return send(q, STATEMENT_HOLD, answer, arg);
+	return send_statement(q, STATEMENT_HOLD, answer, arg);
 }
 
 int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg)
@@ -158,7 +158,7 @@ int queue_lookup(struct queue *q, const char *const *keys, size_t n, int64_t ttl
 	for (size_t i = 0; i < n; i++)
 		pgitem_text(&p[0], keys[i]);
 	pgbinary_int8(&p[1], ttl_ms);
-	return send(q, STATEMENT_LOOKUP, answer, arg);
+	return send_statement(q, STATEMENT_LOOKUP, answer, arg);
 }
 
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out)
@@ -188,7 +188,7 @@ int queue_fly(struct queue *q, const char *const *keys, size_t n, const char *as
 	buf_str(&p[1], asker);
 	pgbinary_int8(&p[2], lease_ms);
 	pgbinary_int8(&p[3], ttl_ms);
-	return send(q, STATEMENT_FLY, answer, arg);
+	return send_statement(q, STATEMENT_FLY, answer, arg);
 }
 
 void queue_flown_row(const PGresult *result, int row, const char **key, bool *ours)
@@ -205,7 +205,7 @@ int queue_stay_aloft(struct queue *q, const char *const *keys, size_t n, const c
 	put_keys(&p[0], keys, n);
 	buf_str(&p[1], asker);
 	pgbinary_int8(&p[2], lease_ms);
-	return send(q, STATEMENT_STAY_ALOFT, answer, arg);
+	return send_statement(q, STATEMENT_STAY_ALOFT, answer, arg);
 }
 
 int queue_land(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
@@ -217,7 +217,7 @@ int queue_land(struct queue *q, const char *asker, const char *const *keys, size
 	put_keys(&p[1], keys, n);
 	put_keys(&p[2], failed, nfailed);
 	pgbinary_int8(&p[3], open_ms);
-	return send(q, STATEMENT_LAND, answer, arg);
+	return send_statement(q, STATEMENT_LAND, answer, arg);
 }
 
 /* ---- looking up what is stored ---- */
@@ -235,7 +235,7 @@ int queue_stored(struct queue *q, struct job *const *jobs, size_t n, pg_answer_f
 
 	put_ids(&p[0], jobs, n, false);
 	put_ids(&p[1], jobs, n, true);
-	return send(q, STATEMENT_STORED, answer, arg);
+	return send_statement(q, STATEMENT_STORED, answer, arg);
 }
 
 void queue_stored_row(const PGresult *result, int row, struct stored_row *out)
@@ -252,7 +252,7 @@ int queue_disown(struct queue *q, const char *identity, struct job *const *jobs,
 
 	buf_str(&p[0], identity);
 	put_ids(&p[1], jobs, n, false);
-	return send(q, STATEMENT_DISOWN, answer, arg);
+	return send_statement(q, STATEMENT_DISOWN, answer, arg);
 }
 
 /* ---- settlements ---- */
@@ -365,7 +365,7 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity, c
 		pgitems_drop_nulls(&p[i]);
 	buf_str(&rest[1], identity);
 	pgbinary_int8(&rest[2], cache_ttl_ms);
-	return send(q, ids[form], answer, arg);
+	return send_statement(q, ids[form], answer, arg);
 }
 
 void queue_settled(const PGresult *result, bool *settled, size_t n)
