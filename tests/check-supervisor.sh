@@ -39,7 +39,7 @@ awk '$1 ~ /^(PQ|pq|lo_|curl_|json_|json_c_|lh_|array_list_|printbuf_)/ {
 
 # symbol, who needs it, who has it
 join "$tmp/needed" "$tmp/ours" | join -v 1 - "$tmp/own" |
-	awk '$1 !~ /^(janitor|worker|check|check_raters)_main$/ {
+	awk '$1 !~ /^(janitor|worker|check|check_reload)_main$/ {
 		print $2 " calls " $1 " in " $3 ", which is not on the list of the supervisor" }' >"$tmp/strays"
 [ ! -s "$tmp/strays" ] || complain "$tmp/strays"
 exit $status
