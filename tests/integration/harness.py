@@ -237,6 +237,10 @@ class Database:
     def count(self, status=None):
         return self.value("SELECT count(*) FROM grading_jobs WHERE %s::text IS NULL OR status = %s", status, status)
 
+    def unsettled(self):
+        """Jobs that wait or are being rated; counted at once, since they go from the one to the other and back."""
+        return self.value("SELECT count(*) FROM grading_jobs WHERE status IN ('pending', 'processing')")
+
     def ratings(self, session):
         return self.rows("SELECT * FROM line_ratings WHERE session_id = %s ORDER BY line_index", session)
 

@@ -68,7 +68,7 @@ def test_what_cannot_be_completed_so_is_claimed_in_the_ordinary_way(deep_pool, d
     other = db.insert(rep("Second."), session=db.job(twice).session_id)     # the same line of the same session
     db.insert_many(500)
     deep_pool().ctl("resume")
-    wait_until(lambda: db.count("pending") + db.count("processing") == 0)
+    wait_until(lambda: db.unsettled() == 0)
     assert [db.job(job).status for job in unreadable] == ["failed"] * 3
     assert db.job(blank).status == "completed"
     assert [(db.job(job).status, db.job(job).claim, db.job(job).attempts) for job in again] == [("completed", 3, 1)] * 5
@@ -177,7 +177,7 @@ def test_a_cancelled_session_has_no_ratings_after_that(deep_pool, db):
     pool.ctl("resume")
     wait_until(lambda: db.count("completed") > 100)
     cancelled = db.value("SELECT grading_cancel(%s)", session)
-    wait_until(lambda: db.count("pending") == 0 and db.count("processing") == 0)
+    wait_until(lambda: db.unsettled() == 0)
     rated = len(db.ratings(session))
     assert cancelled + rated == 50
     assert sorted(db.job(job).status for job in jobs) == ["completed"] * rated + ["failed"] * cancelled
@@ -252,4 +252,4 @@ def test_once_leaves_nothing_that_is_due(make_pool, db):
         db.insert(rep("Second."), session=db.job(twice).session_id)
         result = pool.run("--once")
         assert result.returncode == 0, result.stderr
-        assert db.count("pending") == 0 and db.count("processing") == 0
+        assert db.unsettled() == 0

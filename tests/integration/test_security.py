@@ -314,7 +314,7 @@ def test_a_member_of_gradingd_worker_does_all_of_a_pools_work(make_worker_pool, 
     secured.insert_many(300, text="Again line {n}.")
     pool.kill(wait_until(pool.workers)[0])
     cluster.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'daemon'")
-    wait_until(lambda: secured.count("pending") == 0 and secured.count("processing") == 0)
+    wait_until(lambda: secured.unsettled() == 0)
     wait_until(lambda: secured.value("SELECT count(*) FROM phrase_cache WHERE cache_key = 'old'") == 0)
     wait_until(lambda: secured.value("SELECT count(*) FROM grading_jobs WHERE completed_at < now() - interval '1 day'") == 0)
     assert secured.value("SELECT count(*) FROM line_ratings") == 600

@@ -27,7 +27,7 @@ def test_the_rubric_and_the_cache(make_pool, db):
     pool = make_pool(db, pool={"workers": 2}, rater={"context_lines": 1})
     for _ in range(2):
         db.insert_many(100)
-        harness.wait_until(lambda: db.count("pending") + db.count("processing") == 0)
+        harness.wait_until(lambda: db.unsettled() == 0)
     db.insert(job_data=[])
     harness.wait_until(lambda: db.count("failed") == 1)
     for words in ("status", "workers", "queue", "metrics", "limits", "errors", "config"):
