@@ -10,14 +10,13 @@
 #include "pg.h"
 #include "statements.h"
 
-#define JANITOR_MAX_PARAMS 6
 
 struct janitor {
 	struct child *c;
 	const struct config *config;
 	struct pg *pg;
 	struct pg_counts counted;
-	struct buf params[JANITOR_MAX_PARAMS];	/* of the statement being sent */
+	struct buf params[STATEMENT_MAX_PARAMS];	/* of the statement being sent */
 
 	/* janitor_sleep.c's */
 	bool can_listen;		/* the connection is direct, so LISTEN and the sleep lock work */

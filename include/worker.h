@@ -118,6 +118,7 @@ int64_t worker_claim(struct worker *w);
  * looking it up and entering it costs: it keeps the cache only while there is time for that.
  */
 bool worker_pays_to_cache(const struct worker *w);
+/* n jobs are this worker's: written down as such, or, of a claim that is held, completed. */
 void worker_count_claimed(struct worker *w, int n);
 /* n jobs of --max-jobs were not taken after all. */
 void worker_give_back_budget(struct worker *w, int n);

@@ -172,21 +172,24 @@ void breaker_hold(struct scoreboard *sb, const char *reason)
 	atomic_store(&sb->breaker_held, 1);
 }
 
+static void shut(struct scoreboard *sb)
+{
+	atomic_store(&sb->breaker_failures, 0);
+	atomic_store(&sb->breaker_probe_ms, 0);
+	atomic_store(&sb->breaker_until_ms, 0);
+}
+
 void breaker_forget(struct scoreboard *sb, int64_t now_ms)
 {
 	if (atomic_load(&sb->breaker_asked_ms) > now_ms)
 		return;
 	atomic_store(&sb->breaker_unclear, 0);
-	atomic_store(&sb->breaker_failures, 0);
-	atomic_store(&sb->breaker_probe_ms, 0);
-	atomic_store(&sb->breaker_until_ms, 0);
+	shut(sb);
 }
 
 void breaker_release(struct scoreboard *sb)
 {
 	atomic_store(&sb->breaker_held, 0);
 	atomic_store(&sb->breaker_asked_ms, 0);
-	atomic_store(&sb->breaker_failures, 0);
-	atomic_store(&sb->breaker_probe_ms, 0);
-	atomic_store(&sb->breaker_until_ms, 0);
+	shut(sb);
 }

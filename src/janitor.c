@@ -41,7 +41,7 @@ bool janitor_answered(struct janitor *j, const struct err *err)
 /* The parameters, empty, for a statement to fill and send at once. */
 struct buf *janitor_begin(struct janitor *j)
 {
-	for (int i = 0; i < JANITOR_MAX_PARAMS; i++) {
+	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++) {
 		buf_free(&j->params[i]);
 		buf_init(&j->params[i], PARAM_CAP_BYTES);
 	}

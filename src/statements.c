@@ -147,7 +147,8 @@ static const char stored_sql[] =
 /*
  * What both settlements begin with. $1-$12 are arrays with an item a job, $13-$23 arrays with an item a
  * line (`job` is its job's place among the jobs, `place` its own among that job's lines), $24 the JSON
- * documents that jobs (result) and lines (provenance) refer to by number, $25 the claimant, $26 (settle_sql's) the cache's lifetime in ms.
+ * documents that jobs (result) and lines (provenance) refer to by number, $25 the claimant, $26 (settle_sql's) the
+ * cache's lifetime in ms.
  */
 #define BATCH \
 	"WITH job AS MATERIALIZED (" \
@@ -454,7 +455,8 @@ static const char reap_sql[] =
  * worker ended, and else the one in hand if it died of itself: its attempt counts, and in the end it fails. Where
  * that is known the others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
  * claimant at a later tick; one that was held by a lock alone (`loose`) has no claimant, so whoever has it now, such as
- * the dead worker's own server process, is waited for, with $6 and not for long. What they were asking about is free for others at once.
+ * the dead worker's own server process, is waited for, with $6 and not for long. What they were asking about is free
+ * for others at once.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
