@@ -27,6 +27,7 @@ struct slot;
 struct tally { _Atomic uint64_t at[TALLY_SECONDS]; };
 
 struct throttle {
+	_Atomic uint32_t setting;	/* counts the times that limits were set */
 	struct pace requests, tokens;
 	struct window window;
 	_Atomic int64_t usual_tokens;	/* of a call, a running mean; 0: none was answered yet */
@@ -37,6 +38,7 @@ struct throttle {
 struct permit {
 	bool held;
 	bool ahead;		/* taken ahead of its time: not to be given back */
+	uint32_t setting;	/* whose limits it was taken under; of others' it is no share */
 	int64_t at_ms;		/* good from here on, for PACE_FRESH_MS */
 	int64_t tokens;		/* reserved */
 };

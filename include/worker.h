@@ -50,6 +50,7 @@ struct worker {
 	bool look_again;		/* woken meanwhile */
 	struct floors floors;		/* where the claim under way began to look, */
 	bool from_floors;		/* from the very floors, not from some time before */
+	uint64_t behind_epoch;		/* whose floors fell short of what there is; 0: none did */
 	bool deep;			/* the last claim was full: there is more, */
 	int stride, stride_max;		/* and a rater that answers at once takes so many batches at a time */
 	bool took_some;			/* since it was dry */

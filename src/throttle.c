@@ -80,8 +80,20 @@ static void learn_from(struct throttle *throttle, int64_t tokens, size_t bytes)
 
 /* ---- permits ---- */
 
+static uint32_t setting(const struct scoreboard *sb)
+{
+	return atomic_load(&sb->throttle.setting);
+}
+
+/* Of 6,000 a minute and given back to 1 a minute, a permit would be worth a hundred minutes. */
+static bool is_share(const struct scoreboard *sb, const struct permit *permit)
+{
+	return permit->held && permit->setting == setting(sb);
+}
+
 void throttle_set(struct scoreboard *sb, int64_t requests, int64_t tokens, int64_t now_ms)
 {
+	atomic_fetch_add(&sb->throttle.setting, 1);
 	pace_set(&sb->throttle.requests, requests, now_ms);
 	pace_set(&sb->throttle.tokens, tokens, now_ms);
 }
@@ -146,7 +158,8 @@ int throttle_reserve(struct scoreboard *sb, struct slot *slot, int wanted, bool 
 {
 	int places = wanted, n;
 
-	*permit = (struct permit){ .held = true, .at_ms = now_ms, .tokens = usual_tokens(sb) };
+	*permit = (struct permit){ .held = true, .setting = setting(sb), .at_ms = now_ms,
+				   .tokens = usual_tokens(sb) };
 	*wait_ms = WINDOW_LOOK_MS;
 	if (any_window)
 		atomic_fetch_add(&slot->calls_open, (uint32_t)places);
@@ -166,7 +179,7 @@ bool throttle_is_fresh(const struct permit *permit, int64_t now_ms)
 
 void throttle_give_back(struct scoreboard *sb, const struct permit *permit, int n, int64_t now_ms)
 {
-	if (n <= 0 || permit->ahead || !throttle_is_fresh(permit, now_ms))
+	if (n <= 0 || permit->ahead || !is_share(sb, permit) || !throttle_is_fresh(permit, now_ms))
 		return;
 	pace_correct(&sb->throttle.requests, n, 1, 0, 0);
 	pace_correct(&sb->throttle.tokens, n, permit->tokens, 0, usual_tokens(sb));
@@ -185,7 +198,7 @@ bool throttle_reserve_ahead(struct scoreboard *sb, struct permit *permit, int64_
 		pace_correct(&throttle->requests, 1, 1, 0, 0);
 		return false;
 	}
-	*permit = (struct permit){ .held = true, .tokens = tokens,
+	*permit = (struct permit){ .held = true, .setting = setting(sb), .tokens = tokens,
 				   .at_ms = request_at > tokens_at ? request_at : tokens_at };
 	permit->ahead = permit->at_ms > now_ms;
 	return true;
@@ -195,6 +208,10 @@ bool throttle_renew(struct scoreboard *sb, struct permit *permit, int64_t now_ms
 {
 	int64_t late = now_ms - permit->at_ms - PACE_FRESH_MS, request_at, tokens_at, wait_ms;
 
+	if (!is_share(sb, permit)) {
+		permit->held = throttle_reserve_ahead(sb, permit, now_ms, &wait_ms);
+		return permit->held;
+	}
 	request_at = pace_renew(&sb->throttle.requests, 1, 0, late, THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
 	tokens_at = request_at < 0 ? -1 : pace_renew(&sb->throttle.tokens, permit->tokens, usual_tokens(sb), late,
 						     THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
@@ -212,7 +229,7 @@ void throttle_sent(struct scoreboard *sb, struct permit *permit, size_t bytes, i
 {
 	int64_t estimate = throttle_estimate(sb, bytes);
 
-	if (permit->held)
+	if (is_share(sb, permit))
 		pace_correct(&sb->throttle.tokens, 1, permit->tokens, estimate, usual_tokens(sb));
 	permit->tokens = estimate;
 	tally_add(&sb->throttle.requests_sent, 1, now_ms);
@@ -221,8 +238,7 @@ void throttle_sent(struct scoreboard *sb, struct permit *permit, size_t bytes, i
 static void never_sent(struct scoreboard *sb, const struct call_end *end, int64_t now_ms)
 {
 	tally_add(&sb->throttle.requests_sent, -1, end->sent_ms);
-	if (end->permit.held)
-		throttle_give_back(sb, &end->permit, 1, now_ms);
+	throttle_give_back(sb, &end->permit, 1, now_ms);
 }
 
 void throttle_settle(struct scoreboard *sb, const struct call_end *end, int64_t now_ms)
@@ -235,7 +251,7 @@ void throttle_settle(struct scoreboard *sb, const struct call_end *end, int64_t 
 		return;
 	}
 	if (tokens > 0) {
-		if (end->permit.held)
+		if (is_share(sb, &end->permit))
 			pace_correct(&throttle->tokens, 1, end->permit.tokens, tokens, usual_tokens(sb));
 		tally_add(&throttle->tokens_used, tokens, now_ms);
 		learn_from(throttle, tokens, end->bytes);

@@ -156,14 +156,18 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	if (full) {
 		atomic_store(&w->c->slot->hungry, HUNGER_NONE);
 		wake_one_hungry(w->c->sb, w->c->index);
-		if (!w->deep)
-			wake_slot(SLOT_JANITOR);	/* if all are at work now, nobody need be notified */
+		if (!w->deep || !w->from_floors)
+			wake_slot(SLOT_JANITOR);	/* if all are at work now, nobody need be notified; and for new floors */
 	}
 	if (got > 0)
 		bytes = take_rows(w, result);
 	w->took_some |= got > 0;
-	w->deep = full;
-	set_stride(w, full, bytes);
+	if (!full)
+		w->behind_epoch = w->from_floors ? w->floors.epoch : 0;
+	if (full || !w->from_floors) {
+		w->deep = full;
+		set_stride(w, full, bytes);
+	}
 	if (!full && !w->look_again && !w->from_floors)
 		run_dry(w, got);
 	w->look_again = false;
@@ -302,7 +306,8 @@ static int send_claim(struct worker *w, const struct claim *claim)
 /*
  * With a backlog the floors are taken at their word; a job whose insert committed late waits for its turn
  * behind it. When that brings less than asked, the same is asked again from a while before, and only then
- * is the queue taken for empty.
+ * is the queue taken for empty. While that brings all that was asked for (a large insert, say, that committed
+ * late), claims go on so until the floors are looked for anew.
  *
  * "Hungry" is published before the claim goes out: whoever inserts after the claim looked finds a worker
  * to wake, and what was inserted before is claimed.
@@ -347,7 +352,7 @@ int64_t worker_claim(struct worker *w)
 	w->claim_asked = n;
 	w->claiming = true;
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
-	w->from_floors = w->deep && w->floors.n > 0;
+	w->from_floors = w->deep && w->floors.n > 0 && w->floors.epoch != w->behind_epoch;
 	claim = (struct claim){ n, w->c->identity, &w->floors, w->from_floors ? 0 : LATE_COMMIT_MS, w->rater->instant };
 	if (send_claim(w, &claim) == -1)
 		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });

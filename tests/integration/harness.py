@@ -216,11 +216,13 @@ class Database:
         marks = ", ".join(["%s"] * len(values))
         return self.value(f"INSERT INTO grading_jobs ({names}) VALUES ({marks}) RETURNING id", *values.values())
 
+    # So many (the second parameter) plain jobs, each a session of its own with one line (the first).
+    MANY = ("INSERT INTO grading_jobs (session_id, job_type, job_data) SELECT gen_random_uuid(), 'line_rating',"
+            " jsonb_build_object('transcript', jsonb_build_array(jsonb_build_object('speaker', 'rep',"
+            " 'text', replace(%s, '{n}', n::text), 'index', 0))) FROM generate_series(1, %s) n")
+
     def insert_many(self, n, text="Line {n} of many."):
-        """n plain jobs, each a session of its own with one line."""
-        self.rows("INSERT INTO grading_jobs (session_id, job_type, job_data) SELECT gen_random_uuid(), 'line_rating',"
-                  " jsonb_build_object('transcript', jsonb_build_array(jsonb_build_object('speaker', 'rep',"
-                  " 'text', replace(%s, '{n}', n::text), 'index', 0))) FROM generate_series(1, %s) n", text, n)
+        self.rows(self.MANY, text, n)
 
     def job(self, job):
         return self.row("SELECT * FROM grading_jobs WHERE id = %s", job)

@@ -61,6 +61,19 @@ def test_a_few_jobs_are_claimed_ahead_of_the_calls(make_openai_pool, db, llm):
     assert llm.calls == 100
 
 
+def test_so_are_those_of_an_insert_that_committed_late(make_openai_pool, db, llm):
+    """Where claims begin was found out between their insert and its commit."""
+    pool = make_openai_pool(pool={"workers": 1, "in_flight": 64}, queue={"poll": "1h"})
+    llm.behave({"hold": "all"})
+    with db.connect(autocommit=False) as other:
+        other.execute(db.MANY, ("Line {n} of many.", 100))
+        db.completed([])
+        time.sleep(1.5)      # that job's end had the queue looked at
+    wait_until(lambda: llm.in_flight == 64 and db.count("processing") == 68, 10)
+    llm.release()
+    wait_until(lambda: db.count("completed") == 101)
+
+
 def test_jobs_that_wait_for_a_call_go_back_when_the_breaker_opens(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 1, "in_flight": 64})
     llm.behave({"do": "503", "hold": "all"})

@@ -207,7 +207,7 @@ static void check_renewal_without_tokens(int64_t requests, int64_t late_ms)
 
 	throttle_set(sb, requests, 62000, NOW);		/* a token a millisecond */
 	late = permit_of(1, 1, LATER);
-	large = (struct permit){ .held = true, .tokens = 500 };
+	large = (struct permit){ .held = true, .setting = late.setting, .tokens = 500 };
 	throttle_sent(sb, &large, 400000, LATER);
 	before = atomic_load(&sb->throttle.requests.run_off_ns);
 	assert_false(throttle_renew(sb, &late, now));
@@ -225,6 +225,26 @@ static void test_nor_does_one_that_was_made_good_for_its_lateness(void **state)
 {
 	(void)state;
 	check_renewal_without_tokens(6, 700);		/* a request in ten seconds */
+}
+
+/* A worker that took ten of 6,000 a minute and claimed nothing, when the limit has become one a minute. */
+static void test_a_permit_of_other_limits_is_no_share_of_these(void **state)
+{
+	struct permit older;
+
+	(void)state;
+	throttle_set(sb, 6000, 6000000, NOW);
+	older = permit_of(10, 10, NOW + 2000);
+	throttle_set(sb, 1, 1000, NOW + 2001);
+	throttle_give_back(sb, &older, 10, NOW + 2002);
+	assert_true(throttle_wait_ms(sb, NOW + 2002) > 50000);
+	throttle_sent(sb, &older, 100, NOW + 2003);
+	throttle_settle(sb, &(struct call_end){ .permit = older, .sent_ms = NOW + 2003, .never_sent = true },
+			NOW + 2004);
+	assert_true(throttle_wait_ms(sb, NOW + 2004) > 50000);
+	assert_false(throttle_renew(sb, &older, NOW + 2010));
+	assert_false(older.held);
+	permit_of(1, 1, LATER);
 }
 
 /* What waits for tokens takes no request with it. */
@@ -424,6 +444,7 @@ int main(void)
 		TEST(test_a_late_permit_is_renewed),
 		TEST(test_a_permit_without_tokens_keeps_no_request),
 		TEST(test_nor_does_one_that_was_made_good_for_its_lateness),
+		TEST(test_a_permit_of_other_limits_is_no_share_of_these),
 		TEST(test_a_further_call_takes_both_or_none),
 		TEST(test_the_last_minute),
 		TEST(test_a_limit_halves_the_window_once_a_round_trip),
