@@ -36,7 +36,7 @@ SCRIPTS := .ci/run src/embed.sh init/gradingd $(wildcard tests/*.sh)
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
 SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders supervisor_trial restart child identity signals loop \
-	wake scoreboard latency recent metrics breaker throttle pace window control control_socket commands show table \
+	wake scoreboard latency recent metrics breaker throttle tally pace window control control_socket commands show table \
 	notify config config_keys \
 	config_value config_hint config_scan config_check config_show environment file mask log buf utf8 err clock
 

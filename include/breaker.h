@@ -19,6 +19,8 @@ struct scoreboard;
 #define BREAKER_MAX_MS 3000		/* back at work within 5 s after the provider is, however a probe fell */
 #define BREAKER_PROBE_MS 60000		/* a probe not heard of for so long was lost */
 #define BREAKER_UNCLEAR_IN_A_ROW 10	/* jobs: that many are not all to blame */
+#define BREAKER_DOUBTS 5
+#define BREAKER_DOUBTS_PER 50
 #define BREAKER_RECENT_MS 3000		/* an answer so fresh shows that the provider works */
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
@@ -54,6 +56,14 @@ bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, 
 bool breaker_useless(struct scoreboard *sb, const char *job, int64_t now_ms);
 /* A call brought an answer of no use that tells nothing new: its job has met with such before. A sign of life. */
 void breaker_alive(struct scoreboard *sb, int64_t now_ms);
+/* As breaker_unclear(), for a job that has not met with such before; of a metered rater. */
+void breaker_doubt(struct scoreboard *sb, int64_t now_ms);
+/*
+ * Whether the rater is known to fail now and then, in the last minute: for BREAKER_DOUBTS jobs at least that it was
+ * asked about for the first time, and for one call in BREAKER_DOUBTS_PER of all. Jobs that cannot be rated, which are
+ * asked about again and again, do not make it so.
+ */
+bool breaker_is_flaky(const struct scoreboard *sb, int64_t now_ms);
 /* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
 bool breaker_answered_lately(const struct scoreboard *sb, int64_t window_ms, int64_t now_ms);
 /*

@@ -59,6 +59,7 @@ struct grading {
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
 	bool one_by_one;		/* its calls: the first decides about the breaker */
+	bool controlled;		/* a control was asked in this claim */
 	bool held;			/* by its row's lock alone: worker_hold.c's */
 	bool looking;			/* its lines are being looked up */
 	bool held_back;			/* some are to be asked about, but the rater has all the calls that it may have */
@@ -95,6 +96,16 @@ size_t grading_open_lines(const struct grading *g);
 void grading_ask(struct grading *g, struct rater *rater);
 void grading_ask_more(struct grading *g, struct rater *rater);
 #define GRADING_CALLS_AT_ONCE 4		/* for one job, however many lines it has */
+/* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why, */
+#define GRADING_FREE_CLAIMS 2
+#define GRADING_FREE_CLAIMS_FLAKY 12	/* and when others meet the same */
+/* Whether it has had them: it is asked in smaller calls, as after attempts, and what fails it may be its own fault. */
+bool grading_is_suspect(const struct grading *g);
+/*
+ * Asks, before its own lines, about one that anybody can rate. Who answers that is well; nothing of the answer is
+ * kept. A failure from outside, or an unclear one, ends the claim: its lines are not asked about.
+ */
+void grading_ask_control(struct grading *g, struct rater *rater);
 /* Calls under way. */
 size_t grading_calls_open(const struct grading *g);
 /* Whether a call of this claim has brought a rating. */

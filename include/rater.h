@@ -23,6 +23,7 @@ struct ask {
 	struct job *job;		/* names, and the transcript for context */
 	const struct line **lines;	/* to be rated, in order of the transcript */
 	size_t nlines;
+	bool control;			/* its line is none of the job's: see grading_ask_control() */
 	struct verdict *verdicts;	/* nlines of them, PENDING at start; strings go into job->arena */
 	int64_t deadline_ms;		/* now_ms() at which the job must be settled */
 	void *owner;			/* the worker's own business */
@@ -48,6 +49,12 @@ struct ask {
 	bool done;			/* answered: on the rater's done-list, or taken from it */
 	struct ask *next;		/* of that list */
 };
+
+/* Lines of its job that it asks about. */
+static inline size_t ask_job_lines(const struct ask *ask)
+{
+	return ask->control ? 0 : ask->nlines;
+}
 
 struct rater_ops {
 	const char *name;		/* as in rater.backend */

@@ -130,6 +130,7 @@ struct scoreboard {
 	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
 	_Atomic uint32_t breaker_unclear;	/* different jobs whose calls brought nothing, with no good answer between */
 	_Atomic uint64_t breaker_unclear_jobs[BREAKER_UNCLEAR_IN_A_ROW];	/* the first of them, by hashes of their ids */
+	struct tally breaker_doubts;		/* jobs whose first call brought nothing, nobody knows why */
 	_Atomic int64_t breaker_until_ms;
 	_Atomic uint32_t breaker_failures;
 	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */

@@ -15,16 +15,13 @@
 #include <stdint.h>
 
 #include "pace.h"
+#include "tally.h"
 #include "window.h"
 
 struct scoreboard;
 struct slot;
 
 #define THROTTLE_PATIENCE_MS 5000		/* so long a claimed job waits for a further call, at most */
-#define TALLY_SECONDS 64
-
-/* What came in each of the last seconds: its number in the upper half, the count in the lower. */
-struct tally { _Atomic uint64_t at[TALLY_SECONDS]; };
 
 struct throttle {
 	_Atomic uint32_t setting;	/* counts the times that limits were set */
@@ -91,8 +88,6 @@ void throttle_settle(struct scoreboard *sb, const struct call_end *end, int64_t 
 
 /* Calls open or reserved, all workers; a dead worker's do not count. */
 int throttle_calls_open(const struct scoreboard *sb);
-/* In the last minute. */
-int64_t tally_sum(const struct tally *t, int64_t now_ms);
 /* Until a job may be claimed, as far as requests and tokens go; 0: now. */
 int64_t throttle_wait_ms(const struct scoreboard *sb, int64_t now_ms);
 

@@ -14,8 +14,6 @@
 
 #define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
 #define WORKER_SETTLE_BYTES (16 << 20)	/* of job_data in one settlement; one job may be larger */
-/* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why. */
-#define WORKER_FREE_CLAIMS 2
 
 TAILQ_HEAD(flight_list, flight);
 

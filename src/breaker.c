@@ -96,6 +96,19 @@ bool breaker_unclear(struct scoreboard *sb, const char *job, int64_t window_ms, 
 	return too_many_in_a_row(sb, job) || !breaker_answered_lately(sb, window_ms, now_ms);
 }
 
+void breaker_doubt(struct scoreboard *sb, int64_t now_ms)
+{
+	tally_add(&sb->breaker_doubts, 1, now_ms);
+}
+
+bool breaker_is_flaky(const struct scoreboard *sb, int64_t now_ms)
+{
+	int64_t doubts = tally_sum(&sb->breaker_doubts, now_ms);
+
+	return doubts >= BREAKER_DOUBTS &&
+	       doubts * BREAKER_DOUBTS_PER >= tally_sum(&sb->throttle.requests_sent, now_ms);
+}
+
 void breaker_alive(struct scoreboard *sb, int64_t now_ms)
 {
 	atomic_store(&sb->rater_answered_ms, now_ms);

@@ -134,12 +134,21 @@ void grading_give_stored(struct grading *g, int index, const char *text)
 
 /* ---- calls ---- */
 
+bool grading_is_suspect(const struct grading *g)
+{
+	return g->job.claim > g->job.attempts + GRADING_FREE_CLAIMS;
+}
+
 /* Half as many each time down to 1, which the last attempt reaches at once. */
 static size_t halved(const struct grading *g, size_t n)
 {
+	int64_t times = g->job.attempts;
+
 	if (g->job.attempts > 0 && grading_is_last_attempt(g))
 		return 1;
-	for (int i = 0; i < g->job.attempts && n > 1; i++)
+	if (grading_is_suspect(g))
+		times = g->job.claim - GRADING_FREE_CLAIMS;
+	for (; times > 0 && n > 1; times--)
 		n = (n + 1) / 2;
 	return n;
 }
@@ -225,6 +234,17 @@ void grading_ask(struct grading *g, struct rater *rater)
 		g->lines[i].asked = true;
 		n++;
 	}
+	grading_ask_more(g, rater);
+}
+
+void grading_ask_control(struct grading *g, struct rater *rater)
+{
+	static const struct line greeting = { .rated = true, .speaker = "rep", .text = "Good morning." };
+	struct ask *ask = new_ask(g, 1);
+
+	ask->control = g->controlled = true;
+	ask->lines[ask->nlines++] = &greeting;
+	*more_asks(g, 1) = ask;
 	grading_ask_more(g, rater);
 }
 
@@ -351,6 +371,11 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 		if (g->asks[i] == ask)
 			g->asks[i] = NULL;
 	account(g, ask);
+	if (ask->control) {
+		if (err_is_outside(ask->err.kind) || ask->err.kind == ERR_UNCLEAR)
+			grading_put_off(g, &ask->err);
+		return;
+	}
 	if (ask->err.kind != ERR_NONE) {
 		take_failure(g, ask);
 		return;
@@ -386,7 +411,7 @@ static void cancel_call(struct grading *g, struct rater *rater, struct ask *ask)
 	if (ask->done || ask->used.calls == 0)
 		return;
 	err_set(&ask->err, ERR_RETRY, "given up before it was answered");
-	g->outcomes[OUTCOME_FAILED] += ask->nlines;
+	g->outcomes[OUTCOME_FAILED] += ask_job_lines(ask);
 }
 
 void grading_cancel(struct grading *g, struct rater *rater)

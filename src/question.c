@@ -86,7 +86,7 @@ void question_write(struct buf *out, const struct config *config, const struct a
 	buf_str(out, ", \"scale\": [");
 	write_scale(out, &config->rater.scale);
 	buf_str(out, "], \"context\": [");
-	question_each_context(config, ask->job, ask->lines, ask->nlines, write_context, &context);
+	question_each_context(config, ask->job, ask->lines, ask_job_lines(ask), write_context, &context);
 	buf_str(out, "], \"lines\": [");
 	write_lines(out, ask->lines, ask->nlines);
 	buf_str(out, "]}");

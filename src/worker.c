@@ -168,7 +168,7 @@ static void check_once(struct worker *w)
 /* One that spent some of its time waiting for the calls of others, or for a free one, has a few free goes. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err)
 {
-	bool free = (g->waited || g->held_back) && g->job.claim <= g->job.attempts + WORKER_FREE_CLAIMS;
+	bool free = (g->waited || g->held_back) && !grading_is_suspect(g);
 	char limit[32];
 
 	duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));

@@ -41,7 +41,7 @@ static void count_failure(struct worker *w, const struct ask *ask)
 	};
 
 	worker_count(w, COUNTER_RATER_FAILURES, 1);
-	worker_count(w, COUNTER_OUTCOME_FAILED, ask->nlines);
+	worker_count(w, COUNTER_OUTCOME_FAILED, ask_job_lines(ask));
 	if (counters[ask->err.kind] != COUNTER_COUNT)
 		worker_count(w, counters[ask->err.kind], 1);
 }
@@ -60,7 +60,7 @@ static void count_answer(struct worker *w, const struct ask *ask)
 		count_failure(w, ask);
 		return;
 	}
-	for (size_t i = 0; i < ask->nlines; i++)
+	for (size_t i = 0; i < ask_job_lines(ask); i++)
 		if (outcome_counter(ask->verdicts[i].outcome) != COUNTER_COUNT)
 			worker_count(w, outcome_counter(ask->verdicts[i].outcome), 1);
 }
@@ -135,25 +135,44 @@ static void find_use(struct worker *w, struct ask *ask)
 	w->probing = w->provider_away = false;
 }
 
+/* Nobody else gets answers either. Those of a job under suspicion were made sure of, if need be by a control. */
+static bool is_everybodys(struct worker *w, const struct ask *ask)
+{
+	int64_t before = grading_is_suspect(ask->owner) ? w->config->openai.timeout_ms : 0;
+
+	return ask->control || breaker_unclear(w->c->sb, ask->job->id, before + ask->used.latency_ms, now_ms());
+}
+
+/* Whether a failure that is not everybody's, and unclear, is to cost this job nothing. */
+static bool is_free(struct worker *w, const struct ask *ask)
+{
+	if (!w->rater->metered)
+		return !grading_is_suspect(ask->owner);
+	if (ask->job->claim == 1)
+		breaker_doubt(w->c->sb, now_ms());
+	return !grading_is_suspect(ask->owner) ||
+	       (ask->job->claim <= ask->job->attempts + GRADING_FREE_CLAIMS_FLAKY &&
+		breaker_is_flaky(w->c->sb, now_ms()));
+}
+
 /*
  * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers either
  * (breaker_unclear()). One that its job's own deadline ended tells as much only if it had half of that time
  * to itself; else the job has used up an attempt. When others did get answers while it waited, the job is
  * under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
- * just have restarted, and after that its attempts count. Answers of no use are the job's fault until too many jobs
- * in a row have met with them.
+ * just have restarted, and more often while it fails others now and then; after that its attempts count. Answers of
+ * no use are the job's fault until too many jobs in a row have met with them.
  */
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && !was_hurried(w, w->rater, ask) &&
-	    breaker_unclear(w->c->sb, ask->job->id, ask->used.latency_ms, now_ms()))
+	if (ask->err.kind == ERR_UNCLEAR && !was_hurried(w, w->rater, ask) && is_everybodys(w, ask))
 		ask->err.kind = ERR_UNAVAILABLE;
 	if (err_is_outside(ask->err.kind)) {
 		tell_breaker(w, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR && at_deadline(ask)) {
 		worker_past_deadline(w, ask->owner, &ask->err);
 	} else if (ask->err.kind == ERR_UNCLEAR) {
-		if (ask->job->claim > ask->job->attempts + WORKER_FREE_CLAIMS)
+		if (!is_free(w, ask))
 			ask->err.kind = ERR_RETRY;
 	} else if ((ask->used.calls > 0 || w->rater->instant) && !ask->silent) {
 		find_use(w, ask);
@@ -210,11 +229,24 @@ static int free_calls(const struct worker *w, const struct rater *rater)
 	return n;
 }
 
+/*
+ * When a job that fails is the only one, nobody knows whether the provider is away or this job's lines break its
+ * calls; and it would be asked about for ever, since an outage may cost no attempt. So the provider is asked something
+ * else first.
+ */
+static bool needs_control(const struct worker *w, const struct grading *g)
+{
+	return w->rater->metered && g->rater == w->rater && grading_is_suspect(g) && !g->controlled &&
+	       grading_open_lines(g) > 0 && !breaker_answered_lately(w->c->sb, w->config->openai.timeout_ms, now_ms());
+}
+
 /* Its open lines are asked about, now or when a call is free. */
 static void start_asking(struct worker *w, struct grading *g)
 {
 	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
-	if (!g->held_back)
+	if (!g->held_back && needs_control(w, g))
+		grading_ask_control(g, g->rater);
+	else if (!g->held_back)
 		grading_ask(g, g->rater);
 	worker_keep_pace(w, g);
 }
@@ -251,6 +283,22 @@ static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 	return true;
 }
 
+/* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */
+static void go_on(struct worker *w, struct grading *g)
+{
+	struct err err;
+
+	g->waited |= g->held_back && worker_is_impatient(g, now_ms());
+	g->stirred = g->held_back = false;
+	if (g->decided)
+		return;
+	if (grading_open_lines(g) > 0 && g->rater == w->rater && has_to_wait(w, false, &err))
+		grading_put_off(g, &err);
+	start_asking(w, g);
+	if (is_complete(g))
+		decide_or_hand_over(w, g);
+}
+
 static void take_answers_of(struct worker *w, struct rater *rater)
 {
 	struct ask *ask;
@@ -268,29 +316,15 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		worker_landed(w, g, &ask->err);
 		if (!g->decided && g->nstarted < g->ncalls && g->rater == w->rater && has_to_wait(w, w->probing, &err))
 			grading_note_failure(g, &err);		/* what was not sent yet is not sent */
-		if (is_complete(g))
+		if (ask->control)
+			go_on(w, g);
+		else if (is_complete(g))
 			decide_or_hand_over(w, g);
 		else if (!g->decided)
 			grading_ask_more(g, rater);
 		child_in_hand(NULL);
 		worker_keep_pace(w, g);
 	}
-}
-
-/* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */
-static void go_on(struct worker *w, struct grading *g)
-{
-	struct err err;
-
-	g->waited |= g->held_back && worker_is_impatient(g, now_ms());
-	g->stirred = g->held_back = false;
-	if (g->decided)
-		return;
-	if (grading_open_lines(g) > 0 && g->rater == w->rater && has_to_wait(w, false, &err))
-		grading_put_off(g, &err);
-	start_asking(w, g);
-	if (is_complete(g))
-		decide_or_hand_over(w, g);
 }
 
 static bool go_on_stirred(struct worker *w)

@@ -102,6 +102,53 @@ def test_a_line_that_breaks_its_calls_ends_alone_while_others_are_served(make_op
     assert len(db.ratings(session)) == 4
 
 
+@pytest.mark.parametrize("do", ["500", "hang", "reset"])
+def test_so_does_one_of_the_only_job(make_openai_pool, db, llm, do):
+    """Nobody else gets answers to compare with: a control tells, of which nothing is kept."""
+    make_openai_pool(cache={"ttl": "0"}, openai={"timeout": "1s"})
+    llm.behave({"do": do, "text": "poison"}, "good")
+    session = new_session()
+    row = wait_in_a_hurry(db, db.insert(rep(*FIVE, first=10), session=session), "completed", "failed")
+    assert row.status == "completed" and [u["line"] for u in row.result["unrated"]] == [12]
+    assert [r.line_index for r in db.ratings(session)] == [10, 11, 13, 14]
+    assert row.attempts == 3
+    controls = [request for request in llm.requests if request["question"]["lines"][0]["text"] == "Good morning."]
+    assert 1 <= len(controls) <= 3
+    assert row.result["calls"] == llm.calls and row.result["outcomes"]["rated"] == 4
+
+
+@pytest.mark.parametrize("do", ["500", "hang", "reset"])
+def test_an_outage_costs_the_only_job_nothing_however_often_it_is_asked(make_openai_pool, db, llm, do):
+    make_openai_pool(openai={"timeout": "500ms"})
+    llm.behave(do)
+    job = db.insert(rep(*FIVE))
+
+    def often():
+        hurry(db)
+        return db.job(job).claim >= 6
+
+    wait_until(often)
+    asked_last = llm.requests[-1]["question"]["lines"]
+    llm.behave("good")
+    row = wait_in_a_hurry(db, job, "completed")
+    assert row.attempts == 0 and row.error is None
+    assert [line["text"] for line in asked_last] == ["Good morning."]
+
+
+def test_a_provider_that_fails_every_other_call_fails_no_job(make_openai_pool, db, llm):
+    make_openai_pool(cache={"ttl": "0"})
+    llm.behave({"do": "500", "probability": 0.5}, "good")
+    db.insert_many(200)
+
+    def ended():
+        hurry(db)
+        return db.unsettled() == 0
+
+    wait_until(ended)
+    assert db.count("completed") == 200
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
 def test_what_the_session_shows_of_a_poisonous_line_beside_other_batches(make_openai_pool, db, llm):
     make_openai_pool()
     llm.behave({"do": "not_json", "text": "poison"}, "good")
