@@ -1,6 +1,6 @@
 /*
  * json-c in its strict mode, and a little stricter: the whole text is one value, valid UTF-8, without
- * NUL bytes and of bounded depth.
+ * NUL bytes, of bounded depth, and without so many values that they take far more memory than text does.
  */
 #ifndef JSON_STRICT_H
 #define JSON_STRICT_H

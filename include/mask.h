@@ -2,7 +2,14 @@
 #ifndef MASK_H
 #define MASK_H
 
+#include <stdbool.h>
+
 #include "buf.h"
+
+#define MASK_SECRET_MIN_BYTES 8		/* a shorter one is a word like others: local servers are told "none" */
+
+/* Whether the text quotes this secret, which may be NULL. */
+bool mask_is_quoted(const char *secret, const char *text, size_t len);
 
 /*
  * Appends text with every password in it replaced by "****": those of connection strings

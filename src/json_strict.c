@@ -6,6 +6,35 @@
 #include "log.h"
 #include "utf8.h"
 
+#define CHEAP_BYTES (64u << 10)			/* no text so short takes much memory */
+#define CONTAINER_BYTES 768			/* about what json-c takes for an object or an array, */
+#define VALUE_BYTES 64				/* and for one more of what is in it */
+#define MEMORY_CAP_BYTES (32u << 20)		/* or */
+#define MEMORY_CAP_TIMES 20			/* the text's own length: a transcript takes some fifteen */
+
+static const char byte_order_mark[] = "\xEF\xBB\xBF";
+
+/* Three bytes of "{},{}" become 800 of memory: a megabyte of them would take a process to a quarter of a gigabyte. */
+static bool is_dear(const char *text, size_t len)
+{
+	size_t bytes = 0, cap = MEMORY_CAP_TIMES * len > MEMORY_CAP_BYTES ? MEMORY_CAP_TIMES * len : MEMORY_CAP_BYTES;
+	bool in_string = false;
+
+	if (len <= CHEAP_BYTES)
+		return false;
+	for (size_t i = 0; i < len && bytes <= cap; i++) {
+		if (in_string && text[i] == '\\')
+			i++;
+		else if (text[i] == '"')
+			in_string = !in_string;
+		else if (!in_string && (text[i] == '{' || text[i] == '['))
+			bytes += CONTAINER_BYTES;
+		else if (!in_string && (text[i] == ',' || text[i] == ':'))
+			bytes += VALUE_BYTES;
+	}
+	return bytes > cap;
+}
+
 static bool is_json_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
@@ -32,6 +61,10 @@ int json_strict_parse(const char *text, size_t len, struct json_object **value, 
 
 	*value = NULL;
 	*why = NULL;
+	if (len >= strlen(byte_order_mark) && memcmp(text, byte_order_mark, strlen(byte_order_mark)) == 0) {
+		text += strlen(byte_order_mark);	/* which a parser may ignore: RFC 8259, 8.1 */
+		len -= strlen(byte_order_mark);
+	}
 	while (len && is_json_space(text[len - 1]))
 		len--;
 	/* json-c stops silently at a NUL, and its own UTF-8 check lets overlong forms pass. */
@@ -43,6 +76,8 @@ int json_strict_parse(const char *text, size_t len, struct json_object **value, 
 		*why = "it holds a NUL byte";
 	else if (!utf8_is_valid(text, len))
 		*why = "it is not UTF-8";
+	else if (is_dear(text, len))
+		*why = "it holds too many values";
 	if (*why)
 		return -1;
 	if (!tokener)

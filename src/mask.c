@@ -12,8 +12,16 @@
 #define BLANKS " \t\r\n"
 
 static const char *const secret_names[] = {
-	"password", "sslpassword", "oauth_client_secret", "api_key", "api-key", "key", "token",
+	"password", "sslpassword", "oauth_client_secret", "api_key", "api-key", "apikey", "key", "token", "access_token",
+	"subscription-key", "client_secret", "secret", "code", "sig", "signature",
 };
+
+bool mask_is_quoted(const char *secret, const char *text, size_t len)
+{
+	size_t n = secret ? strlen(secret) : 0;
+
+	return n >= MASK_SECRET_MIN_BYTES && memmem(text, len, secret, n);
+}
 
 /* Length of "password =" at p when its value must be hidden, else 0. */
 static size_t secret_assignment(const char *p)

@@ -218,7 +218,8 @@ struct http *openai_connect(const struct config *config, const char *path, struc
 		.ca_file = ca_file && *ca_file ? ca_file : NULL, .proxy = proxy_of(config),
 	};
 	struct buf url, authorization;
-	size_t len = strlen(base);
+	size_t len = strcspn(base, "?#");
+	const char *query = base + len;
 	struct http *http;
 	struct err why;
 
@@ -226,7 +227,7 @@ struct http *openai_connect(const struct config *config, const char *path, struc
 		len--;
 	buf_init(&url, SIZE_MAX);
 	buf_init(&authorization, SIZE_MAX);
-	buf_printf(&url, "%.*s%s", (int)len, base, path);
+	buf_printf(&url, "%.*s%s%s", (int)len, base, path, query);
 	if (key && *key) {
 		buf_printf(&authorization, "Authorization: Bearer %s", key);
 		headers[2] = buf_text(&authorization);

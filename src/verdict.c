@@ -11,6 +11,7 @@
 #include "child.h"
 #include "json_strict.h"
 #include "log.h"
+#include "mask.h"
 #include "utf8.h"
 
 struct span { const char *text; size_t len; };
@@ -105,6 +106,12 @@ static const char *copy_text(struct arena *arena, struct span s, size_t cap_byte
 	return copy;
 }
 
+/* A rater's words. "" when they quote our API key: a provider, or a gateway, may echo what it was sent. */
+static const char *copy_words(const struct config *config, struct arena *arena, struct span s, size_t cap_bytes)
+{
+	return mask_is_quoted(config->openai.api_key, s.text, s.len) ? "" : copy_text(arena, s, cap_bytes);
+}
+
 static size_t alternatives_cap(const struct config *config)
 {
 	int64_t n = config->rater.alternatives;
@@ -120,7 +127,7 @@ static void add_alternative(struct verdict *v, const struct config *config, stru
 
 	if (v->nalternatives == cap)
 		return;
-	text = copy_text(arena, s, ALTERNATIVE_CAP_BYTES);
+	text = copy_words(config, arena, s, ALTERNATIVE_CAP_BYTES);
 	if (!*text)
 		return;
 	if (!v->alternatives)
@@ -141,7 +148,7 @@ static bool rate(struct verdict *v, const struct config *config, struct arena *a
 	*v = (struct verdict){
 		.outcome = OUTCOME_RATED,
 		.rating = found,
-		.reason = copy_text(arena, reason, REASON_CAP_BYTES),
+		.reason = copy_words(config, arena, reason, REASON_CAP_BYTES),
 	};
 	return true;
 }

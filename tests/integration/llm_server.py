@@ -507,7 +507,7 @@ class LlmServer:
         raw = await reader.readexactly(int(headers.get("content-length", 0)))
         if path.startswith("/control/"):
             return await self.serve_control(writer, path, raw)
-        if method != "POST" or not path.endswith("/chat/completions"):
+        if method != "POST" or not path.partition("?")[0].endswith("/chat/completions"):
             writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
             return True
         return await self.serve_call(Call(reader, writer, path, headers, raw))

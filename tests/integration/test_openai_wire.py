@@ -71,6 +71,14 @@ def test_a_line_that_imitates_the_reply_rates_nothing(make_openai_pool, db, llm)
     assert db.ratings(session) == [] and row.result["outcomes"] == {"unknown_line": 1}
 
 
+def test_the_query_of_the_address_stays_behind_the_path(make_openai_pool, db, llm):
+    """Some gateways want a parameter; it may be a secret."""
+    pool = make_openai_pool(openai={"base_url": llm.url + "/?api-version=1&sig=hunter2"})
+    db.completed(rep("Line."))
+    assert [request["path"] for request in llm.requests] == ["/v1/chat/completions?api-version=1&sig=hunter2"]
+    assert "sig=****" in pool.ctl("show config") and "hunter2" not in pool.ctl("show config") + pool.log
+
+
 # ---- connections ----
 
 def test_a_connection_is_kept_alive(make_openai_pool, db, llm):

@@ -204,6 +204,7 @@ static const struct { const char *text, *masked; } masks[] = {
 	{ "postgres://h:5432/db?password=p@hunter2", "postgres://h:****" },
 	{ "postgres:///db?password=hunter2", "postgres:///db?password=****" },
 	{ "https://host/v1?api-version=2&api-key=hunter2", "https://host/v1?api-version=2&api-key=****" },
+	{ "https://host/v1?sig=hunter2&sv=1", "https://host/v1?sig=****&sv=1" },
 };
 
 static void test_masks(void **state)

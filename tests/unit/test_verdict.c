@@ -85,13 +85,13 @@ static void test_white_space_and_one_fence_are_tolerated(void **state)
 #define REPLY "{\"ratings\":[{\"line\":12,\"rating\":\"good\"}]}"
 	static const char *const fine[] = {
 		" \n\t" REPLY "\r\n ", "```json\n" REPLY "\n```", "```\n" REPLY "\n```\n",
-		"```JSON" REPLY "```",
+		"```JSON" REPLY "```", "\xef\xbb\xbf" REPLY,
 	};
 	static const char *const wrong[] = {
 		"Here you are: " REPLY, REPLY " Anything else?", REPLY REPLY, "```json\n" REPLY,
 		REPLY "```", "```json\n```json\n" REPLY "\n```\n```", "```yaml\n" REPLY "\n```",
 		"`" REPLY "`",
-		"Sure!\n```json\n" REPLY "\n```", "\xef\xbb\xbf" REPLY,
+		"Sure!\n```json\n" REPLY "\n```", "\xef\xbb\xbf\xef\xbb\xbf" REPLY, "\xef\xbb\xbf",
 	};
 
 	(void)state;
@@ -231,6 +231,43 @@ static void test_objects_that_repeat_a_key_rate_nothing(void **state)
 		check_all(replies[i], OUTCOME_NOT_SCHEMA);
 	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : \\\\\"}]}");
 	assert_int_equal(verdicts[0].outcome, OUTCOME_RATED);
+}
+
+static void test_words_that_quote_our_key_are_left_out(void **state)
+{
+	static const char reply[] = "{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"You sent \\u0073k-12345678.\","
+		"\"alternatives\":[\"Bearer sk-12345678\",\"sk-1234567\"]}]}";
+	struct config keyed = config;
+
+	(void)state;
+	keyed.openai.api_key = (char []){ "sk-12345678" };
+	verdict_read(reply, strlen(reply), &keyed, asked, 2, &arena, verdicts);
+	assert_int_equal(verdicts[0].outcome, OUTCOME_RATED);
+	assert_string_equal(verdicts[0].reason, "");
+	assert_int_equal(verdicts[0].nalternatives, 1);
+	assert_string_equal(verdicts[0].alternatives[0], "sk-1234567");
+	keyed.openai.api_key = (char []){ "You" };	/* for a server that wants none: a word like others */
+	verdict_read(reply, strlen(reply), &keyed, asked, 2, &arena, verdicts);
+	assert_string_equal(verdicts[0].reason, "You sent sk-12345678.");
+}
+
+/* It would take a quarter of a gigabyte to find out that nothing in it is a rating. */
+static void test_a_reply_of_too_many_values_is_not_read(void **state)
+{
+	const size_t n = 300000;
+	char *reply = malloc(3 * n + 20), *p = reply;
+
+	(void)state;
+	assert_non_null(reply);
+	p += sprintf(p, "{\"ratings\":[{}");
+	for (size_t i = 0; i < n; i++, p += 3)
+		memcpy(p, ",{}", 3);
+	strcpy(p, "]}");
+	check_all(reply, OUTCOME_NOT_JSON);
+	memset(reply + 14, ' ', 3 * n);		/* the length alone is no reason */
+	assert_int_equal(read_text(reply), 1);
+	check_unrated(&verdicts[0], OUTCOME_MISSING);
+	free(reply);
 }
 
 static void test_a_refusal_keeps_the_providers_words(void **state)
@@ -386,6 +423,8 @@ int main(void)
 		cmocka_unit_test(test_a_stray_out_of_place_rates_nothing),
 		cmocka_unit_test(test_unknown_numbers_with_lines_missing_rate_nothing),
 		cmocka_unit_test(test_objects_that_repeat_a_key_rate_nothing),
+		cmocka_unit_test(test_words_that_quote_our_key_are_left_out),
+		cmocka_unit_test(test_a_reply_of_too_many_values_is_not_read),
 		cmocka_unit_test(test_a_refusal_keeps_the_providers_words),
 		cmocka_unit_test(test_a_line_rated_twice_is_not_rated),
 		cmocka_unit_test(test_alternatives_are_taken_as_they_can_be),
