@@ -51,6 +51,7 @@ struct worker {
 	uint64_t behind_epoch;		/* whose floors fell short of what there is; 0: none did */
 	bool deep;			/* the last claim was full: there is more, */
 	int stride, stride_max;		/* and a rater that answers at once takes so many batches at a time */
+	int64_t job_bytes;		/* of a job, going by what it claimed: not too much is taken at a time */
 	bool took_some;			/* since it was dry */
 	bool dry;			/* the last claim brought less than asked: wait to be woken, */
 	int64_t dry_since_ms;		/* since then */

@@ -455,8 +455,8 @@ static const char reap_sql[] =
  * worker ended, and else the one in hand if it died of itself: its attempt counts, and in the end it fails. Where
  * that is known the others go free. Else they are suspects: see SUSPECTED. A job that somebody has locked is found by its dead
  * claimant at a later tick; one that was held by a lock alone (`loose`) has no claimant, so whoever has it now, such as
- * the dead worker's own server process, is waited for, with $6 and not for long. What they were asking about is free
- * for others at once.
+ * the dead worker's own server process, is waited for, with $6 and not for long; it counts as claimed from then on, so
+ * that to tell of the same death twice charges it once. What they were asking about is free for others at once.
  */
 static const char recover_sql[] =
 	"WITH dead AS ("
@@ -464,11 +464,11 @@ static const char recover_sql[] =
 	"    AS d(identity, how, in_hand, line, outside)"
 	"), loose AS MATERIALIZED ("
 	"  SELECT id FROM (SELECT id FROM grading_jobs, (SELECT set_config('lock_timeout', '500ms', true)) AS briefly"
-	"    WHERE $6::bool AND id = ANY($3::uuid[]) AND status IS NOT DISTINCT FROM 'pending'"
+	"    WHERE $6::bool AND id = ANY($3::uuid[]) AND status IS NOT DISTINCT FROM 'pending' AND claim = 0"
 	"    ORDER BY id FOR UPDATE OF grading_jobs) AS waited_for"
 	"  UNION ALL"
 	"  SELECT id FROM (SELECT id FROM grading_jobs WHERE NOT $6::bool AND id = ANY($3::uuid[])"
-	"    AND status IS NOT DISTINCT FROM 'pending' ORDER BY id FOR UPDATE SKIP LOCKED) AS free"
+	"    AND status IS NOT DISTINCT FROM 'pending' AND claim = 0 ORDER BY id FOR UPDATE SKIP LOCKED) AS free"
 	"), held AS MATERIALIZED ("
 	"  SELECT g.id, g.claim, g.counted_as, d.how, CASE WHEN d.in_hand = g.id THEN d.line END AS line,"
 	"    greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,"
@@ -491,7 +491,7 @@ static const char recover_sql[] =
 	"  ORDER BY g.id FOR UPDATE OF g SKIP LOCKED"
 	"), put AS ("
 	"  UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,"
-	"    attempts = judged.attempts, claimed_by = NULL, updated_at = now(),"
+	"    claim = g.claim + (g.status = 'pending')::int, attempts = judged.attempts, claimed_by = NULL, updated_at = now(),"
 	"    failed_at = CASE WHEN spent THEN now() END,"
 	"    counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END, " SUSPECTED ","
 	"    error = format('the worker that had this job %s', judged.how)"

@@ -23,6 +23,8 @@
 #define CROWD_LOOK_MS 50	/* how soon one more looks whether there is room for it, */
 #define CROWD_STUCK_MS 1000	/* and after how long without a job completed it takes the others for held up */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
+#define CLAIM_BYTES (16 << 20)	/* of job_data in one claim, going by what came before */
+#define CLAIM_BYTES_FORGET 8	/* and smaller jobs make it forget a larger one by so small a part each time */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
 
@@ -103,6 +105,11 @@ static void set_stride(struct worker *w, bool full, int64_t bytes)
 	w->grown |= w->stride > 1;
 }
 
+static void learn_size(struct worker *w, int64_t mean)
+{
+	w->job_bytes = mean > w->job_bytes ? mean : w->job_bytes + (mean - w->job_bytes) / CLAIM_BYTES_FORGET;
+}
+
 /* Nobody has looked at the queue for so long that the janitor must be away: this worker does it by itself. */
 static bool is_forsaken(const struct worker *w, int64_t now)
 {
@@ -159,8 +166,10 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 		if (!w->deep || !w->from_floors)
 			wake_slot(SLOT_JANITOR);	/* if all are at work now, nobody need be notified; and for new floors */
 	}
-	if (got > 0)
+	if (got > 0) {
 		bytes = take_rows(w, result);
+		learn_size(w, bytes / got);
+	}
 	w->took_some |= got > 0;
 	if (!full)
 		w->behind_epoch = w->from_floors ? w->floors.epoch : 0;
@@ -231,6 +240,8 @@ static int room(const struct worker *w, const struct rater *rater)
 			n = limit + BATCHES_BEHIND * batch - w->in_hand;
 	}
 	n = n < batch ? n : batch;
+	if (n > 1 && n * w->job_bytes > CLAIM_BYTES)
+		n = (int)(CLAIM_BYTES / w->job_bytes) > 1 ? (int)(CLAIM_BYTES / w->job_bytes) : 1;
 	return n < WORKER_BATCH_MAX ? n : WORKER_BATCH_MAX;
 }
 

@@ -33,7 +33,7 @@ class Kind:
 PEERS = {"graphile-worker": Kind("graphile-worker", "graphile_worker"),
          "pg-boss": Kind("pg-boss", "pgboss"),
          "bullmq": Kind("BullMQ", "", redis=True)}
-FORMS = ["rows", "json"]        # see peers/results.js
+FORMS = ["rows", "json", "single"]      # see peers/results.js
 
 
 def node():
@@ -184,7 +184,7 @@ class Peer:
 
     def check(self, n):
         """Every job's results are there, once."""
-        if self.form == "json":
+        if self.form != "rows":
             expected, found = (n,), self.room.db.row("SELECT count(*) FROM peer.results"
                                                      " WHERE json_array_length(result -> 'lines') = %s", material.LINES)
         else:

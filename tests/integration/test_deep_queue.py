@@ -98,7 +98,7 @@ def test_a_crash_is_charged_to_the_job_in_hand_and_no_other(deep_pool, db):
     pool.killed_by.add(signal.SIGSEGV)
     pool.ctl("resume")
     row = db.wait(bad, "failed")
-    assert row.attempts == 3 and row.claim < 3, "claims that were held leave no trace"
+    assert row.attempts == 3 and row.claim == 3, "a crash in a claim that was held makes it one that is written down"
     assert "signal 11" in row.error and "that makes 3 attempts" in row.error
     wait_until(lambda: db.count("completed") == 600)
     assert db.value("SELECT max(attempts) FROM grading_jobs WHERE status = 'completed'") == 0
@@ -224,6 +224,17 @@ def test_large_jobs_among_small_ones(deep_pool, db):
     deep_pool(pool={"claim_batch": 64}).ctl("resume")
     wait_until(lambda: db.count("completed") == 1260)
     assert_all_rated_once(db, 1260)
+
+
+def test_of_huge_jobs_few_are_taken_at_a_time(deep_pool, db):
+    """Once it is known how large they are; the first claim of each worker, here two, could not know."""
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data) SELECT gen_random_uuid(), 'line_rating',"
+            " (SELECT jsonb_build_object('transcript', jsonb_agg(jsonb_build_object('index', n, 'text', repeat('Is it so? ', 3000),"
+            " 'speaker', CASE n WHEN 0 THEN 'rep' ELSE 'customer' END))) FROM generate_series(0, 34) n) FROM generate_series(1, 200)")
+    deep_pool(pool={"claim_batch": 64, "workers": 1}).ctl("resume")
+    wait_until(lambda: db.count("completed") == 200)
+    claims = [row.n for row in db.rows("SELECT count(*) AS n FROM grading_jobs GROUP BY started_at ORDER BY started_at")]
+    assert max(claims[2:]) <= 16
 
 
 def test_workers_that_are_too_many_do_not_wait_for_stopped_ones(deep_pool, db):

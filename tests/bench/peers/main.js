@@ -17,7 +17,7 @@ const CHUNK = 1000;
 const [, , peer, form] = process.argv;
 const say = (words) => process.stdout.write(`${words}\n`);
 
-const pool = new pg.Pool({ max: 4 });
+const pool = new pg.Pool({ max: form === 'single' ? 10 : 4 });	// 10 is what it has by itself
 const queue = await (await import(`./${peer}.js`)).open();
 const results = new Results(pool, form, (n) => say(`stored ${n}`));
 

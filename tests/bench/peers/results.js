@@ -2,7 +2,8 @@
 // peer rates nothing here. However many jobs come at once, they are one prepared statement, one round trip, one commit;
 // arrays unnested cost the server about half of what json_to_recordset() does.
 //
-// Two forms: "rows", one line_ratings row a line and the session's counters; "json", one row a job, no counters.
+// Forms: "rows", one line_ratings row a line and the session's counters; "json", one row a job, no counters; "single",
+// that row with a statement of its own, as handlers in the documentations store their results.
 import { randomUUID } from 'node:crypto';
 
 const RATING = 'missed_opportunity';
@@ -75,7 +76,7 @@ const json = {
   ],
 };
 
-const FORMS = { rows, json };
+const FORMS = { rows, json, single: json };
 
 export class Results {
   #stored = 0;
@@ -89,13 +90,19 @@ export class Results {
 
   // Stores a batch of {session, data}.
   async store(jobs) {
+    if (this.name === 'single') await Promise.all(jobs.map((job) => this.#send([job])));
+    else await this.#send(jobs);
+  }
+
+  async #send(jobs) {
     await this.pool.query({ name: this.name, text: this.form.text, values: this.form.values(jobs) });
     this.told(this.#stored += jobs.length);
   }
 
-  // Stores one job, together with all others that arrive in the same turn of the event loop: for queues that hand
-  // out jobs one by one.
+  // Stores one job, together with all others that arrive in the same turn of the event loop (unless each is stored
+  // singly): for queues that hand out jobs one by one.
   add(job) {
+    if (this.name === 'single') return this.#send([job]);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ job, resolve, reject });
       if (!this.#due) setImmediate(() => this.#flush());
