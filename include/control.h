@@ -2,7 +2,9 @@
  * The control socket, in the supervisor: accept, one request line, one framed reply, deadlines and
  * limits. A request is "WORDS... [json]\n" of at most CONTROL_LINE_CAP bytes; the reply is
  * "ok LENGTH\n" and LENGTH bytes, or "err REASON\n"; then the connection is closed. Rendered whole
- * from a snapshot, sent without blocking; a peer that is slow or silent is dropped at its deadline.
+ * from a snapshot, sent without blocking; a peer that is slow or silent is dropped at its deadline. When
+ * all places are taken, whoever came first and still has not asked makes room after CONTROL_GRACE_MS: a
+ * flood of silent clients takes turns with itself, and who asks waits for his turn, not for a deadline.
  */
 #ifndef CONTROL_H
 #define CONTROL_H
@@ -18,6 +20,7 @@ struct supervisor;
 #define CONTROL_LINE_CAP 512
 #define CONTROL_CLIENTS 64
 #define CONTROL_DEADLINE_MS 5000
+#define CONTROL_GRACE_MS 20		/* a flood gets no more than CONTROL_CLIENTS connections in so long */
 
 /*
  * Binds path (mode 0600, or 0660 with `group`, "" for none), under a lock file PATH.lock held for the

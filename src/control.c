@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "buf.h"
+#include "clock.h"
 #include "commands.h"
 #include "control_socket.h"
 #include "log.h"
@@ -229,15 +230,68 @@ static bool peer_is_admin(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void client_add(struct control *c, int fd)
+static void tell_full(int fd)
 {
 	static const char full[] = "err too many clients\n";
-	struct client *client = c->clients;
 
-	while (client < c->clients + CONTROL_CLIENTS && client->fd != -1)
-		client++;
-	if (client == c->clients + CONTROL_CLIENTS) {
-		(void)send(fd, full, strlen(full), MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)send(fd, full, strlen(full), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static struct client *find_free(struct control *c)
+{
+	for (struct client *client = c->clients; client < c->clients + CONTROL_CLIENTS; client++)
+		if (client->fd == -1)
+			return client;
+	return NULL;
+}
+
+/* It has not asked yet, or has all of its answer. */
+static bool is_idle(const struct client *client)
+{
+	return client->fd != -1 && !client->waiting && client->sent == client->reply.len;
+}
+
+/* The idle one that came first, however lately it sent a byte: all deadlines are equally long. NULL when all are served. */
+static struct client *find_idle(struct control *c)
+{
+	struct client *first = NULL;
+
+	for (struct client *client = c->clients; client < c->clients + CONTROL_CLIENTS; client++)
+		if (is_idle(client) && (!first || client->deadline.at_ms < first->deadline.at_ms))
+			first = client;
+	return first;
+}
+
+/* Until the next client has a place, or cannot have one: 0 is now. */
+static int64_t room_in_ms(struct control *c)
+{
+	const struct client *idle = find_free(c) ? NULL : find_idle(c);
+	int64_t left = idle ? idle->deadline.at_ms - (CONTROL_DEADLINE_MS - CONTROL_GRACE_MS) - now_ms() : 0;
+
+	return left > 0 ? left : 0;
+}
+
+/* A free place, or an idle client's: but first it is looked whether its line has just come. */
+static struct client *make_room(struct control *c)
+{
+	struct client *place, *idle;
+
+	while (!(place = find_free(c)) && (idle = find_idle(c))) {
+		on_client(idle, idle->fd, 0);
+		if (is_idle(idle)) {
+			tell_full(idle->fd);
+			client_drop(idle);
+		}
+	}
+	return place;
+}
+
+static void client_add(struct control *c, int fd)
+{
+	struct client *client = make_room(c);
+
+	if (!client) {
+		tell_full(fd);
 		close(fd);
 		return;
 	}
@@ -261,11 +315,9 @@ static void on_pause_over(void *arg)
 }
 
 /* The connection stays in the queue, so without a pause poll(2) would return at once, for ever. */
-static void pause_accepting(struct control *c)
+static void pause_accepting(struct control *c, int64_t ms)
 {
-	log_warn("control: cannot accept a client: %s; trying again in %d ms",
-		 strerror(errno), ACCEPT_PAUSE_MS);
-	if (loop_timer_set(c->loop, &c->pause, ACCEPT_PAUSE_MS, on_pause_over, c) == 0)
+	if (loop_timer_set(c->loop, &c->pause, ms, on_pause_over, c) == 0)
 		loop_unwatch(c->loop, c->socket.listener);
 }
 
@@ -275,13 +327,22 @@ static void on_listener(void *arg, int fd, short revents)
 
 	(void)revents;
 	for (int i = 0; i < ACCEPT_BATCH; i++) {
-		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int64_t full_ms = room_in_ms(c);
+		int peer;
 
+		if (full_ms > 0) {
+			pause_accepting(c, full_ms);
+			return;
+		}
+		peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (peer != -1) {
 			client_add(c, peer);
 		} else if (errno != EINTR && errno != ECONNABORTED) {
-			if (errno != EAGAIN)
-				pause_accepting(c);
+			if (errno != EAGAIN) {
+				log_warn("control: cannot accept a client: %s; trying again in %d ms",
+					 strerror(errno), ACCEPT_PAUSE_MS);
+				pause_accepting(c, ACCEPT_PAUSE_MS);
+			}
 			return;
 		}
 	}

@@ -362,24 +362,59 @@ static void test_clients_that_leave_early(void **state)
 	assert_all_places_free();
 }
 
+/* None of them may be sent away: all have asked and wait. */
 static void test_too_many_clients(void **state)
 {
+	static const struct err fine = { .kind = ERR_NONE };
 	int fds[CONTROL_CLIENTS];
 
 	(void)state;
 	for (int i = 0; i < CONTROL_CLIENTS; i++) {
 		fds[i] = dial();
-		turns(1);
+		say(fds[i], "reload\n");
+		turns(2);
 	}
 	assert_string_equal(ask(""), "err too many clients\n");
-	say(fds[7], "show version\n");
-	body_of(hear(fds[7]));
-	assert_serving();
+	control_answer(control, &fine, "reloaded\n");
 	for (int i = 0; i < CONTROL_CLIENTS; i++)
-		if (i != 7)
-			close(fds[i]);
-	turns(2);
+		assert_string_equal(hear(fds[i]), "ok 9\nreloaded\n");
 	assert_all_places_free();
+}
+
+/* Whoever came first of them makes room, and hears why; not who waits, is reading, or has asked just now. */
+static void test_silent_clients_make_room(void **state)
+{
+	static const struct err fine = { .kind = ERR_NONE };
+	int waiting = dial(), reading = dial(), asking = dial(), first = dial(), more[CONTROL_CLIENTS];
+	int64_t start = now_ms();
+	char byte;
+
+	(void)state;
+	fake.config_rows = 40000;
+	say(waiting, "reload\n");
+	say(reading, "show config\n");
+	say(first, "show st");
+	turns(10);
+	for (int i = 4; i < CONTROL_CLIENTS; i++) {
+		more[i] = dial();
+		turns(1);
+	}
+	while (now_ms() < start + CONTROL_GRACE_MS)
+		loop_turn(loop, 10);
+	say(asking, "show version\n");
+	assert_serving();
+	body_of(hear(asking));
+	more[0] = dial();
+	turns(2);
+	assert_int_equal(recv(first, &byte, 1, MSG_DONTWAIT), -1);
+	assert_serving();
+	assert_string_equal(hear(first), "err too many clients\n");
+	control_answer(control, &fine, "reloaded\n");
+	assert_string_equal(hear(waiting), "ok 9\nreloaded\n");
+	assert_true(strlen(body_of(hear(reading))) > 1000000);
+	close(more[0]);
+	for (int i = 4; i < CONTROL_CLIENTS; i++)
+		close(more[i]);
 }
 
 /* One silent, one in the middle of its line, one that never reads: gone at the deadline, not before. */
@@ -612,6 +647,7 @@ int main(void)
 		TEST(test_nul_bytes_are_no_words),
 		TEST(test_clients_that_leave_early),
 		TEST(test_too_many_clients),
+		TEST(test_silent_clients_make_room),
 		TEST(test_slow_clients_meet_the_deadline),
 		TEST(test_no_descriptor_left_is_waited_out),
 		TEST(test_strangers_only_read),
