@@ -32,6 +32,7 @@ struct doctor_check {
 	const char *sql;
 	const char *ok;		/* what to say when there is no row */
 	const char *advice;	/* when the statement fails */
+	bool migrations;	/* its parameters are the names and the texts of the migrations */
 };
 extern const struct doctor_check doctor_checks[];
 extern const size_t doctor_checks_n;

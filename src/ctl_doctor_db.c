@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "ctl_doctor.h"
 #include "embed.h"
+#include "pgarray.h"
 #include "pgsettings.h"
 #include "pgsync.h"
 #include "statements.h"
@@ -17,6 +18,7 @@
 #define PATIENCE_MS 20000		/* for all questions together */
 #define QUESTION_MS 5000		/* for one of them */
 #define LIST_CAP_BYTES (64u << 10)
+#define MIGRATIONS_CAP_BYTES (1u << 20)
 #define CLOCK_SAMPLES 3
 #define SKEW_WARNING_MS 2000
 #define SKEW_ERROR_MS (5 * 60 * 1000)	/* certificates and a provider's dates go wrong then */
@@ -27,6 +29,7 @@ struct examination {
 	PGconn *conn;
 	int64_t until_ms;
 	bool session;		/* the daemon's settings are its session's */
+	struct buf names, texts;	/* of the migrations, as arrays */
 };
 
 /* ---- asking ---- */
@@ -101,8 +104,9 @@ static void say_rows(struct doctor *d, const char *what, const PGresult *rows, c
 
 static void check_sql(struct examination *x, const struct doctor_check *check)
 {
+	const char *const migrations[] = { buf_text(&x->names), buf_text(&x->texts) };
 	struct err err;
-	PGresult *rows = ask_apart(x, check->sql, 0, NULL, &err);
+	PGresult *rows = ask_apart(x, check->sql, check->migrations ? 2 : 0, migrations, &err);
 
 	if (rows)
 		say_rows(x->d, check->what, rows, check->ok);
@@ -113,94 +117,6 @@ static void check_sql(struct examination *x, const struct doctor_check *check)
 }
 
 /* ---- the schema ---- */
-
-static void list_add(struct buf *list, const char *word, size_t len)
-{
-	buf_printf(list, "%s%.*s", list->len > 1 ? "," : "", (int)len, word);
-}
-
-/* Whether a later migration drops this index, as it may once another one does better. */
-static bool is_dropped(size_t after, const char *name, size_t len)
-{
-	static const char words[] = "DROP INDEX ";
-
-	for (size_t i = after + 1; i < embedded_migrations_n; i++)
-		for (const char *p = embedded_migrations[i].text; (p = strstr(p, words)); p += strlen(words)) {
-			const char *found = memmem(p, strcspn(p, ";"), name, len);
-
-			if (found && strchr(" ,;", found[len]))
-				return true;
-		}
-	return false;
-}
-
-/* The indexes that the migrations make, and which of them makes each: their text is the only list. */
-static void list_indexes(struct buf *names, struct buf *files)
-{
-	static const char words[] = "INDEX CONCURRENTLY IF NOT EXISTS ";
-
-	for (size_t i = 0; i < embedded_migrations_n; i++)
-		for (const char *p = embedded_migrations[i].text; (p = strstr(p, words)); ) {
-			size_t len = strcspn(p += strlen(words), " \n\t(");
-
-			if (is_dropped(i, p, len))
-				continue;
-			list_add(names, p, len);
-			list_add(files, embedded_migrations[i].name, strlen(embedded_migrations[i].name));
-		}
-}
-
-/* What the daemon relies upon to store nothing twice; a table that an application made may have come without. */
-#define UNIQUE_KEYS \
-	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
-	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')"
-
-static const char indexes_sql[] =
-	"WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(name, file)), state AS ("
-	"  SELECT name, file, i.indexrelid IS NULL AS missing, p.index_relid IS NOT NULL AS building"
-	"  FROM wanted LEFT JOIN pg_index i ON i.indexrelid = to_regclass(name)"
-	"    LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid"
-	"  WHERE i.indisvalid IS NOT TRUE OR i.indisready IS NOT TRUE)"
-	"SELECT CASE WHEN building THEN 'warning' ELSE 'error' END,"
-	"  format('the index %s is %s', name, CASE WHEN missing THEN 'missing' WHEN building THEN 'being built' ELSE 'invalid' END),"
-	"  CASE WHEN NOT building THEN format('apply %s again with psql -f: it makes what is missing', file) END"
-	" FROM state"
-	" UNION ALL SELECT 'error', format('the index %s of %s is invalid', i.indexrelid::regclass, i.indrelid::regclass),"
-	"  format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)"
-	" FROM pg_index i WHERE NOT i.indisvalid AND i.indrelid IN (to_regclass('grading_jobs'), to_regclass('phrase_cache'),"
-	"    to_regclass('grading_sessions'), to_regclass('line_ratings'))"
-	"  AND i.indexrelid NOT IN (SELECT to_regclass(name) FROM wanted WHERE to_regclass(name) IS NOT NULL)"
-	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)"
-	" UNION ALL SELECT 'error', format('no unique index keeps %s from having two rows of one %s', tab, key),"
-	"  format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%s)', tab, key)"
-	" FROM (VALUES " UNIQUE_KEYS ") AS k(tab, key) WHERE to_regclass(tab) IS NOT NULL AND NOT EXISTS ("
-	"  SELECT FROM pg_index i WHERE i.indrelid = to_regclass(tab) AND i.indisunique AND i.indisvalid AND i.indimmediate"
-	"   AND i.indpred IS NULL AND i.indexprs IS NULL AND string_to_array(key, ', ') = ARRAY("
-	"    SELECT a.attname::text FROM unnest(i.indkey[:i.indnkeyatts - 1]) WITH ORDINALITY AS c(attnum, place)"
-	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum ORDER BY c.place))";
-
-static void check_indexes(struct examination *x)
-{
-	struct buf names, files;
-	PGresult *rows;
-	struct err err;
-
-	buf_init(&names, LIST_CAP_BYTES);
-	buf_init(&files, LIST_CAP_BYTES);
-	buf_char(&names, '{');
-	buf_char(&files, '{');
-	list_indexes(&names, &files);
-	buf_char(&names, '}');
-	buf_char(&files, '}');
-	rows = ask_apart(x, indexes_sql, 2, (const char *const[]){ buf_text(&names), buf_text(&files) }, &err);
-	if (rows)
-		say_rows(x->d, "indexes", rows, "all present and valid");
-	else
-		doctor_say(x->d, "indexes", DOCTOR_ERROR, NULL, "cannot be looked at: %s", err.text);
-	PQclear(rows);
-	buf_free(&names);
-	buf_free(&files);
-}
 
 static void list_versions(struct buf *out)
 {
@@ -414,13 +330,25 @@ static void examine(struct examination *x, const struct config *config)
 			return;
 	}
 	if (is_usable(x))
-		check_indexes(x);
-	if (is_usable(x))
 		check_statements(x);
 	if (is_usable(x))
 		check_clock(x);
 	if (is_usable(x))
 		doctor_pooler(x->d, config, x->conn);
+}
+
+static void read_migrations(struct examination *x)
+{
+	buf_init(&x->names, LIST_CAP_BYTES);
+	buf_init(&x->texts, MIGRATIONS_CAP_BYTES);
+	pgarray_begin(&x->names);
+	pgarray_begin(&x->texts);
+	for (size_t i = 0; i < embedded_migrations_n; i++) {
+		pgarray_text(&x->names, embedded_migrations[i].name);
+		pgarray_text(&x->texts, embedded_migrations[i].text);
+	}
+	pgarray_end(&x->names);
+	pgarray_end(&x->texts);
 }
 
 void doctor_database(struct doctor *d, const struct config *config)
@@ -437,7 +365,10 @@ void doctor_database(struct doctor *d, const struct config *config)
 			   : "correct database.conninfo, or the server's pg_hba.conf and roles", "%s", err.text);
 		return;
 	}
+	read_migrations(&x);
 	examine(&x, config);
+	buf_free(&x.names);
+	buf_free(&x.texts);
 	if (!is_usable(&x))
 		doctor_say(d, "database", DOCTOR_ERROR, "look at the server's load and log", "gave no answer in time, or hung up; "
 			   "what follows was not looked at");

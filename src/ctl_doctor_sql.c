@@ -119,11 +119,83 @@ static const char rights_sql[] =
 	" FROM unnest(ARRAY['gradingd_worker', 'grading_app']) AS name"
 	" WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) HAVING count(*) > 0";
 
+/*
+ * What the migrations make and no later one drops: their text, without its comments, is the only list. Each that
+ * is named is the last one to make it; those after it may have changed what an earlier one makes again.
+ */
+#define MIGRATIONS \
+	"migration AS (SELECT file, regexp_replace(text, '--.*', '', 'gn') AS text, place" \
+	"  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS m(file, text, place))"
+#define MADE(kind) \
+	MIGRATIONS ", made AS (SELECT m.name[1] AS name, (array_agg(file ORDER BY place DESC))[1] AS file FROM migration," \
+	"  regexp_matches(text, 'CREATE (?:OR REPLACE )?" kind " (?:CONCURRENTLY )?(?:IF NOT EXISTS )?([a-z_]+)', 'g') AS m(name)" \
+	"  WHERE NOT EXISTS (SELECT FROM migration AS later WHERE later.place > migration.place" \
+	"    AND later.text ~ format('DROP " kind " [^;]*[[:<:]]%s[[:>:]]', m.name[1]))" \
+	"  GROUP BY 1)"
+#define AGAIN "format('apply %s and those after it again, in order, with psql -f: they make what is missing', file)"
+
+static const char functions_sql[] =
+	"WITH " MADE("FUNCTION")
+	"SELECT 'error', format('the function %s() is missing', name), " AGAIN
+	" FROM made WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = name AND pg_function_is_visible(oid))";
+
+/* Jobs are found all the same, but late. */
+static const char triggers_sql[] =
+	"WITH " OURS ", " MADE("TRIGGER")
+	"SELECT 'warning', format('the trigger %s is %s: new jobs wait for a poll (queue.poll)', name,"
+	"    CASE WHEN t.oid IS NULL THEN 'missing' ELSE 'disabled' END),"
+	"  CASE WHEN t.oid IS NULL THEN " AGAIN
+	"    ELSE format('ALTER TABLE %s ENABLE TRIGGER %s', t.tgrelid::regclass, name) END"
+	" FROM made LEFT JOIN pg_trigger t ON tgname = name AND tgrelid IN (SELECT oid FROM ours)"
+	" WHERE t.oid IS NULL OR tgenabled NOT IN ('O', 'A')";
+
+/* An application's row names three columns and relies on the others' defaults, in an adopted table as well. */
+static const char defaults_sql[] =
+	"WITH " MIGRATIONS ", wanted AS (SELECT DISTINCT d.words[1] AS name, d.words[2] AS expression FROM migration,"
+	"  regexp_matches(text, 'ALTER TABLE grading_jobs[^;]*', 'g') AS s(statement),"
+	"  regexp_matches(statement[1], 'COLUMN (?:IF NOT EXISTS )?([a-z_]+)[^,]* DEFAULT ([^,]+)', 'g') AS d(words))"
+	"SELECT 'error', format('the column %s of grading_jobs has no default: plain rows are refused, or never claimed', name),"
+	"  format('ALTER TABLE grading_jobs ALTER COLUMN %s SET DEFAULT %s', name, expression)"
+	" FROM wanted JOIN pg_attribute a ON attrelid = to_regclass('grading_jobs') AND attname = name"
+	" WHERE NOT atthasdef AND attidentity = '' AND name NOT IN ('session_id', 'job_type', 'job_data')";
+
+/* What the daemon relies upon to store nothing twice; a table that an application made may have come without. */
+#define UNIQUE_KEYS \
+	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
+	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')"
+
+static const char indexes_sql[] =
+	"WITH " OURS ", " MADE("INDEX") ", state AS ("
+	"  SELECT name, file, i.indexrelid IS NULL AS missing, p.index_relid IS NOT NULL AS building"
+	"  FROM made LEFT JOIN pg_index i ON i.indexrelid = to_regclass(name)"
+	"    LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid"
+	"  WHERE i.indisvalid IS NOT TRUE OR i.indisready IS NOT TRUE)"
+	"SELECT CASE WHEN building THEN 'warning' ELSE 'error' END,"
+	"  format('the index %s is %s', name, CASE WHEN missing THEN 'missing' WHEN building THEN 'being built' ELSE 'invalid' END),"
+	"  CASE WHEN NOT building THEN " AGAIN " END"
+	" FROM state"
+	" UNION ALL SELECT 'error', format('the index %s of %s is invalid', i.indexrelid::regclass, i.indrelid::regclass),"
+	"  format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)"
+	" FROM pg_index i WHERE NOT i.indisvalid AND i.indrelid IN (SELECT oid FROM ours)"
+	"  AND i.indexrelid NOT IN (SELECT to_regclass(name) FROM made WHERE to_regclass(name) IS NOT NULL)"
+	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)"
+	" UNION ALL SELECT 'error', format('no unique index keeps %s from having two rows of one %s', tab, key),"
+	"  format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%s)', tab, key)"
+	" FROM (VALUES " UNIQUE_KEYS ") AS k(tab, key) WHERE to_regclass(tab) IS NOT NULL AND NOT EXISTS ("
+	"  SELECT FROM pg_index i WHERE i.indrelid = to_regclass(tab) AND i.indisunique AND i.indisvalid AND i.indimmediate"
+	"   AND i.indpred IS NULL AND i.indexprs IS NULL AND string_to_array(key, ', ') = ARRAY("
+	"    SELECT a.attname::text FROM unnest(i.indkey[:i.indnkeyatts - 1]) WITH ORDINALITY AS c(attnum, place)"
+	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum ORDER BY c.place))";
+
 const struct doctor_check doctor_checks[] = {
-	{ "server", server_sql, "", NULL },
-	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL },
-	{ "slots", slots_sql, "no replication slot is left over", "the role needs no more than to be connected" },
-	{ "dead rows", dead_sql, "few, and autovacuum is on", NULL },
-	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not", NULL },
+	{ "server", server_sql, "", NULL, false },
+	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL, false },
+	{ "slots", slots_sql, "no replication slot is left over", "the role needs no more than to be connected", false },
+	{ "dead rows", dead_sql, "few, and autovacuum is on", NULL, false },
+	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not", NULL, false },
+	{ "functions", functions_sql, "all present", NULL, true },
+	{ "triggers", triggers_sql, "all present, and enabled", NULL, true },
+	{ "defaults", defaults_sql, "plain rows of session_id, job_type and job_data are taken", NULL, true },
+	{ "indexes", indexes_sql, "all present and valid", NULL, true },
 };
 const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);

@@ -162,6 +162,12 @@ def test_an_old_schema(db):
     assert str(newest) in report.one("schema")["found"] and report.state("schema") == "error" and report.status == 1
 
 
+def migrate_as_advised(db, line):
+    """That migration again, and those after it."""
+    first = next(n for n, path in enumerate(harness.MIGRATIONS) if path.name in line["advice"])
+    harness.migrate_by_psql(db.conninfo, harness.MIGRATIONS[first:])
+
+
 @pytest.mark.parametrize("do, word", [("DROP INDEX grading_jobs_claim", "missing"),
                                       ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'grading_jobs_claim'::regclass",
                                        "invalid")])
@@ -170,8 +176,7 @@ def test_an_index_that_is_of_no_use(db, do, word):
     report = examine(db)
     line = report.one("indexes")
     assert line["state"] == "error" and f"grading_jobs_claim is {word}" in line["found"] and "psql -f" in line["advice"]
-    migrate_again = [path for path in harness.MIGRATIONS if path.name in line["advice"]]
-    harness.migrate_by_psql(db.conninfo, migrate_again)
+    migrate_as_advised(db, line)
     assert examine(db).state("indexes") == "ok"
 
 
@@ -185,6 +190,56 @@ def test_a_table_without_the_key_that_keeps_its_rows_apart(db):
     for line in lines:
         db.rows(line["advice"])
     assert examine(db).state("indexes") == "ok"
+
+
+CALLED = ["grading_uuid", "grading_jobs_wake", "grading_enqueue", "grading_progress", "grading_ratings", "grading_retry",
+          "grading_retry_many", "grading_cancel", "grading_may_read", "grading_secure"]
+
+
+def test_functions_that_are_missing(db):
+    """Each is told, with what hung on it; what is advised brings all back as it was."""
+    made = "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE proname = ANY(%s) ORDER BY 1"
+    before = db.rows(made, CALLED)
+    for name in CALLED:
+        db.rows(f"DROP FUNCTION {name} CASCADE")
+        report = examine(db)
+        line = report.one("functions")
+        assert line["state"] == "error" and f"{name}() is missing" in line["found"]
+        migrate_as_advised(db, line)
+        if name == "grading_uuid":
+            db.rows(report.one("defaults")["advice"])
+        assert examine(db).wrong == []
+    assert db.rows(made, CALLED) == before and len(before) == len(CALLED)
+
+
+def test_a_queue_that_wakes_nobody(db):
+    db.rows("ALTER TABLE grading_jobs DISABLE TRIGGER grading_jobs_wake")
+    line = examine(db).one("triggers")
+    assert line["state"] == "warning" and "grading_jobs_wake is disabled" in line["found"]
+    db.rows(line["advice"])
+    assert examine(db).state("triggers") == "ok"
+    db.rows("DROP TRIGGER grading_jobs_wake ON grading_jobs")
+    line = examine(db).one("triggers")
+    assert line["state"] == "warning" and "grading_jobs_wake is missing" in line["found"]
+    migrate_as_advised(db, line)
+    assert examine(db).state("triggers") == "ok"
+
+
+DEFAULTS = ["id", "status", "attempts", "max_attempts", "created_at", "updated_at", "priority", "available_at", "claim"]
+
+
+def test_defaults_that_plain_rows_rely_upon(db):
+    shown = ("SELECT column_name, column_default FROM information_schema.columns WHERE table_name = 'grading_jobs'"
+             " AND column_name = ANY(%s) ORDER BY 1")
+    before = db.rows(shown, DEFAULTS)
+    for name in [*DEFAULTS, "job_type"]:
+        db.rows(f"ALTER TABLE grading_jobs ALTER COLUMN {name} DROP DEFAULT")
+    lines = examine(db).of("defaults")
+    assert sorted(line["found"].split()[2] for line in lines) == sorted(DEFAULTS), "a plain row names its job_type"
+    assert {line["state"] for line in lines} == {"error"}
+    for line in lines:
+        db.rows(line["advice"])
+    assert examine(db).state("defaults") == "ok" and db.rows(shown, DEFAULTS) == before
 
 
 def finish(db, n):

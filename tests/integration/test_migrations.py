@@ -112,6 +112,8 @@ def test_an_earlier_table_gets_what_it_lacks(bare_db, sql):
                        "updated_at", "priority", "available_at", "claim", "claimed_by"}
     assert bare_db.value("SELECT data_type FROM information_schema.columns WHERE table_name = 'phrase_cache'"
                          " AND column_name = 'alternatives'") == "ARRAY"
+    checks = json.loads(harness.gradingctl("--json", "-d", bare_db.conninfo, "doctor").stdout)["checks"]
+    assert [line for line in checks if line["state"] != "ok" and line["check"] != "daemon"] == []
 
 
 def test_the_applications_own_objects_are_left_alone(bare_db):
