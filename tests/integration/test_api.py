@@ -108,6 +108,55 @@ def test_progress_from_queued_to_completed(make_openai_pool, db, llm):
     assert row.completed_at
 
 
+def test_a_session_of_plain_rows_is_over_when_the_last_of_them_is(make_openai_pool, db, llm):
+    """Nobody says how many there will be; one that waits or is being rated is one that is there."""
+    pool = make_openai_pool()
+    session = new_session()
+    db.completed(rep("First."), session=session)
+    row = progress(db, session)
+    assert (row.status, row.batches_done, row.batches_total, row.percent, row.eta_seconds) == ("completed", 1, 1, 100, 0)
+    llm.behave({"text": "Last.", "hold": "last"}, "good")
+    pool.ctl("pause")
+    last = db.insert(rep("Last.", first=1), session=session)
+    for status in ("pending", "processing"):
+        db.wait(last, status)
+        row = progress(db, session)
+        assert (row.status, row.batches_done, row.batches_total, row.percent) == ("processing", 1, 2, 50)
+        assert row.completed_at is None and row.eta_seconds is not None
+        pool.ctl("resume")
+    llm.release()
+    done = db.wait(last, "completed")
+    row = progress(db, session)
+    assert (row.status, row.batches_done, row.batches_total, row.percent) == ("completed", 2, 2, 100)
+    assert row.completed_at == done.completed_at
+
+
+def test_no_session_is_over_while_a_job_of_it_is_open(pool, db):
+    """Plain rows of many sessions, one by one and in any order, some of which fail; asked all the while."""
+    sessions = [new_session() for _ in range(10)]
+    early = ("SELECT g.id FROM grading_jobs g, grading_progress(g.session_id) p WHERE p.status IN ('completed', 'failed')"
+             " AND g.status IN ('pending', 'processing')")
+
+    def insert(first):
+        with db.connect() as conn:
+            for n in range(first, first + 5):
+                for session in sessions:
+                    conn.execute("INSERT INTO grading_jobs (session_id, job_type, job_data) VALUES (%s, 'line_rating', %s)",
+                                 (session, json.dumps({"transcript": rep("A.", first=n)} if n % 4 else [])))
+
+    threads = [threading.Thread(target=insert, args=(first,)) for first in (0, 5, 10)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) or db.unsettled():
+        assert db.rows(early) == []
+    assert db.count() == 15 * len(sessions)
+    for session in sessions:
+        row = progress(db, session)
+        assert (row.status, row.batches_done, row.batches_failed, row.batches_total) == ("completed", 15, 4, 15)
+        assert row.completed_at == db.session(session).completed_at == db.value(
+            "SELECT max(coalesce(completed_at, failed_at)) FROM grading_jobs WHERE session_id = %s", session)
+
+
 def test_what_is_to_be_rated_is_counted_as_it_will_be_rated(pool, db):
     """Odd entries must not leave a session at 90 percent for ever."""
     session = new_session()

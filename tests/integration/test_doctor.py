@@ -193,7 +193,7 @@ def test_a_table_without_the_key_that_keeps_its_rows_apart(db):
 
 
 CALLED = ["grading_uuid", "grading_jobs_wake", "grading_enqueue", "grading_progress", "grading_ratings", "grading_retry",
-          "grading_retry_many", "grading_cancel", "grading_may_read", "grading_secure"]
+          "grading_retry_many", "grading_cancel", "grading_may_read", "grading_open_jobs", "grading_secure"]
 
 
 def test_functions_that_are_missing(db):

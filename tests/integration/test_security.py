@@ -151,7 +151,8 @@ def test_strangers_may_call_nothing_that_writes(secured):
     allowed = {(row.role, row.proname) for row in secured.rows(
         "SELECT role, proname FROM unnest(%s::text[]) AS role, pg_proc"
         " WHERE proname LIKE 'grading\\_%%' AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')", STRANGERS)}
-    assert allowed == {("authenticated", name) for name in ("grading_progress", "grading_ratings", "grading_may_read")}
+    assert allowed == {("authenticated", name) for name in ("grading_progress", "grading_ratings", "grading_may_read",
+                                                            "grading_open_jobs")}
     assert secured.refused("authenticated", "SELECT grading_enqueue(%s, '[]')", new_session())
 
 
@@ -192,6 +193,9 @@ def test_a_user_reads_the_ratings_that_the_application_lets_him(secured):
     assert secured.as_role("authenticated", "SELECT * FROM grading_ratings(%s)", other) == []
     assert secured.as_role("authenticated", "SELECT lines_total FROM grading_progress(%s)", own)[0].lines_total == 1
     assert secured.as_role("authenticated", "SELECT * FROM grading_progress(%s)", other) == []
+    # The queue is none of his business, but that his session is not over while a job of it is there.
+    secured.rows("UPDATE grading_sessions SET completed_batches = total_batches WHERE session_id = %s", own)
+    assert secured.as_role("authenticated", "SELECT status FROM grading_progress(%s)", own)[0].status == "processing"
 
 
 def test_what_he_may_read_he_may_not_change(secured):
