@@ -21,12 +21,15 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS grading_jobs_open
 	ON grading_jobs (session_id) WHERE (status::text = 'pending'::text OR status::text = 'processing'::text) IS TRUE;
 
 -- How many jobs of a session wait or are being rated. With the rights of its owner (grading_secure(), below), because who
--- may see a session's progress need not see the queue; 089 says why literals are written out.
+-- may see a session's progress need not see the queue; of other sessions a user learns nothing. 089 says why literals are
+-- written out.
 CREATE OR REPLACE FUNCTION grading_open_jobs(session_id uuid) RETURNS integer
 LANGUAGE sql STABLE AS $$
 	SELECT pg_catalog.count(*)::integer FROM grading_jobs g
 	WHERE g.session_id = grading_open_jobs.session_id
 	  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text) IS TRUE	-- as the index says it
+	  AND (coalesce(nullif(pg_catalog.current_setting('role'::text), 'none'::text), session_user::text)
+	       <> ALL (ARRAY['anon'::text, 'authenticated'::text]) OR grading_may_read(g.session_id))
 $$;
 
 -- As 085 has it, but with a look into the queue, in the same snapshot as the counters: over is what has no open job, and

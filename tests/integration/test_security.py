@@ -196,6 +196,9 @@ def test_a_user_reads_the_ratings_that_the_application_lets_him(secured):
     # The queue is none of his business, but that his session is not over while a job of it is there.
     secured.rows("UPDATE grading_sessions SET completed_batches = total_batches WHERE session_id = %s", own)
     assert secured.as_role("authenticated", "SELECT status FROM grading_progress(%s)", own)[0].status == "processing"
+    for session, n in ((own, 1), (other, 0)):
+        assert secured.as_role("authenticated", "SELECT grading_open_jobs(%s) AS n", session)[0].n == n
+    assert secured.as_role("grading_app", "SELECT grading_open_jobs(%s) AS n", other)[0].n == 1
 
 
 def test_what_he_may_read_he_may_not_change(secured):
