@@ -6,7 +6,7 @@
 
 #include "buf.h"
 
-#define MASK_SECRET_MIN_BYTES 8		/* a shorter one is a word like others: local servers are told "none" */
+#define MASK_SECRET_MIN_BYTES 7		/* a shorter one is a word like others: local servers are told "none" */
 
 /* Whether the text quotes this secret, which may be NULL. */
 bool mask_is_quoted(const char *secret, const char *text, size_t len);

@@ -11,7 +11,6 @@
 #include "arena.h"
 #include "buf.h"
 #include "json_strict.h"
-#include "mask.h"
 #include "utf8.h"
 
 #define MESSAGE_CAP_BYTES 200		/* of the provider's own words in an error */
@@ -53,7 +52,7 @@ static void copy_clean(char *out, size_t size, const char *words, const char *se
 {
 	size_t len;
 
-	if (mask_is_quoted(secret, words, strlen(words)))
+	if (secret && *secret && strstr(words, secret))
 		words = "(left out, because it quotes our API key)";
 	len = utf8_cut(words, strlen(words), size - 1);
 	memcpy(out, words, len);

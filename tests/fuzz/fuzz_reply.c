@@ -62,6 +62,9 @@ static void check_answered(const struct ask *ask, const struct http_reply *reply
 			check_words(v->reason, REASON_CAP_BYTES);
 		CHECK((v->outcome == OUTCOME_RATED) == is_of_the_scale(v->rating));
 		CHECK(v->outcome != OUTCOME_RATED || reply->end == HTTP_ANSWERED);
+		CHECK(!strstr(v->reason, KEY));
+		for (size_t k = 0; k < v->nalternatives; k++)
+			CHECK(!strstr(v->alternatives[k], KEY));
 	}
 }
 
