@@ -20,7 +20,7 @@ bool mask_is_quoted(const char *secret, const char *text, size_t len)
 {
 	size_t n = secret ? strlen(secret) : 0;
 
-	return n >= MASK_SECRET_MIN_BYTES && memmem(text, len, secret, n);
+	return n >= MASK_SECRET_MIN_BYTES && len >= n && memmem(text, len, secret, n);
 }
 
 /* Length of "password =" at p when its value must be hidden, else 0. */
