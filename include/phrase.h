@@ -11,8 +11,8 @@ void phrase_key(const struct rater *rater, const struct job *job, const struct l
 		char key[PHRASE_KEY_SIZE]);
 
 /*
- * The form in which two phrases count as equal: case folded (letter by letter, in C.UTF-8 whatever the
- * operator's locale), runs of Unicode's white space one blank, none at the ends. Returns a copy in arena.
+ * The form in which two phrases count as equal: case folded letter by letter, runs of Unicode's white space one
+ * blank, none at the ends. Returns a copy in arena.
  */
 char *phrase_normalise(struct arena *arena, const char *text);
 

@@ -9,29 +9,13 @@
  */
 #include "phrase.h"
 
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <wctype.h>
 
+#include "fold.h"
 #include "hash.h"
-#include "log.h"
 #include "question.h"
 #include "utf8.h"
-
-/* The process's own locale must not decide what is equal: hosts share one cache. */
-static locale_t utf8_locale(void)
-{
-	static locale_t locale;
-
-	if (!locale)
-		locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-	if (!locale)	/* a libc without it folds ASCII only; such a host shares fewer phrases */
-		locale = newlocale(LC_CTYPE_MASK, "C", (locale_t)0);
-	if (!locale)
-		fatal("out of memory: a locale");
-	return locale;
-}
 
 static char *put_utf8(char *out, uint32_t code)
 {
@@ -42,21 +26,6 @@ static char *put_utf8(char *out, uint32_t code)
 		out[k] = (char)(0x80 | (code & 0x3f));
 	out[0] = (char)(n == 1 ? code : lead[n] | code);
 	return out + n;
-}
-
-/*
- * Unicode's simple case folding, as far as the C library knows letters: by way of the capital, so that letters
- * with two small forms (final sigma) become one. A letter whose capital is ASCII stays as it is, for i without
- * a dot is another letter than i.
- */
-static uint32_t fold(uint32_t code)
-{
-	wint_t capital;
-
-	if (code < 0x80)
-		return code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
-	capital = towupper_l((wint_t)code, utf8_locale());
-	return (uint32_t)towlower_l(capital < 0x80 ? (wint_t)code : capital, utf8_locale());
 }
 
 /* A folded character may be longer (U+023A: 2 bytes to 3), but never twice as long. */

@@ -6,9 +6,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <wctype.h>
 
 #include <cmocka.h>
 
+#include "fold.h"
 #include "hash.h"
 #include "phrase.h"
 
@@ -92,6 +94,31 @@ static void test_the_locale_of_the_process_decides_nothing(void **state)
 		check_normal("TITLE \xc3\x89", "title \xc3\xa9");
 	}
 	setlocale(LC_ALL, "C");
+}
+
+/* One that knows the letters of another year leaves some alone that the table has, or the other way round. */
+static void test_fold_agrees_with_the_c_library(void **state)
+{
+	locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	int folded = 0;
+
+	(void)state;
+	for (uint32_t code = 0; code <= 0x10ffff; code++) {
+		uint32_t small = fold(code);
+		wint_t capital, theirs;
+
+		folded += small != code;
+		assert_int_equal(fold(small), small);
+		if (!locale)
+			continue;
+		capital = towupper_l((wint_t)code, locale);
+		theirs = towlower_l(code >= 0x80 && capital < 0x80 ? (wint_t)code : capital, locale);
+		if (small != code && theirs != (wint_t)code)
+			assert_int_equal(small, theirs);
+	}
+	assert_int_equal(folded, 1454);
+	if (locale)
+		freelocale(locale);
 }
 
 struct talk { struct job job; struct line lines[3]; };
@@ -191,6 +218,7 @@ int main(void)
 		cmocka_unit_test(test_hash_text_is_sha256),
 		cmocka_unit_test(test_hash_parts_are_told_apart),
 		cmocka_unit_test(test_normalise),
+		cmocka_unit_test(test_fold_agrees_with_the_c_library),
 		cmocka_unit_test(test_the_locale_of_the_process_decides_nothing),
 		cmocka_unit_test(test_key_follows_the_phrase),
 		cmocka_unit_test(test_key_follows_the_context_asked_for),
