@@ -5,6 +5,7 @@
 #ifndef ERR_H
 #define ERR_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -26,6 +27,12 @@ struct err {
 	char text[512];		/* one sentence for an operator, no newline, no secret */
 };
 
+/* NULL: nothing went wrong. */
+static inline enum err_kind err_kind(const struct err *err)
+{
+	return err ? err->kind : ERR_NONE;
+}
+
 /* No job is to blame: it goes back without losing an attempt, and the pool waits. */
 static inline bool err_is_outside(enum err_kind kind)
 {
@@ -35,5 +42,6 @@ static inline bool err_is_outside(enum err_kind kind)
 /* Fills *err (which may be NULL) and returns -1, so that callers can "return err_set(...)". */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+void err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap);
 
 #endif

@@ -47,7 +47,7 @@ struct grading {
 	size_t nflights;		/* and those that have a flight at all */
 	bool stirred;			/* one of them was given a rating, or is free to be asked */
 	bool waited;			/* one was, in vain */
-	struct err err;			/* the failure that decides, if any: see grading_note_failure() */
+	struct err *err;		/* the failure that decides, NULL: none; see grading_note_failure() */
 	struct permit permit;		/* of a metered rater, for the next call; worker_limits.c's */
 	bool keyed;			/* its lines have keys: they go through the phrase cache */
 	size_t cached;
@@ -55,7 +55,7 @@ struct grading {
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
 	size_t stray;			/* ratings for lines nobody asked about */
 	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
-	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; char model[128]; } used;
+	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; const char *model; } used;
 	struct settlement settlement;
 	bool decided;			/* settlement is final: nothing more will be asked */
 	bool one_by_one;		/* its calls: the first decides about the breaker */

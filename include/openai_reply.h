@@ -10,6 +10,7 @@
 #include "rater.h"
 
 #define OPENAI_AFTER_CAP_MS (2 * 60 * 1000)	/* we wait no longer than this for a Retry-After */
+#define OPENAI_MODEL_CAP_BYTES 127		/* of the name that it gives its model */
 
 /*
  * Fills ask's answer from how its call ended: either err, or every verdict. err is ERR_UNAVAILABLE

@@ -6,7 +6,7 @@
 #include "buf.h"
 #include "rater.h"
 
-/* Of ratings that the rater has just given, by this model ("": the one that was asked for). In the arena. */
+/* Of ratings that the rater has just given, by this model (NULL: the one that was asked for). In the arena. */
 const char *provenance_fresh(struct arena *arena, const struct rater *rater, const char *model);
 
 /* Of a rating from the phrase cache, from the cached one, which may be NULL or anything. In the arena. */

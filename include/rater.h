@@ -15,7 +15,7 @@ struct rater;
 struct grading;
 
 /*
- * One call: some lines of one job. The worker makes it and owns it; between rater_start() and its
+ * One call: some lines of one job. The worker makes it and owns it, and starts it once; between rater_start() and its
  * appearance in rater_next_done() (or rater_cancel()) the rater may read and write it.
  */
 struct ask {
@@ -32,9 +32,9 @@ struct ask {
 	size_t bytes;			/* and about how large it was */
 
 	/* the rater's answer */
-	struct err err;			/* ERR_NONE: every verdict is set; otherwise none is to be used */
+	struct err *err;		/* NULL: every verdict is set; otherwise none is to be used */
 	struct {
-		char model[128];	/* as the provider named it; "" where there is none */
+		const char *model;	/* as the provider named it; NULL where there is none */
 		int64_t prompt_tokens, completion_tokens;
 		int64_t latency_ms;
 		int calls;		/* that went out: 0 or 1 */
@@ -117,6 +117,8 @@ struct ask *rater_next_done(struct rater *rater);
 
 /* For backends only. */
 void rater_done(struct rater *rater, struct ask *ask);
+/* The call failed; returns -1. Few do, and only those have a struct err, in their job's arena. */
+int ask_fail(struct ask *ask, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* fingerprint from the parts that a backend adds; the common parts are the scale and alternatives. */
 void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n);
 

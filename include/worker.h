@@ -189,7 +189,7 @@ void worker_flights_free(struct worker *w);
 void worker_board(struct worker *w, struct grading *g);
 /* Of some line that waits it is not known yet whose call it is. */
 bool worker_is_boarding(const struct grading *g);
-/* A call of g was answered: who waited for its lines has their ratings, or is free to ask. */
+/* A call of g was answered, or failed (err): who waited for its lines has their ratings, or is free to ask. */
 void worker_landed(struct worker *w, struct grading *g, const struct err *err);
 /* Half of its job's time is gone. */
 bool worker_is_impatient(const struct grading *g, int64_t now);

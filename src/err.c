@@ -1,8 +1,17 @@
 /* Fills struct err; any process. Never logs. */
 #include "err.h"
 
-#include <stdarg.h>
 #include <stdio.h>
+
+void err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
+{
+	err->kind = kind;
+	err->after_ms = 0;
+	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	for (char *p = err->text; *p; p++)	/* library messages come with newlines */
+		if (*p == '\n' || *p == '\r')
+			*p = ' ';
+}
 
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 {
@@ -10,13 +19,8 @@ int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 
 	if (!err)
 		return -1;
-	err->kind = kind;
-	err->after_ms = 0;
 	va_start(ap, fmt);
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	err_vset(err, kind, fmt, ap);
 	va_end(ap);
-	for (char *p = err->text; *p; p++)	/* library messages come with newlines */
-		if (*p == '\n' || *p == '\r')
-			*p = ' ';
 	return -1;
 }

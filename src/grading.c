@@ -275,7 +275,7 @@ bool grading_got_on(const struct grading *g)
 void grading_hand_over(struct grading *g, struct rater *rater)
 {
 	g->rater = rater;
-	g->err = (struct err){ .kind = ERR_NONE };
+	g->err = NULL;
 	g->ncalls = g->nstarted = 0;
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].asked = false;
@@ -332,8 +332,8 @@ static void account(struct grading *g, const struct ask *ask)
 	g->used.latency_ms += ask->used.latency_ms;
 	g->cost_nanos += ask->used.cost_nanos;
 	g->stray += ask->used.stray;
-	if (ask->used.model[0])
-		memcpy(g->used.model, ask->used.model, sizeof(g->used.model));
+	if (ask->used.model)
+		g->used.model = ask->used.model;
 }
 
 /* The graded line of a call's i-th line, at or after gl: both are in the order of the transcript. */
@@ -347,16 +347,16 @@ static struct graded_line *line_of(struct graded_line *gl, const struct ask *ask
 static void take_failure(struct grading *g, const struct ask *ask)
 {
 	struct graded_line *gl = g->lines;
-	const char *why = arena_printf(&g->job.arena, "%s", ask->err.text);
+	const char *why = ask->err->text;
 
-	grading_note_failure(g, &ask->err);
+	grading_note_failure(g, ask->err);
 	g->outcomes[OUTCOME_FAILED] += ask->nlines;
 	for (size_t i = 0; i < ask->nlines; i++) {
 		gl = line_of(gl, ask, i);
 		gl->outcome = OUTCOME_FAILED;
 		gl->asked = false;
 		gl->why = why;
-		gl->hopeless = ask->err.kind == ERR_PERMANENT && ask->nlines == 1;
+		gl->hopeless = ask->err->kind == ERR_PERMANENT && ask->nlines == 1;
 	}
 }
 
@@ -372,11 +372,11 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 			g->asks[i] = NULL;
 	account(g, ask);
 	if (ask->control) {
-		if (err_is_outside(ask->err.kind) || ask->err.kind == ERR_UNCLEAR)
-			grading_put_off(g, &ask->err);
+		if (err_is_outside(err_kind(ask->err)) || err_kind(ask->err) == ERR_UNCLEAR)
+			grading_put_off(g, ask->err);
 		return;
 	}
-	if (ask->err.kind != ERR_NONE) {
+	if (ask->err) {
 		take_failure(g, ask);
 		return;
 	}
@@ -410,7 +410,7 @@ static void cancel_call(struct grading *g, struct rater *rater, struct ask *ask)
 	g->answered |= ask->used.calls > 0;
 	if (ask->done || ask->used.calls == 0)
 		return;
-	err_set(&ask->err, ERR_RETRY, "given up before it was answered");
+	ask_fail(ask, ERR_RETRY, "given up before it was answered");
 	g->outcomes[OUTCOME_FAILED] += ask_job_lines(ask);
 }
 

@@ -40,7 +40,8 @@ static int64_t backoff_ms(int attempts)
 /* Never before what the provider asked for, and spread over half as much again, a second at least. */
 static int64_t retry_delay_ms(const struct err *err, int failures)
 {
-	int64_t after = err->after_ms < RETRY_AFTER_CAP_MS ? err->after_ms : RETRY_AFTER_CAP_MS;
+	int64_t asked = err ? err->after_ms : 0;
+	int64_t after = asked < RETRY_AFTER_CAP_MS ? asked : RETRY_AFTER_CAP_MS;
 	int64_t spread = after / 2 > SPREAD_MIN_MS ? after / 2 : SPREAD_MIN_MS;
 
 	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
@@ -61,11 +62,13 @@ void grading_note_failure(struct grading *g, const struct err *err)
 		[ERR_PERMANENT] = 1, [ERR_RETRY] = 2, [ERR_UNCLEAR] = 3,
 		[ERR_UNAVAILABLE] = 4, [ERR_LIMITED] = 4, [ERR_DENIED] = 4, [ERR_CONFIG] = 0,
 	};
-	int was = ranks[g->err.kind], is = ranks[err->kind];
+	int was = ranks[err_kind(g->err)], is = ranks[err->kind];
 
-	if (g->err.kind == ERR_NONE || is > was || (is == was && err->after_ms > g->err.after_ms))
-		g->err = *err;
-	if (err_is_outside(g->err.kind)) {	/* what was not sent yet need not be */
+	if (!g->err)
+		g->err = memcpy(arena_alloc(&g->job.arena, sizeof(*err)), err, sizeof(*err));
+	else if (is > was || (is == was && err->after_ms > g->err->after_ms))
+		*g->err = *err;
+	if (err_is_outside(g->err->kind)) {	/* what was not sent yet need not be */
 		g->nopen -= (int)(g->ncalls - g->nstarted);
 		g->ncalls = g->nstarted;
 	}
@@ -76,17 +79,17 @@ static void put_back(struct grading *g)
 {
 	int64_t delay_ms = random() % FREE_DELAY_MS;
 
-	if (g->err.kind == ERR_UNCLEAR)
-		delay_ms = retry_delay_ms(&g->err, (int)(g->job.claim - g->job.attempts));
-	else if (g->err.after_ms > 0)
-		delay_ms = retry_delay_ms(&g->err, 0);
+	if (g->err->kind == ERR_UNCLEAR)
+		delay_ms = retry_delay_ms(g->err, (int)(g->job.claim - g->job.attempts));
+	else if (g->err->after_ms > 0)
+		delay_ms = retry_delay_ms(g->err, 0);
 	grading_end(g, "pending", false, delay_ms,
-		    arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err.text));
+		    arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err->text));
 }
 
 static void try_again(struct grading *g, const char *names)
 {
-	grading_end(g, "pending", true, retry_delay_ms(&g->err, g->job.attempts),
+	grading_end(g, "pending", true, retry_delay_ms(g->err, g->job.attempts),
 		    arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
 				 g->job.attempts + 1, g->job.max_attempts));
 }
@@ -121,7 +124,7 @@ void grading_decide(struct grading *g, const struct rater *rater)
 	names = unrated ? grading_name_unrated(g, unrated) : NULL;
 	if (unrated == 0)
 		grading_end(g, "completed", false, 0, NULL);
-	else if (unrated > hopeless && (err_is_outside(g->err.kind) || g->err.kind == ERR_UNCLEAR))
+	else if (unrated > hopeless && (err_is_outside(err_kind(g->err)) || err_kind(g->err) == ERR_UNCLEAR))
 		put_back(g);
 	else if (unrated > hopeless && !grading_is_last_attempt(g))
 		try_again(g, names);

@@ -206,7 +206,7 @@ static void fail_with_status(const struct complaint *c, int64_t after_ms, struct
 	bool waits = rule->kind != ERR_PERMANENT && rule->kind != ERR_NONE;
 	struct buf text;
 
-	buf_init(&text, sizeof(ask->err.text) - 1);
+	buf_init(&text, sizeof(ask->err->text) - 1);
 	buf_printf(&text, "the provider answered %d", c->status);
 	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
 		if (phrases[i].status == c->status)
@@ -216,12 +216,13 @@ static void fail_with_status(const struct complaint *c, int64_t after_ms, struct
 	if (advice)
 		buf_printf(&text, "; %s", advice);
 	after_ms = waits ? add_after(&text, after_ms) : 0;
-	if (rule->kind == ERR_NONE)
+	if (rule->kind == ERR_NONE) {
 		verdict_refused(ask->verdicts, ask->nlines, &ask->job->arena, buf_text(&text));
-	else
-		err_set(&ask->err, rule->kind, "%s", buf_text(&text));
+	} else {
+		ask_fail(ask, rule->kind, "%s", buf_text(&text));
+		ask->err->after_ms = after_ms;
+	}
 	ask->about_lines = rule->kind == ERR_PERMANENT && rule->advice;	/* it is too large, which others need not be */
-	ask->err.after_ms = after_ms;
 	buf_free(&text);
 }
 
@@ -235,8 +236,8 @@ static void fail(const struct http_reply *reply, struct json_object *root, const
 	if (reply->end == HTTP_ANSWERED || reply->status >= 300)
 		fail_with_status(&c, reply->retry_after_ms, ask);
 	else
-		err_set(&ask->err, endings[reply->end].kind, "%s: %s%s", endings[reply->end].words,
-			reply->detail, endings[reply->end].advice);
+		ask_fail(ask, endings[reply->end].kind, "%s: %s%s", endings[reply->end].words,
+			 reply->detail, endings[reply->end].advice);
 }
 
 /* ---- replies ---- */
@@ -373,8 +374,11 @@ static int64_t cost_of(const struct config *config, int64_t prompt_tokens, int64
 static void read_used(struct json_object *root, const struct config *config, struct ask *ask)
 {
 	struct json_object *usage = member(root, "usage");
+	char model[OPENAI_MODEL_CAP_BYTES + 1];
 
-	copy_clean(ask->used.model, sizeof(ask->used.model), text_of(member(root, "model")), config->openai.api_key);
+	copy_clean(model, sizeof(model), text_of(member(root, "model")), config->openai.api_key);
+	if (model[0])
+		ask->used.model = arena_dup(&ask->job->arena, model, strlen(model));
 	ask->used.prompt_tokens = tokens_of(member(usage, "prompt_tokens"));
 	ask->used.completion_tokens = tokens_of(member(usage, "completion_tokens"));
 	ask->used.cost_nanos = cost_of(config, ask->used.prompt_tokens, ask->used.completion_tokens);

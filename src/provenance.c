@@ -28,7 +28,7 @@ void provenance_write_rater(struct buf *b, const struct rater *rater, const char
 	buf_str(b, "\"rater\":\"");
 	buf_str(b, rater->ops->name);
 	buf_str(b, rater->fallback ? "\",\"fallback\":true,\"model\":" : "\",\"model\":");
-	buf_json(b, model[0] ? model : rater->model);
+	buf_json(b, model ? model : rater->model);
 }
 
 const char *provenance_fresh(struct arena *arena, const struct rater *rater, const char *model)

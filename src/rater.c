@@ -4,6 +4,7 @@
  */
 #include "rater.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,18 @@ void rater_done(struct rater *rater, struct ask *ask)
 	ask->next = NULL;
 	*rater->done_tail = ask;
 	rater->done_tail = &ask->next;
+}
+
+int ask_fail(struct ask *ask, enum err_kind kind, const char *fmt, ...)
+{
+	struct err *err = arena_alloc(&ask->job->arena, sizeof(*err));
+	va_list ap;
+
+	va_start(ap, fmt);
+	err_vset(err, kind, fmt, ap);
+	va_end(ap);
+	ask->err = err;
+	return -1;
 }
 
 struct ask *rater_next_done(struct rater *rater)

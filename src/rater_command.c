@@ -80,7 +80,7 @@ static void answer(struct command *c, struct entry *e)
 
 static void refuse(struct command *c, struct entry *e, enum err_kind kind, const char *why)
 {
-	err_set(&e->ask->err, kind, "%s", why);
+	ask_fail(e->ask, kind, "%s", why);
 	e->ask->silent = true;
 	answer(c, e);
 }
@@ -334,8 +334,8 @@ static int write_request(struct command *c, struct ask *ask)
 	buf_char(&c->request, '\n');
 	if (buf_ok(&c->request))
 		return 0;
-	return err_set(&ask->err, ERR_PERMANENT, "the question is larger than %u MiB; lower rater.lines_per_call "
-		       "or rater.context_lines", REQUEST_CAP_BYTES >> 20);
+	return ask_fail(ask, ERR_PERMANENT, "the question is larger than %u MiB; lower rater.lines_per_call "
+			"or rater.context_lines", REQUEST_CAP_BYTES >> 20);
 }
 
 /* False when it needs no answer any more. */
@@ -344,7 +344,7 @@ static bool ask_program(struct command *c, struct entry *e)
 	int64_t now = now_ms(), left_ms = e->ask->deadline_ms - now, timeout_ms = c->rater->config->command.timeout_ms;
 
 	if (left_ms <= 0)
-		err_set(&e->ask->err, ERR_UNCLEAR, "the job's deadline passed before the command was asked");
+		ask_fail(e->ask, ERR_UNCLEAR, "the job's deadline passed before the command was asked");
 	if (left_ms <= 0 || write_request(c, e->ask) == -1) {
 		answer(c, e);
 		return false;
@@ -389,10 +389,7 @@ static void command_start(struct rater *rater, struct ask *ask)
 	struct command *c = rater->data;
 	struct entry *e = arena_alloc(&ask->job->arena, sizeof(*e));
 
-	memset(&ask->used, 0, sizeof(ask->used));
-	snprintf(ask->used.model, sizeof(ask->used.model), "%s", rater->model);
-	ask->err = (struct err){ .kind = ERR_NONE };
-	ask->silent = ask->about_lines = false;
+	ask->used.model = rater->model;
 	ask->rater_data = e;
 	e->ask = ask;
 	TAILQ_INSERT_TAIL(&c->waiting, e, link);

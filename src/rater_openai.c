@@ -312,15 +312,12 @@ static void openai_start(struct rater *rater, struct ask *ask)
 	struct openai *o = rater->data;
 	struct exchange *exchange;
 
-	memset(&ask->used, 0, sizeof(ask->used));
-	ask->err = (struct err){ .kind = ERR_NONE };
-	ask->never_sent = ask->about_lines = false;
 	if (left_ms <= 0)
-		err_set(&ask->err, ERR_UNCLEAR, "the job's deadline passed before the provider was asked");
+		ask_fail(ask, ERR_UNCLEAR, "the job's deadline passed before the provider was asked");
 	else if (write_request(o, rater->config, ask) == -1)
-		err_set(&ask->err, ERR_PERMANENT, "the question is larger than %u MiB; lower "
-			"rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);
-	if (ask->err.kind != ERR_NONE) {
+		ask_fail(ask, ERR_PERMANENT, "the question is larger than %u MiB; lower "
+			 "rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);
+	if (ask->err) {
 		ask->never_sent = true;
 		rater_done(rater, ask);
 		return;

@@ -117,7 +117,7 @@ static void rubric_start(struct rater *rater, struct ask *ask)
 		child_in_line(ask->lines[i]->index);
 		rate_line(rater, ask->job, ask->lines[i], &ask->verdicts[i]);
 	}
-	strcpy(ask->used.model, rater->model);
+	ask->used.model = rater->model;
 	ask->used.latency_ms = now_ms() - began_ms;
 	rater_done(rater, ask);
 }

@@ -182,7 +182,7 @@ bool worker_is_boarding(const struct grading *g)
 static void fell_through(struct worker *w, struct flight *f, const struct err *err)
 {
 	leave_asking(f);
-	if (err_is_outside(err->kind)) {
+	if (err_is_outside(err_kind(err))) {
 		flight_next_asker(w, f);
 		return;
 	}

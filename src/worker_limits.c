@@ -187,8 +187,8 @@ void worker_settle_call(struct worker *w, const struct rater *rater, const struc
 	end = (struct call_end){
 		.permit = ask->permit, .sent_ms = ask->sent_ms, .bytes = ask->bytes,
 		.tokens = ask->used.prompt_tokens + ask->used.completion_tokens,
-		.never_sent = ask->never_sent, .limited = ask->err.kind == ERR_LIMITED,
-		.answered = ask->err.kind == ERR_NONE,
+		.never_sent = ask->never_sent, .limited = err_kind(ask->err) == ERR_LIMITED,
+		.answered = !ask->err,
 		.most = (int)(atomic_load(&w->c->sb->workers) * w->config->pool.in_flight),
 	};
 	worker_publish_calls(w);

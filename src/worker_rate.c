@@ -42,8 +42,8 @@ static void count_failure(struct worker *w, const struct ask *ask)
 
 	worker_count(w, COUNTER_RATER_FAILURES, 1);
 	worker_count(w, COUNTER_OUTCOME_FAILED, ask_job_lines(ask));
-	if (counters[ask->err.kind] != COUNTER_COUNT)
-		worker_count(w, counters[ask->err.kind], 1);
+	if (counters[ask->err->kind] != COUNTER_COUNT)
+		worker_count(w, counters[ask->err->kind], 1);
 }
 
 static void count_answer(struct worker *w, const struct ask *ask)
@@ -56,7 +56,7 @@ static void count_answer(struct worker *w, const struct ask *ask)
 		worker_count(w, COUNTER_RATER_MS, (uint64_t)ask->used.latency_ms);
 		slot_count_call(w->c->slot, ask->used.latency_ms, ask->used.cost_nanos);
 	}
-	if (ask->err.kind != ERR_NONE) {
+	if (ask->err) {
 		count_failure(w, ask);
 		return;
 	}
@@ -103,7 +103,7 @@ static bool was_hurried(const struct worker *w, const struct rater *rater, const
 /* It rated a line, or says what is wrong with these lines. */
 static bool is_of_use(const struct ask *ask)
 {
-	if (ask->err.kind != ERR_NONE)
+	if (ask->err)
 		return ask->about_lines;
 	for (size_t i = 0; i < ask->nlines; i++)
 		if (ask->verdicts[i].outcome == OUTCOME_RATED || ask->verdicts[i].outcome == OUTCOME_REFUSED)
@@ -113,12 +113,10 @@ static bool is_of_use(const struct ask *ask)
 
 static void blame_rater(const struct rater *rater, struct ask *ask)
 {
-	const char *last = ask->err.kind == ERR_NONE ? outcome_words(ask->verdicts[0].outcome) : ask->err.text;
-	struct err why;
+	const char *last = ask->err ? ask->err->text : outcome_words(ask->verdicts[0].outcome);
 
-	err_set(&why, ERR_DENIED, "%d jobs in a row brought no usable answer, so they are not to blame: %.300s; %s",
-		BREAKER_UNCLEAR_IN_A_ROW, last, rater->ops->advice);
-	ask->err = why;
+	ask_fail(ask, ERR_DENIED, "%d jobs in a row brought no usable answer, so they are not to blame: %.300s; %s",
+		 BREAKER_UNCLEAR_IN_A_ROW, last, rater->ops->advice);
 }
 
 static void find_use(struct worker *w, struct ask *ask)
@@ -129,7 +127,7 @@ static void find_use(struct worker *w, struct ask *ask)
 		breaker_alive(w->c->sb, now_ms());	/* what is left of jobs are lines that are hard to rate */
 	} else if (breaker_useless(w->c->sb, ask->job->id, now_ms())) {
 		blame_rater(w->rater, ask);
-		tell_breaker(w, &ask->err);
+		tell_breaker(w, ask->err);
 		return;
 	}
 	w->probing = w->provider_away = false;
@@ -165,15 +163,15 @@ static bool is_free(struct worker *w, const struct ask *ask)
  */
 static void find_blame_with_rater(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && !was_hurried(w, w->rater, ask) && is_everybodys(w, ask))
-		ask->err.kind = ERR_UNAVAILABLE;
-	if (err_is_outside(ask->err.kind)) {
-		tell_breaker(w, &ask->err);
-	} else if (ask->err.kind == ERR_UNCLEAR && at_deadline(ask)) {
-		worker_past_deadline(w, ask->owner, &ask->err);
-	} else if (ask->err.kind == ERR_UNCLEAR) {
+	if (err_kind(ask->err) == ERR_UNCLEAR && !was_hurried(w, w->rater, ask) && is_everybodys(w, ask))
+		ask->err->kind = ERR_UNAVAILABLE;
+	if (err_is_outside(err_kind(ask->err))) {
+		tell_breaker(w, ask->err);
+	} else if (err_kind(ask->err) == ERR_UNCLEAR && at_deadline(ask)) {
+		worker_past_deadline(w, ask->owner, ask->err);
+	} else if (err_kind(ask->err) == ERR_UNCLEAR) {
 		if (!is_free(w, ask))
-			ask->err.kind = ERR_RETRY;
+			ask->err->kind = ERR_RETRY;
 	} else if ((ask->used.calls > 0 || w->rater->instant) && !ask->silent) {
 		find_use(w, ask);
 	}
@@ -182,21 +180,21 @@ static void find_blame_with_rater(struct worker *w, struct ask *ask)
 /* The breaker is the first rater's. A fallback that fails too is left alone for a while, by this worker. */
 static void find_blame_with_fallback(struct worker *w, struct ask *ask)
 {
-	if (ask->err.kind == ERR_UNCLEAR && was_hurried(w, w->fallback, ask)) {
-		worker_past_deadline(w, ask->owner, &ask->err);
+	if (err_kind(ask->err) == ERR_UNCLEAR && was_hurried(w, w->fallback, ask)) {
+		worker_past_deadline(w, ask->owner, ask->err);
 		return;
 	}
-	w->provider_away = ask->err.kind == ERR_UNCLEAR || err_is_outside(ask->err.kind);
+	w->provider_away = err_kind(ask->err) == ERR_UNCLEAR || err_is_outside(err_kind(ask->err));
 	if (!w->provider_away)
 		return;
-	ask->err.kind = ERR_UNAVAILABLE;
-	child_error(w->c, ask->err.text);
+	ask->err->kind = ERR_UNAVAILABLE;
+	child_error(w->c, ask->err->text);
 	w->fallback_not_before_ms = now_ms() + FALLBACK_PAUSE_MS;
 }
 
 static void count_fallback_lines(struct worker *w, const struct ask *ask)
 {
-	for (size_t i = 0; ask->err.kind == ERR_NONE && i < ask->nlines; i++)
+	for (size_t i = 0; !ask->err && i < ask->nlines; i++)
 		worker_count(w, COUNTER_FALLBACK_LINES, ask->verdicts[i].outcome == OUTCOME_RATED);
 }
 
@@ -208,8 +206,8 @@ static void find_blame(struct worker *w, struct rater *rater, struct ask *ask)
 		return;
 	}
 	find_blame_with_rater(w, ask);
-	if (w->fallback && err_is_outside(ask->err.kind))
-		ask->err.after_ms = 0;		/* told to the breaker; the job need not wait so long */
+	if (w->fallback && err_is_outside(err_kind(ask->err)))
+		ask->err->after_ms = 0;		/* told to the breaker; the job need not wait so long */
 }
 
 static bool may_fall_back(const struct worker *w)
@@ -254,7 +252,7 @@ static void start_asking(struct worker *w, struct grading *g)
 /* Its calls are all back. What the first rater could not be asked about the fallback can, at once. */
 static void decide_or_hand_over(struct worker *w, struct grading *g)
 {
-	if (g->rater == w->rater && err_is_outside(g->err.kind) && may_fall_back(w) &&
+	if (g->rater == w->rater && err_is_outside(err_kind(g->err)) && may_fall_back(w) &&
 	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
 		worker_disembark(w, g, false);
 		grading_hand_over(g, w->fallback);
@@ -313,7 +311,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		child_in_hand(g->job.id);
 		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
 		g->one_by_one &= w->probing;
-		worker_landed(w, g, &ask->err);
+		worker_landed(w, g, ask->err);
 		if (!g->decided && g->nstarted < g->ncalls && g->rater == w->rater && has_to_wait(w, w->probing, &err))
 			grading_note_failure(g, &err);		/* what was not sent yet is not sent */
 		if (ask->control)

@@ -38,12 +38,12 @@ static bool is_of_the_scale(const char *rating)
 
 static void check_failed(const struct ask *ask)
 {
-	enum err_kind kind = ask->err.kind;
+	enum err_kind kind = ask->err->kind;
 
 	CHECK(kind == ERR_RETRY || kind == ERR_UNCLEAR || kind == ERR_PERMANENT || err_is_outside(kind));
-	CHECK(ask->err.after_ms >= 0 && ask->err.after_ms <= OPENAI_AFTER_CAP_MS);
-	CHECK(*ask->err.text);
-	check_words(ask->err.text, sizeof(ask->err.text) - 1);
+	CHECK(ask->err->after_ms >= 0 && ask->err->after_ms <= OPENAI_AFTER_CAP_MS);
+	CHECK(*ask->err->text);
+	check_words(ask->err->text, sizeof(ask->err->text) - 1);
 	for (size_t i = 0; i < ask->nlines; i++)
 		CHECK(ask->verdicts[i].outcome == OUTCOME_PENDING);
 }
@@ -70,7 +70,8 @@ static void check_answered(const struct ask *ask, const struct http_reply *reply
 
 static void check_used(const struct ask *ask)
 {
-	check_words(ask->used.model, sizeof(ask->used.model) - 1);
+	if (ask->used.model)
+		check_words(ask->used.model, OPENAI_MODEL_CAP_BYTES);
 	CHECK(ask->used.prompt_tokens >= 0 && ask->used.prompt_tokens <= 10000000);
 	CHECK(ask->used.completion_tokens >= 0 && ask->used.completion_tokens <= 10000000);
 	CHECK(ask->used.calls == 1);
@@ -96,7 +97,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	verdict_all(verdicts, N, OUTCOME_PENDING);
 	openai_read_reply(&reply, &config, &ask);
-	if (ask.err.kind != ERR_NONE)
+	if (ask.err)
 		check_failed(&ask);
 	else
 		check_answered(&ask, &reply);

@@ -107,8 +107,8 @@ static void answer_all(struct ask *ask, enum outcome outcome)
 
 static void answer_error(struct ask *ask, enum err_kind kind, int64_t after_ms, const char *text)
 {
-	err_set(&ask->err, kind, "%s", text);
-	ask->err.after_ms = after_ms;
+	ask_fail(ask, kind, "%s", text);
+	ask->err->after_ms = after_ms;
 	take(ask);
 }
 

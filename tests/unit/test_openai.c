@@ -51,8 +51,9 @@ static int teardown(void **state)
 
 static void check_error(enum err_kind kind, const char *text)
 {
-	assert_string_equal(ask.err.text, text);
-	assert_int_equal(ask.err.kind, kind);
+	assert_non_null(ask.err);
+	assert_string_equal(ask.err->text, text);
+	assert_int_equal(ask.err->kind, kind);
 	for (size_t i = 0; i < N; i++)
 		assert_int_equal(verdicts[i].outcome, OUTCOME_PENDING);
 }
@@ -112,7 +113,7 @@ static void test_errors_by_status_and_code(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		read_answer(cases[i].status, cases[i].body);
 		check_error(cases[i].kind, cases[i].text);
-		assert_int_equal(ask.err.after_ms, 0);
+		assert_int_equal(ask.err->after_ms, 0);
 	}
 }
 
@@ -130,8 +131,8 @@ static void test_retry_after_is_told_and_bounded(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		read_reply(&(struct http_reply){ .status = cases[i].status, .body = "", .detail = "",
 						 .retry_after_ms = cases[i].sent_ms });
-		assert_string_equal(ask.err.text, cases[i].text);
-		assert_int_equal(ask.err.after_ms, cases[i].after_ms);
+		assert_string_equal(ask.err->text, cases[i].text);
+		assert_int_equal(ask.err->after_ms, cases[i].after_ms);
 	}
 }
 
@@ -166,15 +167,15 @@ static void test_messages_are_made_harmless(void **state)
 	as[sizeof(as) - 1] = '\0';
 	snprintf(body, sizeof(body), "{\"error\":{\"message\":\"%.199s\303\251%s\"}}", as, as);
 	read_answer(400, body);
-	assert_int_equal(strlen(ask.err.text), strlen("the provider answered 400 Bad Request: ") + 199);
+	assert_int_equal(strlen(ask.err->text), strlen("the provider answered 400 Bad Request: ") + 199);
 
 	read_answer(400, "{\"error\":{\"message\":\"one\\ntwo\\u001b[31m\\u009b\\u0000three\"}}");
-	assert_null(strpbrk(ask.err.text, "\n\x1b\x9b"));
-	assert_non_null(strstr(ask.err.text, ": one two"));
+	assert_null(strpbrk(ask.err->text, "\n\x1b\x9b"));
+	assert_non_null(strstr(ask.err->text, ": one two"));
 
 	read_answer(400, "{\"error\":{\"message\":\"you sent " KEY " to us\"}}");
-	assert_null(strstr(ask.err.text, KEY));
-	assert_int_equal(ask.err.kind, ERR_PERMANENT);
+	assert_null(strstr(ask.err->text, KEY));
+	assert_int_equal(ask.err->kind, ERR_PERMANENT);
 
 	read_answer(200, "{\"model\":\"" KEY "\",\"choices\":[]}");
 	assert_null(strstr(ask.used.model, KEY));
@@ -189,7 +190,7 @@ static void test_refused_content_is_an_outcome(void **state)
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
 		snprintf(body, sizeof(body), "{\"error\":{\"code\":\"%s\",\"message\":\"Not with " KEY "!\"}}", codes[i]);
 		read_answer(400, body);
-		assert_int_equal(ask.err.kind, ERR_NONE);
+		assert_null(ask.err);
 		for (size_t n = 0; n < N; n++) {
 			assert_int_equal(verdicts[n].outcome, OUTCOME_REFUSED);
 			assert_null(strstr(verdicts[n].reason, KEY));
@@ -206,14 +207,14 @@ static void test_flagged_lines_deny_nothing(void **state)
 	(void)state;
 	read_answer(403, "{\"error\":{\"code\":403,\"message\":\"Flagged\",\"metadata\":{\"reasons\":[\"violence\"],"
 		    "\"flagged_input\":\"line\"}}}");
-	assert_int_equal(ask.err.kind, ERR_NONE);
+	assert_null(ask.err);
 	for (size_t n = 0; n < N; n++)
 		assert_int_equal(verdicts[n].outcome, OUTCOME_REFUSED);
 }
 
 static void check_outcomes(enum outcome first, enum outcome second, enum outcome third)
 {
-	assert_int_equal(ask.err.kind, ERR_NONE);
+	assert_null(ask.err);
 	assert_int_equal(verdicts[0].outcome, first);
 	assert_int_equal(verdicts[1].outcome, second);
 	assert_int_equal(verdicts[2].outcome, third);
@@ -261,7 +262,7 @@ static void test_cost(void **state)
 	read_answer(200, "{\"usage\":{\"prompt_tokens\":812,\"completion_tokens\":64}}");
 	assert_int_equal(ask.used.cost_nanos, 121800 + 38400);
 	read_answer(500, "{\"usage\":{\"prompt_tokens\":10},\"error\":{\"message\":\"x\"}}");
-	assert_int_equal(ask.err.kind, ERR_UNCLEAR);
+	assert_int_equal(ask.err->kind, ERR_UNCLEAR);
 	assert_int_equal(ask.used.prompt_tokens, 10);
 	assert_int_equal(ask.used.cost_nanos, 1500);
 	config.openai.prompt_price = 49;
@@ -358,7 +359,7 @@ static void test_reported_usage_is_bounded(void **state)
 	assert_int_equal(ask.used.completion_tokens, 0);
 	read_answer(200, "{\"usage\":{\"prompt_tokens\":\"many\"},\"model\":17}");
 	assert_int_equal(ask.used.prompt_tokens, 0);
-	assert_string_equal(ask.used.model, "");
+	assert_null(ask.used.model);
 	read_answer(200, "{\"usage\":[]}");
 	assert_int_equal(ask.used.prompt_tokens, 0);
 }

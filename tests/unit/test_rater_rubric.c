@@ -48,7 +48,7 @@ static void ask(const struct config *config, struct job *job, struct verdict ver
 	rater_start(rater, &question);
 	assert_ptr_equal(rater_next_done(rater), &question);
 	assert_null(rater_next_done(rater));
-	assert_int_equal(question.err.kind, ERR_NONE);
+	assert_null(question.err);
 	assert_string_equal(question.used.model, "rubric");
 	rater_free(rater);
 }
