@@ -9,7 +9,8 @@
 
 #include "log.h"
 
-#define BLOCK_BYTES 4096
+#define BLOCK_BYTES 1024	/* hundreds of arenas wait at once, each with half of its last block free */
+#define LARGE_BYTES (BLOCK_BYTES / 2)	/* such a piece has a block to itself */
 
 struct arena_block {
 	struct arena_block *next;
@@ -42,6 +43,16 @@ char *xstrdup(const char *s)
 	return memcpy(xcalloc(1, len + 1), s, len);
 }
 
+static struct arena_block *add_block(struct arena_block **at, size_t size)
+{
+	struct arena_block *b = xrealloc(NULL, sizeof(*b) + size);
+
+	*b = (struct arena_block){ .next = *at, .size = size };
+	*at = b;
+	return b;
+}
+
+/* A large piece goes behind the first block, which still has room for small ones. */
 void *arena_alloc(struct arena *a, size_t size)
 {
 	struct arena_block *b = a->head;
@@ -51,13 +62,8 @@ void *arena_alloc(struct arena *a, size_t size)
 	if (size > SIZE_MAX / 2)
 		fatal("out of memory: %zu bytes", size);
 	size = (size + align - 1) / align * align;
-	if (!b || b->size - b->used < size) {
-		size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
-
-		b = xrealloc(NULL, sizeof(*b) + room);
-		*b = (struct arena_block){ .next = a->head, .size = room };
-		a->head = b;
-	}
+	if (!b || b->size - b->used < size)
+		b = size < LARGE_BYTES ? add_block(&a->head, BLOCK_BYTES) : add_block(b ? &b->next : &a->head, size);
 	p = (char *)b->data + b->used;
 	b->used += size;
 	return memset(p, 0, size);

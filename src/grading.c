@@ -42,7 +42,7 @@ static void list_lines(struct grading *g, const struct rater *rater)
 {
 	size_t n = 0;
 
-	g->lines = arena_alloc(&g->job.arena, (g->job.nrated + 1) * sizeof(*g->lines));
+	g->lines = arena_alloc(&g->job.arena, g->job.nrated * sizeof(*g->lines));
 	for (size_t i = 0; i < g->job.nlines; i++) {
 		if (!g->job.lines[i].rated)
 			continue;
