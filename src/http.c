@@ -48,6 +48,7 @@ struct http {
 	struct loop *loop;
 	struct loop_timer timer;	/* libcurl's one timeout */
 	CURLM *multi;
+	CURLSH *share;			/* TLS sessions, which else each call would keep to itself */
 	char *url;
 	bool tls;
 	struct curl_slist *headers;
@@ -304,6 +305,7 @@ static void call_set_up(struct http_call *call)
 	struct http *http = call->http;
 
 	SET(call, CURLOPT_PRIVATE, call);
+	SET(call, CURLOPT_SHARE, http->share);
 	SET(call, CURLOPT_ERRORBUFFER, call->error);
 	SET(call, CURLOPT_URL, http->url);
 	SET(call, CURLOPT_HTTPHEADER, http->headers);
@@ -467,7 +469,9 @@ struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, s
 		add_header(http, *header);
 	add_header(http, "Expect:");	/* long bodies need no 100 Continue first */
 	http->multi = curl_multi_init();
-	if (!http->multi)
+	http->share = curl_share_init();
+	if (!http->multi || !http->share ||
+	    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
 		fatal("out of memory for HTTP");
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);
@@ -493,6 +497,7 @@ void http_free(struct http *http)
 		free(call);
 	}
 	curl_multi_cleanup(http->multi);
+	curl_share_cleanup(http->share);
 	loop_timer_stop(http->loop, &http->timer);
 	for (struct curl_slist *header = http->headers; header; header = header->next)
 		explicit_bzero(header->data, strlen(header->data));
