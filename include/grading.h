@@ -54,6 +54,8 @@ struct grading {
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
 	size_t stray;			/* ratings for lines nobody asked about */
+	int doubts;			/* earlier claims in which a call failed and nobody knows why, while others got answers; */
+	bool doubted;			/* and this one */
 	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; const char *model; } used;
 	struct settlement settlement;
@@ -96,10 +98,11 @@ size_t grading_open_lines(const struct grading *g);
 void grading_ask(struct grading *g, struct rater *rater);
 void grading_ask_more(struct grading *g, struct rater *rater);
 #define GRADING_CALLS_AT_ONCE 4		/* for one job, however many lines it has */
-/* Claims beyond its attempts that a job gets free when a call for it fails and nobody knows why, */
+/* So many times a call for it may fail free of charge, though others get answers and nobody knows why, */
+#define GRADING_FREE_DOUBTS 2
+#define GRADING_FREE_DOUBTS_FLAKY 12	/* and when others meet the same now and then */
+/* It was put back so often, for whatever reason: it is asked in smaller calls, as after attempts. */
 #define GRADING_FREE_CLAIMS 2
-#define GRADING_FREE_CLAIMS_FLAKY 12	/* and when others meet the same */
-/* Whether it has had them: it is asked in smaller calls, as after attempts, and what fails it may be its own fault. */
 bool grading_is_suspect(const struct grading *g);
 /*
  * Asks, before its own lines, about one that anybody can rate. Who answers that is well; nothing of the answer is

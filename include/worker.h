@@ -1,8 +1,8 @@
 /*
  * A worker's state, shared by the files it is made of: worker.c (its turn, connection and end),
- * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_flights.c (lines that wait for
- * the answers of others) and worker_fly.c (of other workers), worker_limits.c (the host's limits),
- * worker_settle.c (settling), worker_hold.c (claiming and settling in one).
+ * worker_claim.c (claiming), worker_rate.c (looking up, asking, answers), worker_blame.c (calls that failed),
+ * worker_flights.c (lines that wait for the answers of others) and worker_fly.c (of other workers), worker_limits.c
+ * (the host's limits), worker_settle.c (settling), worker_hold.c (claiming and settling in one).
  */
 #ifndef WORKER_H
 #define WORKER_H
@@ -144,6 +144,12 @@ void worker_lose_hold(struct worker *w);
 void worker_disown(struct worker *w);
 /* Does it again when it is time. Returns as worker_claim(). */
 int64_t worker_disown_again(struct worker *w);
+
+/*
+ * Says by ask->err->kind whose fault it is that a call failed, tells the breaker what the answer says of the rater,
+ * and may take an answer of no use for a failure of it.
+ */
+void worker_find_blame(struct worker *w, const struct rater *rater, struct ask *ask);
 
 /* Fills err for a job whose queue.job_deadline has come. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err);

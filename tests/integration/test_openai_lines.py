@@ -113,7 +113,7 @@ def test_so_does_one_of_the_only_job(make_openai_pool, db, llm, do):
     assert [r.line_index for r in db.ratings(session)] == [10, 11, 13, 14]
     assert row.attempts == 3
     controls = [request for request in llm.requests if request["question"]["lines"][0]["text"] == "Good morning."]
-    assert 1 <= len(controls) <= 3
+    assert 1 <= len(controls) <= 5
     assert row.result["calls"] == llm.calls and row.result["outcomes"]["rated"] == 4
 
 
