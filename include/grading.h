@@ -101,7 +101,7 @@ void grading_ask_more(struct grading *g, struct rater *rater);
 /* So many times a call for it may fail free of charge, though others get answers and nobody knows why, */
 #define GRADING_FREE_DOUBTS 2
 #define GRADING_FREE_DOUBTS_FLAKY 12	/* and when others meet the same now and then */
-/* It was put back so often, for whatever reason: it is asked in smaller calls, as after attempts. */
+/* It was put back so often, for whatever reason, that it may be what fails. */
 #define GRADING_FREE_CLAIMS 2
 bool grading_is_suspect(const struct grading *g);
 /*

@@ -36,6 +36,9 @@ static inline bool pace_is_set(const struct pace *p)
 	return atomic_load_explicit(&p->limit, memory_order_relaxed) > 0;
 }
 
+/* The time that one share of so many units takes up, in ms; 0 without a limit. */
+int64_t pace_share_ms(const struct pace *p, int64_t units);
+
 /*
  * Takes up to n shares of so many units, as many as are free; the last may be larger than what is free.
  * So that a fast pace is not taken in crumbs, a few ms of it are let come together. Returns how many; with

@@ -23,7 +23,7 @@ struct ask {
 	struct job *job;		/* names, and the transcript for context */
 	const struct line **lines;	/* to be rated, in order of the transcript */
 	size_t nlines;
-	bool control;			/* its line is none of the job's: see grading_ask_control() */
+	bool control;			/* nothing of the job is in it: see grading_ask_control() */
 	struct verdict *verdicts;	/* nlines of them, PENDING at start; strings go into job->arena */
 	int64_t deadline_ms;		/* now_ms() at which the job must be settled */
 	void *owner;			/* the worker's own business */

@@ -88,6 +88,8 @@ void throttle_settle(struct scoreboard *sb, const struct call_end *end, int64_t 
 
 /* Calls open or reserved, all workers; a dead worker's do not count. */
 int throttle_calls_open(const struct scoreboard *sb);
+/* The time that a usual call takes up of what is allowed a minute. */
+int64_t throttle_share_ms(const struct scoreboard *sb);
 /* Until a job may be claimed, as far as requests and tokens go; 0: now. */
 int64_t throttle_wait_ms(const struct scoreboard *sb, int64_t now_ms);
 

@@ -151,6 +151,9 @@ int64_t worker_disown_again(struct worker *w);
  */
 void worker_find_blame(struct worker *w, const struct rater *rater, struct ask *ask);
 
+/* Whether its lines are to be preceded by a control: see grading_ask_control(). */
+bool worker_needs_control(const struct worker *w, const struct grading *g);
+
 /* Fills err for a job whose queue.job_deadline has come. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err);
 

@@ -142,12 +142,10 @@ bool grading_is_suspect(const struct grading *g)
 /* Half as many each time down to 1, which the last attempt reaches at once. */
 static size_t halved(const struct grading *g, size_t n)
 {
-	int64_t times = g->job.attempts;
+	int times = g->job.attempts > g->doubts ? g->job.attempts : g->doubts;
 
 	if (g->job.attempts > 0 && grading_is_last_attempt(g))
 		return 1;
-	if (grading_is_suspect(g))
-		times = g->job.claim - GRADING_FREE_CLAIMS;
 	for (; times > 0 && n > 1; times--)
 		n = (n + 1) / 2;
 	return n;

@@ -141,6 +141,7 @@ static void write_unrated(struct buf *b, const struct grading *g)
 /* The job's `result`: what was done and what it took, earlier attempts included. */
 const char *grading_write_result(struct grading *g, const struct rater *rater, size_t unrated)
 {
+	bool asked = !rater->instant || g->used.calls > 0;	/* a fallback may have ended what another began */
 	struct buf b;
 	const char *text;
 
@@ -155,7 +156,7 @@ const char *grading_write_result(struct grading *g, const struct rater *rater, s
 	buf_int(&b, (int64_t)g->cached);
 	buf_char(&b, ',');
 	provenance_write_rater(&b, rater, g->used.model);
-	if (!rater->instant)
+	if (asked)
 		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
 			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
 			   g->used.completion_tokens, g->used.latency_ms);
@@ -164,7 +165,7 @@ const char *grading_write_result(struct grading *g, const struct rater *rater, s
 		buf_billionths(&b, (uint64_t)g->cost_nanos);
 	}
 	write_counts(&b, g, rater);
-	if (!rater->instant || unrated)
+	if (asked || unrated)
 		write_outcomes(&b, g);
 	if (g->worker_deaths)
 		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);

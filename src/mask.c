@@ -16,13 +16,6 @@ static const char *const secret_names[] = {
 	"subscription-key", "client_secret", "secret", "code", "sig", "signature",
 };
 
-bool mask_is_quoted(const char *secret, const char *text, size_t len)
-{
-	size_t n = secret ? strlen(secret) : 0;
-
-	return n >= MASK_SECRET_MIN_BYTES && len >= n && memmem(text, len, secret, n);
-}
-
 /* Length of "password =" at p when its value must be hidden, else 0. */
 static size_t secret_assignment(const char *p)
 {
@@ -71,6 +64,27 @@ static const char *mask_userinfo(const char *p, const char *end, struct buf *out
 		if (*q == '/' || *q == '?')
 			return end;
 	return at;
+}
+
+static bool is_quoted(const char *secret, size_t n, const char *text, size_t len)
+{
+	return n >= MASK_SECRET_MIN_BYTES && len >= n && memmem(text, len, secret, n);
+}
+
+bool mask_is_quoted(const char *secret, const char *text, size_t len)
+{
+	return secret && is_quoted(secret, strlen(secret), text, len);
+}
+
+bool mask_is_url_quoted(const char *url, const char *text, size_t len)
+{
+	for (const char *p = strchr(url, '?'); p; p = strchr(p + 1, '&')) {
+		size_t n = secret_assignment(p + 1);
+
+		if (n && is_quoted(p + 1 + n, strcspn(p + 1 + n, "&#"), text, len))
+			return true;
+	}
+	return false;
 }
 
 void mask_secrets(const char *text, struct buf *out)

@@ -11,6 +11,7 @@
 #include "arena.h"
 #include "buf.h"
 #include "json_strict.h"
+#include "mask.h"
 #include "utf8.h"
 
 #define MESSAGE_CAP_BYTES 200		/* of the provider's own words in an error */
@@ -47,13 +48,16 @@ static int64_t tokens_of(struct json_object *value)
 	return 0;
 }
 
-/* The provider's words made fit for an error or a log: one clean line without our key in it. */
-static void copy_clean(char *out, size_t size, const char *words, const char *secret)
+/* The provider's words made fit for an error or a log: one clean line without a secret of ours in it. */
+static void copy_clean(char *out, size_t size, const char *words, const struct config *config)
 {
+	const char *key = config->openai.api_key;
 	size_t len;
 
-	if (secret && *secret && strstr(words, secret))
+	if (key && *key && strstr(words, key))
 		words = "(left out, because it quotes our API key)";
+	else if (config->openai.base_url && mask_is_url_quoted(config->openai.base_url, words, strlen(words)))
+		words = "(left out, because it quotes a secret of openai.base_url)";
 	len = utf8_cut(words, strlen(words), size - 1);
 	memcpy(out, words, len);
 	out[utf8_clean(out, len, UTF8_BLANK_CONTROLS)] = '\0';
@@ -142,7 +146,7 @@ struct complaint {
  * The usual {"error": {"code", "type", "param", "message"}}; {"error": "message"} (Ollama); the four
  * bare (vLLM); any of these in an array (Google). A gateway's code may be the status it met itself.
  */
-static void read_complaint(struct json_object *root, const char *secret, struct complaint *c)
+static void read_complaint(struct json_object *root, const struct config *config, struct complaint *c)
 {
 	struct json_object *body = json_object_is_type(root, json_type_array) ? first(root) : root;
 	struct json_object *error = member(body, "error");
@@ -157,7 +161,7 @@ static void read_complaint(struct json_object *root, const char *secret, struct 
 	c->names[2] = text_of(member(error, "param"));
 	c->names[3] = member(member(error, "metadata"), FLAGGED) ? FLAGGED : "";
 	copy_clean(c->message, sizeof(c->message),
-		   *text_of(error) ? text_of(error) : text_of(member(error, "message")), secret);
+		   *text_of(error) ? text_of(error) : text_of(member(error, "message")), config);
 	len = strlen(c->message);
 	while (len > 0 && (c->message[len - 1] == '.' || c->message[len - 1] == ' '))
 		c->message[--len] = '\0';
@@ -226,12 +230,12 @@ static void fail_with_status(const struct complaint *c, int64_t after_ms, struct
 	buf_free(&text);
 }
 
-static void fail(const struct http_reply *reply, struct json_object *root, const char *secret,
+static void fail(const struct http_reply *reply, struct json_object *root, const struct config *config,
 		 struct ask *ask)
 {
 	struct complaint c = { .status = reply->status };
 
-	read_complaint(root, secret, &c);
+	read_complaint(root, config, &c);
 	ask->never_sent = reply->end == HTTP_UNREACHABLE || reply->end == HTTP_UNTRUSTED;
 	if (reply->end == HTTP_ANSWERED || reply->status >= 300)
 		fail_with_status(&c, reply->retry_after_ms, ask);
@@ -376,7 +380,7 @@ static void read_used(struct json_object *root, const struct config *config, str
 	struct json_object *usage = member(root, "usage");
 	char model[OPENAI_MODEL_CAP_BYTES + 1];
 
-	copy_clean(model, sizeof(model), text_of(member(root, "model")), config->openai.api_key);
+	copy_clean(model, sizeof(model), text_of(member(root, "model")), config);
 	if (model[0])
 		ask->used.model = arena_dup(&ask->job->arena, model, strlen(model));
 	ask->used.prompt_tokens = tokens_of(member(usage, "prompt_tokens"));
@@ -407,7 +411,7 @@ void openai_read_reply(const struct http_reply *reply, const struct config *conf
 	if (success && reply->end == HTTP_OVERSIZED)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_OVERSIZED);
 	else if (!success || reply->end != HTTP_ANSWERED || member(root, "error"))
-		fail(reply, root, config->openai.api_key, ask);
+		fail(reply, root, config, ask);
 	else if (reply->len == 0)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_EMPTY);
 	else if (!is_json)

@@ -32,6 +32,13 @@ static int64_t whole_ms(int64_t ns)
 	return (ns + MS - 1) / MS;
 }
 
+int64_t pace_share_ms(const struct pace *p, int64_t units)
+{
+	int64_t limit = atomic_load(&p->limit);
+
+	return limit > 0 ? whole_ms(time_of(limit, units, 0)) : 0;
+}
+
 void pace_set(struct pace *p, int64_t limit, int64_t now_ms)
 {
 	if (limit == atomic_load(&p->limit))

@@ -80,9 +80,9 @@ void question_write(struct buf *out, const struct config *config, const struct a
 	struct list context = { out, 0 };
 
 	buf_char(out, '{');
-	write_member(out, "sales_rep", ask->job->sales_rep);
+	write_member(out, "sales_rep", ask->control ? "" : ask->job->sales_rep);
 	buf_str(out, ", ");
-	write_member(out, "customer", ask->job->customer);
+	write_member(out, "customer", ask->control ? "" : ask->job->customer);
 	buf_str(out, ", \"scale\": [");
 	write_scale(out, &config->rater.scale);
 	buf_str(out, "], \"context\": [");

@@ -237,3 +237,11 @@ int64_t throttle_wait_ms(const struct scoreboard *sb, int64_t now_ms)
 
 	return requests > tokens ? requests : tokens;
 }
+
+int64_t throttle_share_ms(const struct scoreboard *sb)
+{
+	int64_t request = pace_share_ms(&sb->throttle.requests, 1);
+	int64_t tokens = pace_share_ms(&sb->throttle.tokens, usual_tokens(sb));
+
+	return request > tokens ? request : tokens;
+}

@@ -106,10 +106,13 @@ static const char *copy_text(struct arena *arena, struct span s, size_t cap_byte
 	return copy;
 }
 
-/* A rater's words. "" when they quote our API key: a provider, or a gateway, may echo what it was sent. */
+/* A rater's words. "" when they quote a secret of ours: a provider, or a gateway, may echo what it was sent. */
 static const char *copy_words(const struct config *config, struct arena *arena, struct span s, size_t cap_bytes)
 {
-	return mask_is_quoted(config->openai.api_key, s.text, s.len) ? "" : copy_text(arena, s, cap_bytes);
+	if (mask_is_quoted(config->openai.api_key, s.text, s.len) ||
+	    (config->openai.base_url && mask_is_url_quoted(config->openai.base_url, s.text, s.len)))
+		return "";
+	return copy_text(arena, s, cap_bytes);
 }
 
 static size_t alternatives_cap(const struct config *config)
@@ -298,21 +301,28 @@ static size_t count_members(struct json_object *value)
 }
 
 /*
- * Whether an object in text, which was parsed as value, has a key twice. The parser keeps the last, so of
- * {"line": 1, "rating": "good", "line": 2} the rating would go to a line it was not meant for.
+ * Whether an object in text, which was parsed as value, has a key twice, or one with a NUL. The parser keeps the last,
+ * so of {"line": 1, "rating": "good", "line": 2} the rating would go to a line it was not meant for; and it cuts
+ * "rating\u0000s" to "rating".
  */
-static bool repeats_keys(struct span text, struct json_object *value)
+static bool has_odd_keys(struct span text, struct json_object *value)
 {
-	bool in_string = false;
+	static const char nul[] = "\\u0000";
+	bool in_string = false, has_nul = false;
 	size_t colons = 0;
 
 	for (size_t i = 0; i < text.len; i++) {
-		if (in_string && text.text[i] == '\\')
+		if (in_string && text.text[i] == '\\') {
+			has_nul |= text.len - i >= strlen(nul) && memcmp(text.text + i, nul, strlen(nul)) == 0;
 			i++;
-		else if (text.text[i] == '"')
+		} else if (text.text[i] == '"') {
 			in_string = !in_string;
-		else if (!in_string && text.text[i] == ':')
+			has_nul &= !in_string;
+		} else if (!in_string && text.text[i] == ':') {
+			if (has_nul)
+				return true;
 			colons++;
+		}
 	}
 	return colons != count_members(value);
 }
@@ -330,7 +340,7 @@ size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		verdict_all(verdicts, n, s.len ? OUTCOME_NOT_JSON : OUTCOME_EMPTY);
 		return 0;
 	}
-	if (repeats_keys(s, object)) {
+	if (has_odd_keys(s, object)) {
 		verdict_all(verdicts, n, OUTCOME_NOT_SCHEMA);
 		stray = 0;
 	} else {

@@ -12,6 +12,7 @@
 #define DEADLINE_SLACK_MS 100
 
 #define FALLBACK_PAUSE_MS 2000	/* for one that cannot answer either */
+#define SHARES_BETWEEN 3	/* of the pace, at most, between a control and the claim that it vouches for */
 
 static void tell_breaker(struct worker *w, const struct err *err)
 {
@@ -58,8 +59,8 @@ static void find_use(struct worker *w, struct ask *ask)
 {
 	if (is_of_use(ask)) {
 		breaker_success(w->c->sb, now_ms());
-	} else if (ask->job->claim > 1 && !w->probing) {
-		breaker_alive(w->c->sb, now_ms());	/* what is left of jobs are lines that are hard to rate */
+	} else if (ask->job->attempts > 0 && !w->probing) {
+		breaker_alive(w->c->sb, now_ms());	/* such answers cost attempts: what is left are lines that are hard to rate */
 	} else if (breaker_useless(w->c->sb, ask->job->id, now_ms())) {
 		blame_rater(w->rater, ask);
 		tell_breaker(w, ask->err);
@@ -68,10 +69,31 @@ static void find_use(struct worker *w, struct ask *ask)
 	w->probing = w->provider_away = false;
 }
 
-/* Nobody else gets answers either. Those of a job under suspicion were made sure of, if need be by a control. */
+/* How old an answer may be that shows, before a suspect is asked, that the rater works. Limits may keep the two apart. */
+static int64_t vouching_ms(const struct worker *w)
+{
+	return w->config->openai.timeout_ms + SHARES_BETWEEN * throttle_share_ms(w->c->sb);
+}
+
+/*
+ * When a job that fails is the only one, nobody knows whether the provider is away or this job's lines break its
+ * calls; and it would be asked about for ever, since an outage may cost no attempt. The same when jobs fail one after
+ * the other and the breaker asks for a sign of life. So the provider is asked something else first.
+ */
+bool worker_needs_control(const struct worker *w, const struct grading *g)
+{
+	if (!w->rater->metered || g->rater != w->rater || g->controlled || grading_open_lines(g) == 0)
+		return false;
+	if (w->probing && atomic_load(&w->c->sb->breaker_unclear) > 0)
+		return true;
+	return grading_is_suspect(g) && !breaker_answered_lately(w->c->sb, vouching_ms(w), now_ms());
+}
+
+/* Nobody else gets answers either. Those of a suspect were made sure of, if need be by a control. */
 static bool is_everybodys(struct worker *w, const struct ask *ask)
 {
-	int64_t before = grading_is_suspect(ask->owner) ? w->config->openai.timeout_ms : 0;
+	const struct grading *g = ask->owner;
+	int64_t before = grading_is_suspect(g) || g->controlled ? vouching_ms(w) : 0;
 
 	return ask->control || breaker_unclear(w->c->sb, ask->job->id, before + ask->used.latency_ms, now_ms());
 }

@@ -96,22 +96,11 @@ static int free_calls(const struct worker *w, const struct rater *rater)
 	return n;
 }
 
-/*
- * When a job that fails is the only one, nobody knows whether the provider is away or this job's lines break its
- * calls; and it would be asked about for ever, since an outage may cost no attempt. So the provider is asked something
- * else first.
- */
-static bool needs_control(const struct worker *w, const struct grading *g)
-{
-	return w->rater->metered && g->rater == w->rater && grading_is_suspect(g) && !g->controlled &&
-	       grading_open_lines(g) > 0 && !breaker_answered_lately(w->c->sb, w->config->openai.timeout_ms, now_ms());
-}
-
 /* Its open lines are asked about, now or when a call is free. */
 static void start_asking(struct worker *w, struct grading *g)
 {
 	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
-	if (!g->held_back && needs_control(w, g))
+	if (!g->held_back && worker_needs_control(w, g))
 		grading_ask_control(g, g->rater);
 	else if (!g->held_back)
 		grading_ask(g, g->rater);

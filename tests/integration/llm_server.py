@@ -13,6 +13,7 @@ about its way here. A rule is an object:
   do            what to do (default "good"); BEHAVIOURS has the names
   first         serves so many calls, then is used up: [{"do": "500", "first": 3}, "good"]
   text          only calls with a line that contains this
+  name          only calls whose sales rep has this name
   probability   only so large a share of the calls (the same ones in each run)
   above         only while more than so many calls are in flight
   delay_ms      answers no sooner than this
@@ -51,7 +52,7 @@ except ImportError:
     h2 = None       # then there is no HTTP/2
 
 HOST = "127.0.0.1"
-RULE_KEYS = {"do", "first", "text", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
+RULE_KEYS = {"do", "first", "text", "name", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
              "message", "status", "size", "chunk_ms", "clock", "location", "tokens"}
 
 
@@ -276,6 +277,8 @@ class Script:
 
     def fits(self, rule, call, in_flight):
         if rule.get("first", 1) <= 0 or in_flight <= rule.get("above", 0):
+            return False
+        if "name" in rule and call.question["sales_rep"] != rule["name"]:
             return False
         if not any(rule.get("text", "") in line["text"] for line in call.lines):
             return False

@@ -522,6 +522,14 @@ def test_while_the_breaker_is_open_what_the_first_rater_rated_is_used(make_opena
     assert db.completed(rep("Unknown."))[1][0].provenance["rater"] == "openai"
 
 
+def test_what_was_asked_before_the_fallback_counts(make_openai_pool, db, llm):
+    make_openai_pool(cache={"ttl": "0"}, rater={"fallback": "rubric", "lines_per_call": 1})
+    llm.behave({"do": "429", "text": "bad", "retry_after": 30}, "good")
+    row, _ = db.completed(rep("One.", "Two.", "bad"))
+    assert row.result["calls"] == llm.calls and row.result["prompt_tokens"] > 0
+    assert row.result["outcomes"]["failed"] == 1
+
+
 def test_a_fallback_that_is_away_as_well_costs_no_attempt(make_openai_pool, db, llm, program):
     program.behave("exit_at_once")
     pool = make_openai_pool(rater={"fallback": "command"}, command={"argv": program.argv})

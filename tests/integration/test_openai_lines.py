@@ -117,6 +117,57 @@ def test_so_does_one_of_the_only_job(make_openai_pool, db, llm, do):
     assert row.result["calls"] == llm.calls and row.result["outcomes"]["rated"] == 4
 
 
+@pytest.mark.parametrize("do", ["500", "hang"])
+def test_so_does_a_job_whose_names_break_its_calls(make_openai_pool, db, llm, do):
+    make_openai_pool(openai={"timeout": "1s"})
+    llm.behave({"do": do, "name": "poison"}, "good")
+    job = db.insert(job_data={"transcript": rep("One."), "salesRepName": "poison"})
+    row = wait_in_a_hurry(db, job, "failed")
+    assert row.attempts == 3 and row.result["unclear"] >= 3
+
+
+def test_many_lines_that_break_their_calls_do_not_stop_the_others(make_openai_pool, db, llm):
+    """Ten jobs in a row are taken for an outage; who is asked for a sign of life then is not the eleventh of them."""
+    make_openai_pool(cache={"ttl": "0"})
+    llm.behave({"do": "500", "text": "poison"}, "good")
+    bad = [db.insert(rep("One.", f"poison {n}"), max_attempts=1) for n in range(40)]
+    wait_until(lambda: llm.calls >= 10)
+    good = db.insert(rep("Two."))
+
+    def ended():
+        hurry(db)
+        return db.unsettled() == 0
+
+    wait_until(ended)
+    assert db.job(good).status == "completed" and db.job(good).attempts == 0
+    assert all(db.job(job).error.startswith("no rating for line 1") for job in bad)
+
+
+def test_a_control_takes_no_permit_for_ever(make_openai_pool, db, llm):
+    """At a slow pace the line's own call comes with a later claim; the control's answer is still good then."""
+    make_openai_pool(openai={"timeout": "1s", "requests_per_minute": 10}, pool={"workers": 1})
+    llm.behave({"do": "500", "first": 3}, "good")
+    row = wait_in_a_hurry(db, db.insert(rep("One.")), "completed", "failed")
+    assert (row.status, row.attempts) == ("completed", 0)
+    assert llm.calls <= 6
+
+
+@pytest.mark.parametrize("do", ["503", "401"])
+def test_an_outage_makes_no_call_smaller(make_openai_pool, db, llm, do):
+    make_openai_pool(rater={"lines_per_call": 20}, cache={"ttl": "0"})
+    llm.behave(do)
+    job = db.insert(rep(*[f"Line {n}." for n in range(20)]))
+
+    def often():
+        hurry(db)
+        return db.job(job).claim >= 5
+
+    wait_until(often)
+    llm.behave("good")
+    row = wait_in_a_hurry(db, job, "completed")
+    assert row.attempts == 0 and len(asked(llm)[-1]) == 20
+
+
 @pytest.mark.parametrize("do", ["500", "hang", "reset"])
 def test_an_outage_costs_the_only_job_nothing_however_often_it_is_asked(make_openai_pool, db, llm, do):
     make_openai_pool(openai={"timeout": "500ms"})
@@ -147,6 +198,51 @@ def test_a_provider_that_fails_every_other_call_fails_no_job(make_openai_pool, d
     wait_until(ended)
     assert db.count("completed") == 200
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
+def test_after_an_outage_a_provider_that_fails_now_and_then_fails_no_job(make_openai_pool, db, llm):
+    """What the outage had cost the jobs, claims, is not held against them."""
+    pool = make_openai_pool(cache={"ttl": "0"})
+    llm.behave("503")
+    db.insert_many(60)
+
+    def often():
+        hurry(db)
+        pool.ctl("close breaker")
+        return db.value("SELECT min(claim) FROM grading_jobs") >= 3
+
+    wait_until(often)
+    llm.behave({"do": "500", "probability": 0.5}, "good")
+
+    def ended():
+        hurry(db)
+        return db.unsettled() == 0
+
+    wait_until(ended)
+    assert db.count("completed") == 60
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
+def test_after_an_outage_useless_answers_fail_few_jobs(make_openai_pool, db, llm):
+    """The gateway is back and answers with a page of its own: after ten jobs the rater is to blame, whatever was before."""
+    pool = make_openai_pool(cache={"ttl": "0"})
+    llm.behave("503")
+    db.insert_many(60)
+
+    def often():
+        hurry(db)
+        pool.ctl("close breaker")
+        return db.value("SELECT min(claim) FROM grading_jobs") >= 2
+
+    wait_until(often)
+    llm.behave("envelope_not_json")
+    pool.ctl("close breaker")
+    wait_until(lambda: "jobs in a row" in (pool.show("limits")["reason"] or ""))
+    calls = llm.calls
+    wait_until(lambda: llm.calls > calls + 3, what="probes")
+    assert db.value("SELECT max(attempts) FROM grading_jobs") <= 1
+    llm.behave("good")
+    wait_until(lambda: hurry(db) or db.count("completed") == 60)
 
 
 def test_what_the_session_shows_of_a_poisonous_line_beside_other_batches(make_openai_pool, db, llm):

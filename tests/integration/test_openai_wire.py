@@ -79,6 +79,14 @@ def test_the_query_of_the_address_stays_behind_the_path(make_openai_pool, db, ll
     assert "sig=****" in pool.ctl("show config") and "hunter2" not in pool.ctl("show config") + pool.log
 
 
+def test_nor_does_an_error_quote_it(make_openai_pool, db, llm):
+    pool = make_openai_pool(openai={"base_url": llm.url + "?api-version=1&sig=hunter2hunter2"})
+    llm.behave({"do": "404", "message": "No route POST /v1/chat/completions?api-version=1&sig=hunter2hunter2"})
+    job = db.insert(rep("Line."))
+    shown = wait_until(lambda: "quotes a secret" in (said := pool.ctl("show status") + pool.ctl("show errors")) and said)
+    assert "hunter2" not in shown + pool.log + (db.job(job).error or "")
+
+
 # ---- connections ----
 
 def test_a_connection_is_kept_alive(make_openai_pool, db, llm):

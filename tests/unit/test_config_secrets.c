@@ -207,6 +207,21 @@ static const struct { const char *text, *masked; } masks[] = {
 	{ "https://host/v1?sig=hunter2&sv=1", "https://host/v1?sig=****&sv=1" },
 };
 
+static void test_what_quotes_a_url(void **state)
+{
+	static const struct { const char *url, *text; bool quotes; } cases[] = {
+		{ "https://h/v1?v=2024-05-01&sig=hunter2&x=1", "no route ?sig=hunter2", true },
+		{ "https://h/v1?v=2024-05-01&sig=hunter2#f", "hunter2", true },
+		{ "https://h/v1?v=2024-05-01&sig=hunter2", "version 2024-05-01, hunter", false },
+		{ "https://h/v1?code=abc", "abc", false },	/* too short to be told from a word */
+		{ "https://h/v1?sig=", "", false }, { "https://h/v1?", "?", false }, { "https://h/v1", "h", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++)
+		assert_int_equal(mask_is_url_quoted(cases[i].url, cases[i].text, strlen(cases[i].text)), cases[i].quotes);
+}
+
 static void test_masks(void **state)
 {
 	struct buf out;
@@ -298,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_key_that_is_missing),
 		cmocka_unit_test(test_key_from_file),
 		cmocka_unit_test(test_no_message_tells_a_secret),
+		cmocka_unit_test(test_what_quotes_a_url),
 		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_list),

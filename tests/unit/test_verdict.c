@@ -217,19 +217,21 @@ static void test_unknown_numbers_with_lines_missing_rate_nothing(void **state)
 	assert_ptr_equal(verdicts[1].rating, scale[1]);
 }
 
-static void test_objects_that_repeat_a_key_rate_nothing(void **state)
+static void test_objects_of_odd_keys_rate_nothing(void **state)
 {
 	static const char *const replies[] = {
 		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"line\":3}]}",
 		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"r\\u0061ting\":\"poor\"}]}",
 		"{\"ratings\":[{\"line\":12,\"rating\":\"good\"}],\"ratings\":[]}",
 		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"x\":{\"a\":1,\"a\":[{}]}}]}",
+		"{\"ratings\":[{\"line\":12,\"rating\\u0000s\":\"good\"}]}",
+		"{\"ratings\\u0000\" :[{\"line\":12,\"rating\":\"good\"}]}",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
 		check_all(replies[i], OUTCOME_NOT_SCHEMA);
-	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : \\\\\"}]}");
+	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : \\u0000 \\\\\",\"x\":1}]}");
 	assert_int_equal(verdicts[0].outcome, OUTCOME_RATED);
 }
 
@@ -422,7 +424,7 @@ int main(void)
 		cmocka_unit_test(test_elements_for_no_line_are_stray),
 		cmocka_unit_test(test_a_stray_out_of_place_rates_nothing),
 		cmocka_unit_test(test_unknown_numbers_with_lines_missing_rate_nothing),
-		cmocka_unit_test(test_objects_that_repeat_a_key_rate_nothing),
+		cmocka_unit_test(test_objects_of_odd_keys_rate_nothing),
 		cmocka_unit_test(test_words_that_quote_our_key_are_left_out),
 		cmocka_unit_test(test_a_reply_of_too_many_values_is_not_read),
 		cmocka_unit_test(test_a_refusal_keeps_the_providers_words),
