@@ -105,7 +105,7 @@ def test_a_line_that_breaks_its_calls_ends_alone_while_others_are_served(make_op
 @pytest.mark.parametrize("do", ["500", "hang", "reset"])
 def test_so_does_one_of_the_only_job(make_openai_pool, db, llm, do):
     """Nobody else gets answers to compare with: a control tells, of which nothing is kept."""
-    make_openai_pool(cache={"ttl": "0"}, openai={"timeout": "1s"})
+    make_openai_pool(cache={"ttl": "0"}, openai={"timeout": "300ms"})
     llm.behave({"do": do, "text": "poison"}, "good")
     session = new_session()
     row = wait_in_a_hurry(db, db.insert(rep(*FIVE, first=10), session=session), "completed", "failed")
@@ -119,7 +119,7 @@ def test_so_does_one_of_the_only_job(make_openai_pool, db, llm, do):
 
 @pytest.mark.parametrize("do", ["500", "hang"])
 def test_so_does_a_job_whose_names_break_its_calls(make_openai_pool, db, llm, do):
-    make_openai_pool(openai={"timeout": "1s"})
+    make_openai_pool(openai={"timeout": "300ms"})
     llm.behave({"do": do, "name": "poison"}, "good")
     job = db.insert(job_data={"transcript": rep("One."), "salesRepName": "poison"})
     row = wait_in_a_hurry(db, job, "failed")
@@ -130,7 +130,7 @@ def test_many_lines_that_break_their_calls_do_not_stop_the_others(make_openai_po
     """Ten jobs in a row are taken for an outage; who is asked for a sign of life then is not the eleventh of them."""
     make_openai_pool(cache={"ttl": "0"})
     llm.behave({"do": "500", "text": "poison"}, "good")
-    bad = [db.insert(rep("One.", f"poison {n}"), max_attempts=1) for n in range(40)]
+    bad = [db.insert(rep("One.", f"poison {n}"), max_attempts=1) for n in range(15)]
     wait_until(lambda: llm.calls >= 10)
     good = db.insert(rep("Two."))
 
