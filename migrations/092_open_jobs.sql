@@ -33,7 +33,7 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- As 085 has it, but with a look into the queue, in the same snapshot as the counters: over is what has no open job, and
--- there are at least as many batches as are settled or open.
+-- there are at least as many batches as are settled or open. Plain rows that nobody has claimed yet make a session, too.
 CREATE OR REPLACE FUNCTION grading_progress(session_id uuid)
 RETURNS TABLE (
 	status text,
@@ -59,6 +59,10 @@ LANGUAGE sql STABLE AS $$
 		grading_open_jobs(s.session_id) AS open OFFSET 0) AS q	-- asked once, not wherever it is named
 	CROSS JOIN LATERAL (SELECT q.*, greatest(s.total_batches, q.done + q.open) AS total) AS p
 	WHERE s.session_id = grading_progress.session_id
+	UNION ALL
+	SELECT 'queued', 0, 0, o.open, 0, 0, 0, NULL, NULL, NULL, NULL
+	FROM (SELECT grading_open_jobs(grading_progress.session_id) AS open OFFSET 0) AS o
+	WHERE o.open > 0 AND NOT EXISTS (SELECT FROM grading_sessions n WHERE n.session_id = grading_progress.session_id)
 $$;
 
 -- grading_secure() as 089 has it, but with grading_open_jobs().

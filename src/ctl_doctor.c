@@ -90,8 +90,12 @@ static const char *text_of(struct json_object *status, const char *key)
 static void judge_daemon(struct doctor *d, const char *path, struct json_object *status)
 {
 	const char *summary = text_of(status, "summary"), *version = text_of(status, "version");
+	const char *reason = text_of(status, "breaker_reason");
 
-	if (strcmp(summary, "at work") != 0)
+	if (strcmp(summary, "at work") != 0 && strcmp(reason, "?") != 0)
+		doctor_say(d, "daemon", DOCTOR_WARNING, "gradingctl show limits tells when the rater is asked again",
+			   "%s (%s): %s", summary, path, reason);
+	else if (strcmp(summary, "at work") != 0)
 		doctor_say(d, "daemon", DOCTOR_WARNING, "gradingctl show status, show errors and show limits tell more",
 			   "%s (%s)", summary, path);
 	else if (strcmp(version, VERSION) != 0)

@@ -221,6 +221,8 @@ static void summarise(const struct wait *w)
 		return;		/* the caller's one line holds it */
 	printf("rated %" PRId64 " line%s of %" PRId64 " session%s", rated(w), term_plural(rated(w)), sessions,
 	       term_plural(sessions));
+	if (done > 0 && done < rated(w))
+		printf(", %" PRId64 " of them", done);
 	if (done > 0 && elapsed > 0)
 		printf(" in %s, %.*f lines a second", duration_human(elapsed, took, sizeof(took)), speed < 10 ? 1 : 0,
 		       speed);

@@ -104,14 +104,18 @@ void daemon_forbid_cores(void)
 	close(filter);
 }
 
+/* Locked, and open, as long as this process lives; a lock of fcntl(2) is not handed on to children. */
 int pid_file_write(const char *path, struct err *err)
 {
-	FILE *f = fopen(path, "we");
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 
-	if (!f)
-		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path, strerror(errno));
-	fprintf(f, "%d\n", (int)getpid());
-	if (fclose(f) != 0)
+	if (fd != -1 && fcntl(fd, F_SETLK, &whole) == -1 && (errno == EACCES || errno == EAGAIN)) {
+		close(fd);
+		return err_set(err, ERR_CONFIG, "the pid file %s is another daemon's that runs; name another one with "
+			       "control.pid_file or -p", path);
+	}
+	if (fd == -1 || ftruncate(fd, 0) == -1 || dprintf(fd, "%d\n", (int)getpid()) < 0)
 		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path, strerror(errno));
 	return 0;
 }

@@ -273,12 +273,14 @@ static void cell_cost(struct table *t, const struct supervisor *s)
 		table_null(t);
 }
 
-/* If all goes on as in the last minute; null when nothing was done, or nothing waits. */
-static void cell_empty_in(struct table *t, const struct scoreboard *sb, const struct recent_rates *rates)
+/* If all goes on as in the last minute; null when nothing was done, nothing waits, or nothing may be done now. */
+static void cell_empty_in(struct table *t, const struct supervisor *s, const struct recent_rates *rates)
 {
+	const struct scoreboard *sb = supervisor_scoreboard(s);
 	int64_t pending = atomic_load(&sb->gauges[GAUGE_QUEUE_PENDING]);
+	bool barred = breaker_state(sb, now_ms()) != BREAKER_CLOSED && supervisor_config(s)->rater.fallback == RATER_NONE;
 
-	if (pending <= 0 || atomic_load(&sb->paused) || !(rates->jobs_per_ms > 0))
+	if (pending <= 0 || barred || atomic_load(&sb->paused) || !(rates->jobs_per_ms > 0))
 		table_null(t);
 	else
 		table_ms(t, (int64_t)((double)pending / rates->jobs_per_ms));
@@ -295,7 +297,7 @@ static void status_calls(struct table *t, const struct supervisor *s)
 		cell_known_ms(t, latency_quantile(rates.latency, shares[i]));
 	table_int(t, rates.tokens_per_minute);
 	cell_cost(t, s);
-	cell_empty_in(t, sb, &rates);
+	cell_empty_in(t, s, &rates);
 }
 
 static void fill_status(const struct supervisor *s, struct table *t)

@@ -217,6 +217,12 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, s->up, (uint32_t)random());
 	bool unexpected = !cs->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);
 
+	if (unexpected && WIFSIGNALED(status)) {	/* it had no time to say so itself */
+		char error[160];
+
+		snprintf(error, sizeof(error), "pid %d %s", (int)pid, how);
+		shared_text_set(&shared(cs)->error, error);
+	}
 	if (unexpected && cs->wanted && !d.stop_all) {
 		atomic_fetch_add(&s->sb->restarts, 1);
 		log_error("%s %d (pid %d) %s; starting it again %s", role(cs), cs->index, (int)pid, how,

@@ -88,6 +88,15 @@ def test_an_empty_transcript_is_complete_at_once(db):
     assert (row.status, row.percent, row.batches_total) == ("completed", 100, 0)
 
 
+def test_plain_rows_that_nobody_has_claimed_are_a_queued_session(db):
+    session = new_session()
+    for n in range(2):
+        db.insert(rep(f"Line {n}.", first=n), session=session)
+    shown = db.row("SELECT * FROM grading_progress(%s)", session)
+    assert (shown.status, shown.batches_done, shown.batches_total, shown.percent) == ("queued", 0, 2, 0)
+    assert db.rows("SELECT * FROM grading_progress(%s)", new_session()) == []
+
+
 def test_progress_from_queued_to_completed(make_openai_pool, db, llm):
     pool = make_openai_pool(start=False)
     session = new_session()

@@ -66,6 +66,16 @@ def test_a_second_daemon_on_the_socket_is_refused(daemon):
     assert daemon.pool.show("status")["phase"] == "up"
 
 
+def test_a_second_daemon_on_the_pid_file_is_refused(daemon, make_pool, db):
+    daemon.start()
+    pid = daemon.pid_file.read_text()
+    other = Daemon(make_pool(db, start=False))
+    refused = other.start("-p", str(daemon.pid_file))
+    assert refused.returncode == 78 and "control.pid_file or -p" in refused.stderr
+    assert daemon.pid_file.read_text() == pid and is_running(int(pid))
+    assert not other.pid_file.exists()
+
+
 def test_a_second_foreground_pool_on_the_socket_is_refused(pool):
     second = pool.run()
     assert second.returncode == 1 and str(pool.pid) in second.stderr
