@@ -69,6 +69,8 @@ struct grading {
 	bool settling_last;		/* and it is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool alone;			/* settled by itself, because a batch with it was refused */
+	int64_t settle_failed_ms;	/* when one could not be carried out, 0: none; those of that moment belong together, */
+	int settle_most;		/* but no more than so many are sent again in one */
 	bool refused;			/* the database refused its result */
 	int64_t cost_nanos;		/* of all its calls and attempts, in billionths */
 };

@@ -20,6 +20,9 @@ bool pgerror_is_refusal(const char *message);
 /* True when a statement lost out to others' locks and may be sent again; message as above. */
 bool pgerror_is_lock_conflict(const char *message);
 
+/* Whether a new session may well do what this one refuses, since it began under other circumstances. */
+bool pgerror_is_of_session(const PGresult *result);
+
 /*
  * What the values of a statement caused is permanent; a missing table or right is an operator's
  * (ERR_CONFIG); everything else may go better next time. sqlstate may be NULL.

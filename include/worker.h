@@ -82,7 +82,9 @@ struct worker {
 	int settling;			/* jobs whose settlement is gathered or on its way, */
 	enum settle_form settle_form;	/* and how it was asked for */
 	int64_t settle_not_before_ms;
-	int settle_max;			/* jobs in one: fewer after one that failed */
+	int settle_max;			/* jobs in one: fewer after one that failed, */
+	int64_t behind_pause_ms, behind_not_before_ms;	/* of jobs whose settlement failed, behind those of others */
+	bool behind_last;		/* the last one was of such */
 
 	/* worker.c's */
 	/* worker_hold.c's */
@@ -153,6 +155,9 @@ void worker_find_blame(struct worker *w, const struct rater *rater, struct ask *
 
 /* Whether its lines are to be preceded by a control: see grading_ask_control(). */
 bool worker_needs_control(const struct worker *w, const struct grading *g);
+
+/* Not when its last settlement failed so short a while ago that others go first. */
+bool worker_may_settle(const struct worker *w, const struct grading *g, int64_t now);
 
 /* Fills err for a job whose queue.job_deadline has come. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err);

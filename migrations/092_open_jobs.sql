@@ -7,6 +7,17 @@
 SET lock_timeout = '5s';
 SET client_min_messages = warning;
 
+-- Columns of these names that an application had made without a default: claims find no row where one is NULL.
+DO $$
+BEGIN
+	IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'grading_jobs'::regclass
+	           AND attname IN ('priority', 'available_at') AND NOT atthasdef) THEN
+		ALTER TABLE grading_jobs ALTER COLUMN priority SET DEFAULT 0, ALTER COLUMN available_at SET DEFAULT now();
+		UPDATE grading_jobs SET priority = coalesce(priority, 0), available_at = coalesce(available_at, created_at, now())
+		WHERE status = 'pending' AND (priority IS NULL OR available_at IS NULL);
+	END IF;
+END $$;
+
 -- An index left invalid by an interrupted build is dropped first, as in 086.
 DO $$
 BEGIN
@@ -28,8 +39,10 @@ LANGUAGE sql STABLE AS $$
 	SELECT pg_catalog.count(*)::integer FROM grading_jobs g
 	WHERE g.session_id = grading_open_jobs.session_id
 	  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text) IS TRUE	-- as the index says it
-	  AND (coalesce(nullif(pg_catalog.current_setting('role'::text), 'none'::text), session_user::text)
-	       <> ALL (ARRAY['anon'::text, 'authenticated'::text]) OR grading_may_read(g.session_id))
+	  AND (pg_catalog.has_table_privilege(
+	           coalesce(nullif(pg_catalog.current_setting('role'::text), 'none'::text), session_user::text)::name,
+	           'grading_jobs'::regclass::oid, 'SELECT'::text)
+	       OR grading_may_read(g.session_id))	-- else it would tell what row-level security hides
 $$;
 
 -- As 085 has it, but with a look into the queue, in the same snapshot as the counters: over is what has no open job, and

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "arena.h"
 #include "clock.h"
@@ -18,6 +19,7 @@
 
 #define ANSWER_TIMEOUT_MS 30000
 #define RETRY_FIRST_MS 100
+#define RETRY_STALE_MS 500		/* doubled: the next session may find the same */
 #define RETRY_MAX_MS 3000
 
 enum pg_state { PG_DOWN, PG_CONNECTING, PG_SETUP, PG_READY };
@@ -300,6 +302,8 @@ static void on_schema_version(void *arg, const PGresult *result, const struct er
 				 "`gradingctl migrate`", err->text);
 		return;
 	}
+	if (strcmp(PQgetvalue(result, 0, 1), "on") == 0)
+		note_setup_error(pg, ERR_LOST, "the database is read-only", "");
 	version = atoi(PQgetvalue(result, 0, 0));
 	if (version >= pg->options.schema_version)
 		return;
@@ -351,7 +355,8 @@ static bool send_prepare(struct pg *pg, const struct statement *st)
 	return true;
 }
 
-static const char schema_version[] = "SELECT coalesce(max(version), 0) FROM grading_migrations";
+static const char schema_version[] =
+	"SELECT coalesce(max(version), 0), current_setting('transaction_read_only') FROM grading_migrations";
 
 static bool send_session_setup(struct pg *pg)
 {
@@ -454,6 +459,18 @@ static void pg_connect(void *arg)
 
 /* ---- answers ---- */
 
+/* What a session was told when it began is no longer true: another one will do, this one never again. */
+static void begin_anew(struct pg *pg, struct request *r, const struct err *err)
+{
+	struct err lost;
+
+	err_set(&lost, ERR_LOST, "%s; connecting anew", err->text);
+	r->answer(r->arg, NULL, &lost);
+	request_free(r);
+	pg->retry_ms = RETRY_STALE_MS;
+	go_down(pg, PG_AWAY, &lost);
+}
+
 static void deliver(struct pg *pg)
 {
 	struct request *r = pop_request(pg);
@@ -467,6 +484,10 @@ static void deliver(struct pg *pg)
 	}
 	if (!pg->head)
 		loop_timer_stop(pg->loop, &pg->timer);
+	if (err.kind != ERR_NONE && pg->state == PG_READY && pgerror_is_of_session(r->result)) {
+		begin_anew(pg, r, &err);
+		return;
+	}
 	if (err.kind != ERR_NONE)
 		r->answer(r->arg, NULL, &err);
 	else

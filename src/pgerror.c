@@ -68,6 +68,15 @@ bool pgerror_is_lock_conflict(const char *message)
 	return find_sqlstate(message, state) && has_class(state, conflicts);
 }
 
+/* Read-only since it began; a statement prepared for columns of other types; or not prepared at all. */
+bool pgerror_is_of_session(const PGresult *result)
+{
+	static const char *const states[] = { "25006", "0A000", "26000", NULL };
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return state && has_class(state, states);
+}
+
 enum err_kind pgerror_kind(const char *sqlstate)
 {
 	static const char *const data[] = { "22", "23", "54", "P0", NULL };	/* P0: a trigger of theirs raises */

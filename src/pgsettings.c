@@ -13,7 +13,7 @@
  */
 #define SETTINGS(X) \
 	X("'statement_timeout'", "'25s'") \
-	X("'lock_timeout'", "'10s'") \
+	X("'lock_timeout'", "'3s'") \
 	X("'idle_in_transaction_session_timeout'", "'60s'") \
 	X("'enable_seqscan'", "'off'") \
 	X("'enable_nestloop'", "'off'") \
@@ -22,19 +22,20 @@
 #define SESSION_SETTINGS(X) \
 	X("'default_transaction_isolation'", "'read committed'") \
 	X("'plan_cache_mode'", "'force_generic_plan'") \
+	X("'idle_session_timeout'", "'0'") \
 	X("'tcp_keepalives_idle'", "'10'") \
 	X("'tcp_keepalives_interval'", "'5'") \
 	X("'tcp_keepalives_count'", "'3'") \
 	X("'tcp_user_timeout'", "'20s'")
 
-/* What an operator set in the conninfo's `options` (or PGOPTIONS) stays as it is. */
+/* What an operator set in the conninfo's `options` (or PGOPTIONS) stays as it is; older servers know fewer of them. */
 const char pgsettings_session[] =
 	"SELECT set_config(ours.name, ours.value, false) FROM (VALUES"
 #define X(name, value) " (" name ", " value "),"
 	SETTINGS(X) SESSION_SETTINGS(X)
 #undef X
-	" ('application_name', NULL)) AS ours(name, value) WHERE ours.value IS NOT NULL AND NOT EXISTS"
-	" (SELECT FROM pg_settings s WHERE s.name = ours.name AND s.source = 'client')";
+	" ('application_name', NULL)) AS ours(name, value) WHERE ours.value IS NOT NULL AND EXISTS"
+	" (SELECT FROM pg_settings s WHERE s.name = ours.name AND s.source <> 'client')";
 
 /* Behind a transaction pooler nothing lasts longer than a transaction: it goes in front of each statement. */
 const char pgsettings_transaction[] =

@@ -24,6 +24,7 @@
 #define CROWD_STUCK_MS 1000	/* and after how long without a job completed it takes the others for held up */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define CLAIM_BYTES (16 << 20)	/* of job_data in one claim, going by what came before */
+#define GROWN_BYTES (4 << 20)	/* of one claim: the memory for it goes back when the queue is empty */
 #define CLAIM_BYTES_FORGET 8	/* and smaller jobs make it forget a larger one by so small a part each time */
 #define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
 #define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
@@ -102,7 +103,7 @@ static void set_stride(struct worker *w, bool full, int64_t bytes)
 		w->stride *= 2;
 	else
 		w->stride = w->stride_max;
-	w->grown |= w->stride > 1;
+	w->grown |= w->stride > 1 || bytes > GROWN_BYTES;
 }
 
 static void learn_size(struct worker *w, int64_t mean)
@@ -306,6 +307,23 @@ static bool is_too_many(struct worker *w, int64_t now)
 	return now - w->got_on_ms < CROWD_STUCK_MS;
 }
 
+/* In hand, but for what is being settled, and what failed to be and waits behind others. */
+static bool any_to_settle(const struct worker *w, int64_t now)
+{
+	for (const struct grading *g = w->head; g; g = g->next)
+		if (!g->settling && worker_may_settle(w, g, now))
+			return true;
+	return false;
+}
+
+/* For now, and it looks again by itself: a wake that it may have taken, and those to come, are for others. */
+static int64_t let_others_claim(struct worker *w, int64_t wait)
+{
+	if (atomic_exchange(&w->c->slot->hungry, HUNGER_NONE) != HUNGER_NONE)
+		wake_one_hungry(w->c->sb, w->c->index);
+	return wait;
+}
+
 static int send_claim(struct worker *w, const struct claim *claim)
 {
 	if (worker_may_hold(w))
@@ -340,16 +358,16 @@ int64_t worker_claim(struct worker *w)
 	    atomic_load(&sb->paused))
 		return -1;
 	if (now < w->claim_not_before_ms)
-		return w->claim_not_before_ms - now;
-	if (worker_may_hold(w) && w->in_hand > w->settling)
-		return -1;	/* their settlement goes out first: it could not while claims are held */
+		return let_others_claim(w, w->claim_not_before_ms - now);
+	if (worker_may_hold(w) && any_to_settle(w, now))
+		return -1;	/* it goes out first: it could not while claims are held */
 	if (is_too_many(w, now)) {
 		atomic_store(&w->c->slot->hungry, HUNGER_NONE);		/* it looks again by itself */
 		return CROWD_LOOK_MS;
 	}
 	n = allowed(w, now, &wait);
 	if (n <= 0)
-		return wait;
+		return let_others_claim(w, wait);
 	w->probing |= w->claim_for == w->rater && breaker_state(sb, now) == BREAKER_PROBING;
 	n = worker_reserve(w, n, now, &wait);
 	if (n == 0)

@@ -11,6 +11,7 @@
 #include "wake.h"
 
 #define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
+#define BEHIND_MAX_MS 8000	/* between settlements that fail, which may take as long as lock_timeout */
 
 static void count_settled(struct worker *w, const struct grading *g)
 {
@@ -41,11 +42,43 @@ void worker_finish(struct worker *w, struct grading *g, bool settled)
 	}
 	worker_count(w, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
+	if (g->settle_failed_ms)
+		w->behind_pause_ms = w->behind_not_before_ms = 0;
+	g->settle_failed_ms = 0;
 	worker_flights_stored(w, g);
 	if (!g->settling_last)
 		return;		/* only lines were stored; its calls go on */
 	count_settled(w, g);
 	worker_drop(w, g);
+}
+
+/*
+ * Something keeps the database from it, such as a row of one of the jobs that somebody has locked for long: they make
+ * way for others, and come back in smaller company, until the one that it is about waits for itself alone; others of
+ * its session, whose row they share, need not find out for themselves.
+ */
+static void put_behind(struct worker *w, int company)
+{
+	const struct grading *one = w->head;
+	const char *session;
+
+	while (!one->settling)
+		one = one->next;
+	session = one->job.session_id;
+	w->behind_pause_ms = company > 1 || !w->behind_pause_ms ? TROUBLE_MS : w->behind_pause_ms * 2;
+	if (w->behind_pause_ms > BEHIND_MAX_MS)
+		w->behind_pause_ms = BEHIND_MAX_MS;
+	w->behind_not_before_ms = now_ms() + w->behind_pause_ms;
+	for (struct grading *g = w->head; g; g = g->next)
+		if (g->settling || (company == 1 && strcmp(g->job.session_id, session) == 0)) {
+			g->settle_failed_ms = now_ms();
+			g->settle_most = (company + 1) / 2;
+		}
+}
+
+bool worker_may_settle(const struct worker *w, const struct grading *g, int64_t now)
+{
+	return !g->settle_failed_ms || w->stopping || now >= w->behind_not_before_ms;
 }
 
 /*
@@ -107,6 +140,8 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 	w->settling = 0;
 	if (err)
 		worker_say_trouble(w, err, w->settle_form);
+	if (err && err->kind == ERR_RETRY)
+		put_behind(w, n);
 	adapt_batch(w, n, err);
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
@@ -134,10 +169,32 @@ static enum settle_form form_of(const struct grading *g)
 	return grading_is_first(g) ? SETTLE_FIRST : SETTLE_ANY;
 }
 
+/*
+ * Whose turn it is: 0, those that were not sent yet; else those that failed at that moment, the longest ago. The one
+ * after the other, since what fails may take all of lock_timeout.
+ */
+static int64_t turn_of(const struct worker *w, int64_t now, int64_t *wait)
+{
+	int64_t longest_ago = 0;
+	bool any_fresh = false;
+
+	for (const struct grading *g = w->head; g; g = g->next) {
+		if (!is_ready(g))
+			continue;
+		if (!g->settle_failed_ms)
+			any_fresh = true;
+		else if (!worker_may_settle(w, g, now))
+			*wait = w->behind_not_before_ms - now;
+		else if (!longest_ago || g->settle_failed_ms < longest_ago)
+			longest_ago = g->settle_failed_ms;
+	}
+	return w->behind_last && any_fresh ? 0 : longest_ago;
+}
+
 int64_t worker_gather(struct worker *w)
 {
 	size_t n = 0, max = w->rater->instant ? WORKER_BATCH_MAX : (size_t)worker_batch(w, w->rater);
-	int64_t now = now_ms(), bytes = 0;
+	int64_t now = now_ms(), bytes = 0, wait = -1, turn;
 
 	if (max > (size_t)w->settle_max)
 		max = (size_t)w->settle_max;
@@ -145,17 +202,23 @@ int64_t worker_gather(struct worker *w)
 		return -1;
 	if (now < w->settle_not_before_ms)
 		return w->settle_not_before_ms - now;
+	turn = turn_of(w, now, &wait);
 	for (struct grading *g = w->head; g && n < max && bytes < WORKER_SETTLE_BYTES; g = g->next) {
-		if (!is_ready(g) || (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
+		if (!is_ready(g) || g->settle_failed_ms != turn ||
+		    (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
+		if (turn && max > (size_t)g->settle_most)
+			max = (size_t)g->settle_most;
 		w->settle_form = form_of(g);
 		w->gathered[n++] = &g->settlement;
 		bytes += g->bytes;
 		if (g->alone)
 			break;
 	}
+	if (n > 0)
+		w->behind_last = turn != 0;
 	w->settling = w->ngathered = (int)n;
-	return -1;
+	return wait;
 }
 
 void worker_settle(struct worker *w)

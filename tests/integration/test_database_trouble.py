@@ -203,7 +203,7 @@ def test_every_wait_on_the_connection_is_bounded(make_pool, db, postgres):
     db.rows(NOTE_SETTINGS)
     make_pool(by_tcp(db, postgres))
     db.completed(rep("Hello."))
-    assert noted(db) == {"statement_timeout": "25s", "lock_timeout": "10s", "enable_seqscan": "off",
+    assert noted(db) == {"statement_timeout": "25s", "lock_timeout": "3s", "enable_seqscan": "off",
                          "idle_in_transaction_session_timeout": "1min", "tcp_keepalives_idle": "10",
                          "tcp_user_timeout": "20000"}
 
@@ -213,7 +213,7 @@ def test_what_the_operator_sets_in_the_conninfo_stays(make_pool, db, postgres):
     make_pool(by_tcp(db, postgres, options="'-c statement_timeout=7s -c tcp_keepalives_idle=33'"))
     db.completed(rep("Hello."))
     seen = noted(db)
-    assert (seen["statement_timeout"], seen["tcp_keepalives_idle"], seen["lock_timeout"]) == ("7s", "33", "10s")
+    assert (seen["statement_timeout"], seen["tcp_keepalives_idle"], seen["lock_timeout"]) == ("7s", "33", "3s")
 
 
 def test_a_first_host_that_is_silent_does_not_keep_a_pool_from_the_second(make_pool, db, postgres):

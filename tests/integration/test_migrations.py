@@ -230,3 +230,17 @@ def test_an_index_left_invalid_is_built_again(bare_db):
 def test_the_functions_take_named_arguments_as_postgrest_sends_them(db):
     assert db.value("SELECT grading_enqueue(session_id => %s, transcript => %s::jsonb, sales_rep_name => 'a',"
                     " customer_name => 'b', batch_size => 2, priority => 1)", new_session(), json.dumps(rep("A.", "B.", "C."))) == 2
+
+
+def test_a_priority_and_a_time_without_defaults_are_adopted(bare_db, make_pool):
+    """As an application may have made them; rows that wait already are claimed, too."""
+    bare_db.rows("CREATE TABLE grading_jobs (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), session_id uuid,"
+                 " job_type text, job_data jsonb, status text DEFAULT 'pending', created_at timestamptz DEFAULT now(),"
+                 " priority integer, available_at timestamptz)")
+    insert = ("INSERT INTO grading_jobs (session_id, job_type, job_data) VALUES (gen_random_uuid(), 'line_rating',"
+              " '{\"transcript\": [{\"speaker\": \"rep\", \"text\": \"Hi.\"}]}')")
+    bare_db.rows(insert)
+    migrate(bare_db.conninfo)
+    bare_db.rows(insert)
+    make_pool(bare_db)
+    wait_until(lambda: bare_db.count("completed") == 2)

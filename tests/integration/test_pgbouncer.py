@@ -74,7 +74,7 @@ def test_every_statement_is_bounded(make_pooled, db):
     make_pooled()
     db.completed(rep("Hello."))
     seen = noted(db)
-    assert (seen["statement_timeout"], seen["lock_timeout"], seen["enable_seqscan"]) == ("25s", "10s", "off")
+    assert (seen["statement_timeout"], seen["lock_timeout"], seen["enable_seqscan"]) == ("25s", "3s", "off")
 
 
 def test_killed_workers_lose_nothing(make_pooled, db):
