@@ -422,6 +422,14 @@ def test_rights_that_strangers_have(secured):  # noqa: F811
     assert examine(secured).state("rights") == "ok"
 
 
+def test_a_policy_that_shows_users_all(secured):  # noqa: F811
+    secured.rows("CREATE POLICY generous ON line_ratings USING (true)")
+    found = [line for line in examine(secured).of("rights") if line["state"] == "error"]
+    assert len(found) == 1 and "the policy generous on line_ratings shows authenticated more" in found[0]["found"]
+    secured.rows("DROP POLICY generous ON line_ratings")
+    assert examine(secured).state("rights") == "ok"
+
+
 def test_the_daemons_role_is_enough_and_any_other_is_told(secured, cluster):  # noqa: F811
     assert examine(cluster.conninfo(secured.name, "daemon")).wrong == []
     report = examine(cluster.conninfo(secured.name, "app"))
