@@ -40,10 +40,14 @@ struct claim {
 	const char *identity;		/* of the claimant */
 	const struct floors *floors;	/* where to begin, */
 	int64_t slack_ms;		/* but no nearer than so long ago */
+	const struct floor *avoid;	/* places of jobs that are left alone, */
+	int navoid;			/* so many */
 	bool briefly;			/* settled at once: nobody need see it, and to lose it costs little */
 };
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
+/* Rows as of a claim of the same jobs, which are not claimed: by the answer nobody holds them. */
+int queue_peek(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
 /*
  * Begins a transaction and locks jobs in it; rows as of a claim. Nothing but queue_settle() with SETTLE_HELD may be
  * sent before queue_commit(), which ends it whatever happened; queue_committed(): and what was settled in it is stored.

@@ -13,6 +13,7 @@
 #include "rater.h"
 
 #define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
+#define WORKER_AVOIDED 32
 #define WORKER_SETTLE_BYTES (16 << 20)	/* of job_data in one settlement; one job may be larger */
 
 TAILQ_HEAD(flight_list, flight);
@@ -51,6 +52,12 @@ struct worker {
 	uint64_t behind_epoch;		/* whose floors fell short of what there is; 0: none did */
 	bool deep;			/* the last claim was full: there is more, */
 	int stride, stride_max;		/* and a rater that answers at once takes so many batches at a time */
+	int claim_most;			/* jobs in one, after one that was refused because of one of them; 0: any number */
+	bool peeking;			/* it is being looked which one that is */
+	struct err claim_err;		/* why */
+	struct floor avoided[WORKER_AVOIDED];	/* those found so, left alone */
+	int navoided;
+	int64_t avoid_until_ms;
 	int64_t job_bytes;		/* of a job, going by what it claimed: not too much is taken at a time */
 	bool took_some;			/* since it was dry */
 	bool dry;			/* the last claim brought less than asked: wait to be woken, */

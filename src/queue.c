@@ -83,6 +83,9 @@ static void put_search(struct buf *p, const struct claim *claim)
 	pgbinary_int4(&p[1], JOB_DATA_CAP_BYTES);
 	put_floors(&p[2], claim->floors);
 	pgbinary_int8(&p[6], claim->slack_ms);
+	pgitems_begin(&p[7], PG_UUID);
+	for (int i = 0; i < claim->navoid; i++)
+		pgitem_uuid_bytes(&p[7], claim->avoid[i].id);
 }
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
@@ -90,7 +93,7 @@ int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer
 	struct buf *p = begin(q);
 
 	put_search(p, claim);
-	buf_str(&p[7], claim->identity);
+	buf_str(&p[8], claim->identity);
 	return send_statement(q, claim->briefly ? STATEMENT_CLAIM_BRIEFLY : STATEMENT_CLAIM, answer, arg);
 }
 
@@ -100,6 +103,12 @@ static void no_answer(void *arg, const PGresult *result, const struct err *err)
 	(void)arg;
 	(void)result;
 	(void)err;
+}
+
+int queue_peek(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
+{
+	put_search(begin(q), claim);
+	return send_statement(q, STATEMENT_HOLD, answer, arg);
 }
 
 int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)

@@ -17,18 +17,20 @@
 /*
  * Up to $1 jobs by priority, then age. $3-$6 are the claim floors (floor.h), highest priority first: of each
  * the scan begins at its floor; what lies between two known priorities ($4: the known one above) is looked
- * through from the start; the last row, with no priority, stands for all below. No floor is nearer than $7 ms.
+ * through from the start; the last row, with no priority, stands for all below. No floor is nearer than $7 ms. $8 are
+ * left alone.
  * `columns` are of g.
  */
 #define DUE(columns) \
 	"SELECT due.* FROM unnest($3::bigint[], $4::bigint[], $5::timestamptz[], $6::uuid[])" \
 	"  AS floor(priority, above, available_at, id) CROSS JOIN LATERAL (" \
 	"  SELECT * FROM (SELECT " columns " FROM grading_jobs g WHERE g.status = 'pending'" \
-	"    AND g.available_at <= now() AND g.priority > floor.priority AND g.priority < floor.above" \
+	"    AND g.available_at <= now() AND g.priority > floor.priority AND g.priority < floor.above AND g.id <> ALL($8::uuid[])" \
 	"    ORDER BY g.priority DESC, g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS unknown" \
 	"  UNION ALL" \
 	"  SELECT * FROM (SELECT " columns " FROM grading_jobs g WHERE g.status = 'pending'" \
-	"    AND g.available_at <= now() AND g.priority = floor.priority AND (g.available_at, g.id) >=" \
+	"    AND g.available_at <= now() AND g.priority = floor.priority AND g.id <> ALL($8::uuid[])" \
+	"    AND (g.available_at, g.id) >=" \
 	"      (least(floor.available_at, now() - $7::bigint * interval '1 ms'), floor.id)" \
 	"    ORDER BY g.available_at, g.id LIMIT $1::int FOR UPDATE SKIP LOCKED) AS known) AS due" \
 	" LIMIT $1::int"
@@ -56,12 +58,12 @@
 
 #define CLAIM \
 	"WITH claimed AS (" \
-	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $8," \
+	"  UPDATE grading_jobs g SET status = 'processing', claim = g.claim + 1, claimed_by = $9," \
 	"    started_at = now(), updated_at = now()" \
 	"  WHERE g.id = ANY(ARRAY(" DUE("g.id") "))" \
 	"  RETURNING " JOB_COLUMNS
 
-/* Claims for $8. A session's first claim opens its row, so that a front end sees "processing". */
+/* Claims for $9. A session's first claim opens its row, so that a front end sees "processing". */
 static const char claim_sql[] =
 	CLAIM
 	"), opened AS ("
@@ -547,9 +549,9 @@ static const char awake_sql[] = "SELECT pg_advisory_unlock(1735549284, 1)";
 const struct statement statements[STATEMENT_COUNT] = {
 	[STATEMENT_BEGIN] = { "begin", begin_sql, 0 },
 	[STATEMENT_COMMIT] = { "commit", commit_sql, 0 },
-	[STATEMENT_CLAIM] = { "claim", claim_sql, 8 },
-	[STATEMENT_CLAIM_BRIEFLY] = { "claim_briefly", claim_briefly_sql, 8 },
-	[STATEMENT_HOLD] = { "hold", hold_sql, 7 },
+	[STATEMENT_CLAIM] = { "claim", claim_sql, 9 },
+	[STATEMENT_CLAIM_BRIEFLY] = { "claim_briefly", claim_briefly_sql, 9 },
+	[STATEMENT_HOLD] = { "hold", hold_sql, 8 },
 	[STATEMENT_COMPLETE_HELD] = { "complete_held", complete_held_sql, 25 },
 	[STATEMENT_LOOKUP] = { "lookup", lookup_sql, 2 },
 	[STATEMENT_FLY] = { "fly", fly_sql, 4 },

@@ -155,7 +155,7 @@ static void check_once(struct worker *w)
 {
 	struct scoreboard *sb = w->c->sb;
 
-	if (w->in_hand > 0 || w->claiming || w->holding || w->disowning || !worker_has_landed(w) || !pg_is_ready(w->pg))
+	if (w->in_hand > 0 || w->claiming || w->peeking || w->holding || w->disowning || !worker_has_landed(w) || !pg_is_ready(w->pg))
 		return;
 	if (w->dry || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;

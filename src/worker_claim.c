@@ -5,6 +5,7 @@
 #include "worker.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "breaker.h"
@@ -22,6 +23,7 @@
 #define CROWD_PER_CPU 2		/* workers with a rater that answers at once, */
 #define CROWD_LOOK_MS 50	/* how soon one more looks whether there is room for it, */
 #define CROWD_STUCK_MS 1000	/* and after how long without a job completed it takes the others for held up */
+#define AVOID_MS 60000		/* for so long a job that cannot be claimed is left alone */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define CLAIM_BYTES (16 << 20)	/* of job_data in one claim, going by what came before */
 #define GROWN_BYTES (4 << 20)	/* of one claim: the memory for it goes back when the queue is empty */
@@ -138,10 +140,53 @@ static void retire_when_due(struct worker *w)
 	w->c->on_stop(w, false);
 }
 
+static void on_peeked(void *arg, const PGresult *result, const struct err *err)
+{
+	struct worker *w = arg;
+	struct claimed_row row;
+
+	w->peeking = false;
+	w->claim_most = 0;
+	if (!result || PQntuples(result) == 0) {
+		w->claim_not_before_ms = now_ms() + (err ? TROUBLE_MS : 0);
+		return;
+	}
+	queue_claimed_row(result, 0, &row);
+	if (w->navoided == WORKER_AVOIDED) {	/* it may be all of them */
+		memmove(&w->avoided[0], &w->avoided[1], --w->navoided * sizeof(w->avoided[0]));
+		w->claim_not_before_ms = now_ms() + TROUBLE_MS;
+	}
+	w->avoided[w->navoided++] = row.place;
+	w->avoid_until_ms = now_ms() + AVOID_MS;
+	log_error("job %s cannot be claimed, and is left alone for %d s: %s", row.id, AVOID_MS / 1000, w->claim_err.text);
+	child_error(w->c, w->claim_err.text);
+}
+
+/*
+ * The database would not have one of the jobs claimed: a constraint or a trigger of theirs is against it. Fewer are
+ * claimed until it is one that fails, the first of the queue, which is then left alone for a while.
+ */
+static void find_refused(struct worker *w, const struct err *err)
+{
+	struct claim first = { .jobs = 1, .identity = w->c->identity, .floors = &w->floors, .avoid = w->avoided,
+			       .navoid = w->navoided, .slack_ms = w->from_floors ? 0 : LATE_COMMIT_MS };
+
+	w->claim_most = w->claim_asked / 2;
+	if (w->claim_most > 0)
+		return;
+	w->claim_most = 1;
+	w->claim_err = *err;
+	w->peeking = queue_peek(&w->queue, &first, on_peeked, w) == 0;
+}
+
 static void claim_failed(struct worker *w, const struct err *err)
 {
 	if (err->kind == ERR_LOST)
 		return;		/* worker_disown() follows when the connection is back */
+	if (err->kind == ERR_PERMANENT) {
+		find_refused(w, err);
+		return;
+	}
 	log_error("%s; claiming again in %d ms", err->text, TROUBLE_MS);
 	child_error(w->c, err->text);
 	w->claim_not_before_ms = now_ms() + TROUBLE_MS;
@@ -180,6 +225,8 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	}
 	if (!full && !w->look_again && !w->from_floors)
 		run_dry(w, got);
+	if (!full)
+		w->claim_most = 0;
 	w->look_again = false;
 	retire_when_due(w);
 }
@@ -243,6 +290,8 @@ static int room(const struct worker *w, const struct rater *rater)
 	n = n < batch ? n : batch;
 	if (n > 1 && n * w->job_bytes > CLAIM_BYTES)
 		n = (int)(CLAIM_BYTES / w->job_bytes) > 1 ? (int)(CLAIM_BYTES / w->job_bytes) : 1;
+	if (w->claim_most > 0 && n > w->claim_most)
+		n = w->claim_most;
 	return n < WORKER_BATCH_MAX ? n : WORKER_BATCH_MAX;
 }
 
@@ -354,7 +403,9 @@ int64_t worker_claim(struct worker *w)
 	}
 	if (w->dry && is_forsaken(w, now))
 		w->dry = false;
-	if (w->stopping || w->claiming || w->holding || w->disowning || w->dry || !pg_is_ready(w->pg) ||
+	if (now >= w->avoid_until_ms)
+		w->navoided = 0;
+	if (w->stopping || w->claiming || w->peeking || w->holding || w->disowning || w->dry || !pg_is_ready(w->pg) ||
 	    atomic_load(&sb->paused))
 		return -1;
 	if (now < w->claim_not_before_ms)
@@ -382,7 +433,9 @@ int64_t worker_claim(struct worker *w)
 	w->claiming = true;
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
 	w->from_floors = w->deep && w->floors.n > 0 && w->floors.epoch != w->behind_epoch;
-	claim = (struct claim){ n, w->c->identity, &w->floors, w->from_floors ? 0 : LATE_COMMIT_MS, w->rater->instant };
+	claim = (struct claim){ .jobs = n, .identity = w->c->identity, .floors = &w->floors, .avoid = w->avoided,
+				.navoid = w->navoided, .slack_ms = w->from_floors ? 0 : LATE_COMMIT_MS,
+				.briefly = w->rater->instant };
 	if (send_claim(w, &claim) == -1)
 		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });
 	return -1;

@@ -65,3 +65,25 @@ def test_a_worker_that_cannot_claim_leaves_the_wake_to_others(make_openai_pool, 
             db.wait(job, "completed")
             assert time.monotonic() - began < 20, "it waits for locked rows"
     wait_until(lambda: db.count("completed") == 14)
+
+
+REFUSALS = {
+    "check": "ALTER TABLE grading_jobs ADD CHECK (job_data::text NOT LIKE '%odd%' OR status = 'pending') NOT VALID",
+    "trigger": """
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF new.job_data::text LIKE '%odd%' THEN RAISE 'not this one'; END IF; RETURN new; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION refuse()"""}
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("why", REFUSALS)
+def test_jobs_that_cannot_be_claimed_stop_no_other(make_pool, db, why, deep):
+    db.rows(REFUSALS[why])
+    for _ in range(3):
+        db.insert_many(1500 if deep else 20)
+        db.insert(rep("odd"))
+    pool = make_pool(db, pool={"workers": 2}, cache={"ttl": "0" if deep else "24h"})
+    wait_until(lambda: db.count("pending") == 3 and db.count("processing") == 0, what="all but those")
+    assert "cannot be claimed, and is left alone" in pool.log
+    assert pool.show("errors")
+    db.completed(rep("Another one."))
