@@ -42,6 +42,7 @@ static inline bool err_is_outside(enum err_kind kind)
 /* Fills *err (which may be NULL) and returns -1, so that callers can "return err_set(...)". */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
-void err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap);
+void err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
+	__attribute__((format(printf, 3, 0)));
 
 #endif

@@ -82,16 +82,17 @@ static void test_good_reply(void **state)
 
 static void test_white_space_and_one_fence_are_tolerated(void **state)
 {
+#define MARK "\xef\xbb\xbf"	/* of byte order */
 #define REPLY "{\"ratings\":[{\"line\":12,\"rating\":\"good\"}]}"
 	static const char *const fine[] = {
 		" \n\t" REPLY "\r\n ", "```json\n" REPLY "\n```", "```\n" REPLY "\n```\n",
-		"```JSON" REPLY "```", "\xef\xbb\xbf" REPLY,
+		"```JSON" REPLY "```", MARK REPLY,
 	};
 	static const char *const wrong[] = {
 		"Here you are: " REPLY, REPLY " Anything else?", REPLY REPLY, "```json\n" REPLY,
 		REPLY "```", "```json\n```json\n" REPLY "\n```\n```", "```yaml\n" REPLY "\n```",
 		"`" REPLY "`",
-		"Sure!\n```json\n" REPLY "\n```", "\xef\xbb\xbf\xef\xbb\xbf" REPLY, "\xef\xbb\xbf",
+		"Sure!\n```json\n" REPLY "\n```", MARK MARK REPLY, MARK,
 	};
 
 	(void)state;
