@@ -140,6 +140,15 @@ static void retire_when_due(struct worker *w)
 	w->c->on_stop(w, false);
 }
 
+/* From where the claim under way begins. */
+static struct claim claim_for(const struct worker *w, int jobs)
+{
+	return (struct claim){
+		.jobs = jobs, .identity = w->c->identity, .floors = &w->floors, .avoid = w->avoided, .navoid = w->navoided,
+		.slack_ms = w->from_floors ? 0 : LATE_COMMIT_MS, .briefly = w->rater->instant,
+	};
+}
+
 static void on_peeked(void *arg, const PGresult *result, const struct err *err)
 {
 	struct worker *w = arg;
@@ -168,8 +177,7 @@ static void on_peeked(void *arg, const PGresult *result, const struct err *err)
  */
 static void find_refused(struct worker *w, const struct err *err)
 {
-	struct claim first = { .jobs = 1, .identity = w->c->identity, .floors = &w->floors, .avoid = w->avoided,
-			       .navoid = w->navoided, .slack_ms = w->from_floors ? 0 : LATE_COMMIT_MS };
+	struct claim first = claim_for(w, 1);
 
 	w->claim_most = w->claim_asked / 2;
 	if (w->claim_most > 0)
@@ -433,9 +441,7 @@ int64_t worker_claim(struct worker *w)
 	w->claiming = true;
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
 	w->from_floors = w->deep && w->floors.n > 0 && w->floors.epoch != w->behind_epoch;
-	claim = (struct claim){ .jobs = n, .identity = w->c->identity, .floors = &w->floors, .avoid = w->avoided,
-				.navoid = w->navoided, .slack_ms = w->from_floors ? 0 : LATE_COMMIT_MS,
-				.briefly = w->rater->instant };
+	claim = claim_for(w, n);
 	if (send_claim(w, &claim) == -1)
 		on_claimed(w, NULL, &(struct err){ .kind = ERR_LOST });
 	return -1;

@@ -60,6 +60,7 @@ void worker_finish(struct worker *w, struct grading *g, bool settled)
 static void put_behind(struct worker *w, int company)
 {
 	const struct grading *one = w->head;
+	int64_t now = now_ms();
 	const char *session;
 
 	while (!one->settling)
@@ -68,10 +69,10 @@ static void put_behind(struct worker *w, int company)
 	w->behind_pause_ms = company > 1 || !w->behind_pause_ms ? TROUBLE_MS : w->behind_pause_ms * 2;
 	if (w->behind_pause_ms > BEHIND_MAX_MS)
 		w->behind_pause_ms = BEHIND_MAX_MS;
-	w->behind_not_before_ms = now_ms() + w->behind_pause_ms;
+	w->behind_not_before_ms = now + w->behind_pause_ms;
 	for (struct grading *g = w->head; g; g = g->next)
 		if (g->settling || (company == 1 && strcmp(g->job.session_id, session) == 0)) {
-			g->settle_failed_ms = now_ms();
+			g->settle_failed_ms = now;
 			g->settle_most = (company + 1) / 2;
 		}
 }

@@ -39,6 +39,19 @@ def wait_in_a_hurry(db, job, *statuses):
     return wait_until(ended, what=f"job {job} {statuses}")
 
 
+def wait_for_all_in_a_hurry(db):
+    wait_until(lambda: hurry(db) or db.unsettled() == 0)
+
+
+def wait_until_put_back(pool, db, times):
+    """Every job was claimed so often, in an outage that nobody waits for."""
+    def often():
+        hurry(db)
+        pool.ctl("close breaker")
+        return db.value("SELECT min(claim) FROM grading_jobs") >= times
+    wait_until(often)
+
+
 @pytest.mark.parametrize("do", OUTCOMES)
 def test_outcomes_are_told_apart_counted_and_shown(make_openai_pool, db, llm, do):
     pool = make_openai_pool()
@@ -134,11 +147,7 @@ def test_many_lines_that_break_their_calls_do_not_stop_the_others(make_openai_po
     wait_until(lambda: llm.calls >= 10)
     good = db.insert(rep("Two."))
 
-    def ended():
-        hurry(db)
-        return db.unsettled() == 0
-
-    wait_until(ended)
+    wait_for_all_in_a_hurry(db)
     assert db.job(good).status == "completed" and db.job(good).attempts == 0
     assert all(db.job(job).error.startswith("no rating for line 1") for job in bad)
 
@@ -191,11 +200,7 @@ def test_a_provider_that_fails_every_other_call_fails_no_job(make_openai_pool, d
     llm.behave({"do": "500", "probability": 0.5}, "good")
     db.insert_many(200)
 
-    def ended():
-        hurry(db)
-        return db.unsettled() == 0
-
-    wait_until(ended)
+    wait_for_all_in_a_hurry(db)
     assert db.count("completed") == 200
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
@@ -206,19 +211,10 @@ def test_after_an_outage_a_provider_that_fails_now_and_then_fails_no_job(make_op
     llm.behave("503")
     db.insert_many(60)
 
-    def often():
-        hurry(db)
-        pool.ctl("close breaker")
-        return db.value("SELECT min(claim) FROM grading_jobs") >= 3
-
-    wait_until(often)
+    wait_until_put_back(pool, db, 3)
     llm.behave({"do": "500", "probability": 0.5}, "good")
 
-    def ended():
-        hurry(db)
-        return db.unsettled() == 0
-
-    wait_until(ended)
+    wait_for_all_in_a_hurry(db)
     assert db.count("completed") == 60
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
@@ -229,12 +225,7 @@ def test_after_an_outage_useless_answers_fail_few_jobs(make_openai_pool, db, llm
     llm.behave("503")
     db.insert_many(60)
 
-    def often():
-        hurry(db)
-        pool.ctl("close breaker")
-        return db.value("SELECT min(claim) FROM grading_jobs") >= 2
-
-    wait_until(often)
+    wait_until_put_back(pool, db, 2)
     llm.behave("envelope_not_json")
     pool.ctl("close breaker")
     wait_until(lambda: "jobs in a row" in (pool.show("limits")["reason"] or ""))
