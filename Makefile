@@ -21,24 +21,25 @@ OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -MMD -MP -pthread \
 	-DSYSCONFDIR='"$(SYSCONFDIR)"' -DVERSION='"$(VERSION)"' \
 	-fstack-protector-strong -fPIE $(if $(WERROR),-Werror) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+# Tests may look into a room: "worker/claimer.h" is private to its room.
+TEST_CFLAGS := $(OUR_CFLAGS) -Isrc -Itests/unit
 OUR_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 # Asked when first needed, and once.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PKG_LIBS)
 
-# gradingctl's own files; all others but main.c are shared, or the daemon's.
-CTL_SOURCES := $(wildcard src/gradingctl.c src/ctl*.c)
-SOURCES := $(wildcard src/*.c)
-LIB_OBJECTS := $(patsubst src/%.c,$B/%.o,$(filter-out src/main.c $(CTL_SOURCES),$(SOURCES))) $B/embed_files.o
-CTL_OBJECTS := $(patsubst src/%.c,$B/%.o,$(CTL_SOURCES))
+# The two main functions; all others are in one archive, from which each program takes what it needs.
+SOURCES := $(wildcard src/*/*.c src/*/*/*.c)
+OBJECTS := $(SOURCES:src/%.c=$B/obj/%.o)
+MAINS := $B/obj/gradingd/main.o $B/obj/ctl/gradingctl.o
+LIB_OBJECTS := $(filter-out $(MAINS),$(OBJECTS)) $B/embed_files.o
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
-SCRIPTS := .ci/run src/embed.sh init/gradingd $(wildcard tests/*.sh)
+SCRIPTS := .ci/run src/base/embed.sh init/gradingd $(wildcard tests/*.sh)
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
-SUPERVISOR := main daemon supervisor supervisor_children supervisor_orders supervisor_trial restart child identity signals loop \
-	wake scoreboard latency recent metrics breaker throttle tally pace window control control_socket commands show table \
-	notify config config_keys \
-	config_value config_hint config_scan config_check config_show environment file mask log buf utf8 err clock
+SUPERVISOR := $(filter $(addprefix $B/obj/,gradingd/main.o supervisor/% process/% scoreboard/% control/% config/% \
+	base/loop.o base/table.o base/hint.o base/file.o base/mask.o base/log.o base/buf.o base/utf8.o base/err.o \
+	base/clock.o),$(OBJECTS))
 
 Q := $(if $(V),,@)
 # For targets that build on their way: on all cores, unless the caller said how many. Lines that begin with it want
@@ -49,25 +50,26 @@ MAKEFLAGS += --no-print-directory
 .PHONY: all
 all: $B/gradingd $B/gradingctl	## build gradingd and gradingctl (the default)
 
-$B/gradingd: $B/main.o $B/libgrading.a
+$B/gradingd: $B/obj/gradingd/main.o $B/libgrading.a
 	@echo "  LINK  $@"
 	$Q$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
-$B/gradingctl: $(CTL_OBJECTS) $B/libgrading.a
+$B/gradingctl: $B/obj/ctl/gradingctl.o $B/libgrading.a
 	@echo "  LINK  $@"
 	$Q$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $B/libgrading.a: $(LIB_OBJECTS)
 	$Qrm -f $@ && ar rcs $@ $^
 
-$B/%.o: src/%.c $B/flags
+$B/obj/%.o: src/%.c $B/flags
 	@echo "  CC    $<"
+	@mkdir -p $(@D)
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
 
 # Migrations, rubric and prompt travel in the binary.
 EMBEDDED := $(sort $(wildcard migrations/*.sql)) etc/rubric.conf etc/prompt.txt
-$B/embed_files.c: src/embed.sh $(EMBEDDED) | $B/unit
-	$Qsh src/embed.sh $(EMBEDDED) > $@.tmp && mv $@.tmp $@
+$B/embed_files.c: src/base/embed.sh $(EMBEDDED) | $B/unit
+	$Qsh src/base/embed.sh $(EMBEDDED) > $@.tmp && mv $@.tmp $@
 $B/embed_files.o: $B/embed_files.c $B/flags
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) -c -o $@ $<
 
@@ -111,14 +113,14 @@ check:	## install what is missing, build, run all tests
 
 $B/unit/%: tests/unit/%.c $B/libgrading.a
 	@echo "  TEST  $<"
-	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a \
+	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a \
 		-lcmocka $(PKG_LIBS)
 
 check-unit: $(UNIT_TESTS)	## unit tests
 	$Qset -e; for t in $^; do $$t; done
 
-check-supervisor: $(SUPERVISOR:%=$B/%.o) $(LIB_OBJECTS)	## no libpq, libcurl, json-c in the supervisor
-	$Qsh tests/check-supervisor.sh "$(SUPERVISOR:%=$B/%.o)" "$(LIB_OBJECTS)"
+check-supervisor: $(SUPERVISOR) $(LIB_OBJECTS)	## no libpq, libcurl, json-c in the supervisor
+	$Qsh tests/check-supervisor.sh "$(SUPERVISOR)" "$(LIB_OBJECTS)"
 
 check-docs: all	## manual pages, sample configuration and code agree
 	$QBUILD=$B sh tests/check-docs.sh
@@ -158,7 +160,7 @@ FUZZ_SECONDS ?= 20
 
 $B/fuzz/%: tests/fuzz/%.c $B/libgrading.a | $B/fuzz
 	@echo "  FUZZ  $<"
-	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< \
+	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< \
 		$B/libgrading.a $(PKG_LIBS)
 
 FUZZING = CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined
@@ -178,7 +180,7 @@ run-fuzz_%: $B/fuzz/fuzz_%
 $B/bench/%: tests/bench/%.c $B/libgrading.a
 	$Qmkdir -p $(@D)
 	@echo "  BENCH $<"
-	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a $(PKG_LIBS)
+	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a $(PKG_LIBS)
 
 .PHONY: bench
 bench: all $B/bench/bare $B/bench/model	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
@@ -214,8 +216,8 @@ lint:	## clang's warnings as errors, clang-tidy, shellcheck
 	@+$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 all $(UNIT_TESTS:$B/%=build/clang/%)
 	@+$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 run-tidy
 	$Qshellcheck -S warning $(SCRIPTS)
-run-tidy: $(SOURCES:src/%.c=$B/%.tidy)
-$B/%.tidy: src/%.c $B/%.o
+run-tidy: $(SOURCES:src/%.c=$B/obj/%.tidy)
+$B/obj/%.tidy: src/%.c $B/obj/%.o
 	@echo "  TIDY  $<"
 	$Qclang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' $< -- $(OUR_CFLAGS) $(PKG_CFLAGS) \
 		2>$@.log || { cat $@.log; exit 1; }
@@ -260,4 +262,4 @@ clean:	## remove build/
 help:	## list the targets
 	@awk -F '\t## ' '/^[a-z-]+:.*\t## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
--include $(wildcard $B/*.d $B/unit/*.d $B/bench/*.d)
+-include $(wildcard $B/*.d $B/obj/*/*.d $B/obj/*/*/*.d $B/unit/*.d $B/bench/*.d $B/fuzz/*.d)

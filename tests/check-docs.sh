@@ -77,8 +77,8 @@ compare command "$tmp/commands" "$tmp/commands.readme" README.md
 
 # Metrics: the list in metrics.h, and the rows of the pool's own in metrics.c.
 {
-	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' include/metrics.h
-	sed -nE 's/.*\{ *"([a-z_]*)", ".*" *}, *"(gauge|counter|histogram)".*/gradingd_\1/p' src/metrics.c
+	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' include/scoreboard/metrics.h
+	sed -nE 's/.*\{ *"([a-z_]*)", ".*" *}, *"(gauge|counter|histogram)".*/gradingd_\1/p' src/scoreboard/metrics.c
 } > "$tmp/metrics"
 grep -o 'gradingd_[a-z_]*' src/gradingd.8 > "$tmp/metrics.manual" || true
 compare metric "$tmp/metrics" "$tmp/metrics.manual" src/gradingd.8

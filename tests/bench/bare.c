@@ -22,9 +22,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "clock.h"
-#include "log.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
 
 #define LINES 5			/* a job */
 #define PARAM_CAP_BYTES (64u << 20)

@@ -20,8 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "buf.h"
-#include "log.h"
+#include "base/buf.h"
+#include "base/log.h"
 
 #define REQUEST_CAP_BYTES (1u << 20)
 #define REPLY_CAP_BYTES (1u << 20)

@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "buf.h"
-#include "config.h"
-#include "config_keys.h"
-#include "config_value.h"
-#include "mask.h"
+#include "base/buf.h"
+#include "base/mask.h"
+#include "config/config.h"
+#include "config/config_keys.h"
+#include "config/config_value.h"
 
 #define CHECK(claim) do { if (!(claim)) abort(); } while (0)
 

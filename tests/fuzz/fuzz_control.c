@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "../unit/fake_supervisor.h"
-#include "buf.h"
-#include "commands.h"
-#include "control.h"
-#include "log.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "control/commands.h"
+#include "control/server.h"
 
 #define CHECK(claim) do { if (!(claim)) abort(); } while (0)
 

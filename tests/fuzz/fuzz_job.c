@@ -6,9 +6,9 @@
 
 #include <json-c/json.h>
 
-#include "job.h"
-#include "phrase.h"
-#include "question.h"
+#include "grading/cache_key.h"
+#include "queue/job.h"
+#include "rater/question.h"
 
 static char *scale[] = { "good", "poor" };
 static struct config config = { .rater = { .scale = { scale, 2 } } };

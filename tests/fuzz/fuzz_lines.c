@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-#include "lines.h"
+#include "base/lines.h"
 
 static void check_line(const struct lines *lines, const uint8_t *line, size_t len, size_t cap)
 {

@@ -5,7 +5,7 @@
  */
 #include "fuzz.h"
 
-#include "openai_reply.h"
+#include "rater/openai_reply.h"
 
 #define N 5
 #define KEY "sk-fuzz"

@@ -7,8 +7,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "json_strict.h"
-#include "transcripts.h"
+#include "ctl/transcripts.h"
+#include "lib/json_strict.h"
 
 static void check_found(const struct transcript *t, const uint8_t *data, size_t size)
 {

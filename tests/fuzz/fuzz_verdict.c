@@ -4,7 +4,7 @@
  */
 #include "fuzz.h"
 
-#include "verdict.h"
+#include "rater/verdict.h"
 
 #define N 5
 

@@ -329,7 +329,7 @@ def test_a_member_of_gradingd_worker_does_all_of_a_pools_work(make_worker_pool, 
 
 
 def statement_names():
-    source = (harness.ROOT / "src/statements.c").read_text(encoding="utf-8")
+    source = (harness.ROOT / "src/queue/statements.c").read_text(encoding="utf-8")
     return set(re.findall(r'\] = \{ "(\w+)", \w+, \d+ \}', source))
 
 

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "breaker.h"
-#include "config.h"
-#include "scoreboard.h"
-#include "supervisor.h"
-#include "table.h"
+#include "base/table.h"
+#include "config/config.h"
+#include "scoreboard/breaker.h"
+#include "scoreboard/scoreboard.h"
+#include "supervisor/supervisor.h"
 
 struct supervisor {
 	struct config config;

@@ -4,7 +4,7 @@
 
 #include <sys/mman.h>
 
-#include "scoreboard.h"
+#include "scoreboard/scoreboard.h"
 
 static struct scoreboard *sb;
 

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "breaker.h"
-#include "scoreboard.h"
+#include "scoreboard/breaker.h"
+#include "scoreboard/scoreboard.h"
 
 #define NOW 1000000
 

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "buf.h"
+#include "base/buf.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define REPLACEMENT "\xef\xbf\xbd"

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
+#include "base/clock.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define DAY INT64_C(86400000)

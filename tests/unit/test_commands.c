@@ -11,11 +11,11 @@
 #include <json-c/json.h>
 #include <cmocka.h>
 
-#include "clock.h"
-#include "commands.h"
-#include "control.h"
+#include "base/clock.h"
+#include "control/commands.h"
+#include "control/server.h"
 #include "fake_supervisor.h"
-#include "log.h"
+#include "base/log.h"
 
 static struct buf out;
 static struct err err;

@@ -11,11 +11,11 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "config.h"
-#include "config_keys.h"
-#include "config_value.h"
-#include "log.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "config/config_keys.h"
+#include "config/config_value.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

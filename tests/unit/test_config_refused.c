@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "config.h"
+#include "config/config.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -10,11 +10,11 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "config.h"
-#include "config_keys.h"
-#include "mask.h"
-#include "table.h"
+#include "base/buf.h"
+#include "base/mask.h"
+#include "base/table.h"
+#include "config/config.h"
+#include "config/config_keys.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define OPENAI "rater: { backend = \"openai\"; };\n"

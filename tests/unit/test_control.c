@@ -1,5 +1,5 @@
 /*
- * control.c and control_socket.c over real sockets in a temporary directory. The loop is stepped by
+ * server.c and control_socket.c over real sockets in a temporary directory. The loop is stepped by
  * the test itself, so client and server take turns in one process.
  */
 #include <setjmp.h>
@@ -24,11 +24,11 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "clock.h"
-#include "control.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "control/server.h"
 #include "fake_supervisor.h"
-#include "log.h"
+#include "base/log.h"
 
 #define PATIENCE_MS 5000
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "floor.h"
+#include "scoreboard/floor.h"
 #include "scoreboard_fixture.h"
 
 #define AGE_MS 1000

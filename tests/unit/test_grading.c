@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "grading.h"
+#include "grading/grading.h"
 
 #define CALLS 400
 

@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "clock.h"
-#include "job.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "queue/job.h"
 
 static struct job job;
 static struct err err;

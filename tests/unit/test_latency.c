@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "latency.h"
+#include "scoreboard/latency.h"
 
 static uint64_t counts[LATENCY_BUCKETS];
 

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
-#include "loop.h"
+#include "base/clock.h"
+#include "base/loop.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define MANY 300

@@ -9,9 +9,9 @@
 #include <json-c/json.h>
 #include <cmocka.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "fake_supervisor.h"
-#include "metrics.h"
+#include "scoreboard/metrics.h"
 
 static struct buf out;
 

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "embed.h"
-#include "sql_split.h"
+#include "base/embed.h"
+#include "ctl/sql_split.h"
 
 /* texts: some SQL, the statements that it splits into, NULL. */
 static void assert_splits(const char *const *texts)

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "notify.h"
+#include "process/notify.h"
 
 static int manager = -1;
 static char heard[1024];

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "openai_reply.h"
+#include "rater/openai_reply.h"
 
 #define N 3
 #define KEY "sk-do-not-show-me"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
-#include "pace.h"
+#include "base/clock.h"
+#include "scoreboard/pace.h"
 
 #define NOW INT64_C(1000000)
 #define USES 200000

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "pgbinary.h"
+#include "pg/pgbinary.h"
 
 static struct buf b;
 

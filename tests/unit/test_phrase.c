@@ -1,4 +1,4 @@
-/* phrase.c and hash.c: which lines share a cache entry, and that nothing else does. */
+/* cache_key.c and hash.c: which lines share a cache entry, and that nothing else does. */
 #include <locale.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "fold.h"
-#include "hash.h"
-#include "phrase.h"
+#include "base/fold.h"
+#include "grading/cache_key.h"
+#include "lib/hash.h"
 
 static struct config config;
 static struct rater rater = { .config = &config, .fingerprint = "f1" };

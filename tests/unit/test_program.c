@@ -13,11 +13,11 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "clock.h"
-#include "log.h"
-#include "program.h"
-#include "signals.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "process/signals.h"
+#include "rater/program.h"
 
 #define CAP 1000
 #define PATIENCE_MS 20000

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "question.h"
+#include "rater/question.h"
 
 static char *scale[] = { "good", "p\"oor" };
 static struct config config = { .rater = { .scale = { scale, 2 } } };

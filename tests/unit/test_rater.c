@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "rater.h"
+#include "rater/rater.h"
 
 static int opened, closed, cancelled;
 

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "phrase.h"
-#include "rater.h"
+#include "grading/cache_key.h"
+#include "rater/rater.h"
 
 static char *ratings[] = { "excellent", "good", "poor", "missed_opportunity" };
 static char no_file[] = "";

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "recent.h"
-#include "scoreboard.h"
+#include "scoreboard/recent.h"
+#include "scoreboard/scoreboard.h"
 
 #define START 1000000
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "restart.h"
+#include "supervisor/restart.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define EXITED(code) ((code) << 8)	/* as wait(2) gives it */

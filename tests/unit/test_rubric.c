@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "embed.h"
-#include "rubric.h"
+#include "base/embed.h"
+#include "rubric/rubric.h"
 
 static char *ratings[] = { "excellent", "good", "poor", "missed_opportunity" };
 static const struct string_list scale = { ratings, 4 };

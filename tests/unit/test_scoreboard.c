@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "clock.h"
+#include "base/clock.h"
 #include "scoreboard_fixture.h"
 
 static void test_fresh(void **state)

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "table.h"
+#include "base/table.h"
 
 static const char *const columns[] = { "name", "n", "ratio", "ok", "age_ms", NULL };
 static const char *const pair[] = { "long_name", "x_ms", NULL };

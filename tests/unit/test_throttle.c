@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "scoreboard.h"
-#include "throttle.h"
+#include "scoreboard/scoreboard.h"
+#include "scoreboard/throttle.h"
 
 #define NOW INT64_C(1000000)
 #define LATER (NOW + 100000)	/* when nothing of what was before counts any more */

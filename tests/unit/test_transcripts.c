@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "transcripts.h"
+#include "base/buf.h"
+#include "ctl/transcripts.h"
 
 #define CALL(id) "{\"id\": \"" id "\", \"transcript\": [{\"speaker\": \"rep\", \"text\": \"Hello.\"}]}"
 

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "buf.h"
-#include "utf8.h"
+#include "base/buf.h"
+#include "base/utf8.h"
 
 static void test_next_decodes_well_formed_characters_only(void **state)
 {

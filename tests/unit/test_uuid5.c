@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "uuid5.h"
+#include "lib/uuid5.h"
 
 static void test_rfc_9562_example(void **state)
 {

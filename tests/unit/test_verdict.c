@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "verdict.h"
+#include "rater/verdict.h"
 
 static char *scale[] = { "excellent", "good", "poor", "missed_opportunity" };
 static struct config config = { .rater = { .scale = { scale, 4 }, .alternatives = 3 } };

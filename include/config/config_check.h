@@ -1,0 +1,18 @@
+/* What no key tells alone: pairs that exclude each other, and the API key. For config.c. */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+
+#include "config/config.h"
+
+/* Why a configuration is refused, and the one or two keys to look at (other may be NULL). */
+struct config_complaint {
+	const char *key, *other;
+	char text[448];
+};
+
+/* Each returns 0, or -1 and the complaint. */
+int config_check(const struct config *config, struct config_complaint *why);
+/* Sets openai.api_key from file or environment, when rater.backend asks for it. */
+int config_read_api_key(struct config *config, struct config_complaint *why);
+
+#endif

@@ -1,0 +1,19 @@
+/* The phrase cache's keys: a hash of exactly what determined a rating. Pure. */
+#ifndef PHRASE_H
+#define PHRASE_H
+
+#include "rater/rater.h"
+
+#define PHRASE_KEY_SIZE 65	/* hex SHA-256 and NUL */
+
+/* Key of one line of a job, with its context, as this rater would rate it. */
+void phrase_key(const struct rater *rater, const struct job *job, const struct line *line,
+		char key[PHRASE_KEY_SIZE]);
+
+/*
+ * The form in which two phrases count as equal: case folded letter by letter, runs of Unicode's white space one
+ * blank, none at the ends. Returns a copy in arena.
+ */
+char *phrase_normalise(struct arena *arena, const char *text);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * One job under way in a worker: from the claimed row to the settlement. It parses, splits into calls,
+ * collects verdicts and decides what becomes of the job; when to claim, send or stop is worker.c's.
+ */
+#ifndef GRADING_H
+#define GRADING_H
+
+#include <sys/queue.h>
+
+#include "grading/cache_key.h"
+#include "queue/queue.h"
+#include "rater/rater.h"
+
+/* A line to be rated, and what is known of it. */
+struct graded_line {
+	struct grading *owner;
+	const struct line *line;
+	char key[PHRASE_KEY_SIZE];
+	enum outcome outcome;		/* PENDING until answered or found in the cache */
+	const char *why;		/* it has no rating; NULL: outcome says all there is to say */
+	bool hopeless;			/* asked alone, it was refused: asking again will not help */
+	bool sent;			/* part of the settlement under way, */
+	bool resent;			/* and of an earlier one whose outcome is unknown */
+	bool stored;			/* in line_ratings already */
+	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
+	bool asked;			/* part of a call that has not been answered */
+	bool waiting;			/* for the call about an equal line: not to be asked */
+	struct flight *flight;		/* single_flight.c's: it asks, or waits, for others; NULL: neither */
+	TAILQ_ENTRY(graded_line) waits;	/* in the flight's list */
+	struct settle_line store;	/* filled once outcome is RATED */
+};
+
+struct grading {
+	struct job job;			/* its arena owns all that follows */
+	struct rater *rater;		/* who is asked: the worker's, or its fallback; set by whoever claimed it */
+	struct grading *prev, *next;	/* the worker's list, oldest first */
+	int64_t claimed_ms;
+	int64_t deadline_ms;
+	int64_t bytes;			/* of job_data */
+	struct graded_line *lines;	/* job.nrated of them */
+	struct ask **asks;		/* its calls, NULL where answered */
+	size_t ncalls;			/* how many there are in all */
+	size_t nstarted;
+	int nopen;			/* not answered yet */
+	bool answered;			/* one was, well or not */
+	size_t nwaiting;		/* lines that are, */
+	size_t nflights;		/* and those that have a flight at all */
+	bool stirred;			/* one of them was given a rating, or is free to be asked */
+	bool waited;			/* one was, in vain */
+	struct err *err;		/* the failure that decides, NULL: none; see grading_note_failure() */
+	struct permit permit;		/* of a metered rater, for the next call; permits.c's */
+	bool keyed;			/* its lines have keys: they go through the phrase cache */
+	size_t cached;
+	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
+	size_t nfailed;			/* lines without a rating, once it is completed or failed */
+	size_t stray;			/* ratings for lines nobody asked about */
+	int doubts;			/* earlier claims in which a call failed and nobody knows why, while others got answers; */
+	bool doubted;			/* and this one */
+	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
+	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; const char *model; } used;
+	struct settlement settlement;
+	bool decided;			/* settlement is final: nothing more will be asked */
+	bool one_by_one;		/* its calls: the first decides about the breaker */
+	bool controlled;		/* a control was asked in this claim */
+	bool held;			/* by its row's lock alone: claim_txn.c's */
+	bool looking;			/* its lines are being looked up */
+	bool held_back;			/* some are to be asked about, but the rater has all the calls that it may have */
+	bool settling;			/* its settlement is on its way, */
+	bool settling_last;		/* and it is the decided one, not one that only stores */
+	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
+	bool alone;			/* settled by itself, because a batch with it was refused */
+	int64_t settle_failed_ms;	/* when one could not be carried out, 0: none; those of that moment belong together, */
+	int settle_most;		/* but no more than so many are sent again in one */
+	bool refused;			/* the database refused its result */
+	int64_t cost_nanos;		/* of all its calls and attempts, in billionths */
+};
+
+/*
+ * From a claimed row. A job that cannot be read is decided at once (failed, with the reason). Keys are
+ * computed when with_keys is set.
+ */
+struct grading *grading_new(const struct claimed_row *row, const struct rater *rater, bool with_keys);
+void grading_free(struct grading *g);
+
+/* An answer of the phrase cache for a line. Its provenance says so. */
+void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached);
+/* The rating that an equal line has just been given: as from the cache, which it is on its way to. */
+void grading_give_equal(struct graded_line *line, const struct config *config, const struct graded_line *rated);
+/* An earlier attempt has stored this line already. */
+void grading_give_stored(struct grading *g, int index, const char *text);
+
+/* Without a rating, in no call, and waiting for none. */
+size_t grading_open_lines(const struct grading *g);
+/*
+ * Splits its open lines into calls (none when none are open; failed attempts make them smaller) and
+ * starts the first few, as the rater's gate lets them. The others follow as answers are taken. Lines that were
+ * waiting are asked by another go. After a job was
+ * put back they begin with another one each time, so that what stopped it does not keep the same lines waiting.
+ */
+void grading_ask(struct grading *g, struct rater *rater);
+void grading_ask_more(struct grading *g, struct rater *rater);
+#define GRADING_CALLS_AT_ONCE 4		/* for one job, however many lines it has */
+/* So many times a call for it may fail free of charge, though others get answers and nobody knows why, */
+#define GRADING_FREE_DOUBTS 2
+#define GRADING_FREE_DOUBTS_FLAKY 12	/* and when others meet the same now and then */
+/* It was put back so often, for whatever reason, that it may be what fails. */
+#define GRADING_FREE_CLAIMS 2
+bool grading_is_suspect(const struct grading *g);
+/*
+ * Asks, before its own lines, about one that anybody can rate. Who answers that is well; nothing of the answer is
+ * kept. A failure from outside, or an unclear one, ends the claim: its lines are not asked about.
+ */
+void grading_ask_control(struct grading *g, struct rater *rater);
+/* Calls under way. */
+size_t grading_calls_open(const struct grading *g);
+/* Whether a call of this claim has brought a rating. */
+bool grading_got_on(const struct grading *g);
+/* All calls are back: what is open is for another rater now, who is to be asked anew. */
+void grading_hand_over(struct grading *g, struct rater *rater);
+/* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
+void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
+/*
+ * Gives up its calls. Those in g->asks below what g->nstarted was stay readable, NULL where answered before: what they
+ * took counts for the job, and err is set where the answer did not come.
+ */
+void grading_cancel(struct grading *g, struct rater *rater);
+
+/*
+ * All calls are back: completed, failed, or pending for another attempt. When no attempt is left, or none
+ * would help, a job that has ratings is completed, and names the lines without one in result and error.
+ */
+void grading_decide(struct grading *g, const struct rater *rater);
+/* Back to the queue as it was, no attempt counted (shutdown), with what it has so far. */
+void grading_release(struct grading *g, const char *why, int64_t delay_ms);
+/* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
+void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
+/* Its open lines are not asked about, for this reason; calls under way go on, and the decision is theirs. */
+void grading_put_off(struct grading *g, const struct err *err);
+/*
+ * Fills its settlement with the ratings that are not stored yet. While calls are still under way that is
+ * one that only stores; false when there is nothing to send.
+ */
+bool grading_attach(struct grading *g);
+/* Its settlement is its first and its last one, with all its lines rated. */
+bool grading_is_first(const struct grading *g);
+/* The settlement was answered: stored, or not (lost on the way, to be sent again). */
+void grading_attached_done(struct grading *g, bool stored);
+/* The database refuses its result for good: it ends as failed without one. */
+void grading_refuse(struct grading *g, const char *why);
+
+#endif

@@ -1,0 +1,60 @@
+/* What every child of the supervisor does and has, whatever its role. */
+#ifndef CHILD_H
+#define CHILD_H
+
+#include <stdbool.h>
+
+#include "base/loop.h"
+#include "config/config.h"
+#include "scoreboard/scoreboard.h"
+
+struct child {
+	int index;			/* of its slot */
+	struct slot *slot;
+	struct scoreboard *sb;
+	const struct config *config;
+	struct loop *loop;
+	bool once;			/* drain the queue and exit */
+	char identity[IDENTITY_SIZE];
+
+	/* set by the role */
+	void (*on_wake)(void *arg);
+	void (*on_stop)(void *arg, bool at_once);	/* TERM: false; QUIT, or the supervisor is gone: true */
+	void *arg;
+};
+
+/* Just after fork, signals still blocked. Fills the rest of *c; only index, sb, config and once are given. */
+void child_begin(struct child *c, const char *role, int deadman_fd);
+
+/* One turn of the loop, at most max_wait_ms long; stamps the beat. */
+void child_turn(struct child *c, int64_t max_wait_ms);
+
+/* The slot's state, told to the supervisor when it changes. */
+void child_state(struct child *c, enum slot_state state);
+
+/*
+ * The database answered, or did not. Said once in the log for the whole pool. child_database_down()
+ * returns the status to exit with, or -1 to go on trying: what an operator must mend ends a pool that was
+ * never up, and being away ends one that only wants to drain the queue.
+ */
+void child_database_up(struct child *c);
+int child_database_down(struct child *c, bool refused, const char *why);
+
+/* Last error for `show errors`; "" clears nothing, errors stay until the next. */
+void child_error(struct child *c, const char *text);
+
+/* child_error() for any module of a child; does nothing before child_begin(). */
+void child_trouble(const char *text);
+
+/*
+ * The job the CPU is in from now on (NULL: none), so that a crash names it, and its line with this index. For
+ * any module of a child; they do nothing before child_begin().
+ */
+void child_in_hand(const char *job_id);
+void child_in_line(int32_t line);
+
+/* The roles; each returns the child's exit status. */
+int worker_main(struct child *c);
+int janitor_main(struct child *c);
+
+#endif

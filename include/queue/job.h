@@ -1,0 +1,54 @@
+/*
+ * A job as claimed, and its transcript as the application wrote it. job_parse() is pure and takes
+ * whatever jsonb an application stored; what it refuses, it refuses with a sentence for `error`.
+ */
+#ifndef JOB_H
+#define JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "scoreboard/scoreboard.h"		/* UUID_SIZE */
+
+#define JOB_DATA_CAP_BYTES (4u << 20)	/* job_data as text; more is failed unread */
+#define JOB_LINES_CAP 10000		/* transcript entries a job */
+#define LINE_TEXT_CAP_BYTES (32u << 10)	/* one line's text */
+#define NAME_CAP_BYTES 200		/* salesRepName, customerName; longer ones are cut at a character */
+
+/* One transcript entry with text. All strings live in the job's arena, valid UTF-8, never NULL. */
+struct line {
+	int index;			/* the line's index in its session */
+	bool rated;			/* speaker is rep or user; the others are context */
+	const char *speaker;
+	const char *text;
+	size_t text_len;
+};
+
+struct job {
+	struct arena arena;		/* owns everything below */
+	char id[UUID_SIZE];
+	char session_id[UUID_SIZE];
+	int64_t claim;			/* fencing number of our claim */
+	int attempts, max_attempts;
+	int counted_as;			/* enum counted: how its session's counters already have it */
+	bool full;			/* job_type full_grading */
+
+	const char *sales_rep;		/* "" when not given */
+	const char *customer;
+	int total_batches;		/* as announced; 0 when not */
+	struct line *lines;		/* in the order of the transcript */
+	size_t nlines;
+	size_t nrated;			/* lines with .rated */
+	size_t skipped;			/* entries of a rated speaker without text */
+};
+
+/*
+ * Reads job_data into job (id, claim and so on are the caller's). Returns 0, or -1 with err
+ * (ERR_PERMANENT) that says which entry is wrong and how.
+ */
+int job_parse(struct job *job, const char *job_data, size_t len, struct err *err);
+
+#endif

@@ -1,0 +1,75 @@
+/*
+ * The one place where bytes from a rater become grades. There is no default grade: a line has a
+ * rating of the scale, or an outcome that says why not. Pure; fuzzed.
+ */
+#ifndef VERDICT_H
+#define VERDICT_H
+
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "config/config.h"
+#include "queue/job.h"
+#include "scoreboard/metrics.h"
+
+/* X(id, name for `result`, counter or COUNTER_COUNT, words for `error`) */
+#define OUTCOMES(X) \
+	X(PENDING,        "pending",        COUNTER_COUNT,              "not asked yet") \
+	X(RATED,          "rated",          COUNTER_OUTCOME_RATED,      "rated") \
+	X(MISSING,        "missing",        COUNTER_OUTCOME_MISSING,    "the reply left the line out") \
+	X(UNKNOWN_RATING, "unknown_rating", COUNTER_OUTCOME_UNKNOWN,    "the reply used a rating outside the scale") \
+	X(TRUNCATED,      "truncated",      COUNTER_OUTCOME_TRUNCATED,  "the reply was cut off at its length limit") \
+	X(REFUSED,        "refused",        COUNTER_OUTCOME_REFUSED,    "the model or a content filter refused") \
+	X(NOT_JSON,       "not_json",       COUNTER_OUTCOME_NOT_JSON,   "the reply is not JSON") \
+	X(NOT_SCHEMA,     "not_schema",     COUNTER_OUTCOME_NOT_SCHEMA, "the reply is JSON of another shape") \
+	X(EMPTY,          "empty",          COUNTER_OUTCOME_EMPTY,      "the reply is empty") \
+	X(OVERSIZED,      "oversized",      COUNTER_OUTCOME_OVERSIZED,  "the reply is larger than its cap") \
+	X(DUPLICATE,      "duplicate",      COUNTER_OUTCOME_DUPLICATE,  "the reply rated the line more than once") \
+	X(UNKNOWN_LINE,   "unknown_line",   COUNTER_OUTCOME_UNKNOWN_LINE, "the reply numbered lines in its own way") \
+	X(FAILED,         "failed",         COUNTER_OUTCOME_FAILED,     "the call for the line failed")
+
+#define X(id, name, counter, words) OUTCOME_##id,
+enum outcome { OUTCOMES(X) OUTCOME_COUNT };
+#undef X
+
+#define ALTERNATIVE_CAP_BYTES 2000	/* longer alternatives are cut at a character */
+#define ALTERNATIVES_CAP 10
+#define REASON_CAP_BYTES 2000
+
+struct verdict {
+	enum outcome outcome;
+	const char *rating;		/* one of the scale's own strings; NULL unless OUTCOME_RATED */
+	const char **alternatives;	/* never NULL when nalternatives > 0; no empty strings */
+	size_t nalternatives;
+	const char *reason;		/* "" when none was given; of a refusal: the provider's words */
+};
+
+const char *outcome_name(enum outcome o);	/* "unknown_rating" */
+const char *outcome_words(enum outcome o);
+enum counter outcome_counter(enum outcome o);	/* COUNTER_COUNT when it is not counted */
+
+/*
+ * Reads a rater's reply ({"ratings": [{"line", "rating", "alternatives", "reason"}...]}) for n lines.
+ * Every verdict of the n is set: RATED, or MISSING, UNKNOWN_RATING, DUPLICATE for one line, or
+ * NOT_JSON, NOT_SCHEMA, EMPTY, UNKNOWN_LINE for all. Strings are copied into arena. Returns how many
+ * ratings the reply held for lines nobody asked about; when lines are missing as well, nobody knows
+ * which rating is whose, and all lines are UNKNOWN_LINE.
+ */
+size_t verdict_read(const char *reply, size_t len, const struct config *config,
+		    const struct line *const *lines, size_t n, struct arena *arena,
+		    struct verdict *verdicts);
+
+/* Gives all n lines the same outcome (not RATED). */
+void verdict_all(struct verdict *verdicts, size_t n, enum outcome outcome);
+
+/* All n lines REFUSED, in these words of the provider. */
+void verdict_refused(struct verdict *verdicts, size_t n, struct arena *arena, const char *words);
+
+/*
+ * One rating from a rater within this process, held to the same rules. alternatives[0..n) may be any
+ * strings. Sets *v: RATED, or UNKNOWN_RATING when the scale does not have it.
+ */
+void verdict_give(struct verdict *v, const struct config *config, struct arena *arena,
+		  const char *rating, const char *const *alternatives, size_t n, const char *reason);
+
+#endif

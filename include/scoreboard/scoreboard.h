@@ -1,0 +1,215 @@
+/*
+ * The one shared mapping, made before the first fork. A slot is written by its child alone, except
+ * where a field says otherwise; the head by the supervisor alone, except the breaker, the limits and the
+ * job budget, which any worker moves with single atomic operations. No locks and no pointers, so a
+ * killed process leaves nothing held. Readers take what they read as hearsay.
+ */
+#ifndef SCOREBOARD_H
+#define SCOREBOARD_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/uuid.h"
+#include "scoreboard/breaker.h"
+#include "scoreboard/latency.h"
+#include "scoreboard/metrics.h"
+#include "scoreboard/throttle.h"
+
+#define SLOT_JANITOR 0
+#define SLOT_FIRST_WORKER 1
+#define SLOT_MAX_WORKERS 256
+#define SLOT_COUNT (SLOT_MAX_WORKERS + 1)
+
+enum slot_state {
+	SLOT_EMPTY,		/* no child, none due */
+	SLOT_STARTING,		/* forked, not heard of yet */
+	SLOT_CONNECTING,	/* waiting for the database */
+	SLOT_IDLE,		/* at work, nothing in hand */
+	SLOT_BUSY,		/* at work, jobs in flight */
+	SLOT_DRAINING,		/* finishing what it has */
+	SLOT_WAITING,		/* dead; the supervisor starts it again later (the supervisor writes this one) */
+	SLOT_STATE_COUNT
+};
+
+/*
+ * What a child's CPU is at, for whoever wants to know what it died of. Read after the writer's death: then
+ * `job` is whole where `set` says so. Cheaper to write than a shared_text, since it is written for each line.
+ */
+struct breadcrumb {
+	_Atomic uint32_t set;
+	_Atomic int32_t line;		/* its index in the session, or BREADCRUMB_NO_LINE */
+	char job[UUID_SIZE];
+};
+#define BREADCRUMB_NO_LINE INT32_MIN
+
+enum hunger {
+	HUNGER_NONE,		/* its last claim was full, or it claims nothing any more */
+	HUNGER_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
+	HUNGER_DRY,		/* it has room, and its last claim brought less than asked: it waits to be told */
+};
+
+#define SCOREBOARD_TEXT 256
+#define IDENTITY_SIZE 160
+
+/* A short text with a change count that is odd while the writer is inside. */
+struct shared_text {
+	_Atomic uint32_t seq;
+	_Atomic int64_t wall_ms;	/* when it was set; 0: never */
+	char text[SCOREBOARD_TEXT];
+};
+
+/* A place in the order of claims: priority, then available_at, then id. */
+struct floor {
+	int32_t priority;
+	int64_t available_at;		/* us since 2000-01-01, as in the database */
+	unsigned char id[UUID_BYTES];
+};
+#define FLOORS_MAX 8
+
+/* floor.c's; in the janitor's slot those it found, in a worker's as raised by its claims. */
+struct shared_floors {
+	_Atomic uint32_t seq;
+	uint64_t epoch;
+	int64_t renewed_ms;
+	int32_t n;
+	struct floor at[FLOORS_MAX];
+};
+
+struct slot {
+	_Alignas(64)
+	_Atomic int32_t pid;		/* the supervisor's: 0 when there is no child */
+	_Atomic uint32_t state;		/* enum slot_state */
+	_Atomic int64_t started_ms;	/* the supervisor's: now_ms() at fork */
+	_Atomic int64_t beat_ms;	/* now_ms() of the child's last loop turn */
+	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
+	_Atomic uint32_t in_flight;	/* jobs in hand */
+	_Atomic uint32_t calls_open;	/* to the provider, those included that a permit is held for */
+	_Atomic uint32_t hungry;	/* enum hunger */
+	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
+	_Atomic uint32_t ever_ready;	/* this child has been at work */
+	_Atomic uint64_t counters[COUNTER_COUNT];
+	struct shared_text identity;	/* what the child writes into claimed_by */
+	struct breadcrumb in_hand;	/* the job the CPU is in; unset between jobs */
+	struct shared_text error;	/* last error worth an operator's eye */
+	struct shared_floors floors;
+	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* calls by how long they took; outlive the child as counters do */
+	_Atomic uint64_t cost_nanos;	/* of its calls, in billionths of the currency of openai.prompt_price */
+};
+
+/* A dead worker whose jobs the janitor has yet to put back. */
+struct death {
+	char identity[IDENTITY_SIZE];
+	char in_hand[UUID_SIZE];	/* job it died in, or "" */
+	bool outside;			/* somebody killed it; else it died of itself */
+	int32_t line;			/* of that job, or BREADCRUMB_NO_LINE */
+	char how[96];			/* "was killed by signal 9 (Killed)" */
+};
+#define DEATHS 64
+/* An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had been. */
+#define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
+
+enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
+
+struct scoreboard {
+	_Atomic int64_t started_ms;
+	_Atomic int64_t started_wall_ms;
+	_Atomic uint32_t phase;		/* enum pool_phase */
+	_Atomic uint32_t paused;	/* by an operator: nothing is claimed */
+	_Atomic uint32_t database_away;	/* set by whoever notices first, so that it is said once */
+	_Atomic uint32_t ever_up;	/* the database was once reached: later troubles are waited out */
+	_Atomic int log_level;
+	_Atomic uint32_t workers;	/* how many are wanted */
+	_Atomic uint64_t reloads;
+	_Atomic uint64_t restarts;	/* children started again after an unexpected end */
+
+	_Atomic int64_t job_budget;	/* --max-jobs: claims left; INT64_MAX without it */
+
+	/* breaker.c's; see there */
+	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
+	_Atomic uint32_t breaker_unclear;	/* different jobs whose calls brought nothing, with no good answer between */
+	_Atomic uint64_t breaker_unclear_jobs[BREAKER_UNCLEAR_IN_A_ROW];	/* the first of them, by hashes of their ids */
+	struct tally breaker_doubts;		/* jobs whose first call brought nothing, nobody knows why */
+	_Atomic int64_t breaker_until_ms;
+	_Atomic uint32_t breaker_failures;
+	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */
+	_Atomic uint32_t breaker_kind;		/* enum err_kind that opened it; ERR_NONE: an operator */
+	_Atomic int64_t breaker_probe_ms;
+	_Atomic uint32_t breaker_trips;
+	_Atomic uint32_t breaker_held;	/* opened by an operator, stays so */
+	struct shared_text breaker_reason;
+
+	struct throttle throttle;		/* throttle.c's */
+
+	/* the janitor's */
+	_Atomic uint32_t listening;	/* NOTIFY reaches us, so sleeping workers are woken at once */
+	_Atomic int64_t gauges[GAUGE_COUNT];
+	_Atomic int64_t gauges_ms;	/* now_ms() when they were taken; 0: never */
+
+	_Atomic uint64_t floors_epoch;	/* floor.c's */
+
+	/* deaths[i % DEATHS]: the supervisor moves head, the janitor tail */
+	_Atomic uint32_t deaths_head, deaths_tail;
+	struct death deaths[DEATHS];
+
+	_Atomic uint32_t slots_used;	/* the supervisor's: slots from here on have never had a child */
+	struct slot slots[SLOT_COUNT];
+};
+
+/* A zeroed mapping inherited by all later forks; NULL when the kernel has no memory. */
+struct scoreboard *scoreboard_new(void);
+
+const char *slot_state_name(unsigned state);
+
+static inline void slot_count(struct slot *slot, enum counter c, uint64_t n)
+{
+	atomic_fetch_add_explicit(&slot->counters[c], n, memory_order_relaxed);
+}
+/* One call to the rater has ended, well or not. */
+static inline void slot_count_call(struct slot *slot, int64_t latency_ms, int64_t cost_nanos)
+{
+	atomic_fetch_add_explicit(&slot->latency[latency_bucket(latency_ms)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&slot->cost_nanos, (uint64_t)cost_nanos, memory_order_relaxed);
+}
+/* For children, which look at all slots again and again: those that are of no use stay out of their memory. */
+static inline int scoreboard_slots(const struct scoreboard *sb)
+{
+	uint32_t used = atomic_load_explicit(&sb->slots_used, memory_order_relaxed);
+
+	return used < SLOT_COUNT ? (int)used : SLOT_COUNT;
+}
+uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
+void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS]);
+uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
+
+/*
+ * A sequence lock as in PostgreSQL's backend_status.h: seq is odd while its one writer is inside. A writer
+ * that died inside leaves an odd count; the next writer (the slot's next child) starts from the next odd
+ * number. Begin returns what end wants; a reader compares with what seq was before it read.
+ */
+uint32_t seqlock_write_begin(_Atomic uint32_t *seq);
+void seqlock_write_end(_Atomic uint32_t *seq, uint32_t begun);
+bool seqlock_read_ok(const _Atomic uint32_t *seq, uint32_t before);
+
+/* The writer's side; text is cut to fit. */
+void shared_text_set(struct shared_text *t, const char *text);
+/* Copies into out (SCOREBOARD_TEXT bytes). Gives up with false after a few torn reads: out is then "". */
+bool shared_text_get(const struct shared_text *t, char *out);
+
+/* The writer's side: the job in hand (NULL: none), and which of its lines. */
+void breadcrumb_set(struct breadcrumb *b, const char *job);
+static inline void breadcrumb_line(struct breadcrumb *b, int32_t line)
+{
+	atomic_store_explicit(&b->line, line, memory_order_relaxed);
+}
+/* Copies the job into out (UUID_SIZE bytes) and its line; false, and "": none was in hand. */
+bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line);
+
+/* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
+bool deaths_push(struct scoreboard *sb, const struct death *d);
+/* Janitor: the oldest not yet handled, or NULL; deaths_pop() when its jobs are back. */
+const struct death *deaths_peek(const struct scoreboard *sb, unsigned nth);
+void deaths_pop(struct scoreboard *sb, unsigned count);
+
+#endif

@@ -1,0 +1,439 @@
+/*
+ * Loads the configuration: libconfig parses, the table in config_keys.c decides. libconfig takes
+ * any key and any type, so the whole tree is walked, and what the table does not know is refused
+ * with its line. Runs in the supervisor (start, reload) and in gradingctl; never logs or exits.
+ */
+#include "config/config.h"
+
+#include <errno.h>
+#include <libconfig.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/hint.h"
+#include "base/mask.h"
+#include "config/config_check.h"
+#include "config/config_keys.h"
+#include "config_scan.h"
+#include "config_value.h"
+
+#define FILE_CAP_BYTES (256u << 10)
+#define PATH_WORD_CAP 128		/* of an unknown key, in a message */
+#define SHOWN_VALUE_BYTES 60		/* of a refused value, in a message */
+#define REASON_CAP_BYTES 1024		/* err.text cuts it further */
+
+struct loader {
+	struct config *config;		/* being filled */
+	config_t tree;
+	const char *path;		/* of the file, for messages */
+	struct err *err;
+};
+
+/* line 0: none. Always returns -1. */
+static int refuse(struct loader *l, unsigned line, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static int refuse(struct loader *l, unsigned line, const char *fmt, ...)
+{
+	char reason[REASON_CAP_BYTES];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, ap);
+	va_end(ap);
+	if (line)
+		return err_set(l->err, ERR_CONFIG, "%s:%u: %s", l->path, line, reason);
+	return err_set(l->err, ERR_CONFIG, "%s: %s", l->path, reason);
+}
+
+static void show_string(const char *text, struct buf *out)
+{
+	char cut[SHOWN_VALUE_BYTES + 1];
+	struct buf masked;
+
+	buf_init(&masked, FILE_CAP_BYTES);
+	mask_secrets(text, &masked);
+	snprintf(cut, sizeof(cut), "%s", buf_text(&masked));
+	buf_json(out, cut);
+	buf_free(&masked);
+}
+
+/* A value as a person wrote it, without passwords and control characters. */
+static void show_scalar(const config_setting_t *s, struct buf *out)
+{
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_STRING:
+		show_string(config_setting_get_string(s), out);
+		break;
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		buf_printf(out, "%lld", config_setting_get_int64(s));
+		break;
+	case CONFIG_TYPE_FLOAT:
+		buf_printf(out, "%#g", config_setting_get_float(s));
+		break;
+	case CONFIG_TYPE_BOOL:
+		buf_str(out, config_setting_get_bool(s) ? "true" : "false");
+		break;
+	default:
+		buf_str(out, config_setting_is_group(s) ? "a group" : "a list");
+	}
+}
+
+static void show_setting(const config_setting_t *s, struct buf *out)
+{
+	int n = config_setting_is_group(s) ? 0 : config_setting_length(s);
+
+	if (n == 0) {
+		show_scalar(s, out);
+		return;
+	}
+	for (int i = 0; i < n && out->len < SHOWN_VALUE_BYTES; i++) {
+		buf_str(out, i ? ", " : "[ ");
+		show_scalar(config_setting_get_elem(s, (unsigned)i), out);
+	}
+	buf_str(out, out->len < SHOWN_VALUE_BYTES ? " ]" : " ... ]");
+}
+
+static int refuse_value(struct loader *l, const struct config_key *key, const config_setting_t *s,
+			const char *text)
+{
+	struct buf shown, allowed;
+
+	buf_init(&shown, REASON_CAP_BYTES);
+	buf_init(&allowed, REASON_CAP_BYTES);
+	if (!key->secret) {
+		buf_str(&shown, " is ");
+		show_setting(s, &shown);
+		buf_str(&shown, "; it");
+	}
+	config_value_allowed(key, text, &allowed);
+	refuse(l, config_setting_source_line(s), "%s%s must be %s", key->path, buf_text(&shown),
+	       buf_text(&allowed));
+	buf_free(&shown);
+	buf_free(&allowed);
+	return -1;
+}
+
+/* Joined as config_value_parse() takes lists; false when an item is no string or would split. */
+static bool list_text(const config_setting_t *s, struct buf *out)
+{
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const char *item = config_setting_get_string_elem(s, i);
+
+		if (!item || strchr(item, ','))
+			return false;
+		buf_printf(out, "%s%s", i ? ", " : "", item);
+	}
+	return true;
+}
+
+static bool words_text(const config_setting_t *s, struct buf *out)
+{
+	buf_char(out, '[');
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const char *item = config_setting_get_string_elem(s, i);
+
+		if (!item)
+			return false;
+		buf_str(out, i ? ", " : " ");
+		config_value_quote(out, item);
+	}
+	buf_str(out, " ]");
+	return true;
+}
+
+/* As it was written, exactly so for all that is allowed; with decimals too many for the rest. */
+static bool decimal_text(double value, struct buf *out)
+{
+	char text[400];
+	size_t len = (size_t)snprintf(text, sizeof(text), "%.10f", value);
+
+	while (len > 0 && text[len - 1] == '0')
+		len--;
+	len -= len > 0 && text[len - 1] == '.';
+	buf_add(out, text, len);
+	return value == 0 || value > 1e-10;	/* less would read as 0 */
+}
+
+/* The setting as text for config_value_parse(), or false when its type cannot be meant. */
+static bool setting_text(const struct config_key *key, const config_setting_t *s, struct buf *out)
+{
+	int type = config_setting_type(s);
+	bool is_integer = type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64;
+
+	if (key->type == KEY_LIST || key->type == KEY_WORDS)
+		return (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) &&
+		       (key->type == KEY_LIST ? list_text : words_text)(s, out);
+	if (key->type == KEY_DECIMAL && type == CONFIG_TYPE_FLOAT)
+		return decimal_text(config_setting_get_float(s), out);
+	if (is_integer && (key->type == KEY_INTEGER || key->type == KEY_DECIMAL ||
+			   (key->type == KEY_DURATION && config_setting_get_int64(s) == 0))) {
+		buf_printf(out, "%lld", config_setting_get_int64(s));
+		return true;
+	}
+	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER || key->type == KEY_DECIMAL)
+		return false;
+	buf_str(out, config_setting_get_string(s));
+	return true;
+}
+
+static int set_value(struct loader *l, const struct config_key *key, const config_setting_t *s)
+{
+	struct buf text;
+	int rc = 0;
+
+	buf_init(&text, FILE_CAP_BYTES);
+	errno = EINVAL;
+	if (!setting_text(key, s, &text) || config_value_parse(key, l->config, buf_text(&text)) == -1)
+		rc = errno == ENOMEM ? refuse(l, 0, "out of memory") :
+				       refuse_value(l, key, s, buf_text(&text));
+	if (key->secret && text.data)
+		explicit_bzero(text.data, text.size);
+	buf_free(&text);
+	return rc;
+}
+
+static int refuse_unknown(struct loader *l, const config_setting_t *s, const char *path,
+			  const struct config_key *group)
+{
+	bool is_group = config_setting_is_group(s);
+	struct buf hint;
+
+	buf_init(&hint, REASON_CAP_BYTES);
+	if (group)
+		config_hint_key(path, group, &hint);
+	else
+		config_hint_group(path, &hint);
+	refuse(l, config_setting_source_line(s), "unknown %s \"%s\"; %s",
+	       is_group && !group ? "group" : "key", path, buf_text(&hint));
+	buf_free(&hint);
+	return -1;
+}
+
+static int set_group(struct loader *l, const config_setting_t *group)
+{
+	const char *name = config_setting_name(group);
+	const struct config_key *first = config_group_find(name);
+
+	if (!first)
+		return refuse_unknown(l, group, name, NULL);
+	if (!config_setting_is_group(group))
+		return refuse(l, config_setting_source_line(group), "%s must be a group: %s: { ... };",
+			      name, name);
+	for (int i = 0; i < config_setting_length(group); i++) {
+		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+		const struct config_key *key;
+		char path[PATH_WORD_CAP];
+
+		snprintf(path, sizeof(path), "%s.%s", name, config_setting_name(s));
+		key = config_key_find(path);
+		if (!key)
+			return refuse_unknown(l, s, path, first);
+		if (set_value(l, key, s) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+static int set_presets(struct loader *l)
+{
+	for (size_t i = 0; i < config_keys_n; i++)
+		if (config_value_parse(&config_keys[i], l->config, config_keys[i].preset) == -1)
+			return refuse(l, 0, "out of memory");
+	return 0;
+}
+
+/* Sets key to name in the directory of the file `beside`. */
+static int set_beside(struct loader *l, const char *path, const char *beside, const char *name)
+{
+	const struct config_key *key = config_key_find(path);
+	int directory = (int)(strrchr(beside, '/') - beside);
+	char *full;
+	int rc;
+
+	if (asprintf(&full, "%.*s/%s", directory, beside, name) == -1)
+		return refuse(l, 0, "out of memory");
+	rc = config_value_parse(key, l->config, full);
+	free(full);
+	return rc == 0 ? 0 : refuse(l, 0, "%s is too long a path", path);
+}
+
+/* A daemon's working directory is /, so no relative path may be left. */
+static int make_absolute(struct loader *l)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *key = &config_keys[i];
+		const char *value;
+
+		if (!key->file)
+			continue;
+		value = *(char *const *)((const char *)l->config + key->offset);
+		if (value[0] && value[0] != '/' &&
+		    set_beside(l, key->path, l->config->path, value) == -1)
+			return -1;
+	}
+	if (l->config->control.pid_file[0])
+		return 0;
+	return set_beside(l, "control.pid_file", l->config->control.socket, "gradingd.pid");
+}
+
+static int refuse_complaint(struct loader *l, const struct config_complaint *why)
+{
+	config_setting_t *s = config_lookup(&l->tree, why->key);
+
+	if (!s && why->other)
+		s = config_lookup(&l->tree, why->other);
+	return refuse(l, s ? config_setting_source_line(s) : 0, "%s", why->text);
+}
+
+/* What the nth line sets: its first word; 0 letters when it begins with something else. */
+static size_t word_of_line(const char *text, int n, const char **word)
+{
+	while (n-- > 1 && *text)
+		text += strcspn(text, "\n") + (strchr(text, '\n') != NULL);
+	*word = text + strspn(text, " \t");
+	return strspn(*word, "abcdefghijklmnopqrstuvwxyz_.");
+}
+
+static bool sets_more(const char *line)
+{
+	size_t first = strcspn(line, "=:\n");
+
+	return line[first] && line[first] != '\n' && strcspn(line + first + 1, "=:") < strcspn(line + first + 1, "\n");
+}
+
+/* Values stay unquoted: the line may hold a password. */
+static int refuse_syntax(struct loader *l, const char *text)
+{
+	const char *what = config_error_text(&l->tree), *word, *dot;
+	unsigned line = (unsigned)config_error_line(&l->tree);
+	int len = (int)word_of_line(text, (int)line, &word);
+
+	dot = memchr(word, '.', (size_t)len);
+	if (strcmp(what, "duplicate setting name") == 0)
+		return refuse(l, line, "%.*s%s is given twice", len, word, len == 0 ? "a name" : sets_more(word) ?
+			      ", or what follows in this line," : "");
+	if (dot && strchr("=: \t", word[len]))
+		return refuse(l, line, "%.*s is written with braces: %.*s: { %.*s = ...; };", len, word, (int)(dot - word),
+			      word, len - (int)(dot - word) - 1, dot + 1);
+	return refuse(l, line, "%s%s", what, strcmp(what, "syntax error") ? "" :
+		      " here, or a quote, semicolon or brace missing just above");
+}
+
+static int parse_tree(struct loader *l, const char *text)
+{
+	struct config_scan_fault fault;
+	char *lines;
+	int ok;
+
+	if (config_scan(text, &fault) == -1)
+		return refuse(l, fault.line, "%s", fault.text);
+	if (asprintf(&lines, "%s\n", text) == -1)	/* libconfig wants one after a last comment */
+		return refuse(l, 0, "out of memory");
+	ok = config_read_string(&l->tree, lines);
+	explicit_bzero(lines, strlen(lines));	/* conninfo may hold a password */
+	free(lines);
+	return ok ? 0 : refuse_syntax(l, text);
+}
+
+static int fill(struct loader *l, const char *text, bool with_key)
+{
+	const config_setting_t *root;
+	struct config_complaint why;
+
+	if (set_presets(l) == -1 || parse_tree(l, text) == -1)
+		return -1;
+	root = config_root_setting(&l->tree);
+	for (int i = 0; i < config_setting_length(root); i++)
+		if (set_group(l, config_setting_get_elem(root, (unsigned)i)) == -1)
+			return -1;
+	if (make_absolute(l) == -1)
+		return -1;
+	if (config_check(l->config, &why) == -1 ||
+	    (with_key && config_read_api_key(l->config, &why) == -1))
+		return refuse_complaint(l, &why);
+	return 0;
+}
+
+static char *absolute_path(const char *path)
+{
+	char cwd[PATH_MAX], *full;
+
+	if (path[0] == '/')
+		return strdup(path);
+	if (!getcwd(cwd, sizeof(cwd)) || asprintf(&full, "%s/%s", cwd, path) == -1)
+		return NULL;
+	return full;
+}
+
+static struct config *load_text(const char *text, const char *path, bool with_key, struct err *err)
+{
+	struct loader l = { .config = calloc(1, sizeof(struct config)), .path = path, .err = err };
+	int rc;
+
+	if (!l.config || !(l.config->path = absolute_path(path))) {
+		refuse(&l, 0, "%s", strerror(errno));
+		config_free(l.config);
+		return NULL;
+	}
+	config_init(&l.tree);
+	rc = fill(&l, text, with_key);
+	config_destroy(&l.tree);
+	if (rc == 0)
+		return l.config;
+	config_free(l.config);
+	return NULL;
+}
+
+static struct config *load_file(const char *path, bool with_key, struct err *err)
+{
+	struct config *config = NULL;
+	struct buf text;
+
+	buf_init(&text, FILE_CAP_BYTES);
+	if (file_read(path, "configuration file", &text, err) == 0) {
+		if (strlen(buf_text(&text)) == text.len)
+			config = load_text(buf_text(&text), path, with_key, err);
+		else
+			err_set(err, ERR_CONFIG, "%s: holds a NUL byte; it must be a text", path);
+	}
+	if (text.data)
+		explicit_bzero(text.data, text.size);
+	buf_free(&text);
+	return config;
+}
+
+struct config *config_load(const char *path, struct err *err)
+{
+	return load_file(path ? path : CONFIG_DEFAULT_PATH, true, err);
+}
+
+struct config *config_load_client(const char *path, struct err *err)
+{
+	return load_file(path ? path : CONFIG_DEFAULT_PATH, false, err);
+}
+
+struct config *config_parse_string(const char *text, const char *path, struct err *err)
+{
+	return load_text(text, path, false, err);
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config_keys_n; i++)
+		config_value_free(&config_keys[i], config);
+	if (config->openai.api_key)
+		explicit_bzero(config->openai.api_key, strlen(config->openai.api_key));
+	free(config->openai.api_key);
+	free(config->path);
+	free(config);
+}

@@ -1,0 +1,164 @@
+/*
+ * The checks across keys, and the API key, which is read but never shown. Runs wherever a
+ * configuration is loaded: in the supervisor at start and on reload, in gradingctl without the key.
+ */
+#include "config/config_check.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+
+#define API_KEY_CAP_BYTES 4096
+
+static int complain(struct config_complaint *why, const char *key, const char *other,
+		    const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static int complain(struct config_complaint *why, const char *key, const char *other,
+		    const char *fmt, ...)
+{
+	va_list ap;
+
+	why->key = key;
+	why->other = other;
+	va_start(ap, fmt);
+	vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* A job that is still being rated must never look like one of a lost host. */
+static int check_deadline(const struct config *c, struct config_complaint *why)
+{
+	char deadline[32], stuck[32];
+
+	if (c->queue.job_deadline_ms <= c->queue.stuck_after_ms / 5 * 4)
+		return 0;
+	return complain(why, "queue.job_deadline", "queue.stuck_after",
+			"queue.job_deadline (%s) must be at most four fifths of queue.stuck_after (%s)",
+			duration_format(c->queue.job_deadline_ms, deadline, sizeof(deadline)),
+			duration_format(c->queue.stuck_after_ms, stuck, sizeof(stuck)));
+}
+
+static int check_openai(const struct config *c, struct config_complaint *why)
+{
+	static const char appended[] = "/chat/completions";
+	size_t len = strcspn(c->openai.base_url, "?#");
+
+	if (!config_rates_with(c, RATER_OPENAI))
+		return 0;
+	if (!c->openai.model[0])
+		return complain(why, "openai.model", NULL, "openai.model is empty; it must name the model to ask");
+	while (len > 0 && c->openai.base_url[len - 1] == '/')
+		len--;
+	if (len >= strlen(appended) &&
+	    strncmp(c->openai.base_url + len - strlen(appended), appended, strlen(appended)) == 0)
+		return complain(why, "openai.base_url", NULL, "openai.base_url ends in %s, which is appended to it; "
+				"leave that off", appended);
+	return 0;
+}
+
+static int check_command(const struct config *c, struct config_complaint *why)
+{
+	if (!config_rates_with(c, RATER_COMMAND) || c->command.argv.n > 0)
+		return 0;
+	return complain(why, "command.argv", c->rater.backend == RATER_COMMAND ? "rater.backend" : "rater.fallback",
+			"command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]");
+}
+
+static int check_fallback(const struct config *c, struct config_complaint *why)
+{
+	if (c->rater.fallback != c->rater.backend)
+		return 0;
+	return complain(why, "rater.fallback", NULL, "rater.fallback is the same as rater.backend; it must be "
+			"another one, or empty");
+}
+
+int config_check(const struct config *config, struct config_complaint *why)
+{
+	if (check_deadline(config, why) == -1 || check_openai(config, why) == -1 ||
+	    check_command(config, why) == -1 || check_fallback(config, why) == -1)
+		return -1;
+	return 0;
+}
+
+/* The key becomes a header line: a newline inside would break the request, or forge another line. */
+static int take_key(struct config *c, const char *text, size_t len, const char *key,
+		    const char *where, struct config_complaint *why)
+{
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		len--;
+	if (len == 0 || len > API_KEY_CAP_BYTES)
+		return complain(why, key, NULL, "%s %s; it must hold the API key and nothing else",
+				where, len ? "is longer than 4096 bytes" : "is empty");
+	for (size_t i = 0; i < len; i++)
+		if (text[i] <= ' ' || text[i] > '~')
+			return complain(why, key, NULL, "%s holds a blank, a control character or a "
+					"letter that is not ASCII; it must hold the API key and nothing "
+					"else", where);
+	c->openai.api_key = strndup(text, len);
+	return c->openai.api_key ? 0 : complain(why, key, NULL, "out of memory");
+}
+
+static int key_from_file(struct config *c, struct config_complaint *why)
+{
+	const char *key = "openai.api_key_file", *path = c->openai.api_key_file;
+	char where[256];
+	struct buf text;
+	struct err err;
+	int rc;
+
+	buf_init(&text, API_KEY_CAP_BYTES);
+	snprintf(where, sizeof(where), "the API key file %s", path);
+	if (file_read(path, "API key file", &text, &err) == -1)
+		rc = complain(why, key, NULL, "%s", err.text);
+	else
+		rc = take_key(c, buf_text(&text), text.len, key, where, why);
+	if (text.data)
+		explicit_bzero(text.data, text.size);
+	buf_free(&text);
+	return rc;
+}
+
+static bool is_openai_itself(const char *url)
+{
+	static const char domain[] = "api.openai.com";
+	const char *host = strstr(url, "://") + 3;
+	size_t len = strcspn(host, ":/?#");
+
+	return len == sizeof(domain) - 1 && strncasecmp(host, domain, len) == 0;
+}
+
+static int no_key(const struct config *c, struct config_complaint *why)
+{
+	if (!is_openai_itself(c->openai.base_url))
+		return 0;	/* many local servers want none */
+	if (!c->openai.api_key_env[0])
+		return complain(why, "openai.api_key_env", "rater.backend", "openai.base_url (%s) needs an "
+				"API key: name the file that holds it in openai.api_key_file",
+				c->openai.base_url);
+	return complain(why, "openai.api_key_env", "rater.backend", "openai.base_url (%s) needs an API "
+			"key: set the environment variable %s, or name the file that holds it in "
+			"openai.api_key_file", c->openai.base_url, c->openai.api_key_env);
+}
+
+int config_read_api_key(struct config *config, struct config_complaint *why)
+{
+	const char *variable = config->openai.api_key_env, *value = getenv(variable);
+	char where[256];
+
+	if (!config_rates_with(config, RATER_OPENAI))
+		return 0;
+	if (config->openai.api_key_file[0])
+		return key_from_file(config, why);
+	if (!value || !value[0])
+		return no_key(config, why);
+	snprintf(where, sizeof(where), "the environment variable %s", variable);
+	return take_key(config, value, strlen(value), "openai.api_key_env", where, why);
+}

@@ -1,0 +1,116 @@
+/*
+ * The configuration for people: `show config`, `gradingd -K`, and what a reload may not change. Runs
+ * in the supervisor; what it shows has no password in it.
+ */
+#include "config/config.h"
+
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mask.h"
+#include "base/table.h"
+#include "config/config_keys.h"
+#include "config_value.h"
+
+#define VALUE_CAP_BYTES 8192
+
+static const char *const type_names[] = {
+	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration", [KEY_DECIMAL] = "decimal",
+	[KEY_CHOICE] = "choice", [KEY_LIST] = "list", [KEY_WORDS] = "list",
+};
+
+static bool is_preset(const struct config_key *key, const struct buf *value)
+{
+	struct config scratch = { 0 };
+	struct buf preset;
+	bool is = false;
+
+	buf_init(&preset, VALUE_CAP_BYTES);
+	if (config_value_parse(key, &scratch, key->preset) == 0) {
+		config_value_format(key, &scratch, &preset);
+		is = strcmp(buf_text(value), buf_text(&preset)) == 0;
+	}
+	config_value_free(key, &scratch);
+	buf_free(&preset);
+	return is;
+}
+
+/* A value at its default is shown in the default's words: "24h", not "1d". */
+static void show_key(const struct config_key *key, const struct config *config, struct table *table)
+{
+	struct buf value, masked;
+
+	buf_init(&value, VALUE_CAP_BYTES);
+	buf_init(&masked, VALUE_CAP_BYTES);
+	config_value_format(key, config, &value);
+	mask_secrets(buf_text(&value), &masked);
+	table_row(table);
+	table_text(table, key->path);
+	table_text(table, is_preset(key, &value) ? key->preset : buf_text(&masked));
+	table_text(table, key->preset);
+	table_text(table, key->restart ? "restart" : "yes");
+	if (value.data)
+		explicit_bzero(value.data, value.size);
+	buf_free(&value);
+	buf_free(&masked);
+}
+
+void config_show(const struct config *config, struct table *table)
+{
+	for (size_t i = 0; i < config_keys_n; i++)
+		show_key(&config_keys[i], config, table);
+}
+
+/* [ "excellent", "good" ] from "excellent, good" */
+static void list_preset(const char *text, struct buf *out)
+{
+	buf_str(out, "[ \"");
+	for (; *text; text++)
+		if (*text == ',')
+			buf_str(out, "\",");
+		else if (*text == ' ')
+			buf_str(out, " \"");
+		else
+			buf_char(out, *text);
+	buf_str(out, "\" ]");
+}
+
+void config_list(struct buf *out)
+{
+	for (size_t i = 0; i < config_keys_n; i++) {
+		const struct config_key *key = &config_keys[i];
+
+		buf_printf(out, "%s\t%s\t", key->path, type_names[key->type]);
+		if (key->type == KEY_LIST)
+			list_preset(key->preset, out);
+		else if (key->type == KEY_INTEGER || key->type == KEY_WORDS || key->type == KEY_DECIMAL)
+			buf_str(out, key->preset);
+		else
+			buf_json(out, key->preset);
+		buf_printf(out, "\t%s\t%s\n", key->restart ? "restart" : "yes", key->help);
+	}
+}
+
+int config_check_reload(const struct config *old, const struct config *new, struct err *err)
+{
+	struct buf was, is;
+	int rc = 0;
+
+	buf_init(&was, VALUE_CAP_BYTES);
+	buf_init(&is, VALUE_CAP_BYTES);
+	for (size_t i = 0; i < config_keys_n && rc == 0; i++) {
+		if (!config_keys[i].restart)
+			continue;
+		buf_reset(&was);
+		buf_reset(&is);
+		config_value_format(&config_keys[i], old, &was);
+		config_value_format(&config_keys[i], new, &is);
+		if (strcmp(buf_text(&was), buf_text(&is)) != 0)
+			rc = err_set(err, ERR_CONFIG, "%s: a reload cannot change %s from \"%s\" to "
+				     "\"%s\": restart gradingd", new->path, config_keys[i].path,
+				     buf_text(&was), buf_text(&is));
+	}
+	buf_free(&was);
+	buf_free(&is);
+	return rc;
+}

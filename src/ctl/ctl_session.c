@@ -1,0 +1,264 @@
+/* gradingctl progress and ratings: one session, as grading_progress() and grading_ratings() tell it. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/clock.h"
+#include "ctl/ctl.h"
+#include "lib/json_strict.h"
+#include "lib/uuid5.h"
+#include "pg/pgsync.h"
+
+#define LISTING_CAP_BYTES (64 << 20)
+#define BAR_WIDTH 32
+#define TEXT_INDENT 7
+#define FAILURES_SHOWN 3
+
+/* ---- asking ---- */
+
+/* $1 is the session's uuid, $2, where the statement has one, a number. */
+static PGresult *ask(PGconn *conn, const char *sql, const char *id, const int64_t *number, struct err *err)
+{
+	char session[UUID_SIZE], digits[24];
+
+	uuid5_from_id(id, session);
+	snprintf(digits, sizeof(digits), "%" PRId64, number ? *number : 0);
+	return pgsync_query(conn, sql, number ? 2 : 1, (const char *const[]){ session, digits }, err);
+}
+
+static int unknown(struct ctl *ctl, const char *id)
+{
+	char session[UUID_SIZE];
+
+	uuid5_from_id(id, session);
+	if (strcasecmp(id, session) == 0)
+		ctl_complain(ctl, "session %s is not known: it was not enqueued into this database, or its "
+			     "jobs were inserted and none has been taken up yet", session);
+	else
+		ctl_complain(ctl, "session \"%.100s\" (%s) is not known: it was not enqueued into this "
+			     "database", id, session);
+	return EXIT_FAILED;
+}
+
+static void print_json_rows(const PGresult *result)
+{
+	struct buf line;
+
+	buf_init(&line, LISTING_CAP_BYTES);
+	for (int row = 0; row < PQntuples(result) && !PQgetisnull(result, row, 0); row++) {
+		buf_reset(&line);
+		term_json(&line, PQgetvalue(result, row, 0));
+		puts(buf_text(&line));
+	}
+	buf_free(&line);
+}
+
+/* One more than is shown, so that it is known whether there are more. */
+static const char failures_sql[] =
+	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given'), status = 'failed',"
+	"  bool_or(status = 'failed') OVER () FROM grading_jobs"
+	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL) AND session_id = $1::uuid"
+	" ORDER BY status DESC, coalesce(failed_at, completed_at) LIMIT $2::int";
+
+/* Why batches failed or lack ratings, and what to do. A role that may not read jobs is told nothing. */
+static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
+{
+	const int64_t limit = FAILURES_SHOWN + 1;
+	struct err ignored;
+	PGresult *result = ask(conn, failures_sql, id, &limit, &ignored);
+	int n = PQntuples(result);
+
+	for (int i = 0; i < n && i < FAILURES_SHOWN; i++)
+		ctl_complain(ctl, "batch %s %s: %s", PQgetvalue(result, i, 0),
+			     PQgetvalue(result, i, 2)[0] == 't' ? "failed" : "is incomplete", PQgetvalue(result, i, 1));
+	if (n > 0 && PQgetvalue(result, 0, 3)[0] == 't')
+		ctl_complain(ctl, "%s`gradingctl retry %.100s` puts failed jobs back into the queue",
+			     n > FAILURES_SHOWN ? "and more; " : "", id);
+	PQclear(result);
+}
+
+/* ---- progress ---- */
+
+enum {
+	STATUS, BATCHES_DONE, BATCHES_FAILED, BATCHES, LINES_DONE, LINES, PERCENT, ETA_MS, FIRST_MS, ELAPSED_MS,
+	UUID
+};
+
+static const char progress_sql[] =
+	"SELECT status, batches_done, batches_failed, batches_total, lines_done, lines_total, percent,"
+	"       (eta_seconds * 1000)::bigint,"
+	"       (extract(epoch FROM first_rated_at - started_at) * 1000)::bigint,"
+	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at) * 1000)::bigint, $1::uuid"
+	" FROM grading_progress($1::uuid)";
+
+static const char progress_json_sql[] =
+	"SELECT row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.* FROM grading_progress($1::uuid) p) t";
+
+static enum term_style status_style(const char *status)
+{
+	static const struct { const char *status; enum term_style style; } styles[] = {
+		{ "completed", TERM_GREEN }, { "failed", TERM_RED }, { "processing", TERM_CYAN },
+	};
+
+	for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++)
+		if (strcmp(styles[i].status, status) == 0)
+			return styles[i].style;
+	return TERM_YELLOW;
+}
+
+/* "BEFORE1.2sAFTER" when the column has a duration. It has none of 0: what one transaction did takes no time. */
+static void print_duration(const PGresult *result, int column, const char *before, const char *after)
+{
+	char text[32];
+
+	if (pgsync_int(result, column) > 0)
+		printf("%s%s%s", before, duration_human(pgsync_int(result, column), text, sizeof(text)),
+		       after);
+}
+
+static void print_progress(const struct term *out, const PGresult *result)
+{
+	const char *status = PQgetvalue(result, 0, STATUS);
+	bool over = strcmp(status, "completed") == 0 || strcmp(status, "failed") == 0;
+	struct buf bar;
+
+	buf_init(&bar, 4 * BAR_WIDTH);
+	term_bar(out, &bar, strtod(PQgetvalue(result, 0, PERCENT), NULL) / 100, BAR_WIDTH);
+	printf("%s%-10s %s%s  %s %%", term_style(out, status_style(status)), status, buf_text(&bar), term_style(out, TERM_PLAIN),
+	       PQgetvalue(result, 0, PERCENT));
+	if (!over)
+		print_duration(result, ETA_MS, ", about ", " left");
+	printf("\n%s of %s lines rated, %s of %s batches done", PQgetvalue(result, 0, LINES_DONE),
+	       PQgetvalue(result, 0, LINES), PQgetvalue(result, 0, BATCHES_DONE),
+	       PQgetvalue(result, 0, BATCHES));
+	if (pgsync_int(result, BATCHES_FAILED) > 0)
+		printf(", %s%s of them failed%s", term_style(out, TERM_RED),
+		       PQgetvalue(result, 0, BATCHES_FAILED), term_style(out, TERM_PLAIN));
+	print_duration(result, ELAPSED_MS, over ? "\ntook " : "\nrunning for ", "");
+	print_duration(result, FIRST_MS, ", first rating after ", "");
+	printf("\n%ssession %s%s\n", term_style(out, TERM_DIM), PQgetvalue(result, 0, UUID), term_style(out, TERM_PLAIN));
+	buf_free(&bar);
+}
+
+/* Asks and prints: text for people by `print`, or the rows that are JSON already. */
+static int show(struct ctl *ctl, const char *session, const char *sql, const char *json_sql, const int64_t *since,
+		void (*print)(const struct term *out, const PGresult *result))
+{
+	bool json = ctl->option[CTL_JSON];
+	struct err err;
+	PGconn *conn = ctl_database(ctl, &err);
+	PGresult *result = conn ? ask(conn, json ? json_sql : sql, session, since, &err) : NULL;
+	int status = EXIT_STOPPED;
+
+	if (!result) {
+		PQfinish(conn);
+		return ctl_fail(ctl, &err);
+	}
+	if (PQntuples(result) == 0)
+		status = unknown(ctl, session);
+	else if (json)
+		print_json_rows(result);
+	else
+		print(&ctl->out, result);
+	if (status == EXIT_STOPPED && !json)
+		tell_failures(ctl, conn, session);
+	PQclear(result);
+	PQfinish(conn);
+	return status;
+}
+
+int ctl_progress(struct ctl *ctl, char **args, int n)
+{
+	(void)n;
+	return show(ctl, args[0], progress_sql, progress_json_sql, NULL, print_progress);
+}
+
+/* ---- ratings ---- */
+
+enum { LINE_INDEX, RATING, TEXT, ALTERNATIVES, REASON, CACHED, CURSOR };
+
+/* In the order of the conversation. A row of nulls: the session is known, and nothing is rated. */
+static const char ratings_sql[] =
+	"SELECT r.line_index, r.rating, r.line_text, to_json(r.alternatives), r.reason, r.cached,"
+	"       max(r.cursor) OVER () FROM grading_progress($1::uuid) p"
+	" LEFT JOIN grading_ratings($1::uuid, $2::bigint) r ON true ORDER BY r.line_index";
+
+static const char ratings_json_sql[] =
+	"SELECT row_to_json(r) FROM grading_progress($1::uuid) p"
+	" LEFT JOIN grading_ratings($1::uuid, $2::bigint) r ON true ORDER BY r.cursor";
+
+/* Scales are configuration; those of other names are shown in bold. */
+static enum term_style rating_style(const char *rating)
+{
+	static const struct { const char *rating; enum term_style style; } styles[] = {
+		{ "excellent", TERM_GREEN }, { "good", TERM_CYAN }, { "poor", TERM_YELLOW },
+		{ "missed_opportunity", TERM_RED },
+	};
+
+	for (size_t i = 0; i < sizeof(styles) / sizeof(styles[0]); i++)
+		if (strcmp(styles[i].rating, rating) == 0)
+			return styles[i].style;
+	return TERM_BOLD;
+}
+
+static void add_paragraph(const struct term *out, struct buf *page, const char *mark, const char *text)
+{
+	buf_printf(page, "%*s%s", TEXT_INDENT, "", mark);
+	term_wrap(out, page, text, TEXT_INDENT + (int)strlen(mark));
+	buf_char(page, '\n');
+}
+
+static void add_alternatives(const struct term *out, struct buf *page, const char *json)
+{
+	struct json_object *alternatives;
+	const char *why;
+
+	if (json_strict_parse(json, strlen(json), &alternatives, &why) == -1)
+		return;
+	if (json_object_is_type(alternatives, json_type_array))
+		for (size_t i = 0; i < json_object_array_length(alternatives); i++)
+			add_paragraph(out, page, "- ", json_object_get_string(
+				json_object_array_get_idx(alternatives, i)));
+	json_object_put(alternatives);
+}
+
+static void add_rating(const struct term *out, struct buf *page, const PGresult *result, int row)
+{
+	const char *rating = PQgetvalue(result, row, RATING);
+
+	buf_printf(page, "%*s  %s", TEXT_INDENT - 2, PQgetvalue(result, row, LINE_INDEX),
+		   term_style(out, rating_style(rating)));
+	term_escape(page, rating);
+	buf_printf(page, "%s%s\n", term_style(out, TERM_PLAIN),
+		   PQgetvalue(result, row, CACHED)[0] == 't' ? " (cached)" : "");
+	add_paragraph(out, page, "", PQgetvalue(result, row, TEXT));
+	buf_str(page, term_style(out, TERM_DIM));
+	add_alternatives(out, page, PQgetvalue(result, row, ALTERNATIVES));
+	if (PQgetvalue(result, row, REASON)[0])
+		add_paragraph(out, page, "because: ", PQgetvalue(result, row, REASON));
+	buf_str(page, term_style(out, TERM_PLAIN));
+}
+
+static void print_ratings(const struct term *out, const PGresult *result)
+{
+	int rows = PQgetisnull(result, 0, LINE_INDEX) ? 0 : PQntuples(result);
+	struct buf page;
+
+	buf_init(&page, LISTING_CAP_BYTES);
+	for (int row = 0; row < rows; row++) {
+		buf_reset(&page);
+		add_rating(out, &page, result, row);
+		fputs(buf_text(&page), stdout);
+	}
+	buf_free(&page);
+	if (out->is_tty && rows > 0)
+		printf("%s%d rating%s; --since %s shows what comes later%s\n", term_style(out, TERM_DIM), rows,
+		       term_plural(rows), PQgetvalue(result, 0, CURSOR), term_style(out, TERM_PLAIN));
+}
+
+int ctl_ratings(struct ctl *ctl, char **args, int n)
+{
+	(void)n;
+	return show(ctl, args[0], ratings_sql, ratings_json_sql, &ctl->option[CTL_SINCE], print_ratings);
+}

@@ -1,0 +1,168 @@
+/*
+ * What becomes of a job under way: completed, failed, or back to the queue, when, and at whose charge. Runs in
+ * workers; it fills the settlement and sends nothing. No line gets or loses a rating by it.
+ */
+#include "grading/decide.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "result.h"
+
+#define BACKOFF_FIRST_MS 2000
+#define BACKOFF_MAX_MS 300000
+#define FREE_DELAY_MS 1000	/* when it was not the job's fault: just out of step with others */
+#define RETRY_AFTER_CAP_MS 120000
+#define SPREAD_MIN_MS 1000
+
+void grading_end(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
+{
+	g->decided = true;
+	g->settlement.job = &g->job;
+	g->settlement.status = status;
+	g->settlement.attempt = attempt;
+	g->settlement.delay_ms = delay_ms;
+	g->settlement.error = error;
+}
+
+/* Exponential with full jitter (AWS Architecture Blog, "Exponential Backoff And Jitter", 2015). */
+static int64_t backoff_ms(int attempts)
+{
+	int64_t limit = BACKOFF_FIRST_MS;
+
+	for (int i = 0; i < attempts && limit < BACKOFF_MAX_MS; i++)
+		limit *= 2;
+	if (limit > BACKOFF_MAX_MS)
+		limit = BACKOFF_MAX_MS;
+	return 1 + (int64_t)(random() % limit);
+}
+
+/* Never before what the provider asked for, and spread over half as much again, a second at least. */
+static int64_t retry_delay_ms(const struct err *err, int failures)
+{
+	int64_t asked = err ? err->after_ms : 0;
+	int64_t after = asked < RETRY_AFTER_CAP_MS ? asked : RETRY_AFTER_CAP_MS;
+	int64_t spread = after / 2 > SPREAD_MIN_MS ? after / 2 : SPREAD_MIN_MS;
+
+	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
+}
+
+bool grading_is_last_attempt(const struct grading *g)
+{
+	return g->job.attempts + 1 >= g->job.max_attempts;
+}
+
+/*
+ * Of several failures the one decides that is least the job's fault: its own can wait until the provider
+ * is well again. Of equal ones the one that asks for the longest pause.
+ */
+void grading_note_failure(struct grading *g, const struct err *err)
+{
+	static const int ranks[] = {
+		[ERR_PERMANENT] = 1, [ERR_RETRY] = 2, [ERR_UNCLEAR] = 3,
+		[ERR_UNAVAILABLE] = 4, [ERR_LIMITED] = 4, [ERR_DENIED] = 4, [ERR_CONFIG] = 0,
+	};
+	int was = ranks[err_kind(g->err)], is = ranks[err->kind];
+
+	if (!g->err)
+		g->err = memcpy(arena_alloc(&g->job.arena, sizeof(*err)), err, sizeof(*err));
+	else if (is > was || (is == was && err->after_ms > g->err->after_ms))
+		*g->err = *err;
+	if (err_is_outside(g->err->kind)) {	/* what was not sent yet need not be */
+		g->nopen -= (int)(g->ncalls - g->nstarted);
+		g->ncalls = g->nstarted;
+	}
+}
+
+/* Free of charge. A job under suspicion backs off further each time, others wait for the provider alone. */
+static void put_back(struct grading *g)
+{
+	int64_t delay_ms = random() % FREE_DELAY_MS;
+
+	if (g->err->kind == ERR_UNCLEAR)
+		delay_ms = retry_delay_ms(g->err, g->doubts + g->doubted);
+	else if (g->err->after_ms > 0)
+		delay_ms = retry_delay_ms(g->err, 0);
+	grading_end(g, "pending", false, delay_ms,
+		    arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err->text));
+}
+
+static void try_again(struct grading *g, const char *names)
+{
+	grading_end(g, "pending", true, retry_delay_ms(g->err, g->job.attempts),
+		    arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
+				 g->job.attempts + 1, g->job.max_attempts));
+}
+
+/* The lines without a rating end as they are; those that have one are not lost with them. */
+static void give_up(struct grading *g, const char *names, bool any_rated)
+{
+	const char *error = names;
+
+	if (grading_is_last_attempt(g))
+		error = arena_printf(&g->job.arena, "%s; that was attempt %d of %d", names,
+				     g->job.attempts + 1, g->job.max_attempts);
+	grading_end(g, any_rated ? "completed" : "failed", true, 0, error);
+}
+
+static void count_unrated(const struct grading *g, size_t *unrated, size_t *hopeless)
+{
+	*unrated = *hopeless = 0;
+	for (size_t i = 0; i < g->job.nrated; i++) {
+		*unrated += g->lines[i].outcome != OUTCOME_RATED;
+		*hopeless += g->lines[i].outcome != OUTCOME_RATED && g->lines[i].hopeless;
+	}
+}
+
+void grading_decide(struct grading *g, const struct rater *rater)
+{
+	size_t unrated, hopeless;
+	const char *names;
+	bool pending;
+
+	count_unrated(g, &unrated, &hopeless);
+	names = unrated ? grading_name_unrated(g, unrated) : NULL;
+	if (unrated == 0)
+		grading_end(g, "completed", false, 0, NULL);
+	else if (unrated > hopeless && (err_is_outside(err_kind(g->err)) || err_kind(g->err) == ERR_UNCLEAR))
+		put_back(g);
+	else if (unrated > hopeless && !grading_is_last_attempt(g))
+		try_again(g, names);
+	else
+		give_up(g, names, unrated < g->job.nrated);
+	pending = strcmp(g->settlement.status, "pending") == 0;
+	if (!pending)
+		g->nfailed = unrated;
+	if (!pending || g->answered)	/* else it stays as earlier attempts left it */
+		g->settlement.result = grading_write_result(g, rater, unrated);
+}
+
+void grading_fail(struct grading *g, const struct err *err, const struct rater *rater)
+{
+	const char *why = arena_printf(&g->job.arena, "%s", err->text);
+
+	for (size_t i = 0; i < g->job.nrated; i++)
+		if (g->lines[i].outcome == OUTCOME_PENDING)
+			g->lines[i].why = why;
+	grading_note_failure(g, err);
+	grading_decide(g, rater);
+}
+
+void grading_release(struct grading *g, const char *why, int64_t delay_ms)
+{
+	size_t unrated, hopeless;
+
+	grading_end(g, "pending", false, delay_ms, why);
+	count_unrated(g, &unrated, &hopeless);
+	if (g->answered)
+		g->settlement.result = grading_write_result(g, g->rater, unrated);
+}
+
+void grading_refuse(struct grading *g, const char *why)
+{
+	for (size_t i = 0; i < g->job.nrated; i++)
+		g->lines[i].stored = true;	/* they cannot be: nothing of them is sent again */
+	g->settlement.result = NULL;
+	grading_end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
+	g->refused = true;
+}

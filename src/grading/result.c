@@ -1,0 +1,182 @@
+/*
+ * What a job under way says of itself in its row: `result`, with what earlier attempts left there carried over,
+ * and the part of `error` that names lines without a rating. Runs in workers; it decides nothing, and what it
+ * writes is in the job's arena.
+ */
+#include "result.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "lib/json_strict.h"
+#include "provenance.h"
+
+#define RESULT_CAP_BYTES (1u << 20)
+#define CARRIED_CAP 1000000000	/* counts of earlier attempts that are believed: the row may hold anything */
+#define ERROR_LINES 20		/* lines that error names; the rest is counted */
+#define RESULT_LINES 200	/* and result */
+
+static int count_of(struct json_object *object, const char *key)
+{
+	int64_t n;
+
+	return json_strict_integer(json_object_object_get(object, key), 0, CARRIED_CAP, &n) ? (int)n : 0;
+}
+
+/* Billionths of what is no more than CARRIED_CAP; 0 for anything else. */
+static int64_t nanos_of(struct json_object *number)
+{
+	double value = json_object_is_type(number, json_type_double) || json_object_is_type(number, json_type_int) ?
+		       json_object_get_double(number) : 0;
+
+	return value > 0 && value <= CARRIED_CAP ? (int64_t)(value * 1e9 + 0.5) : 0;
+}
+
+/* What earlier attempts took is part of what the job took. */
+void grading_carry_over(struct grading *g, const char *result)
+{
+	struct json_object *root = NULL, *outcomes;
+	const char *why;
+
+	if (!result || json_strict_parse(result, strlen(result), &root, &why) == -1 ||
+	    !json_object_is_type(root, json_type_object)) {
+		json_object_put(root);
+		return;
+	}
+	g->used.calls = count_of(root, "calls");
+	g->used.prompt_tokens = count_of(root, "prompt_tokens");
+	g->used.completion_tokens = count_of(root, "completion_tokens");
+	g->used.latency_ms = count_of(root, "latency_ms");
+	g->cost_nanos = nanos_of(json_object_object_get(root, "cost"));
+	g->stray = (size_t)count_of(root, "stray");
+	g->worker_deaths = count_of(root, "worker_deaths");
+	g->doubts = count_of(root, "unclear");
+	outcomes = json_object_object_get(root, "outcomes");
+	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
+		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
+	json_object_put(root);
+}
+
+static const char *why_unrated(const struct graded_line *gl)
+{
+	return gl->why ? gl->why : outcome_words(gl->outcome);
+}
+
+/* "no rating for lines 12, 13 (the reply left the line out), 15 (...)" */
+const char *grading_name_unrated(struct grading *g, size_t unrated)
+{
+	const char *text, *why = NULL;
+	struct buf b;
+	size_t n = 0;
+
+	buf_init(&b, RESULT_CAP_BYTES);
+	for (size_t i = 0; i < g->job.nrated && n < ERROR_LINES; i++) {
+		const struct graded_line *gl = &g->lines[i];
+
+		if (gl->outcome == OUTCOME_RATED)
+			continue;
+		if (why && strcmp(why, why_unrated(gl)) != 0)
+			buf_printf(&b, " (%s)", why);
+		why = why_unrated(gl);
+		buf_printf(&b, "%s%d", n++ ? ", " : "", gl->line->index);
+	}
+	buf_printf(&b, " (%s)", why ? why : "");
+	if (unrated > n)
+		buf_printf(&b, " and %zu more", unrated - n);
+	text = arena_printf(&g->job.arena, "no rating for line%s %s", unrated == 1 ? "" : "s", buf_text(&b));
+	buf_free(&b);
+	return text;
+}
+
+static void write_counts(struct buf *b, const struct grading *g, const struct rater *rater)
+{
+	const struct string_list *scale = &rater->config->rater.scale;
+
+	buf_str(b, ",\"ratings\":{");
+	for (size_t s = 0; s < scale->n; s++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < g->job.nrated; i++)
+			n += g->lines[i].store.rating && strcmp(g->lines[i].store.rating, scale->items[s]) == 0;
+		buf_str(b, s ? "," : "");
+		buf_json(b, scale->items[s]);
+		buf_char(b, ':');
+		buf_int(b, (int64_t)n);
+	}
+	buf_char(b, '}');
+}
+
+static void write_outcomes(struct buf *b, const struct grading *g)
+{
+	const char *separator = "";
+
+	buf_str(b, ",\"outcomes\":{");
+	for (int o = 0; o < OUTCOME_COUNT; o++)
+		if (g->outcomes[o]) {
+			buf_printf(b, "%s\"%s\":%zu", separator, outcome_name((enum outcome)o), g->outcomes[o]);
+			separator = ",";
+		}
+	buf_printf(b, "},\"stray\":%zu", g->stray);
+}
+
+static void write_unrated(struct buf *b, const struct grading *g)
+{
+	size_t n = 0;
+
+	buf_str(b, ",\"unrated\":[");
+	for (size_t i = 0; i < g->job.nrated && n < RESULT_LINES; i++) {
+		const struct graded_line *gl = &g->lines[i];
+
+		if (gl->outcome == OUTCOME_RATED)
+			continue;
+		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\",\"why\":", n++ ? "," : "", gl->line->index,
+			   outcome_name(gl->outcome));
+		buf_json(b, why_unrated(gl));
+		buf_char(b, '}');
+	}
+	buf_char(b, ']');
+}
+
+/* The job's `result`: what was done and what it took, earlier attempts included. */
+const char *grading_write_result(struct grading *g, const struct rater *rater, size_t unrated)
+{
+	bool asked = !rater->instant || g->used.calls > 0;	/* a fallback may have ended what another began */
+	struct buf b;
+	const char *text;
+
+	buf_init(&b, RESULT_CAP_BYTES);
+	buf_str(&b, "{\"lines\":");
+	buf_int(&b, (int64_t)g->job.nrated);
+	buf_str(&b, ",\"rated\":");
+	buf_int(&b, (int64_t)(g->job.nrated - unrated));
+	buf_str(&b, ",\"skipped\":");
+	buf_int(&b, (int64_t)g->job.skipped);
+	buf_str(&b, ",\"cached\":");
+	buf_int(&b, (int64_t)g->cached);
+	buf_char(&b, ',');
+	provenance_write_rater(&b, rater, g->used.model);
+	if (asked)
+		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
+			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
+			   g->used.completion_tokens, g->used.latency_ms);
+	if (config_has_prices(rater->config)) {
+		buf_str(&b, ",\"cost\":");
+		buf_billionths(&b, (uint64_t)g->cost_nanos);
+	}
+	write_counts(&b, g, rater);
+	if (asked || unrated)
+		write_outcomes(&b, g);
+	if (g->worker_deaths)
+		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
+	if (g->doubts + g->doubted)
+		buf_printf(&b, ",\"unclear\":%d", g->doubts + g->doubted);
+	if (unrated)
+		write_unrated(&b, g);
+	buf_char(&b, '}');
+	if (!buf_ok(&b))
+		fatal("out of memory: cannot write a result");
+	text = arena_dup(&g->job.arena, b.data, b.len);
+	buf_free(&b);
+	return text;
+}

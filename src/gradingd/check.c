@@ -1,0 +1,253 @@
+/*
+ * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went; a reload
+ * has the same tried first.
+ * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
+ * It changes nothing and calls no provider.
+ */
+#include "gradingd/check.h"
+
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/mask.h"
+#include "pg/pg.h"
+#include "pg/pgbinary.h"
+#include "queue/statements.h"
+#include "rater/rater.h"
+#include "supervisor/restart.h"
+
+#define PATIENCE_MS 10000
+#define KNOCK_MS 2500		/* before a reload; within a trial's time */
+
+struct check {
+	const struct config *config;
+	struct pg *pg;
+	int status;		/* -1 while it goes on */
+};
+
+static const struct statement backend_pid = { "backend_pid", "SELECT pg_backend_pid()", 0 };
+
+static void say(const char *what, const char *how)
+{
+	printf("%-14s %s\n", what, how);
+}
+
+/*
+ * A pooler hands out keys of its own: when the pid of the connection is not the pid of the server
+ * process, something stands in between, and session state would not last.
+ */
+static void on_backend_pid(void *arg, const PGresult *result, const struct err *err)
+{
+	struct check *c = arg;
+	bool pooled = result && pgvalue_int4(result, 0, 0) != pg_backend_pid(c->pg);
+	bool session = c->config->database.pool_mode == POOL_MODE_SESSION;
+
+	c->status = EXIT_STOPPED;
+	if (err)
+		say("pool mode", err->text);
+	else if (pooled && session)
+		say("pool mode", "session, but a pooler stands in between: unless it pools sessions, set "
+		    "database.pool_mode = \"transaction\"");
+	else if (!pooled && !session)
+		say("pool mode", "transaction, but the connection is direct: \"session\" would be faster");
+	else
+		say("pool mode", session ? "session: ok" : "transaction: ok");
+}
+
+static void on_ready(void *arg)
+{
+	struct check *c = arg;
+
+	say("database", "ok");
+	say("schema", "ok");
+	if (pg_send(c->pg, &backend_pid, NULL, on_backend_pid, c) == -1)
+		c->status = EXIT_TRY_LATER;
+}
+
+static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
+{
+	struct check *c = arg;
+
+	say("database", err->text);
+	if (trouble == PG_REFUSED)
+		say("", "see database.conninfo");
+	c->status = trouble == PG_REFUSED ? EXIT_BAD_CONFIG : EXIT_TRY_LATER;
+}
+
+static int check_database(const struct config *config, struct loop *loop)
+{
+	static const struct pg_events events = { on_ready, on_down, NULL };
+	struct check c = { .config = config, .status = -1 };
+	struct pg_options options = {
+		.conninfo = config->database.conninfo, .application_name = "gradingd -t",
+		.session = config->database.pool_mode == POOL_MODE_SESSION,
+		.statements = &backend_pid, .nstatements = 1, .schema_version = SCHEMA_VERSION,
+	};
+	int64_t until = now_ms() + PATIENCE_MS;
+
+	c.pg = pg_new(loop, &options, &events, &c);
+	while (c.status == -1 && now_ms() < until)
+		loop_turn(loop, until - now_ms());
+	pg_free(c.pg);
+	if (c.status == -1)
+		say("database", "no answer");
+	return c.status == -1 ? EXIT_TRY_LATER : c.status;
+}
+
+/* Frees the rater; NULL with err when it could not be opened. */
+static int check_opened(const char *what, struct rater *rater, struct err *err)
+{
+	char text[300];
+
+	if (!rater || rater_check(rater, err) == -1) {
+		say(what, err->text);
+		rater_free(rater);
+		return EXIT_BAD_CONFIG;
+	}
+	snprintf(text, sizeof(text), "%s, model %s: ok%s", rater->ops->name, rater->model,
+		 rater->instant ? "" : " (it was not called)");
+	say(what, text);
+	rater_free(rater);
+	return EXIT_STOPPED;
+}
+
+static int check_rater(const struct config *config, struct loop *loop)
+{
+	struct err err;
+	int status = check_opened("rater", rater_new(config, loop, &err), &err);
+	struct rater *fallback = rater_new_fallback(config, loop, &err);
+	int fallback_status = EXIT_STOPPED;
+
+	if (fallback || err.kind != ERR_NONE)
+		fallback_status = check_opened("fallback", fallback, &err);
+	return status == EXIT_STOPPED ? fallback_status : status;
+}
+
+/* ---- before a reload ---- */
+
+/* Frees the rater; -1 with err when it could not be opened. */
+static int check_silently(struct rater *rater, struct err *err)
+{
+	int rc = rater ? rater_check(rater, err) : -1;
+
+	rater_free(rater);
+	return rc;
+}
+
+static int check_raters(const struct config *config, struct loop *loop, struct err *err)
+{
+	struct rater *fallback;
+
+	if (check_silently(rater_new(config, loop, err), err) == -1)
+		return -1;
+	fallback = rater_new_fallback(config, loop, err);
+	return fallback || err->kind != ERR_NONE ? check_silently(fallback, err) : 0;
+}
+
+/* A database that is away is no reason to refuse: it is waited for. */
+struct knock { bool over; struct err refusal; };
+
+static void on_let_in(void *arg)
+{
+	((struct knock *)arg)->over = true;
+}
+
+static void on_turned_away(void *arg, enum pg_trouble trouble, const struct err *err)
+{
+	struct knock *k = arg;
+
+	k->over = true;
+	if (trouble == PG_REFUSED)
+		k->refusal = *err;
+}
+
+static int check_entry(const struct config *config, struct loop *loop, struct err *err)
+{
+	static const struct pg_events events = { on_let_in, on_turned_away, NULL };
+	struct pg_options options = {
+		.conninfo = config->database.conninfo, .application_name = "gradingd reload",
+		.session = config->database.pool_mode == POOL_MODE_SESSION, .schema_version = SCHEMA_VERSION,
+	};
+	int64_t until = now_ms() + KNOCK_MS;
+	struct knock k = { .over = false };
+	struct pg *pg = pg_new(loop, &options, &events, &k);
+
+	while (!k.over && now_ms() < until)
+		loop_turn(loop, until - now_ms());
+	pg_free(pg);
+	*err = k.refusal;
+	return k.refusal.kind == ERR_NONE ? 0 : -1;
+}
+
+void check_reload_main(const struct config *config, int fd)
+{
+	struct loop *loop = loop_new();
+	struct err err = { .kind = ERR_NONE, .text = "out of memory" };
+	int rc = loop ? check_raters(config, loop, &err) : -1;
+	const char *word = CHECK_OK;
+
+	if (rc == 0)
+		rc = check_entry(config, loop, &err);
+	loop_free(loop);
+	if (rc == -1)
+		word = err.text;
+	_exit(write(fd, word, strlen(word)) == -1 ? EXIT_FAILED : EXIT_STOPPED);
+}
+
+/* Else "ok" would be somebody else's: what root may read, others may not. */
+static void say_user(const struct config *config)
+{
+	const struct passwd *user = getpwuid(geteuid());
+	char text[300];
+
+	snprintf(text, sizeof(text), "checked as %s%s", user ? user->pw_name : "a user without a name",
+		 user && strcmp(user->pw_name, config->pool.user) == 0 ? " (pool.user)" : "");
+	say("user", text);
+}
+
+static bool holds_password(const char *conninfo)
+{
+	struct buf masked;
+	bool found;
+
+	buf_init(&masked, SIZE_MAX);
+	mask_secrets(conninfo, &masked);
+	found = strcmp(buf_text(&masked), conninfo) != 0;
+	buf_free(&masked);
+	return found;
+}
+
+static void warn_of_readers(const struct config *config)
+{
+	struct stat st;
+
+	if (stat(config->path, &st) == 0 && (st.st_mode & S_IROTH) &&
+	    (holds_password(config->database.conninfo) || holds_password(config->database.listen_conninfo) ||
+	     holds_password(config->openai.base_url) || holds_password(config->openai.proxy)))
+		say("warning", "the configuration holds a password and everybody may read it: chmod o-r, and chgrp it to "
+		    "the daemon's group, or use ~/.pgpass");
+}
+
+int check_main(const struct config *config)
+{
+	struct loop *loop = loop_new();
+	int database, rater;
+
+	if (!loop)
+		return EXIT_FAILED;
+	say("configuration", "ok");
+	say_user(config);
+	warn_of_readers(config);
+	database = check_database(config, loop);
+	rater = check_rater(config, loop);
+	loop_free(loop);
+	fflush(stdout);
+	return rater == EXIT_STOPPED ? database : rater;
+}

@@ -1,0 +1,231 @@
+/*
+ * gradingd: options, configuration, then the supervisor. Everything that needs a library of its own
+ * (the database, the provider) happens in children.
+ */
+#include <getopt.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/control_socket.h"
+#include "gradingd/check.h"
+#include "process/daemon.h"
+#include "process/environment.h"
+#include "process/notify.h"
+#include "scoreboard/scoreboard.h"
+#include "supervisor/restart.h"
+#include "supervisor/supervisor.h"
+
+struct arguments {
+	const char *config_path;
+	const char *pid_file;
+	bool daemon, test, once;
+	int64_t max_jobs;
+};
+
+static const char usage[] =
+	"usage: gradingd [-c FILE] [-d [-p PIDFILE]]\n"
+	"       gradingd [-c FILE] --once [--max-jobs N]\n"
+	"       gradingd [-c FILE] -t\n"
+	"\n"
+	"  -c FILE        configuration (default " CONFIG_DEFAULT_PATH ")\n"
+	"  -d             become a daemon; returns when the pool is up\n"
+	"  -p PIDFILE     with -d: where its pid goes (default: control.pid_file, or beside the socket)\n"
+	"  -t             check configuration, database, schema, pool mode and rater, then exit\n"
+	"  --once         drain the queue, print one line of JSON, exit\n"
+	"  --max-jobs N   with --once: claim no more than N jobs\n"
+	"  -V, --version  print the version\n"
+	"  -h, --help     print this\n"
+	"\n"
+	"Exit status: 0 asked to stop, 1 failed, 75 try later, 78 wrong configuration.\n";
+
+enum { OPTION_ONCE = 256, OPTION_MAX_JOBS };
+
+static const struct option long_options[] = {
+	{ "once", no_argument, NULL, OPTION_ONCE },
+	{ "max-jobs", required_argument, NULL, OPTION_MAX_JOBS },
+	{ "version", no_argument, NULL, 'V' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int64_t parse_count(const char *text)
+{
+	char *end;
+	long long n = strtoll(text, &end, 10);
+
+	if (*end || end == text || n < 1) {
+		fprintf(stderr, "gradingd: --max-jobs: \"%s\" is no number above 0\n", text);
+		exit(EXIT_FAILED);
+	}
+	return n;
+}
+
+static void print_keys(void)
+{
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	config_list(&out);
+	fputs(buf_text(&out), stdout);
+	buf_free(&out);
+}
+
+static void __attribute__((noreturn)) refuse(const char *what, const char *why)
+{
+	fprintf(stderr, "gradingd: %s %s\n%s", what, why, usage);
+	exit(EXIT_FAILED);
+}
+
+static struct arguments parse_arguments(int argc, char **argv)
+{
+	struct arguments a = { 0 };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:dp:tKVh", long_options, NULL)) != -1)
+		switch (c) {
+		case 'c': a.config_path = optarg; break;
+		case 'd': a.daemon = true; break;
+		case 'p': a.pid_file = optarg; break;
+		case 't': a.test = true; break;
+		case OPTION_ONCE: a.once = true; break;
+		case OPTION_MAX_JOBS: a.max_jobs = parse_count(optarg); break;
+		case 'K': print_keys(); exit(EXIT_STOPPED);
+		case 'V': puts("gradingd " VERSION); exit(EXIT_STOPPED);
+		case 'h': fputs(usage, stdout); exit(EXIT_STOPPED);
+		default: fputs(usage, stderr); exit(EXIT_FAILED);
+		}
+	if (optind < argc)
+		refuse(argv[optind], "is no option");
+	if (a.daemon + a.test + a.once > 1)
+		refuse("-d, -t, --once:", "give one of them");
+	if (a.max_jobs && !a.once)
+		refuse("--max-jobs", "goes with --once");
+	if (a.pid_file && !a.daemon)
+		refuse("-p", "goes with -d");
+	return a;
+}
+
+static int complain(const struct err *err)
+{
+	fprintf(stderr, "gradingd: %s\n", err->text);
+	return err->kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
+}
+
+/* What was read as root a reload reads as pool.user. */
+static int read_again(const struct config *config, struct err *err)
+{
+	struct config *fresh = config_load(config->path, err);
+	struct err why = *err;
+
+	if (!fresh)
+		return err_set(err, ERR_CONFIG, "a reload would run as %s and fail: %s", config->pool.user, why.text);
+	config_free(fresh);
+	return 0;
+}
+
+/* What a start would come to before its first child, as its user. */
+static int check_start(const struct config *config, struct err *err)
+{
+	static const char *const no_paths[] = { NULL };
+	bool drops = geteuid() == 0 && config->pool.user[0];
+
+	if (config->control.group[0] && !getgrnam(config->control.group))
+		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"", config->control.group);
+	if (control_socket_check(config->control.socket, err) == -1 ||
+	    log_open(config->log.to, LOG_LEVEL_ERROR, err) == -1 ||
+	    drop_privileges(config->pool.user, no_paths, err) == -1)
+		return -1;
+	return drops ? read_again(config, err) : 0;
+}
+
+/* In a child, because it needs libpq and perhaps libcurl, and becomes pool.user. Takes config over. */
+static int run_check(struct config *config)
+{
+	int status = 0;
+	pid_t pid = fork();
+	struct err err;
+
+	if (pid == 0) {
+		log_identify("check", -1);
+		status = check_start(config, &err) == -1 ? complain(&err) : check_main(config);
+		config_free(config);
+		exit(status);
+	}
+	config_free(config);
+	if (pid == -1 || waitpid(pid, &status, 0) == -1 || !WIFEXITED(status))
+		return EXIT_FAILED;
+	return WEXITSTATUS(status);
+}
+
+/* -p, or what the configuration says. The daemon will be in /, so a relative path is made absolute. */
+static const char *pid_file_path(const struct arguments *a, const struct config *config)
+{
+	static char path[PATH_MAX];
+	size_t n;
+
+	if (!a->pid_file) {
+		snprintf(path, sizeof(path), "%s", config->control.pid_file);	/* outlives reloads */
+		return path;
+	}
+	if (a->pid_file[0] == '/' || !realpath(".", path))
+		return a->pid_file;
+	n = strlen(path);
+	snprintf(path + n, sizeof(path) - n, "/%s", a->pid_file);
+	return path;
+}
+
+/* Children go on using these, so they stay in the environment proper. */
+static void hide_secrets(void)
+{
+	static const char *const names[] = {
+		"PGPASSWORD", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+	};
+
+	environment_init(environ);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		environment_hide(names[i]);
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments a = parse_arguments(argc, argv);
+	static struct supervisor_options options;
+	struct scoreboard *sb;
+	struct config *config;
+	struct err err;
+
+	daemon_forbid_cores();
+	hide_secrets();
+	options = (struct supervisor_options){ .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1 };
+	config = config_load(a.config_path, &err);
+	if (!config)
+		return complain(&err);
+	environment_hide(config->openai.api_key_env);	/* read again at each reload */
+	options.config_path = strdup(config->path);	/* outlives reloads, which replace the rest */
+	if (a.test)
+		return run_check(config);
+	if (log_open(daemon_log_target(config, a.daemon), (enum log_level)config->log.level, &err) == -1)
+		return complain(&err);
+	if (a.daemon) {
+		options.pid_file = pid_file_path(&a, config);
+		options.ready_fd = daemon_start(&err);
+		if (options.ready_fd == -1)
+			return complain(&err);
+	}
+	notify_init();
+	log_identify("supervisor", -1);
+	sb = scoreboard_new();
+	if (!sb) {
+		err_set(&err, ERR_RETRY, "no memory for the scoreboard");
+		return complain(&err);
+	}
+	return supervisor_run(config, sb, &options);
+}

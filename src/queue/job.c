@@ -1,0 +1,292 @@
+/*
+ * From job_data, as some application wrote it, to lines. Pure; runs in workers. It refuses what it
+ * cannot understand and never guesses: a rating under the wrong index is worse than a failed job.
+ */
+#include "queue/job.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/utf8.h"
+#include "lib/json_strict.h"
+
+#define DEFAULT_BATCH_SIZE 5
+#define QUOTE_CAP_BYTES 40		/* of a foreign value, in an error */
+#define QUOTE_SIZE (QUOTE_CAP_BYTES + sizeof("\"...\""))
+
+#define refuse(parse, ...) err_set((parse)->err, ERR_PERMANENT, __VA_ARGS__)
+
+/* Where the index of a rated line came from, to find two lines of one index. */
+struct rated_index {
+	int index;
+	size_t entry;
+};
+
+/* One run of job_parse(). */
+struct parse {
+	struct job *job;
+	struct json_object *data;
+	struct rated_index *rated;	/* job->nrated of them */
+	struct err *err;
+};
+
+/* value as an error may show it: short and harmless. out is for its text. */
+static const char *quote(struct json_object *value, char out[QUOTE_SIZE])
+{
+	bool string = json_object_is_type(value, json_type_string);
+	char text[QUOTE_CAP_BYTES + 1];
+	const char *source;
+	size_t len, cut;
+
+	if (json_object_is_type(value, json_type_object))
+		return "an object";
+	if (json_object_is_type(value, json_type_array))
+		return "an array";
+	source = json_object_get_string(value);		/* a number or a boolean as JSON text */
+	if (!source)
+		return "null";
+	len = string ? (size_t)json_object_get_string_len(value) : strlen(source);
+	cut = utf8_cut(source, len, QUOTE_CAP_BYTES);
+	memcpy(text, source, cut);
+	text[utf8_clean(text, cut, UTF8_BLANK_CONTROLS)] = '\0';
+	snprintf(out, QUOTE_SIZE, "%s%s%s%s", string ? "\"" : "", text, cut < len ? "..." : "",
+		 string ? "\"" : "");
+	return out;
+}
+
+/* Copies a JSON string, cut at cap_bytes; "" for anything else. */
+static const char *copy_string(struct job *job, struct json_object *value, size_t cap_bytes,
+			       size_t *len)
+{
+	const char *text;
+	char *copy;
+
+	*len = 0;
+	if (!json_object_is_type(value, json_type_string))
+		return "";
+	text = json_object_get_string(value);
+	*len = utf8_cut(text, (size_t)json_object_get_string_len(value), cap_bytes);
+	copy = arena_dup(&job->arena, text, *len);
+	*len = utf8_clean(copy, *len, UTF8_KEEP_CONTROLS);
+	copy[*len] = '\0';
+	return copy;
+}
+
+static const char *copy_name(struct job *job, struct json_object *object, const char *key)
+{
+	size_t len;
+
+	return copy_string(job, json_object_object_get(object, key), NAME_CAP_BYTES, &len);
+}
+
+static bool is_rated_speaker(const char *speaker)
+{
+	static const char *const rated[] = { "rep", "user" };
+	size_t len;
+
+	speaker += strspn(speaker, " \t\r\n");
+	len = strcspn(speaker, " \t\r\n");
+	if (speaker[len + strspn(speaker + len, " \t\r\n")] != '\0')
+		return false;
+	for (size_t i = 0; i < sizeof(rated) / sizeof(rated[0]); i++)
+		if (len == strlen(rated[i]) && strncasecmp(speaker, rated[i], len) == 0)
+			return true;
+	return false;
+}
+
+/* Sets *text, unless the entry has none; -1 and err when it is nothing a line can be made of. */
+static int entry_text(struct parse *p, size_t at, struct json_object *entry,
+		      struct json_object **text)
+{
+	static const char *const keys[] = { "text", "message" };
+	char quoted[QUOTE_SIZE];
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct json_object *value = json_object_object_get(entry, keys[i]);
+		size_t len;
+
+		if (!value)
+			continue;
+		if (!json_object_is_type(value, json_type_string))
+			return refuse(p, "transcript[%zu].%s is %s; it must be a string",
+				      at, keys[i], quote(value, quoted));
+		len = (size_t)json_object_get_string_len(value);
+		if (utf8_is_all_blank(json_object_get_string(value), len))
+			continue;
+		if (len > LINE_TEXT_CAP_BYTES)
+			return refuse(p, "transcript[%zu].%s is %zu bytes long; at most %u are allowed",
+				      at, keys[i], len, LINE_TEXT_CAP_BYTES);
+		*text = value;
+		return 0;
+	}
+	return 0;
+}
+
+/* A number of job_data that an entry without an index needs; *number stays when it is absent. */
+static int batch_number(struct parse *p, size_t at, const char *key, int64_t min, int64_t *number)
+{
+	struct json_object *value = json_object_object_get(p->data, key);
+	char quoted[QUOTE_SIZE];
+
+	if (!value || json_strict_integer(value, min, INT_MAX, number))
+		return 0;
+	return refuse(p, "transcript[%zu] has no index, and %s is %s; "
+		      "it must be a whole number from %lld to %d",
+		      at, key, quote(value, quoted), (long long)min, INT_MAX);
+}
+
+static int index_from_batch(struct parse *p, size_t at, int *index)
+{
+	int64_t batch = 0, size = DEFAULT_BATCH_SIZE, sum;
+
+	if (batch_number(p, at, "batchIndex", 0, &batch) == -1 ||
+	    batch_number(p, at, "batchSize", 1, &size) == -1)
+		return -1;
+	sum = batch * size + (int64_t)at;	/* both at most INT_MAX: no overflow */
+	if (sum > INT_MAX)
+		return refuse(p, "transcript[%zu] has no index, and batchIndex %lld times "
+			      "batchSize %lld is too large for one",
+			      at, (long long)batch, (long long)size);
+	*index = (int)sum;
+	return 0;
+}
+
+static int entry_index(struct parse *p, size_t at, struct json_object *entry, int *index)
+{
+	static const char *const keys[] = { "index", "line_number" };
+	char quoted[QUOTE_SIZE];
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		struct json_object *value = json_object_object_get(entry, keys[i]);
+		int64_t number;
+
+		if (!value)
+			continue;
+		if (!json_strict_integer(value, 0, INT_MAX, &number))
+			return refuse(p, "transcript[%zu].%s is %s; "
+				      "it must be a whole number from 0 to %d",
+				      at, keys[i], quote(value, quoted), INT_MAX);
+		*index = (int)number;
+		return 0;
+	}
+	return index_from_batch(p, at, index);
+}
+
+static int add_entry(struct parse *p, size_t at, struct json_object *entry)
+{
+	struct job *job = p->job;
+	struct line *line = &job->lines[job->nlines];
+	struct json_object *text = NULL;
+	char quoted[QUOTE_SIZE];
+
+	if (!json_object_is_type(entry, json_type_object))
+		return refuse(p, "transcript[%zu] is %s; it must be an object with speaker, text "
+			      "and index", at, quote(entry, quoted));
+	line->speaker = copy_name(job, entry, "speaker");
+	line->rated = is_rated_speaker(line->speaker);
+	if (entry_text(p, at, entry, &text) == -1)
+		return -1;
+	if (!text) {
+		job->skipped += line->rated;
+		return 0;
+	}
+	if (entry_index(p, at, entry, &line->index) == -1)
+		return -1;
+	line->text = copy_string(job, text, LINE_TEXT_CAP_BYTES, &line->text_len);
+	if (line->rated)
+		p->rated[job->nrated++] = (struct rated_index){ line->index, at };
+	job->nlines++;
+	return 0;
+}
+
+static int compare_rated(const void *left, const void *right)
+{
+	const struct rated_index *a = left, *b = right;
+
+	if (a->index != b->index)
+		return a->index < b->index ? -1 : 1;
+	return a->entry < b->entry ? -1 : a->entry > b->entry;
+}
+
+/* Two ratings of one index would fight for one row of line_ratings. */
+static int check_indexes_differ(struct parse *p)
+{
+	struct rated_index *r = p->rated;
+	size_t n = p->job->nrated;
+
+	if (n)
+		qsort(r, n, sizeof(*r), compare_rated);
+	for (size_t i = 1; i < n; i++)
+		if (r[i - 1].index == r[i].index)
+			return refuse(p, "transcript[%zu] and transcript[%zu] both have "
+				      "index %d; each rated line needs an index of its own",
+				      r[i - 1].entry, r[i].entry, r[i].index);
+	return 0;
+}
+
+static int read_transcript(struct parse *p, struct json_object *transcript)
+{
+	size_t n = json_object_array_length(transcript);
+
+	if (n > JOB_LINES_CAP)
+		return refuse(p, "transcript has %zu entries; a job may have at most %d",
+			      n, JOB_LINES_CAP);
+	p->job->lines = arena_alloc(&p->job->arena, n * sizeof(struct line));
+	p->rated = arena_alloc(&p->job->arena, n * sizeof(struct rated_index));
+	for (size_t i = 0; i < n; i++)
+		if (add_entry(p, i, json_object_array_get_idx(transcript, i)) == -1)
+			return -1;
+	return check_indexes_differ(p);
+}
+
+static int read_data(struct parse *p)
+{
+	struct job *job = p->job;
+	struct json_object *transcript;
+	char quoted[QUOTE_SIZE];
+	int64_t total;
+
+	if (!json_object_is_type(p->data, json_type_object))
+		return refuse(p, "job_data is %s; it must be an object with an array transcript",
+			      quote(p->data, quoted));
+	if (!json_object_object_get_ex(p->data, "transcript", &transcript))
+		return refuse(p, "job_data has no transcript; it must be an array");
+	if (!json_object_is_type(transcript, json_type_array))
+		return refuse(p, "transcript is %s; it must be an array",
+			      quote(transcript, quoted));
+	job->sales_rep = copy_name(job, p->data, "salesRepName");
+	job->customer = copy_name(job, p->data, "customerName");
+	if (json_strict_integer(json_object_object_get(p->data, "totalBatches"), 1, INT_MAX, &total))
+		job->total_batches = (int)total;
+	return read_transcript(p, transcript);
+}
+
+static void forget_lines(struct job *job)
+{
+	job->lines = NULL;
+	job->nlines = job->nrated = job->skipped = 0;
+}
+
+int job_parse(struct job *job, const char *job_data, size_t len, struct err *err)
+{
+	struct parse p = { .job = job, .err = err };
+	const char *why;
+	int result;
+
+	job->sales_rep = job->customer = "";
+	job->total_batches = 0;
+	forget_lines(job);
+	if (len > JOB_DATA_CAP_BYTES)
+		return refuse(&p, "job_data is %zu bytes long; at most %u are allowed",
+			      len, JOB_DATA_CAP_BYTES);
+	if (json_strict_parse(job_data, len, &p.data, &why) == -1)
+		return refuse(&p, "job_data is not JSON: %s", why);
+	result = read_data(&p);
+	json_object_put(p.data);
+	if (result == -1)
+		forget_lines(job);
+	return result;
+}

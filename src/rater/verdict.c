@@ -1,0 +1,351 @@
+/*
+ * The one place where bytes become grades; pure, runs in workers. It has no default grade: what is
+ * not exactly a rating of the scale, for a line asked about, ends as an outcome that says why.
+ */
+#include "rater/verdict.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "base/mask.h"
+#include "base/utf8.h"
+#include "lib/json_strict.h"
+#include "process/child.h"
+
+struct span { const char *text; size_t len; };
+
+static const struct { const char *name, *words; enum counter counter; } outcomes[] = {
+#define X(id, name, counter, words) { name, words, counter },
+	OUTCOMES(X)
+#undef X
+};
+
+const char *outcome_name(enum outcome o)
+{
+	return outcomes[o].name;
+}
+
+const char *outcome_words(enum outcome o)
+{
+	return outcomes[o].words;
+}
+
+enum counter outcome_counter(enum outcome o)
+{
+	return outcomes[o].counter;
+}
+
+static bool is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static struct span trim(struct span s)
+{
+	while (s.len && is_space(s.text[s.len - 1]))
+		s.len--;
+	while (s.len && is_space(s.text[0])) {
+		s.text++;
+		s.len--;
+	}
+	return s;
+}
+
+/* Models put JSON into a Markdown fence, unasked. Anything beside the fence is not tolerated. */
+static struct span unfence(struct span s)
+{
+	static const char fence[] = "```", language[] = "json";
+	const size_t fence_len = sizeof(fence) - 1, language_len = sizeof(language) - 1;
+
+	if (s.len < 2 * fence_len || memcmp(s.text, fence, fence_len) != 0 ||
+	    memcmp(s.text + s.len - fence_len, fence, fence_len) != 0)
+		return s;
+	s = (struct span){ s.text + fence_len, s.len - 2 * fence_len };
+	if (s.len >= language_len && strncasecmp(s.text, language, language_len) == 0)
+		s = (struct span){ s.text + language_len, s.len - language_len };
+	return trim(s);
+}
+
+static struct span span_of(const char *text)
+{
+	return (struct span){ text, text ? strlen(text) : 0 };
+}
+
+static struct span span_of_json(struct json_object *value)
+{
+	struct span s = { NULL, 0 };
+
+	if (json_object_is_type(value, json_type_string))
+		s = (struct span){ json_object_get_string(value),
+				   (size_t)json_object_get_string_len(value) };
+	return s;
+}
+
+/* Never matched loosely: "Good." or "goo" may be anything, "good" is a grade. */
+static const char *scale_find(const struct string_list *scale, struct span s)
+{
+	s = trim(s);
+	for (size_t i = 0; s.text && i < scale->n; i++)
+		if (strlen(scale->items[i]) == s.len && memcmp(scale->items[i], s.text, s.len) == 0)
+			return scale->items[i];
+	return NULL;
+}
+
+static const char *copy_text(struct arena *arena, struct span s, size_t cap_bytes)
+{
+	char *copy;
+
+	s = trim(s);
+	s.len = utf8_cut(s.text, s.len, cap_bytes);
+	if (utf8_is_all_blank(s.text, s.len))
+		return "";
+	copy = arena_dup(arena, s.text, s.len);
+	copy[utf8_clean(copy, s.len, UTF8_BLANK_BUT_LINES)] = '\0';
+	return copy;
+}
+
+/* A rater's words. "" when they quote a secret of ours: a provider, or a gateway, may echo what it was sent. */
+static const char *copy_words(const struct config *config, struct arena *arena, struct span s, size_t cap_bytes)
+{
+	if (mask_is_quoted(config->openai.api_key, s.text, s.len) ||
+	    (config->openai.base_url && mask_is_url_quoted(config->openai.base_url, s.text, s.len)))
+		return "";
+	return copy_text(arena, s, cap_bytes);
+}
+
+static size_t alternatives_cap(const struct config *config)
+{
+	int64_t n = config->rater.alternatives;
+
+	return n < 0 ? 0 : n > ALTERNATIVES_CAP ? ALTERNATIVES_CAP : (size_t)n;
+}
+
+static void add_alternative(struct verdict *v, const struct config *config, struct arena *arena,
+			    struct span s)
+{
+	size_t cap = alternatives_cap(config);
+	const char *text;
+
+	if (v->nalternatives == cap)
+		return;
+	text = copy_words(config, arena, s, ALTERNATIVE_CAP_BYTES);
+	if (!*text)
+		return;
+	if (!v->alternatives)
+		v->alternatives = arena_alloc(arena, cap * sizeof(*v->alternatives));
+	v->alternatives[v->nalternatives++] = text;
+}
+
+/* Sets *v to RATED, or to UNKNOWN_RATING and returns false. */
+static bool rate(struct verdict *v, const struct config *config, struct arena *arena,
+		 struct span rating, struct span reason)
+{
+	const char *found = scale_find(&config->rater.scale, rating);
+
+	if (!found) {
+		verdict_all(v, 1, OUTCOME_UNKNOWN_RATING);
+		return false;
+	}
+	*v = (struct verdict){
+		.outcome = OUTCOME_RATED,
+		.rating = found,
+		.reason = copy_words(config, arena, reason, REASON_CAP_BYTES),
+	};
+	return true;
+}
+
+void verdict_all(struct verdict *verdicts, size_t n, enum outcome outcome)
+{
+	if (outcome == OUTCOME_RATED)
+		fatal("a verdict was to be rated without a rating");
+	for (size_t i = 0; i < n; i++)
+		verdicts[i] = (struct verdict){ .outcome = outcome, .reason = "" };
+}
+
+void verdict_refused(struct verdict *verdicts, size_t n, struct arena *arena, const char *words)
+{
+	const char *copy = copy_text(arena, span_of(words), REASON_CAP_BYTES);
+
+	verdict_all(verdicts, n, OUTCOME_REFUSED);
+	for (size_t i = 0; i < n; i++)
+		verdicts[i].reason = copy;
+}
+
+void verdict_give(struct verdict *v, const struct config *config, struct arena *arena,
+		  const char *rating, const char *const *alternatives, size_t n, const char *reason)
+{
+	if (!rate(v, config, arena, span_of(rating), span_of(reason)))
+		return;
+	for (size_t i = 0; i < n; i++)
+		add_alternative(v, config, arena, span_of(alternatives[i]));
+}
+
+static void give_json(struct verdict *v, const struct config *config, struct arena *arena,
+		      struct json_object *element)
+{
+	struct span rating = span_of_json(json_object_object_get(element, "rating"));
+	struct span reason = span_of_json(json_object_object_get(element, "reason"));
+	struct json_object *list = json_object_object_get(element, "alternatives");
+
+	if (!rate(v, config, arena, rating, reason) || !json_object_is_type(list, json_type_array))
+		return;
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+		add_alternative(v, config, arena, span_of_json(json_object_array_get_idx(list, i)));
+}
+
+/* Where the verdict of a line index is; sorted, so that a long reply for many lines stays cheap. */
+struct place { int64_t index; struct verdict *verdict; };
+
+static int compare_places(const void *left, const void *right)
+{
+	const struct place *a = left, *b = right;
+
+	return a->index < b->index ? -1 : a->index > b->index;
+}
+
+/* NULL when it is for no line asked about; *numbered: but it does name a line. */
+static struct verdict *find_place(struct json_object *element, const struct place *places, size_t n,
+				  bool *numbered)
+{
+	struct place *found, wanted;
+
+	*numbered = json_object_is_type(element, json_type_object) &&
+		json_strict_integer(json_object_object_get(element, "line"), INT64_MIN, INT64_MAX,
+				    &wanted.index);
+	if (!*numbered)
+		return NULL;
+	found = bsearch(&wanted, places, n, sizeof(*places), compare_places);
+	return found ? found->verdict : NULL;
+}
+
+static bool any_missing(const struct place *places, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (places[i].verdict->outcome == OUTCOME_MISSING)
+			return true;
+	return false;
+}
+
+static size_t read_ratings(struct json_object *ratings, const struct config *config, struct arena *arena,
+			   const struct place *places, const struct verdict *verdicts, size_t n)
+{
+	bool numbered, unknown_line = false, in_place = true;
+	size_t stray = 0;
+
+	for (size_t i = 0; i < json_object_array_length(ratings); i++) {
+		struct json_object *element = json_object_array_get_idx(ratings, i);
+		struct verdict *v = find_place(element, places, n, &numbered);
+
+		in_place &= !v || (size_t)(v - verdicts) == i;
+		if (!v) {
+			stray++;
+			unknown_line |= numbered;
+		} else if (v->outcome == OUTCOME_MISSING) {
+			child_in_line((int32_t)json_object_get_int64(json_object_object_get(element, "line")));
+			give_json(v, config, arena, element);
+		} else {	/* even when both agree: a reply that repeats itself lost its thread */
+			verdict_all(v, 1, OUTCOME_DUPLICATE);
+		}
+	}
+	/*
+	 * It may have numbered the lines from 1, or by itself: then 12's rating stands under 3, or under 13. So also where
+	 * what is left over has no number at all, and the others do not stand where they were asked about.
+	 */
+	if ((unknown_line || (stray > 0 && !in_place)) && any_missing(places, n))
+		for (size_t i = 0; i < n; i++)
+			verdict_all(places[i].verdict, 1, OUTCOME_UNKNOWN_LINE);
+	return stray;
+}
+
+static size_t read_object(struct json_object *reply, const struct config *config,
+			  const struct line *const *lines, size_t n, struct arena *arena,
+			  struct verdict *verdicts)
+{
+	struct json_object *ratings = NULL;
+	struct place *places;
+	size_t stray;
+
+	if (json_object_is_type(reply, json_type_object))
+		ratings = json_object_object_get(reply, "ratings");
+	if (!json_object_is_type(ratings, json_type_array)) {
+		verdict_all(verdicts, n, OUTCOME_NOT_SCHEMA);
+		return 0;
+	}
+	verdict_all(verdicts, n, OUTCOME_MISSING);
+	places = xcalloc(n, sizeof(*places));
+	for (size_t i = 0; i < n; i++)
+		places[i] = (struct place){ lines[i]->index, &verdicts[i] };
+	qsort(places, n, sizeof(*places), compare_places);
+	stray = read_ratings(ratings, config, arena, places, verdicts, n);
+	free(places);
+	return stray;
+}
+
+static size_t count_members(struct json_object *value)
+{
+	size_t n = 0;
+
+	if (json_object_is_type(value, json_type_array)) {
+		for (size_t i = 0; i < json_object_array_length(value); i++)
+			n += count_members(json_object_array_get_idx(value, i));
+	} else if (json_object_is_type(value, json_type_object)) {
+		n = (size_t)json_object_object_length(value);
+		json_object_object_foreach(value, key, member) {
+			(void)key;
+			n += count_members(member);
+		}
+	}
+	return n;
+}
+
+/*
+ * Whether an object in text, which was parsed as value, has a key twice, or one with a NUL. The parser keeps the last,
+ * so of {"line": 1, "rating": "good", "line": 2} the rating would go to a line it was not meant for; and it cuts
+ * "rating\u0000s" to "rating".
+ */
+static bool has_odd_keys(struct span text, struct json_object *value)
+{
+	static const char nul[] = "\\u0000";
+	bool in_string = false, has_nul = false;
+	size_t colons = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (in_string && text.text[i] == '\\') {
+			has_nul |= text.len - i >= strlen(nul) && memcmp(text.text + i, nul, strlen(nul)) == 0;
+			i++;
+		} else if (text.text[i] == '"') {
+			in_string = !in_string;
+			has_nul &= !in_string;
+		} else if (!in_string && text.text[i] == ':') {
+			if (has_nul)
+				return true;
+			colons++;
+		}
+	}
+	return colons != count_members(value);
+}
+
+size_t verdict_read(const char *reply, size_t len, const struct config *config,
+		    const struct line *const *lines, size_t n, struct arena *arena,
+		    struct verdict *verdicts)
+{
+	struct span s = unfence(trim((struct span){ reply, len }));
+	struct json_object *object;
+	const char *why;
+	size_t stray;
+
+	if (s.len == 0 || json_strict_parse(s.text, s.len, &object, &why) == -1) {
+		verdict_all(verdicts, n, s.len ? OUTCOME_NOT_JSON : OUTCOME_EMPTY);
+		return 0;
+	}
+	if (has_odd_keys(s, object)) {
+		verdict_all(verdicts, n, OUTCOME_NOT_SCHEMA);
+		stray = 0;
+	} else {
+		stray = read_object(object, config, lines, n, arena, verdicts);
+	}
+	json_object_put(object);
+	return stray;
+}

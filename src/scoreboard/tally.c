@@ -1,0 +1,30 @@
+/* Counts by the second, in shared memory. Any process; it never waits. */
+#include "scoreboard/tally.h"
+
+void tally_add(struct tally *t, int64_t n, int64_t at_ms)
+{
+	uint64_t second = (uint64_t)(at_ms / 1000) & UINT32_MAX;
+	_Atomic uint64_t *at = &t->at[second % TALLY_SECONDS];
+	uint64_t was = atomic_load_explicit(at, memory_order_relaxed);
+	int64_t count;
+
+	do {
+		count = was >> 32 == second ? (int64_t)(was & UINT32_MAX) : 0;
+		if (count + n < 0)
+			return;
+	} while (!atomic_compare_exchange_weak(at, &was, second << 32 | ((uint64_t)(count + n) & UINT32_MAX)));
+}
+
+int64_t tally_sum(const struct tally *t, int64_t now_ms)
+{
+	uint32_t second = (uint32_t)(now_ms / 1000);
+	int64_t sum = 0;
+
+	for (int i = 0; i < TALLY_SECONDS; i++) {
+		uint64_t at = atomic_load_explicit(&t->at[i], memory_order_relaxed);
+
+		if (second - (uint32_t)(at >> 32) < 60)
+			sum += (int64_t)(at & UINT32_MAX);
+	}
+	return sum;
+}
