@@ -45,7 +45,7 @@ struct grading {
 	bool answered;			/* one was, well or not */
 	size_t nwaiting;		/* lines that are, */
 	size_t nflights;		/* and those that have a flight at all */
-	bool stirred;			/* one of them was given a rating, or is free to be asked */
+	bool ready;			/* one of them was given a rating, or is free to be asked */
 	bool waited;			/* one was, in vain */
 	struct err *err;		/* the failure that decides, NULL: none; see grading_note_failure() */
 	struct permit permit;		/* of a metered rater, for the next call; permits.c's */
@@ -54,8 +54,8 @@ struct grading {
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
 	size_t stray;			/* ratings for lines nobody asked about */
-	int doubts;			/* earlier claims in which a call failed and nobody knows why, while others got answers; */
-	bool doubted;			/* and this one */
+	int free_retries;			/* earlier claims in which a call failed and nobody knows why, while others got answers; */
+	bool used_free_retry;			/* and this one */
 	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
 	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; const char *model; } used;
 	struct settlement settlement;

@@ -16,7 +16,7 @@ void wake_drain(int fd);		/* after waking: makes fd quiet again */
 
 void wake_slot(int slot);
 void wake_supervisor(void);
-/* Wakes one hungry worker that nobody has woken yet; false when all have work. Not slot `except`. */
-bool wake_one_hungry(struct scoreboard *sb, int except);
+/* Wakes one waiting worker that nobody has woken yet; false when all have work. Not slot `except`. */
+bool wake_one_waiting(struct scoreboard *sb, int except);
 
 #endif

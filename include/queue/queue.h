@@ -47,7 +47,7 @@ struct claim {
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
 /* Rows as of a claim of the same jobs, which are not claimed: by the answer nobody holds them. */
-int queue_peek(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
+int queue_preview(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
 /*
  * Begins a transaction and locks jobs in it; rows as of a claim. Nothing but queue_settle() with SETTLE_HELD may be
  * sent before queue_commit(), which ends it whatever happened; queue_committed(): and what was settled in it is stored.
@@ -70,17 +70,17 @@ struct cached_row {
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out);
 
 /*
- * Single flight. queue_fly() asks for n keys, each once, for lease_ms: rows as queue_flown_row() reads them are the
+ * Single flight. queue_lease_keys() asks for n keys, each once, for lease_ms: rows as queue_leased_row() reads them are the
  * keys that asker now has (ours) and those that everybody may ask about; the others are somebody else's. The cache
- * is to be looked up once more after it. queue_stay_aloft() keeps those that it has; queue_land() gives up n of them,
+ * is to be looked up once more after it. queue_renew_leases() keeps those that it has; queue_release_leases() gives up n of them,
  * and nfailed that everybody may ask about for open_ms.
  */
-int queue_fly(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms, int64_t ttl_ms,
+int queue_lease_keys(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms, int64_t ttl_ms,
 	      pg_answer_fn *answer, void *arg);
-void queue_flown_row(const PGresult *result, int row, const char **key, bool *ours);
-int queue_stay_aloft(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms,
+void queue_leased_row(const PGresult *result, int row, const char **key, bool *ours);
+int queue_renew_leases(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms,
 		     pg_answer_fn *answer, void *arg);
-int queue_land(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
+int queue_release_leases(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
 	       size_t nfailed, int64_t open_ms, pg_answer_fn *answer, void *arg);
 
 /* A line that an earlier attempt at a job has stored. */
@@ -130,7 +130,7 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity, c
 void queue_settled(const PGresult *result, bool *settled, size_t n);
 
 /* ids of jobs in hand; the others under this identity go back. Rows: their ids. */
-int queue_disown(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
+int queue_release_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
 		 pg_answer_fn *answer, void *arg);
 
 /* A list of alternatives as one text, in arena. */

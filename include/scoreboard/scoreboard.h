@@ -44,10 +44,10 @@ struct breadcrumb {
 };
 #define BREADCRUMB_NO_LINE INT32_MIN
 
-enum hunger {
-	HUNGER_NONE,		/* its last claim was full, or it claims nothing any more */
-	HUNGER_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
-	HUNGER_DRY,		/* it has room, and its last claim brought less than asked: it waits to be told */
+enum demand {
+	DEMAND_NONE,		/* its last claim was full, or it claims nothing any more */
+	DEMAND_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
+	DEMAND_WAITING,		/* it has room, and its last claim brought less than asked: it waits to be told */
 };
 
 #define SCOREBOARD_TEXT 256
@@ -86,7 +86,7 @@ struct slot {
 	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
 	_Atomic uint32_t in_flight;	/* jobs in hand */
 	_Atomic uint32_t calls_open;	/* to the provider, those included that a permit is held for */
-	_Atomic uint32_t hungry;	/* enum hunger */
+	_Atomic uint32_t demand;	/* enum demand */
 	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
 	_Atomic uint32_t ever_ready;	/* this child has been at work */
 	_Atomic uint64_t counters[COUNTER_COUNT];

@@ -80,7 +80,7 @@ static void put_back(struct grading *g)
 	int64_t delay_ms = random() % FREE_DELAY_MS;
 
 	if (g->err->kind == ERR_UNCLEAR)
-		delay_ms = retry_delay_ms(g->err, g->doubts + g->doubted);
+		delay_ms = retry_delay_ms(g->err, g->free_retries + g->used_free_retry);
 	else if (g->err->after_ms > 0)
 		delay_ms = retry_delay_ms(g->err, 0);
 	grading_end(g, "pending", false, delay_ms,

@@ -142,7 +142,7 @@ bool grading_is_suspect(const struct grading *g)
 /* Half as many each time down to 1, which the last attempt reaches at once. */
 static size_t halved(const struct grading *g, size_t n)
 {
-	int times = g->job.attempts > g->doubts ? g->job.attempts : g->doubts;
+	int times = g->job.attempts > g->free_retries ? g->job.attempts : g->free_retries;
 
 	if (g->job.attempts > 0 && grading_is_last_attempt(g))
 		return 1;

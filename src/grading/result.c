@@ -51,7 +51,7 @@ void grading_carry_over(struct grading *g, const char *result)
 	g->cost_nanos = nanos_of(json_object_object_get(root, "cost"));
 	g->stray = (size_t)count_of(root, "stray");
 	g->worker_deaths = count_of(root, "worker_deaths");
-	g->doubts = count_of(root, "unclear");
+	g->free_retries = count_of(root, "unclear");
 	outcomes = json_object_object_get(root, "outcomes");
 	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
 		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
@@ -169,8 +169,8 @@ const char *grading_write_result(struct grading *g, const struct rater *rater, s
 		write_outcomes(&b, g);
 	if (g->worker_deaths)
 		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
-	if (g->doubts + g->doubted)
-		buf_printf(&b, ",\"unclear\":%d", g->doubts + g->doubted);
+	if (g->free_retries + g->used_free_retry)
+		buf_printf(&b, ",\"unclear\":%d", g->free_retries + g->used_free_retry);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');

@@ -58,7 +58,7 @@ bool janitor_send(struct janitor *j, enum statement_id id, pg_answer_fn *answer)
 
 bool janitor_wake_worker(struct janitor *j)
 {
-	if (!wake_one_hungry(j->c->sb, -1))
+	if (!wake_one_waiting(j->c->sb, -1))
 		return false;
 	slot_count(j->c->slot, COUNTER_WAKES, 1);
 	return true;

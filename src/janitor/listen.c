@@ -25,7 +25,7 @@ static void on_asleep(void *arg, const PGresult *result, const struct err *err);
 static bool anyone_dry(const struct scoreboard *sb)
 {
 	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++)
-		if (atomic_load(&sb->slots[i].pid) && atomic_load(&sb->slots[i].hungry) == HUNGER_DRY)
+		if (atomic_load(&sb->slots[i].pid) && atomic_load(&sb->slots[i].demand) == DEMAND_WAITING)
 			return true;
 	return false;
 }

@@ -61,12 +61,12 @@ void wake_supervisor(void)
 	wake(supervisor_fd);
 }
 
-bool wake_one_hungry(struct scoreboard *sb, int except)
+bool wake_one_waiting(struct scoreboard *sb, int except)
 {
 	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++) {
 		struct slot *slot = &sb->slots[i];
 
-		if (i == except || !atomic_load(&slot->pid) || !atomic_load(&slot->hungry))
+		if (i == except || !atomic_load(&slot->pid) || !atomic_load(&slot->demand))
 			continue;
 		if (atomic_exchange(&slot->woken, 1) == 0) {
 			wake_slot(i);

@@ -105,7 +105,7 @@ static void no_answer(void *arg, const PGresult *result, const struct err *err)
 	(void)err;
 }
 
-int queue_peek(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
+int queue_preview(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
 	put_search(begin(q), claim);
 	return send_statement(q, STATEMENT_HOLD, answer, arg);
@@ -188,7 +188,7 @@ static void put_keys(struct buf *b, const char *const *keys, size_t n)
 		pgitem_text(b, keys[i]);
 }
 
-int queue_fly(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms, int64_t ttl_ms,
+int queue_lease_keys(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms, int64_t ttl_ms,
 	      pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = begin(q);
@@ -200,13 +200,13 @@ int queue_fly(struct queue *q, const char *const *keys, size_t n, const char *as
 	return send_statement(q, STATEMENT_FLY, answer, arg);
 }
 
-void queue_flown_row(const PGresult *result, int row, const char **key, bool *ours)
+void queue_leased_row(const PGresult *result, int row, const char **key, bool *ours)
 {
 	*key = PQgetvalue(result, row, 0);
 	*ours = pgvalue_bool(result, row, 1);
 }
 
-int queue_stay_aloft(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms,
+int queue_renew_leases(struct queue *q, const char *const *keys, size_t n, const char *asker, int64_t lease_ms,
 		     pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = begin(q);
@@ -217,7 +217,7 @@ int queue_stay_aloft(struct queue *q, const char *const *keys, size_t n, const c
 	return send_statement(q, STATEMENT_STAY_ALOFT, answer, arg);
 }
 
-int queue_land(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
+int queue_release_leases(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
 	       size_t nfailed, int64_t open_ms, pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = begin(q);
@@ -254,7 +254,7 @@ void queue_stored_row(const PGresult *result, int row, struct stored_row *out)
 	out->text = PQgetvalue(result, row, 2);
 }
 
-int queue_disown(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
+int queue_release_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
 		 pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = begin(q);

@@ -61,7 +61,7 @@ static void reset_slot(struct slot *slot, enum slot_state state)
 {
 	atomic_store(&slot->in_flight, 0);
 	atomic_store(&slot->calls_open, 0);
-	atomic_store(&slot->hungry, HUNGER_NONE);
+	atomic_store(&slot->demand, DEMAND_NONE);
 	atomic_store(&slot->woken, 0);
 	atomic_store(&slot->ever_ready, 0);
 	atomic_store(&slot->started_ms, now_ms());

@@ -40,7 +40,7 @@ void worker_leave_held(struct worker *w, int n)
 	if (n == 0)
 		return;
 	w->write_next = true;
-	w->dry = false;
+	w->exhausted = false;
 	worker_give_back_budget(w, n);
 	floors_forget(w->c->sb);
 }
@@ -61,8 +61,8 @@ static void leave_all(struct worker *w)
 
 static void halve_stride(struct worker *w)
 {
-	if (w->stride_max > STRIDE_PAST_CACHE)
-		w->stride_max /= 2;
+	if (w->claim_factor_max > CLAIM_FACTOR_PAST_CACHE)
+		w->claim_factor_max /= 2;
 }
 
 /* Slow servers, and those that many workers share, get smaller bites. */
@@ -72,8 +72,8 @@ static void adapt_stride(struct worker *w)
 
 	if (took > AIM_MS)
 		halve_stride(w);
-	else if (took < AIM_MS / 4 && w->stride_max < STRIDE_MAX)
-		w->stride_max *= 2;
+	else if (took < AIM_MS / 4 && w->claim_factor_max < CLAIM_FACTOR_MAX)
+		w->claim_factor_max *= 2;
 }
 
 static void on_completed(void *arg, const PGresult *result, const struct err *err)

@@ -23,13 +23,13 @@
 #define CROWD_PER_CPU 2		/* workers with a rater that answers at once, */
 #define CROWD_LOOK_MS 50	/* how soon one more looks whether there is room for it, */
 #define CROWD_STUCK_MS 1000	/* and after how long without a job completed it takes the others for held up */
-#define AVOID_MS 60000		/* for so long a job that cannot be claimed is left alone */
+#define QUARANTINE_MS 60000		/* for so long a job that cannot be claimed is left alone */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 #define CLAIM_BYTES (16 << 20)	/* of job_data in one claim, going by what came before */
 #define GROWN_BYTES (4 << 20)	/* of one claim: the memory for it goes back when the queue is empty */
 #define CLAIM_BYTES_FORGET 8	/* and smaller jobs make it forget a larger one by so small a part each time */
-#define STRIDE_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
-#define STRIDE_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
+#define CLAIM_FACTOR_MIN_BATCH 16	/* who sets pool.claim_batch lower means it literally */
+#define CLAIM_FACTOR_JOB_BYTES 16384	/* jobs larger than this on average are not taken by more than the batch */
 
 /* Of --max-jobs: how many of `wanted` are left, taken off. */
 static int64_t take_budget(struct scoreboard *sb, int64_t wanted)
@@ -51,7 +51,7 @@ void worker_give_back_budget(struct worker *w, int n)
 
 bool worker_pays_to_cache(const struct worker *w)
 {
-	return w->config->cache.ttl_ms > 0 && !(w->rater->instant && w->stride >= STRIDE_PAST_CACHE);
+	return w->config->cache.ttl_ms > 0 && !(w->rater->instant && w->claim_factor >= CLAIM_FACTOR_PAST_CACHE);
 }
 
 void worker_count_claimed(struct worker *w, int n)
@@ -97,15 +97,15 @@ static int64_t take_rows(struct worker *w, const PGresult *result)
 }
 
 /* The deeper the queue the larger the bites, since a statement's price is mostly not that of its rows. */
-static void set_stride(struct worker *w, bool full, int64_t bytes)
+static void set_claim_factor(struct worker *w, bool full, int64_t bytes)
 {
-	if (!full || w->config->pool.claim_batch < STRIDE_MIN_BATCH || bytes > (int64_t)w->claim_asked * STRIDE_JOB_BYTES)
-		w->stride = 1;
-	else if (w->stride * 2 <= w->stride_max)
-		w->stride *= 2;
+	if (!full || w->config->pool.claim_batch < CLAIM_FACTOR_MIN_BATCH || bytes > (int64_t)w->claim_asked * CLAIM_FACTOR_JOB_BYTES)
+		w->claim_factor = 1;
+	else if (w->claim_factor * 2 <= w->claim_factor_max)
+		w->claim_factor *= 2;
 	else
-		w->stride = w->stride_max;
-	w->grown |= w->stride > 1 || bytes > GROWN_BYTES;
+		w->claim_factor = w->claim_factor_max;
+	w->grown |= w->claim_factor > 1 || bytes > GROWN_BYTES;
 }
 
 static void learn_size(struct worker *w, int64_t mean)
@@ -114,19 +114,19 @@ static void learn_size(struct worker *w, int64_t mean)
 }
 
 /* Nobody has looked at the queue for so long that the janitor must be away: this worker does it by itself. */
-static bool is_forsaken(const struct worker *w, int64_t now)
+static bool janitor_missing(const struct worker *w, int64_t now)
 {
 	int64_t patience = FLOORS_LAST_POLLS * w->config->queue.poll_ms;
 
-	return now - w->dry_since_ms > patience && now - atomic_load(&w->c->sb->gauges_ms) > patience;
+	return now - w->exhausted_since_ms > patience && now - atomic_load(&w->c->sb->gauges_ms) > patience;
 }
 
 /* Nothing more to be had for now. The janitor sees to it that somebody listens, and counts anew. */
-static void run_dry(struct worker *w, int got)
+static void queue_empty(struct worker *w, int got)
 {
-	w->dry = true;
-	w->dry_since_ms = now_ms();
-	atomic_store(&w->c->slot->hungry, HUNGER_DRY);
+	w->exhausted = true;
+	w->exhausted_since_ms = now_ms();
+	atomic_store(&w->c->slot->demand, DEMAND_WAITING);
 	if (got > 0 || w->took_some || !atomic_load(&w->c->sb->listening))
 		wake_slot(SLOT_JANITOR);
 	w->took_some = false;
@@ -144,30 +144,30 @@ static void retire_when_due(struct worker *w)
 static struct claim claim_for(const struct worker *w, int jobs)
 {
 	return (struct claim){
-		.jobs = jobs, .identity = w->c->identity, .floors = &w->floors, .avoid = w->avoided, .navoid = w->navoided,
+		.jobs = jobs, .identity = w->c->identity, .floors = &w->floors, .avoid = w->quarantined, .navoid = w->nquarantined,
 		.slack_ms = w->from_floors ? 0 : LATE_COMMIT_MS, .briefly = w->rater->instant,
 	};
 }
 
-static void on_peeked(void *arg, const PGresult *result, const struct err *err)
+static void on_previewed(void *arg, const PGresult *result, const struct err *err)
 {
 	struct worker *w = arg;
 	struct claimed_row row;
 
-	w->peeking = false;
+	w->finding_culprit = false;
 	w->claim_most = 0;
 	if (!result || PQntuples(result) == 0) {
 		w->claim_not_before_ms = now_ms() + (err ? TROUBLE_MS : 0);
 		return;
 	}
 	queue_claimed_row(result, 0, &row);
-	if (w->navoided == WORKER_AVOIDED) {	/* it may be all of them */
-		memmove(&w->avoided[0], &w->avoided[1], --w->navoided * sizeof(w->avoided[0]));
+	if (w->nquarantined == QUARANTINE_PLACES) {	/* it may be all of them */
+		memmove(&w->quarantined[0], &w->quarantined[1], --w->nquarantined * sizeof(w->quarantined[0]));
 		w->claim_not_before_ms = now_ms() + TROUBLE_MS;
 	}
-	w->avoided[w->navoided++] = row.place;
-	w->avoid_until_ms = now_ms() + AVOID_MS;
-	log_error("job %s cannot be claimed, and is left alone for %d s: %s", row.id, AVOID_MS / 1000, w->claim_err.text);
+	w->quarantined[w->nquarantined++] = row.place;
+	w->quarantine_until_ms = now_ms() + QUARANTINE_MS;
+	log_error("job %s cannot be claimed, and is left alone for %d s: %s", row.id, QUARANTINE_MS / 1000, w->claim_err.text);
 	child_error(w->c, w->claim_err.text);
 }
 
@@ -184,13 +184,13 @@ static void find_refused(struct worker *w, const struct err *err)
 		return;
 	w->claim_most = 1;
 	w->claim_err = *err;
-	w->peeking = queue_peek(&w->queue, &first, on_peeked, w) == 0;
+	w->finding_culprit = queue_preview(&w->queue, &first, on_previewed, w) == 0;
 }
 
 static void claim_failed(struct worker *w, const struct err *err)
 {
 	if (err->kind == ERR_LOST)
-		return;		/* worker_disown() follows when the connection is back */
+		return;		/* worker_release_lost_claim() follows when the connection is back */
 	if (err->kind == ERR_PERMANENT) {
 		find_refused(w, err);
 		return;
@@ -215,8 +215,8 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 		return;
 	}
 	if (full) {
-		atomic_store(&w->c->slot->hungry, HUNGER_NONE);
-		wake_one_hungry(w->c->sb, w->c->index);
+		atomic_store(&w->c->slot->demand, DEMAND_NONE);
+		wake_one_waiting(w->c->sb, w->c->index);
 		if (!w->deep || !w->from_floors)
 			wake_slot(SLOT_JANITOR);	/* if all are at work now, nobody need be notified; and for new floors */
 	}
@@ -229,10 +229,10 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 		w->behind_epoch = w->from_floors ? w->floors.epoch : 0;
 	if (full || !w->from_floors) {
 		w->deep = full;
-		set_stride(w, full, bytes);
+		set_claim_factor(w, full, bytes);
 	}
 	if (!full && !w->look_again && !w->from_floors)
-		run_dry(w, got);
+		queue_empty(w, got);
 	if (!full)
 		w->claim_most = 0;
 	w->look_again = false;
@@ -267,7 +267,7 @@ static int asked_of(const struct worker *w, const struct rater *rater)
  * half of them are gone, since a claim costs much the same for one job and for eight. None under limits: no job
  * is claimed then without a permit to be asked about.
  */
-static int ahead(const struct worker *w, const struct rater *rater)
+static int prefetch(const struct worker *w, const struct rater *rater)
 {
 	int calls = (int)w->config->pool.in_flight;
 
@@ -282,11 +282,11 @@ static int ahead(const struct worker *w, const struct rater *rater)
  */
 static int room(const struct worker *w, const struct rater *rater)
 {
-	int batch = worker_batch(w, rater), spare = rater->instant || rater->capacity ? 0 : ahead(w, rater);
+	int batch = worker_batch(w, rater), spare = rater->instant || rater->capacity ? 0 : prefetch(w, rater);
 	int limit = rater->capacity ? rater->capacity : (int)w->config->pool.in_flight + spare, n;
 
 	if (rater->instant) {
-		batch *= w->stride;
+		batch *= w->claim_factor;
 		n = batch - held_for(w, rater);
 	} else {
 		n = limit - asked_of(w, rater);
@@ -340,7 +340,7 @@ static int busy_before(const struct worker *w, uint64_t *done)
 	for (int i = SLOT_FIRST_WORKER; i < w->c->index; i++) {
 		const struct slot *slot = &w->c->sb->slots[i];
 
-		busy += atomic_load(&slot->state) == SLOT_BUSY || atomic_load(&slot->hungry) == HUNGER_CLAIMING;
+		busy += atomic_load(&slot->state) == SLOT_BUSY || atomic_load(&slot->demand) == DEMAND_CLAIMING;
 		*done += atomic_load_explicit(&slot->counters[COUNTER_JOBS_COMPLETED], memory_order_relaxed);
 	}
 	return busy;
@@ -351,7 +351,7 @@ static int busy_before(const struct worker *w, uint64_t *done)
  * are processors for only walk past each other's jobs. Who is too many leaves them to those before it while they get
  * on; they may also be held up, all of them.
  */
-static bool is_too_many(struct worker *w, int64_t now)
+static bool over_subscribed(struct worker *w, int64_t now)
 {
 	uint64_t done;
 
@@ -376,8 +376,8 @@ static bool any_to_settle(const struct worker *w, int64_t now)
 /* For now, and it looks again by itself: a wake that it may have taken, and those to come, are for others. */
 static int64_t let_others_claim(struct worker *w, int64_t wait)
 {
-	if (atomic_exchange(&w->c->slot->hungry, HUNGER_NONE) != HUNGER_NONE)
-		wake_one_hungry(w->c->sb, w->c->index);
+	if (atomic_exchange(&w->c->slot->demand, DEMAND_NONE) != DEMAND_NONE)
+		wake_one_waiting(w->c->sb, w->c->index);
 	return wait;
 }
 
@@ -409,19 +409,19 @@ int64_t worker_claim(struct worker *w)
 		breaker_probe_unused(sb);
 		w->probing = false;
 	}
-	if (w->dry && is_forsaken(w, now))
-		w->dry = false;
-	if (now >= w->avoid_until_ms)
-		w->navoided = 0;
-	if (w->stopping || w->claiming || w->peeking || w->holding || w->disowning || w->dry || !pg_is_ready(w->pg) ||
+	if (w->exhausted && janitor_missing(w, now))
+		w->exhausted = false;
+	if (now >= w->quarantine_until_ms)
+		w->nquarantined = 0;
+	if (w->stopping || w->claiming || w->finding_culprit || w->holding || w->releasing_lost || w->exhausted || !pg_is_ready(w->pg) ||
 	    atomic_load(&sb->paused))
 		return -1;
 	if (now < w->claim_not_before_ms)
 		return let_others_claim(w, w->claim_not_before_ms - now);
 	if (worker_may_hold(w) && any_to_settle(w, now))
 		return -1;	/* it goes out first: it could not while claims are held */
-	if (is_too_many(w, now)) {
-		atomic_store(&w->c->slot->hungry, HUNGER_NONE);		/* it looks again by itself */
+	if (over_subscribed(w, now)) {
+		atomic_store(&w->c->slot->demand, DEMAND_NONE);		/* it looks again by itself */
 		return CROWD_LOOK_MS;
 	}
 	n = allowed(w, now, &wait);
@@ -436,7 +436,7 @@ int64_t worker_claim(struct worker *w)
 	n = budget;
 	if (n == 0)
 		return -1;
-	atomic_store(&w->c->slot->hungry, HUNGER_CLAIMING);
+	atomic_store(&w->c->slot->demand, DEMAND_CLAIMING);
 	w->claim_asked = n;
 	w->claiming = true;
 	floors_read(sb, now, FLOORS_LAST_POLLS * w->config->queue.poll_ms, &w->floors);
@@ -447,11 +447,11 @@ int64_t worker_claim(struct worker *w)
 	return -1;
 }
 
-static void on_disowned(void *arg, const PGresult *result, const struct err *err)
+static void on_lost_released(void *arg, const PGresult *result, const struct err *err)
 {
 	struct worker *w = arg;
 
-	w->disowning = false;
+	w->releasing_lost = false;
 	if (result && PQntuples(result) > 0) {
 		log_info("%d jobs of a claim whose answer was lost are back in the queue", PQntuples(result));
 		worker_count(w, COUNTER_JOBS_RELEASED, (uint64_t)PQntuples(result));
@@ -461,36 +461,36 @@ static void on_disowned(void *arg, const PGresult *result, const struct err *err
 	}
 }
 
-static void disown(struct worker *w)
+static void release_lost_claim(struct worker *w)
 {
 	struct job **jobs = xcalloc((size_t)w->in_hand, sizeof(*jobs));
 	size_t n = 0;
 
 	for (struct grading *g = w->head; g; g = g->next)
 		jobs[n++] = &g->job;
-	w->disowning = queue_disown(&w->queue, w->c->identity, jobs, n, on_disowned, w) == 0;
+	w->releasing_lost = queue_release_lost(&w->queue, w->c->identity, jobs, n, on_lost_released, w) == 0;
 	free(jobs);
 }
 
-void worker_disown(struct worker *w)
+void worker_release_lost_claim(struct worker *w)
 {
 	int64_t now = now_ms();
 
-	w->disown_at_ms = now + DISOWN_EVERY_MS;
-	w->disown_until_ms = now + DISOWN_FOR_MS;
-	disown(w);
+	w->lost_claim_at_ms = now + DISOWN_EVERY_MS;
+	w->lost_claim_until_ms = now + DISOWN_FOR_MS;
+	release_lost_claim(w);
 }
 
 /* Never while a claim is on its way: what it brings is not in hand yet. */
-int64_t worker_disown_again(struct worker *w)
+int64_t worker_release_lost_again(struct worker *w)
 {
 	int64_t now = now_ms();
 
-	if (!w->disown_at_ms || w->claiming || w->holding || w->disowning || !pg_is_ready(w->pg))
+	if (!w->lost_claim_at_ms || w->claiming || w->holding || w->releasing_lost || !pg_is_ready(w->pg))
 		return -1;
-	if (now < w->disown_at_ms)
-		return w->disown_at_ms - now;
-	w->disown_at_ms = now < w->disown_until_ms ? now + DISOWN_EVERY_MS : 0;
-	disown(w);
+	if (now < w->lost_claim_at_ms)
+		return w->lost_claim_at_ms - now;
+	w->lost_claim_at_ms = now < w->lost_claim_until_ms ? now + DISOWN_EVERY_MS : 0;
+	release_lost_claim(w);
 	return -1;
 }

@@ -112,7 +112,7 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 {
 	if (g->rater == w->rater && err_is_outside(err_kind(g->err)) && may_fall_back(w) &&
 	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
-		worker_disembark(w, g, false);
+		flights_leave(w, g, false);
 		grading_hand_over(g, w->fallback);
 		start_asking(w, g);
 	}
@@ -123,7 +123,7 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 /* No call is out or held back, and no line waits or has just ceased to. */
 static bool is_complete(const struct grading *g)
 {
-	return g->nopen == 0 && g->nwaiting == 0 && !g->stirred && !g->held_back && !g->decided;
+	return g->nopen == 0 && g->nwaiting == 0 && !g->ready && !g->held_back && !g->decided;
 }
 
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
@@ -145,7 +145,7 @@ static void go_on(struct worker *w, struct grading *g)
 	struct err err;
 
 	g->waited |= g->held_back && worker_is_impatient(g, now_ms());
-	g->stirred = g->held_back = false;
+	g->ready = g->held_back = false;
 	if (g->decided)
 		return;
 	if (grading_open_lines(g) > 0 && g->rater == w->rater && has_to_wait(w, false, &err))
@@ -171,7 +171,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		child_in_hand(g->job.id);
 		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
 		g->one_by_one &= w->probing;
-		worker_landed(w, g, ask->err);
+		flights_answered(w, g, ask->err);
 		if (!g->decided && g->nstarted < g->ncalls && g->rater == w->rater && has_to_wait(w, w->probing, &err))
 			grading_note_failure(g, &err);		/* what was not sent yet is not sent */
 		if (ask->control)
@@ -185,13 +185,13 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 	}
 }
 
-static bool go_on_stirred(struct worker *w)
+static bool go_on_ready(struct worker *w)
 {
-	if (!w->flights.stirred)
+	if (!w->flights.ready)
 		return false;
-	w->flights.stirred = false;
+	w->flights.ready = false;
 	for (struct grading *g = w->head; g; g = g->next)
-		if (g->stirred)
+		if (g->ready)
 			go_on(w, g);
 	return true;
 }
@@ -226,7 +226,7 @@ void worker_take_answers(struct worker *w)
 		take_answers_of(w, w->rater);
 		if (w->fallback)
 			take_answers_of(w, w->fallback);
-	} while (go_on_stirred(w) || go_on_held_back(w));
+	} while (go_on_ready(w) || go_on_held_back(w));
 }
 
 /* A probe is asked at once, and what a fallback rates is for nobody else; one that answers at once has no equal. */
@@ -250,7 +250,7 @@ static void ask(struct worker *w, struct grading *g)
 	}
 	g->one_by_one = w->probing && g->rater == w->rater;
 	if (has_flights(w, g))
-		worker_board(w, g);
+		flights_join(w, g);
 	start_asking(w, g);
 }
 

@@ -101,11 +101,11 @@ static bool is_everybodys(struct worker *w, const struct ask *ask)
 /* Whether a failure that is not everybody's, and unclear, is to cost this job nothing. */
 static bool is_free(struct worker *w, struct grading *g)
 {
-	if (w->rater->metered && g->doubts == 0 && !g->doubted)
+	if (w->rater->metered && g->free_retries == 0 && !g->used_free_retry)
 		breaker_doubt(w->c->sb, now_ms());
-	g->doubted = true;
-	return g->doubts < GRADING_FREE_DOUBTS ||
-	       (g->doubts < GRADING_FREE_DOUBTS_FLAKY && breaker_is_flaky(w->c->sb, now_ms()));
+	g->used_free_retry = true;
+	return g->free_retries < GRADING_FREE_DOUBTS ||
+	       (g->free_retries < GRADING_FREE_DOUBTS_FLAKY && breaker_is_flaky(w->c->sb, now_ms()));
 }
 
 /*

@@ -35,21 +35,21 @@ static void take(struct worker *w, const char *key)
 			flight_add(w, key, FLIGHT_LANDED);
 		return;
 	}
-	w->flights.nothers -= f->state != FLIGHT_OURS;
-	f->state = FLIGHT_OURS;
+	w->flights.nothers -= f->state != FLIGHT_LEADER;
+	f->state = FLIGHT_LEADER;
 	f->since_ms = w->flights.sent_ms;
 	if (!w->flights.renew_at_ms)
 		w->flights.renew_at_ms = f->since_ms + RENEW_MS;
 }
 
 /* Without the table each asks by itself: that costs calls, and no more. */
-static void go_without(struct worker *w)
+static void disable_coalescing(struct worker *w)
 {
 	struct flight *f, *next;
 
 	for (f = TAILQ_FIRST(&w->flights.list); f; f = next) {
 		next = TAILQ_NEXT(f, link);
-		if (!f->looking || f->state == FLIGHT_OURS)
+		if (!f->looking || f->state == FLIGHT_LEADER)
 			continue;
 		flight_leave_all(w, f);
 		flight_end(w, f, FLIGHT_LANDED);
@@ -62,14 +62,14 @@ static void on_flown(void *arg, const PGresult *result, const struct err *err)
 
 	if (err && err->kind != ERR_LOST && err->kind != ERR_RETRY) {
 		log_warn("%s; asking the rater about all lines, equal ones too", err->text);
-		go_without(w);
+		disable_coalescing(w);
 	}
 	for (int row = 0; result && row < PQntuples(result); row++) {
 		const char *key;
 		struct flight *f;
 		bool ours;
 
-		queue_flown_row(result, row, &key, &ours);
+		queue_leased_row(result, row, &key, &ours);
 		f = flight_find(w, key);
 		if (ours)
 			take(w, key);
@@ -96,14 +96,14 @@ static void give(struct worker *w, const PGresult *result)
 static void after_look(struct worker *w, struct flight *f)
 {
 	f->looking = false;
-	if (f->state == FLIGHT_OURS) {
+	if (f->state == FLIGHT_LEADER) {
 		if (!f->asker)
 			flight_next_asker(w, f);
 	} else if (f->open) {
 		flight_leave_all(w, f);
 		flight_end(w, f, FLIGHT_LANDED);
 	} else {
-		f->state = FLIGHT_THEIRS;
+		f->state = FLIGHT_FOLLOWER;
 	}
 }
 
@@ -120,7 +120,7 @@ static void on_looked(void *arg, const PGresult *result, const struct err *err)
 			after_look(w, f);
 	}
 	for (struct grading *g = w->head; w->metered && g; g = g->next)
-		if (g->nwaiting > 0 && !g->stirred)
+		if (g->nwaiting > 0 && !g->ready)
 			worker_keep_pace(w, g);		/* the call it had a permit for is another's */
 	look_again(w, err ? TROUBLE_MS : w->flights.interval_ms);
 	w->flights.interval_ms *= 2;
@@ -135,7 +135,7 @@ static size_t gather_looked_at(struct worker *w, const char **keys)
 	size_t n = 0;
 
 	TAILQ_FOREACH(f, &w->flights.list, link)
-		if (f->state != FLIGHT_OURS) {
+		if (f->state != FLIGHT_LEADER) {
 			f->looking = true;
 			f->open = false;
 			keys[n++] = f->key;
@@ -166,7 +166,7 @@ static void look(struct worker *w)
 	w->flights.fresh = false;
 	w->flights.sent_ms = now_ms();
 	w->flights.looking = true;
-	if (queue_fly(&w->queue, keys, n, w->c->identity, LEASE_MS, ttl, on_flown, w) == -1 ||
+	if (queue_lease_keys(&w->queue, keys, n, w->c->identity, LEASE_MS, ttl, on_flown, w) == -1 ||
 	    queue_lookup(&w->queue, keys, n, ttl, on_looked, w) == -1)
 		look_again(w, TROUBLE_MS);
 	free(keys);
@@ -189,7 +189,7 @@ static void renew(struct worker *w, int64_t now)
 
 	w->flights.renew_at_ms = 0;
 	TAILQ_FOREACH(f, &w->flights.list, link) {
-		if (f->state != FLIGHT_OURS)
+		if (f->state != FLIGHT_LEADER)
 			continue;
 		if (now - f->since_ms >= RENEW_MS / 2) {	/* those that are due soon go along */
 			f->since_ms = now;
@@ -199,7 +199,7 @@ static void renew(struct worker *w, int64_t now)
 			w->flights.renew_at_ms = f->since_ms + RENEW_MS;
 	}
 	if (n > 0)
-		queue_stay_aloft(&w->queue, keys, n, w->c->identity, LEASE_MS, on_kept, w);
+		queue_renew_leases(&w->queue, keys, n, w->c->identity, LEASE_MS, on_kept, w);
 	free(keys);
 }
 
@@ -224,7 +224,7 @@ static void tell(struct worker *w)
 			failed[nfailed++] = f->key;
 		else
 			landed[nlanded++] = f->key;
-	w->flights.landing = queue_land(&w->queue, w->c->identity, landed, nlanded, failed, nfailed, OPEN_MS, on_told,
+	w->flights.landing = queue_release_leases(&w->queue, w->c->identity, landed, nlanded, failed, nfailed, OPEN_MS, on_told,
 					w) == 0;
 	while ((f = TAILQ_FIRST(&w->flights.over))) {
 		TAILQ_REMOVE(&w->flights.over, f, link);
@@ -236,16 +236,16 @@ static void tell(struct worker *w)
 
 /* ---- the turn ---- */
 
-int64_t worker_fly(struct worker *w)
+int64_t lease_turn(struct worker *w)
 {
 	struct flights *fl = &w->flights;
 	int64_t now, wait;
 
 	if (TAILQ_EMPTY(&fl->list) && TAILQ_EMPTY(&fl->over))
-		return fl->stirred ? 0 : -1;
+		return fl->ready ? 0 : -1;
 	now = now_ms();
 	wait = fl->nwaiting > 0 ? flights_lose_patience(w, now) : -1;
-	if (fl->stirred)
+	if (fl->ready)
 		wait = 0;
 	if (!pg_is_ready(w->pg))
 		return wait;
@@ -262,7 +262,7 @@ int64_t worker_fly(struct worker *w)
 	return wait;
 }
 
-bool worker_has_landed(const struct worker *w)
+bool flights_are_told(const struct worker *w)
 {
 	return !pg_is_ready(w->pg) || (TAILQ_EMPTY(&w->flights.over) && !w->flights.landing);
 }

@@ -29,7 +29,7 @@ void worker_publish_calls(struct worker *w)
 /* It will look again by itself: nobody need wake it meanwhile, and none else on this host could claim. */
 static int64_t rest(struct worker *w, int64_t wait)
 {
-	atomic_store(&w->c->slot->hungry, HUNGER_NONE);
+	atomic_store(&w->c->slot->demand, DEMAND_NONE);
 	return (wait < LOOK_MS ? wait : LOOK_MS) + 1 + random() % SPREAD_MS;
 }
 
@@ -122,12 +122,12 @@ static bool may_ask(void *arg, struct grading *g, struct ask *ask)
 
 void worker_keep_pace(struct worker *w, struct grading *g)
 {
-	bool free;
+	bool no_charge;
 	struct err err;
 
 	if (!w->metered)
 		return;
-	if (!g->decided && g->nopen == 0 && worker_is_boarding(g))
+	if (!g->decided && g->nopen == 0 && flights_undecided(g))
 		return;		/* whether it needs a call will be known in a moment */
 	if (g->decided || g->nopen == 0 || g->nstarted == g->ncalls || g->rater != w->metered) {
 		worker_drop_permit(w, g);
@@ -136,11 +136,11 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 	if (g->permit.held || grading_calls_open(g) > 0)
 		return;
 	/* No call of it is open, and none will be for a while. */
-	free = grading_got_on(g) || g->job.claim <= g->job.attempts + FREE_CLAIMS;
-	err_set(&err, free ? ERR_LIMITED : ERR_RETRY,
+	no_charge = grading_got_on(g) || g->job.claim <= g->job.attempts + FREE_CLAIMS;
+	err_set(&err, no_charge ? ERR_LIMITED : ERR_RETRY,
 		"openai.requests_per_minute or openai.tokens_per_minute leave no room for another call now");
 	err.after_ms = throttle_wait_ms(w->c->sb, now_ms());
-	worker_disembark(w, g, false);
+	flights_leave(w, g, false);
 	grading_fail(g, &err, g->rater);
 }
 

@@ -43,7 +43,7 @@ void worker_finish(struct worker *w, struct grading *g, bool settled)
 	worker_count(w, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
 	if (g->settle_failed_ms)
-		w->behind_pause_ms = w->behind_not_before_ms = 0;
+		w->retry_pause_ms = w->retry_not_before_ms = 0;
 	g->settle_failed_ms = 0;
 	worker_flights_stored(w, g);
 	if (!g->settling_last)
@@ -57,7 +57,7 @@ void worker_finish(struct worker *w, struct grading *g, bool settled)
  * way for others, and come back in smaller company, until the one that it is about waits for itself alone; others of
  * its session, whose row they share, need not find out for themselves.
  */
-static void put_behind(struct worker *w, int company)
+static void defer(struct worker *w, int company)
 {
 	const struct grading *one = w->head;
 	int64_t now = now_ms();
@@ -66,10 +66,10 @@ static void put_behind(struct worker *w, int company)
 	while (!one->settling)
 		one = one->next;
 	session = one->job.session_id;
-	w->behind_pause_ms = company > 1 || !w->behind_pause_ms ? TROUBLE_MS : w->behind_pause_ms * 2;
-	if (w->behind_pause_ms > BEHIND_MAX_MS)
-		w->behind_pause_ms = BEHIND_MAX_MS;
-	w->behind_not_before_ms = now + w->behind_pause_ms;
+	w->retry_pause_ms = company > 1 || !w->retry_pause_ms ? TROUBLE_MS : w->retry_pause_ms * 2;
+	if (w->retry_pause_ms > BEHIND_MAX_MS)
+		w->retry_pause_ms = BEHIND_MAX_MS;
+	w->retry_not_before_ms = now + w->retry_pause_ms;
 	for (struct grading *g = w->head; g; g = g->next)
 		if (g->settling || (company == 1 && strcmp(g->job.session_id, session) == 0)) {
 			g->settle_failed_ms = now;
@@ -79,7 +79,7 @@ static void put_behind(struct worker *w, int company)
 
 bool worker_may_settle(const struct worker *w, const struct grading *g, int64_t now)
 {
-	return !g->settle_failed_ms || w->stopping || now >= w->behind_not_before_ms;
+	return !g->settle_failed_ms || w->stopping || now >= w->retry_not_before_ms;
 }
 
 /*
@@ -142,7 +142,7 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 	if (err)
 		worker_say_trouble(w, err, w->settle_form);
 	if (err && err->kind == ERR_RETRY)
-		put_behind(w, n);
+		defer(w, n);
 	adapt_batch(w, n, err);
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
@@ -185,11 +185,11 @@ static int64_t turn_of(const struct worker *w, int64_t now, int64_t *wait)
 		if (!g->settle_failed_ms)
 			any_fresh = true;
 		else if (!worker_may_settle(w, g, now))
-			*wait = w->behind_not_before_ms - now;
+			*wait = w->retry_not_before_ms - now;
 		else if (!longest_ago || g->settle_failed_ms < longest_ago)
 			longest_ago = g->settle_failed_ms;
 	}
-	return w->behind_last && any_fresh ? 0 : longest_ago;
+	return w->retry_last && any_fresh ? 0 : longest_ago;
 }
 
 int64_t worker_gather(struct worker *w)
@@ -217,7 +217,7 @@ int64_t worker_gather(struct worker *w)
 			break;
 	}
 	if (n > 0)
-		w->behind_last = turn != 0;
+		w->retry_last = turn != 0;
 	w->settling = w->ngathered = (int)n;
 	return wait;
 }

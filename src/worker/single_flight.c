@@ -52,7 +52,7 @@ struct flight *flight_add(struct worker *w, const char *key, enum flight_state s
 /* state: FLIGHT_LANDED or FLIGHT_FAILED. The database knows of it only if it was ours. */
 void flight_end(struct worker *w, struct flight *f, enum flight_state state)
 {
-	bool ours = f->state == FLIGHT_OURS;
+	bool ours = f->state == FLIGHT_LEADER;
 
 	tdelete(f, &w->flights.by_key, by_key);
 	TAILQ_REMOVE(&w->flights.list, f, link);
@@ -66,10 +66,10 @@ void flight_end(struct worker *w, struct flight *f, enum flight_state state)
 
 /* ---- lines ---- */
 
-static void stir(struct worker *w, struct grading *g)
+static void mark_ready(struct worker *w, struct grading *g)
 {
-	g->stirred = true;
-	w->flights.stirred = true;
+	g->ready = true;
+	w->flights.ready = true;
 }
 
 static void wait_for(struct worker *w, struct flight *f, struct graded_line *gl)
@@ -88,7 +88,7 @@ static void stop_waiting(struct worker *w, struct flight *f, struct graded_line 
 	gl->waiting = false;
 	gl->owner->nwaiting--;
 	w->flights.nwaiting--;
-	stir(w, gl->owner);
+	mark_ready(w, gl->owner);
 }
 
 static void forget(struct graded_line *gl)
@@ -152,7 +152,7 @@ void flight_share(struct worker *w, struct flight *f, const struct graded_line *
 
 /* ---- what happens to gradings ---- */
 
-void worker_board(struct worker *w, struct grading *g)
+void flights_join(struct worker *w, struct grading *g)
 {
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
@@ -170,7 +170,7 @@ void worker_board(struct worker *w, struct grading *g)
 	w->flights.interval_ms = FLIGHT_INTERVAL_FIRST_MS;
 }
 
-bool worker_is_boarding(const struct grading *g)
+bool flights_undecided(const struct grading *g)
 {
 	for (size_t i = 0; g->nwaiting > 0 && i < g->job.nrated; i++)
 		if (g->lines[i].waiting && g->lines[i].flight->state == FLIGHT_NEW)
@@ -179,7 +179,7 @@ bool worker_is_boarding(const struct grading *g)
 }
 
 /* A failure that is nobody's fault here leaves the phrase to the next; any other may be the phrase's own. */
-static void fell_through(struct worker *w, struct flight *f, const struct err *err)
+static void leader_failed(struct worker *w, struct flight *f, const struct err *err)
 {
 	leave_asking(f);
 	if (err_is_outside(err_kind(err))) {
@@ -190,7 +190,7 @@ static void fell_through(struct worker *w, struct flight *f, const struct err *e
 	flight_end(w, f, FLIGHT_FAILED);
 }
 
-void worker_landed(struct worker *w, struct grading *g, const struct err *err)
+void flights_answered(struct worker *w, struct grading *g, const struct err *err)
 {
 	for (size_t i = 0; g->nflights > g->nwaiting && i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
@@ -200,7 +200,7 @@ void worker_landed(struct worker *w, struct grading *g, const struct err *err)
 		if (gl->outcome == OUTCOME_RATED)
 			flight_share(w, gl->flight, gl, NULL);
 		else
-			fell_through(w, gl->flight, err);
+			leader_failed(w, gl->flight, err);
 	}
 }
 
@@ -232,12 +232,12 @@ static void leave_early(struct worker *w, struct grading *g)
 		if (!g->lines[i].waiting)
 			continue;
 		leave(w, f, &g->lines[i]);
-		if (TAILQ_EMPTY(&f->waiting) && f->state != FLIGHT_OURS)
+		if (TAILQ_EMPTY(&f->waiting) && f->state != FLIGHT_LEADER)
 			flight_end(w, f, FLIGHT_LANDED);
 	}
 }
 
-void worker_disembark(struct worker *w, struct grading *g, bool dropped)
+void flights_leave(struct worker *w, struct grading *g, bool dropped)
 {
 	leave_early(w, g);
 	for (size_t i = 0; g->nflights > 0 && i < g->job.nrated; i++) {

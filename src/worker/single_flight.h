@@ -12,8 +12,8 @@
 
 enum flight_state {
 	FLIGHT_NEW,		/* whose it is will be known after the next look */
-	FLIGHT_THEIRS,
-	FLIGHT_OURS,
+	FLIGHT_FOLLOWER,
+	FLIGHT_LEADER,
 	FLIGHT_LANDED,		/* over: with an entry in the cache, or without one and the line not to blame, */
 	FLIGHT_FAILED,		/* or without one and perhaps for the line's sake */
 };

@@ -44,7 +44,7 @@ void worker_drop(struct worker *w, struct grading *g)
 {
 	worker_cancel(w, g);
 	worker_drop_permit(w, g);
-	worker_disembark(w, g, true);
+	flights_leave(w, g, true);
 	*(g->prev ? &g->prev->next : &w->head) = g->next;
 	*(g->next ? &g->next->prev : &w->tail) = g->prev;
 	w->in_hand--;
@@ -62,7 +62,7 @@ static void on_wake(void *arg)
 {
 	struct worker *w = arg;
 
-	w->dry = false;
+	w->exhausted = false;
 	w->look_again = w->claiming;
 }
 
@@ -73,9 +73,9 @@ static void on_ready(void *arg)
 	struct worker *w = arg;
 
 	child_database_up(w->c);
-	w->dry = false;
+	w->exhausted = false;
 	if (w->connected_before)
-		worker_disown(w);
+		worker_release_lost_claim(w);
 	w->connected_before = true;
 }
 
@@ -85,8 +85,8 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 
 	/* It can claim nothing: a wake it may have taken, and those to come, are for others. */
 	worker_lose_hold(w);
-	if (atomic_exchange(&w->c->slot->hungry, HUNGER_NONE) != HUNGER_NONE)
-		wake_one_hungry(w->c->sb, w->c->index);
+	if (atomic_exchange(&w->c->slot->demand, DEMAND_NONE) != DEMAND_NONE)
+		wake_one_waiting(w->c->sb, w->c->index);
 	w->exit_status = child_database_down(w->c, trouble == PG_REFUSED, err->text);
 }
 
@@ -112,7 +112,7 @@ static void release_all(struct worker *w)
 		if (g->decided || g->held)
 			continue;
 		worker_cancel(w, g);
-		worker_disembark(w, g, false);
+		flights_leave(w, g, false);
 		grading_release(g, NULL, 0);
 	}
 	rater_stop(w->rater, true);
@@ -130,7 +130,7 @@ static void on_stop(void *arg, bool at_once)
 		w->stop_by_ms = by;
 	w->stopping = true;
 	w->at_once |= at_once;
-	atomic_store(&w->c->slot->hungry, HUNGER_NONE);
+	atomic_store(&w->c->slot->demand, DEMAND_NONE);
 }
 
 /* Past the drain time jobs go back; past that and a little more we go without: the janitor finds them. */
@@ -138,7 +138,7 @@ static void check_stop(struct worker *w)
 {
 	int64_t late = now_ms() - w->stop_by_ms;
 
-	if (w->in_hand == 0 && !w->claiming && !w->holding && !w->disowning && worker_has_landed(w)) {
+	if (w->in_hand == 0 && !w->claiming && !w->holding && !w->releasing_lost && flights_are_told(w)) {
 		w->exit_status = EXIT_STOPPED;
 		return;
 	}
@@ -155,9 +155,9 @@ static void check_once(struct worker *w)
 {
 	struct scoreboard *sb = w->c->sb;
 
-	if (w->in_hand > 0 || w->claiming || w->peeking || w->holding || w->disowning || !worker_has_landed(w) || !pg_is_ready(w->pg))
+	if (w->in_hand > 0 || w->claiming || w->finding_culprit || w->holding || w->releasing_lost || !flights_are_told(w) || !pg_is_ready(w->pg))
 		return;
-	if (w->dry || atomic_load(&sb->job_budget) <= 0)
+	if (w->exhausted || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
 	else if (!w->fallback && breaker_state(sb, now_ms()) != BREAKER_CLOSED)
 		w->exit_status = EXIT_TRY_LATER;
@@ -168,11 +168,11 @@ static void check_once(struct worker *w)
 /* One that spent some of its time waiting for the calls of others, or for a free one, has a few free goes. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err)
 {
-	bool free = (g->waited || g->held_back) && !grading_is_suspect(g);
+	bool no_charge = (g->waited || g->held_back) && !grading_is_suspect(g);
 	char limit[32];
 
 	duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
-	err_set(err, free ? ERR_UNCLEAR : ERR_RETRY, "no rating arrived within %s of the claim", limit);
+	err_set(err, no_charge ? ERR_UNCLEAR : ERR_RETRY, "no rating arrived within %s of the claim", limit);
 }
 
 static void check_deadlines(struct worker *w)
@@ -186,7 +186,7 @@ static void check_deadlines(struct worker *w)
 		if (!worker_was_paced(w, g, &err))
 			worker_past_deadline(w, g, &err);
 		worker_cancel(w, g);
-		worker_disembark(w, g, false);
+		flights_leave(w, g, false);
 		grading_fail(g, &err, g->rater);
 	}
 }
@@ -250,10 +250,10 @@ static void turn(struct worker *w)
 	worker_end_hold(w);
 	/* In one pipeline, the claim first: the next batch is at hand while the server still flushes this one. */
 	wait = worker_sooner(wait, worker_gather(w));
-	wait = worker_sooner(wait, worker_disown_again(w));
+	wait = worker_sooner(wait, worker_release_lost_again(w));
 	wait = worker_sooner(wait, worker_claim(w));
 	worker_settle(w);
-	wait = worker_sooner(wait, worker_fly(w));
+	wait = worker_sooner(wait, lease_turn(w));
 	publish(w);
 	give_memory_back(w);
 	if (w->c->once && w->exit_status == -1)
@@ -296,7 +296,7 @@ static void close_raters(struct worker *w)
 
 int worker_main(struct child *c)
 {
-	struct worker w = { .c = c, .config = c->config, .stride = 1, .stride_max = STRIDE_MAX, .settle_max = WORKER_BATCH_MAX, .exit_status = -1 };
+	struct worker w = { .c = c, .config = c->config, .claim_factor = 1, .claim_factor_max = CLAIM_FACTOR_MAX, .settle_max = WORKER_BATCH_MAX, .exit_status = -1 };
 
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;

@@ -13,7 +13,7 @@
 #include "rater/rater.h"
 
 #define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
-#define WORKER_AVOIDED 32
+#define QUARANTINE_PLACES 32
 #define WORKER_SETTLE_BYTES (16 << 20)	/* of job_data in one settlement; one job may be larger */
 
 TAILQ_HEAD(flight_list, flight);
@@ -25,7 +25,7 @@ struct flights {
 	size_t nwaiting;		/* lines */
 	size_t nothers;			/* flights that are not ours, or not known to be */
 	bool looking, landing;		/* a statement is on its way */
-	bool stirred;			/* gradings are: see there */
+	bool ready;			/* gradings are: see there */
 	bool fresh;			/* some flights were not looked at yet */
 	int64_t look_at_ms, interval_ms;
 	int64_t sent_ms;		/* the look under way */
@@ -51,20 +51,20 @@ struct worker {
 	bool from_floors;		/* from the very floors, not from some time before */
 	uint64_t behind_epoch;		/* whose floors fell short of what there is; 0: none did */
 	bool deep;			/* the last claim was full: there is more, */
-	int stride, stride_max;		/* and a rater that answers at once takes so many batches at a time */
+	int claim_factor, claim_factor_max;		/* and a rater that answers at once takes so many batches at a time */
 	int claim_most;			/* jobs in one, after one that was refused because of one of them; 0: any number */
-	bool peeking;			/* it is being looked which one that is */
+	bool finding_culprit;			/* it is being looked which one that is */
 	struct err claim_err;		/* why */
-	struct floor avoided[WORKER_AVOIDED];	/* those found so, left alone */
-	int navoided;
-	int64_t avoid_until_ms;
+	struct floor quarantined[QUARANTINE_PLACES];	/* those found so, left alone */
+	int nquarantined;
+	int64_t quarantine_until_ms;
 	int64_t job_bytes;		/* of a job, going by what it claimed: not too much is taken at a time */
-	bool took_some;			/* since it was dry */
-	bool dry;			/* the last claim brought less than asked: wait to be woken, */
-	int64_t dry_since_ms;		/* since then */
-	bool disowning;			/* a claim whose answer was lost is being given back */
-	int64_t disown_at_ms;		/* again then (0: no more), */
-	int64_t disown_until_ms;	/* and so on until then: the lost claim may still be carried out */
+	bool took_some;			/* since it was exhausted */
+	bool exhausted;			/* the last claim brought less than asked: wait to be woken, */
+	int64_t exhausted_since_ms;		/* since then */
+	bool releasing_lost;			/* a claim whose answer was lost is being given back */
+	int64_t lost_claim_at_ms;		/* again then (0: no more), */
+	int64_t lost_claim_until_ms;	/* and so on until then: the lost claim may still be carried out */
 	uint64_t done_before;		/* what the workers before it had completed */
 	int64_t got_on_ms;		/* when that last grew */
 	bool probing;			/* this worker's next call decides about the breaker */
@@ -90,8 +90,8 @@ struct worker {
 	enum settle_form settle_form;	/* and how it was asked for */
 	int64_t settle_not_before_ms;
 	int settle_max;			/* jobs in one: fewer after one that failed, */
-	int64_t behind_pause_ms, behind_not_before_ms;	/* of jobs whose settlement failed, behind those of others */
-	bool behind_last;		/* the last one was of such */
+	int64_t retry_pause_ms, retry_not_before_ms;	/* of jobs whose settlement failed, behind those of others */
+	bool retry_last;		/* the last one was of such */
 
 	/* worker.c's */
 	/* claim_txn.c's */
@@ -131,8 +131,8 @@ bool worker_pays_to_cache(const struct worker *w);
 void worker_count_claimed(struct worker *w, int n);
 /* n jobs of --max-jobs were not taken after all. */
 void worker_give_back_budget(struct worker *w, int n);
-#define STRIDE_MAX 8	/* measured with claims of 64: 4, 8 and 16 are the same; more keeps ratings back for longer */
-#define STRIDE_PAST_CACHE 4	/* two claims in a row came back full */
+#define CLAIM_FACTOR_MAX 8	/* measured with claims of 64: 4, 8 and 16 are the same; more keeps ratings back for longer */
+#define CLAIM_FACTOR_PAST_CACHE 4	/* two claims in a row came back full */
 
 /* Whether the next claim should be held by locks alone; of what it brings only such jobs can be completed so. */
 bool worker_may_hold(const struct worker *w);
@@ -150,9 +150,9 @@ void worker_lose_hold(struct worker *w);
  * After a reconnect: what this worker holds in the database but not in hand goes back, now and for a
  * while, since a backend that was stuck may carry out a claim long after we gave it up.
  */
-void worker_disown(struct worker *w);
+void worker_release_lost_claim(struct worker *w);
 /* Does it again when it is time. Returns as worker_claim(). */
-int64_t worker_disown_again(struct worker *w);
+int64_t worker_release_lost_again(struct worker *w);
 
 /*
  * Says by ask->err->kind whose fault it is that a call failed, tells the breaker what the answer says of the rater,
@@ -207,11 +207,11 @@ void worker_settle_call(struct worker *w, const struct rater *rater, const struc
 void worker_flights_init(struct worker *w);
 void worker_flights_free(struct worker *w);
 /* Has all open lines wait until it is known whose call they are; those that are ours are then free to be asked. */
-void worker_board(struct worker *w, struct grading *g);
+void flights_join(struct worker *w, struct grading *g);
 /* Of some line that waits it is not known yet whose call it is. */
-bool worker_is_boarding(const struct grading *g);
+bool flights_undecided(const struct grading *g);
 /* A call of g was answered, or failed (err): who waited for its lines has their ratings, or is free to ask. */
-void worker_landed(struct worker *w, struct grading *g, const struct err *err);
+void flights_answered(struct worker *w, struct grading *g, const struct err *err);
 /* Half of its job's time is gone. */
 bool worker_is_impatient(const struct grading *g, int64_t now);
 /* What g has had stored is in the cache. */
@@ -220,11 +220,11 @@ void worker_flights_stored(struct worker *w, struct grading *g);
  * Its lines wait no more, and nobody waits for those of them that have no rating. dropped: nor for the others,
  * since they will not be stored.
  */
-void worker_disembark(struct worker *w, struct grading *g, bool dropped);
+void flights_leave(struct worker *w, struct grading *g, bool dropped);
 /* Looks what others brought, keeps what is ours, tells what is over, as it is due. Returns as worker_claim(). */
-int64_t worker_fly(struct worker *w);
+int64_t lease_turn(struct worker *w);
 /* The database has been told of all that is over, or cannot be told: then the leases run out. */
-bool worker_has_landed(const struct worker *w);
+bool flights_are_told(const struct worker *w);
 
 /* Gathers all jobs that are ready to be settled, unless some are on their way. Returns as worker_claim(). */
 int64_t worker_gather(struct worker *w);
