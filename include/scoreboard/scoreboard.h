@@ -15,6 +15,7 @@
 #include "scoreboard/breaker.h"
 #include "scoreboard/latency.h"
 #include "scoreboard/metrics.h"
+#include "scoreboard/shared_text.h"
 #include "scoreboard/throttle.h"
 
 #define SLOT_JANITOR 0
@@ -50,15 +51,7 @@ enum demand {
 	DEMAND_WAITING,		/* it has room, and its last claim brought less than asked: it waits to be told */
 };
 
-#define SCOREBOARD_TEXT 256
 #define IDENTITY_SIZE 160
-
-/* A short text with a change count that is odd while the writer is inside. */
-struct shared_text {
-	_Atomic uint32_t seq;
-	_Atomic int64_t wall_ms;	/* when it was set; 0: never */
-	char text[SCOREBOARD_TEXT];
-};
 
 /* A place in the order of claims: priority, then available_at, then id. */
 struct floor {
@@ -126,19 +119,7 @@ struct scoreboard {
 
 	_Atomic int64_t job_budget;	/* --max-jobs: claims left; INT64_MAX without it */
 
-	/* breaker.c's; see there */
-	_Atomic int64_t rater_answered_ms;	/* now_ms() of the last call that brought an answer */
-	_Atomic uint32_t breaker_unclear;	/* different jobs whose calls brought nothing, with no good answer between */
-	_Atomic uint64_t breaker_unclear_jobs[BREAKER_UNCLEAR_IN_A_ROW];	/* the first of them, by hashes of their ids */
-	struct tally breaker_doubts;		/* jobs whose first call brought nothing, nobody knows why */
-	_Atomic int64_t breaker_until_ms;
-	_Atomic uint32_t breaker_failures;
-	_Atomic int64_t breaker_asked_ms;	/* the provider asked us not to come before then; 0: it did not */
-	_Atomic uint32_t breaker_kind;		/* enum err_kind that opened it; ERR_NONE: an operator */
-	_Atomic int64_t breaker_probe_ms;
-	_Atomic uint32_t breaker_trips;
-	_Atomic uint32_t breaker_held;	/* opened by an operator, stays so */
-	struct shared_text breaker_reason;
+	struct breaker breaker;
 
 	struct throttle throttle;		/* throttle.c's */
 
@@ -182,20 +163,6 @@ static inline int scoreboard_slots(const struct scoreboard *sb)
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
 void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS]);
 uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
-
-/*
- * A sequence lock as in PostgreSQL's backend_status.h: seq is odd while its one writer is inside. A writer
- * that died inside leaves an odd count; the next writer (the slot's next child) starts from the next odd
- * number. Begin returns what end wants; a reader compares with what seq was before it read.
- */
-uint32_t seqlock_write_begin(_Atomic uint32_t *seq);
-void seqlock_write_end(_Atomic uint32_t *seq, uint32_t begun);
-bool seqlock_read_ok(const _Atomic uint32_t *seq, uint32_t before);
-
-/* The writer's side; text is cut to fit. */
-void shared_text_set(struct shared_text *t, const char *text);
-/* Copies into out (SCOREBOARD_TEXT bytes). Gives up with false after a few torn reads: out is then "". */
-bool shared_text_get(const struct shared_text *t, char *out);
 
 /* The writer's side: the job in hand (NULL: none), and which of its lines. */
 void breadcrumb_set(struct breadcrumb *b, const char *job);

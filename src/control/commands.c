@@ -141,7 +141,7 @@ static int cmd_log(struct request *r, struct err *err)
 static int cmd_open_breaker(struct request *r, struct err *err)
 {
 	(void)err;
-	breaker_hold(supervisor_scoreboard(r->s), "opened by an operator");
+	breaker_hold(&supervisor_scoreboard(r->s)->breaker, "opened by an operator");
 	buf_str(r->out, "the breaker is open: the rater is not asked until \"close breaker\"\n");
 	return 0;
 }

@@ -84,20 +84,20 @@ static const char *breaker_name(const struct scoreboard *sb)
 		[BREAKER_CLOSED] = "closed", [BREAKER_OPEN] = "open", [BREAKER_PROBING] = "probing",
 	};
 
-	return atomic_load(&sb->breaker_held) ? "held open" : NAME_OF(names, breaker_state(sb, now_ms()));
+	return atomic_load(&sb->breaker.held) ? "held open" : NAME_OF(names, breaker_state(&sb->breaker, now_ms()));
 }
 
 static bool breaker_is_closed(const struct scoreboard *sb)
 {
-	return !atomic_load(&sb->breaker_held) && breaker_state(sb, now_ms()) == BREAKER_CLOSED;
+	return !atomic_load(&sb->breaker.held) && breaker_state(&sb->breaker, now_ms()) == BREAKER_CLOSED;
 }
 
 /* When it will be tried again; null when it is closed or only an operator closes it. */
 static void cell_breaker_until(struct table *t, const struct scoreboard *sb)
 {
-	int64_t left = atomic_load(&sb->breaker_until_ms) - now_ms();
+	int64_t left = atomic_load(&sb->breaker.until_ms) - now_ms();
 
-	if (breaker_is_closed(sb) || atomic_load(&sb->breaker_held))
+	if (breaker_is_closed(sb) || atomic_load(&sb->breaker.held))
 		table_null(t);
 	else
 		table_ms(t, left > 0 ? left : 0);
@@ -108,7 +108,7 @@ static void cell_breaker_reason(struct table *t, const struct scoreboard *sb)
 	if (breaker_is_closed(sb))
 		table_null(t);
 	else
-		cell_shared(t, &sb->breaker_reason);
+		cell_shared(t, &sb->breaker.reason);
 }
 
 /* ---- show status ---- */
@@ -137,7 +137,7 @@ static const char *phase_name(const struct scoreboard *sb)
 
 static const char *summary_of_breaker(const struct scoreboard *sb)
 {
-	switch (atomic_load(&sb->breaker_kind)) {
+	switch (atomic_load(&sb->breaker.kind)) {
 	case ERR_DENIED:
 		return "waiting for an operator: the rater refuses our calls, or answers nothing of use; see breaker_reason";
 	case ERR_LIMITED:
@@ -159,10 +159,10 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 	if (atomic_load(&sb->paused))
 		return "paused by an operator: nothing is claimed until \"resume\"";
 	if (has_fallback && !breaker_is_closed(sb))
-		return atomic_load(&sb->breaker_held) ?
+		return atomic_load(&sb->breaker.held) ?
 		       "at work with rater.fallback: the breaker is held open by an operator" :
 		       "at work with rater.fallback: the breaker is open";
-	if (atomic_load(&sb->breaker_held))
+	if (atomic_load(&sb->breaker.held))
 		return "breaker held open by an operator: nothing is claimed until \"close breaker\"";
 	if (!breaker_is_closed(sb))
 		return summary_of_breaker(sb);
@@ -278,7 +278,7 @@ static void cell_empty_in(struct table *t, const struct supervisor *s, const str
 {
 	const struct scoreboard *sb = supervisor_scoreboard(s);
 	int64_t pending = atomic_load(&sb->gauges[GAUGE_QUEUE_PENDING]);
-	bool barred = breaker_state(sb, now_ms()) != BREAKER_CLOSED && supervisor_config(s)->rater.fallback == RATER_NONE;
+	bool barred = breaker_state(&sb->breaker, now_ms()) != BREAKER_CLOSED && supervisor_config(s)->rater.fallback == RATER_NONE;
 
 	if (pending <= 0 || barred || atomic_load(&sb->paused) || !(rates->jobs_per_ms > 0))
 		table_null(t);
@@ -424,7 +424,7 @@ static void fill_errors(const struct supervisor *s, struct table *t)
 {
 	const struct scoreboard *sb = supervisor_scoreboard(s);
 	struct complaint all[SLOT_COUNT + 1];
-	size_t n = add_complaint(all, 0, -1, &sb->breaker_reason);
+	size_t n = add_complaint(all, 0, -1, &sb->breaker.reason);
 	int64_t now = wall_ms();	/* another process set them: only the wall clock is with them */
 
 	for (int i = 0; i < SLOT_COUNT; i++)
@@ -474,10 +474,10 @@ static void fill_limits(const struct supervisor *s, struct table *t)
 
 	table_row(t);
 	table_text(t, breaker_name(sb));
-	table_bool(t, atomic_load(&sb->breaker_held));
+	table_bool(t, atomic_load(&sb->breaker.held));
 	cell_breaker_until(t, sb);
-	table_int(t, atomic_load(&sb->breaker_failures));
-	table_int(t, atomic_load(&sb->breaker_trips));
+	table_int(t, atomic_load(&sb->breaker.failures));
+	table_int(t, atomic_load(&sb->breaker.trips));
 	cell_breaker_reason(t, sb);
 	cells_fallback(t, s);
 	cells_pace(t, &sb->throttle.requests, &sb->throttle.requests_sent, config->openai.requests_per_minute);

@@ -1,13 +1,10 @@
-/* The shared mapping: making it, sums, and the texts that are read while they are written. */
+/* The shared mapping: making it, sums over its slots, breadcrumbs and deaths. */
 #include "scoreboard/scoreboard.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "base/clock.h"
-
-#define READ_TRIES 8
 
 struct scoreboard *scoreboard_new(void)
 {
@@ -60,50 +57,6 @@ uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
 		sum += atomic_load_explicit(&sb->slots[i].cost_nanos, memory_order_relaxed);
 	return sum;
-}
-
-uint32_t seqlock_write_begin(_Atomic uint32_t *seq)
-{
-	uint32_t begun = atomic_load(seq) | 1;
-
-	atomic_store(seq, begun);
-	atomic_thread_fence(memory_order_seq_cst);
-	return begun;
-}
-
-void seqlock_write_end(_Atomic uint32_t *seq, uint32_t begun)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	atomic_store(seq, begun + 1);
-}
-
-bool seqlock_read_ok(const _Atomic uint32_t *seq, uint32_t before)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	return !(before & 1) && atomic_load(seq) == before;
-}
-
-void shared_text_set(struct shared_text *t, const char *text)
-{
-	uint32_t begun = seqlock_write_begin(&t->seq);
-
-	snprintf(t->text, sizeof(t->text), "%s", text);
-	atomic_store(&t->wall_ms, wall_ms());
-	seqlock_write_end(&t->seq, begun);
-}
-
-bool shared_text_get(const struct shared_text *t, char *out)
-{
-	for (int i = 0; i < READ_TRIES; i++) {
-		uint32_t before = atomic_load(&t->seq);
-
-		memcpy(out, t->text, SCOREBOARD_TEXT);
-		out[SCOREBOARD_TEXT - 1] = '\0';
-		if (seqlock_read_ok(&t->seq, before))
-			return true;
-	}
-	out[0] = '\0';
-	return false;
 }
 
 void breadcrumb_set(struct breadcrumb *b, const char *job)

@@ -271,7 +271,7 @@ static void child_ended(struct child_slot *cs, int status)
 	cs->pid = 0;
 	atomic_store(&slot->pid, 0);
 	report_death(cs, status, how);
-	breaker_probe_unused(s->sb);	/* it may have been the one that probed */
+	breaker_probe_unused(&s->sb->breaker);	/* it may have been the one that probed */
 	if (s->options.once)
 		once_ended(cs, status);
 	restart_or_not(cs, pid, status, lived, how);

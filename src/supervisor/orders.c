@@ -63,7 +63,7 @@ void supervisor_pause(struct supervisor *s, bool paused)
 void supervisor_close_breaker(struct supervisor *s)
 {
 	log_info("the breaker is closed by an operator");
-	breaker_release(s->sb);
+	breaker_release(&s->sb->breaker);
 	wake_workers(s);
 }
 
@@ -111,7 +111,7 @@ static void put_in_force(struct supervisor *s, struct config *fresh)
 	config_free(s->config);
 	s->config = fresh;
 	atomic_fetch_add(&s->sb->reloads, 1);
-	breaker_forget(s->sb, now_ms());
+	breaker_forget(&s->sb->breaker, now_ms());
 	log_info("the configuration is reloaded; replacing the children one after another");
 	for (int i = 0; i < SLOT_COUNT; i++)
 		s->slots[i].stale = s->slots[i].pid != 0;

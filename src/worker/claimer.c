@@ -320,8 +320,8 @@ static int allowed(struct worker *w, int64_t now, int64_t *wait)
 	*wait = -1;
 	w->claim_for = w->rater;
 	if (n > 0)
-		n = breaker_allow(w->c->sb, n, now, wait);
-	if (n > 0 || !w->fallback || breaker_state(w->c->sb, now) == BREAKER_CLOSED)
+		n = breaker_allow(&w->c->sb->breaker, n, now, wait);
+	if (n > 0 || !w->fallback || breaker_state(&w->c->sb->breaker, now) == BREAKER_CLOSED)
 		return n;
 	if (now < w->fallback_not_before_ms) {
 		*wait = worker_sooner(*wait, w->fallback_not_before_ms - now);
@@ -406,7 +406,7 @@ int64_t worker_claim(struct worker *w)
 	int n, budget;
 
 	if (w->probing && !w->claiming && !any_for_rater(w)) {	/* no job, or one that needed no call */
-		breaker_probe_unused(sb);
+		breaker_probe_unused(&sb->breaker);
 		w->probing = false;
 	}
 	if (w->exhausted && janitor_missing(w, now))
@@ -427,7 +427,7 @@ int64_t worker_claim(struct worker *w)
 	n = allowed(w, now, &wait);
 	if (n <= 0)
 		return let_others_claim(w, wait);
-	w->probing |= w->claim_for == w->rater && breaker_state(sb, now) == BREAKER_PROBING;
+	w->probing |= w->claim_for == w->rater && breaker_state(&sb->breaker, now) == BREAKER_PROBING;
 	n = worker_reserve(w, n, now, &wait);
 	if (n == 0)
 		return wait;

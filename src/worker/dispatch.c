@@ -111,7 +111,7 @@ static void start_asking(struct worker *w, struct grading *g)
 static void decide_or_hand_over(struct worker *w, struct grading *g)
 {
 	if (g->rater == w->rater && err_is_outside(err_kind(g->err)) && may_fall_back(w) &&
-	    (w->c->once || breaker_state(w->c->sb, now_ms()) != BREAKER_CLOSED)) {
+	    (w->c->once || breaker_state(&w->c->sb->breaker, now_ms()) != BREAKER_CLOSED)) {
 		flights_leave(w, g, false);
 		grading_hand_over(g, w->fallback);
 		start_asking(w, g);
@@ -129,7 +129,7 @@ static bool is_complete(const struct grading *g)
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
 static bool has_to_wait(struct worker *w, bool probe, struct err *err)
 {
-	int64_t wait = probe ? 0 : breaker_wait_ms(w->c->sb, now_ms());
+	int64_t wait = probe ? 0 : breaker_wait_ms(&w->c->sb->breaker, now_ms());
 
 	if (wait == 0)
 		return false;

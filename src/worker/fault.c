@@ -17,7 +17,7 @@
 static void tell_breaker(struct worker *w, const struct err *err)
 {
 	child_error(w->c, err->text);
-	breaker_failure(w->c->sb, err, now_ms());
+	breaker_failure(&w->c->sb->breaker, err, now_ms());
 	w->probing = false;
 	w->provider_away = !w->fallback;
 }
@@ -58,10 +58,10 @@ static void blame_rater(const struct rater *rater, struct ask *ask)
 static void find_use(struct worker *w, struct ask *ask)
 {
 	if (is_of_use(ask)) {
-		breaker_success(w->c->sb, now_ms());
+		breaker_success(&w->c->sb->breaker, now_ms());
 	} else if (ask->job->attempts > 0 && !w->probing) {
-		breaker_alive(w->c->sb, now_ms());	/* such answers cost attempts: what is left are lines that are hard to rate */
-	} else if (breaker_useless(w->c->sb, ask->job->id, now_ms())) {
+		breaker_alive(&w->c->sb->breaker, now_ms());	/* such answers cost attempts: what is left are lines that are hard to rate */
+	} else if (breaker_useless(&w->c->sb->breaker, ask->job->id, now_ms())) {
 		blame_rater(w->rater, ask);
 		tell_breaker(w, ask->err);
 		return;
@@ -84,9 +84,9 @@ bool worker_needs_control(const struct worker *w, const struct grading *g)
 {
 	if (!w->rater->metered || g->rater != w->rater || g->controlled || grading_open_lines(g) == 0)
 		return false;
-	if (w->probing && atomic_load(&w->c->sb->breaker_unclear) > 0)
+	if (w->probing && atomic_load(&w->c->sb->breaker.unclear) > 0)
 		return true;
-	return grading_is_suspect(g) && !breaker_answered_lately(w->c->sb, vouching_ms(w), now_ms());
+	return grading_is_suspect(g) && !breaker_answered_lately(&w->c->sb->breaker, vouching_ms(w), now_ms());
 }
 
 /* Nobody else gets answers either. Those of a suspect were made sure of, if need be by a control. */
@@ -95,17 +95,23 @@ static bool is_everybodys(struct worker *w, const struct ask *ask)
 	const struct grading *g = ask->owner;
 	int64_t before = grading_is_suspect(g) || g->controlled ? vouching_ms(w) : 0;
 
-	return ask->control || breaker_unclear(w->c->sb, ask->job->id, before + ask->used.latency_ms, now_ms());
+	return ask->control || breaker_unclear(&w->c->sb->breaker, ask->job->id, before + ask->used.latency_ms, now_ms());
+}
+
+/* Sent by all workers within the breaker's memory of doubts. */
+static int64_t calls_lately(const struct worker *w)
+{
+	return tally_sum(&w->c->sb->throttle.requests_sent, now_ms());
 }
 
 /* Whether a failure that is not everybody's, and unclear, is to cost this job nothing. */
 static bool is_free(struct worker *w, struct grading *g)
 {
 	if (w->rater->metered && g->free_retries == 0 && !g->used_free_retry)
-		breaker_doubt(w->c->sb, now_ms());
+		breaker_doubt(&w->c->sb->breaker, now_ms());
 	g->used_free_retry = true;
 	return g->free_retries < GRADING_FREE_DOUBTS ||
-	       (g->free_retries < GRADING_FREE_DOUBTS_FLAKY && breaker_is_flaky(w->c->sb, now_ms()));
+	       (g->free_retries < GRADING_FREE_DOUBTS_FLAKY && breaker_is_flaky(&w->c->sb->breaker, calls_lately(w), now_ms()));
 }
 
 /*

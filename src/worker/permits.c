@@ -48,7 +48,7 @@ int worker_reserve(struct worker *w, int wanted, int64_t now, int64_t *wait)
 		return n;
 	*wait = rest(w, *wait);
 	if (probe) {
-		breaker_probe_unused(sb);
+		breaker_probe_unused(&sb->breaker);
 		w->probing = false;
 	}
 	return 0;

@@ -159,7 +159,7 @@ static void check_once(struct worker *w)
 		return;
 	if (w->exhausted || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
-	else if (!w->fallback && breaker_state(sb, now_ms()) != BREAKER_CLOSED)
+	else if (!w->fallback && breaker_state(&sb->breaker, now_ms()) != BREAKER_CLOSED)
 		w->exit_status = EXIT_TRY_LATER;
 }
 

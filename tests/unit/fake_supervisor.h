@@ -116,23 +116,23 @@ void config_show(const struct config *config, struct table *table)
 	}
 }
 
-enum breaker_state breaker_state(const struct scoreboard *sb, int64_t now)
+enum breaker_state breaker_state(const struct breaker *b, int64_t now)
 {
-	(void)sb, (void)now;
+	(void)b, (void)now;
 	return fake.breaker;
 }
 
-void breaker_hold(struct scoreboard *sb, const char *reason)
+void breaker_hold(struct breaker *b, const char *reason)
 {
-	atomic_store(&sb->breaker_held, 1);
-	shared_text_set(&sb->breaker_reason, reason);
+	atomic_store(&b->held, 1);
+	shared_text_set(&b->reason, reason);
 	fake.breaker = BREAKER_OPEN;
 	acted("hold", 1, NULL);
 }
 
 void supervisor_close_breaker(struct supervisor *s)
 {
-	atomic_store(&s->sb->breaker_held, 0);
+	atomic_store(&s->sb->breaker.held, 0);
 	fake.breaker = BREAKER_CLOSED;
 	acted("release", 1, NULL);
 }

@@ -19,9 +19,9 @@ static int setup(void **state)
 	(void)state;
 	if (!sb)
 		sb = scoreboard_new();
-	breaker_release(sb);
-	atomic_store(&sb->rater_answered_ms, 0);
-	atomic_store(&sb->breaker_unclear, 0);
+	breaker_release(&sb->breaker);
+	atomic_store(&sb->breaker.answered_ms, 0);
+	atomic_store(&sb->breaker.unclear, 0);
 	return sb ? 0 : -1;
 }
 
@@ -29,14 +29,14 @@ static void failure(enum err_kind kind, int64_t after_ms, int64_t now)
 {
 	struct err err = { .kind = kind, .after_ms = after_ms, .text = "why" };
 
-	breaker_failure(sb, &err, now);
+	breaker_failure(&sb->breaker, &err, now);
 }
 
 static int allowed(int64_t now)
 {
 	int64_t wait;
 
-	return breaker_allow(sb, 10, now, &wait);
+	return breaker_allow(&sb->breaker, 10, now, &wait);
 }
 
 static bool unclear(int job, int64_t now)
@@ -44,20 +44,20 @@ static bool unclear(int job, int64_t now)
 	char id[8];
 
 	snprintf(id, sizeof(id), "%d", job);
-	return breaker_unclear(sb, id, 0, now);
+	return breaker_unclear(&sb->breaker, id, 0, now);
 }
 
 static void test_many_jobs_in_a_row_are_not_all_to_blame(void **state)
 {
 	(void)state;
-	breaker_success(sb, NOW);
+	breaker_success(&sb->breaker, NOW);
 	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)
 		assert_false(unclear(i, NOW + 1));
-	breaker_success(sb, NOW + 1);
+	breaker_success(&sb->breaker, NOW + 1);
 	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)
 		assert_false(unclear(i, NOW + 2));
 	assert_true(unclear(0, NOW + 2));
-	breaker_success(sb, NOW + 2);
+	breaker_success(&sb->breaker, NOW + 2);
 	for (int i = 0; i < 2 * BREAKER_UNCLEAR_IN_A_ROW; i++)	/* one job, over and again */
 		assert_false(unclear(7, NOW + 3));
 	assert_true(unclear(7, NOW + 2 + BREAKER_RECENT_MS));
@@ -68,7 +68,7 @@ static bool useless(int job, int64_t now)
 	char id[8];
 
 	snprintf(id, sizeof(id), "%d", job);
-	return breaker_useless(sb, id, now);
+	return breaker_useless(&sb->breaker, id, now);
 }
 
 static void test_answers_of_no_use_to_many_jobs_are_the_raters_fault(void **state)
@@ -76,14 +76,14 @@ static void test_answers_of_no_use_to_many_jobs_are_the_raters_fault(void **stat
 	(void)state;
 	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)
 		assert_false(useless(i, NOW));
-	assert_true(breaker_answered_lately(sb, 0, NOW));
+	assert_true(breaker_answered_lately(&sb->breaker, 0, NOW));
 	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++)	/* the same ones, tried again */
 		assert_false(useless(i, NOW));
 	assert_true(useless(0, NOW));
 	assert_true(useless(1, NOW));
-	breaker_release(sb);
+	breaker_release(&sb->breaker);
 	assert_true(useless(11, NOW));	/* an operator's word is no answer */
-	breaker_success(sb, NOW);
+	breaker_success(&sb->breaker, NOW);
 	assert_false(useless(12, NOW));
 }
 
@@ -91,7 +91,7 @@ static void test_answers_of_no_use_to_many_jobs_are_the_raters_fault(void **stat
 static void test_a_few_bad_jobs_do_not_stop_the_others(void **state)
 {
 	(void)state;
-	breaker_success(sb, NOW);
+	breaker_success(&sb->breaker, NOW);
 	for (int i = 0; i < 5 * BREAKER_UNCLEAR_IN_A_ROW; i++)
 		assert_false(i % 2 ? useless(i % 9, NOW) : unclear(i % 9, NOW));
 }
@@ -101,20 +101,20 @@ static void test_three_in_a_row_open_it(void **state)
 	(void)state;
 	failure(ERR_UNAVAILABLE, 0, NOW);
 	failure(ERR_UNAVAILABLE, 0, NOW);
-	breaker_success(sb, NOW);
+	breaker_success(&sb->breaker, NOW);
 	failure(ERR_UNAVAILABLE, 0, NOW);
 	failure(ERR_LIMITED, 0, NOW);
-	assert_int_equal(breaker_state(sb, NOW), BREAKER_CLOSED);
-	assert_int_equal(breaker_wait_ms(sb, NOW), 0);
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_CLOSED);
+	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW), 0);
 	failure(ERR_LIMITED, 0, NOW);
-	assert_int_equal(breaker_state(sb, NOW), BREAKER_OPEN);
-	assert_int_equal(atomic_load(&sb->breaker_kind), ERR_LIMITED);
-	assert_int_equal(breaker_wait_ms(sb, NOW), BREAKER_FIRST_MS);
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_OPEN);
+	assert_int_equal(atomic_load(&sb->breaker.kind), ERR_LIMITED);
+	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW), BREAKER_FIRST_MS);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS - 1), 0);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 1);
-	assert_int_equal(breaker_state(sb, NOW + BREAKER_FIRST_MS), BREAKER_PROBING);
-	assert_true(breaker_wait_ms(sb, NOW + BREAKER_FIRST_MS) > 0);
-	breaker_success(sb, NOW + BREAKER_FIRST_MS);
+	assert_int_equal(breaker_state(&sb->breaker, NOW + BREAKER_FIRST_MS), BREAKER_PROBING);
+	assert_true(breaker_wait_ms(&sb->breaker, NOW + BREAKER_FIRST_MS) > 0);
+	breaker_success(&sb->breaker, NOW + BREAKER_FIRST_MS);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 10);
 }
 
@@ -125,14 +125,14 @@ static void test_calls_in_flight_make_no_pause_longer(void **state)
 		failure(ERR_UNAVAILABLE, 0, NOW);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 1);
 	failure(ERR_UNAVAILABLE, 0, NOW + BREAKER_FIRST_MS);
-	assert_int_equal(breaker_wait_ms(sb, NOW + BREAKER_FIRST_MS), 2 * BREAKER_FIRST_MS);
+	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW + BREAKER_FIRST_MS), 2 * BREAKER_FIRST_MS);
 }
 
 static void test_one_denial_opens_it(void **state)
 {
 	(void)state;
 	failure(ERR_DENIED, 0, NOW);
-	assert_int_equal(breaker_state(sb, NOW), BREAKER_OPEN);
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_OPEN);
 }
 
 /* Other calls were in flight when the limit came; their success is older news. */
@@ -140,37 +140,37 @@ static void test_a_pause_asked_for_is_not_cut_short(void **state)
 {
 	(void)state;
 	failure(ERR_LIMITED, 20000, NOW);
-	assert_int_equal(breaker_wait_ms(sb, NOW), 20000);
-	breaker_success(sb, NOW + 10);
+	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW), 20000);
+	breaker_success(&sb->breaker, NOW + 10);
 	failure(ERR_UNAVAILABLE, 0, NOW + 20);
 	failure(ERR_LIMITED, 5000, NOW + 30);
-	assert_int_equal(breaker_wait_ms(sb, NOW + 30), 19970);
+	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW + 30), 19970);
 	failure(ERR_LIMITED, 30000, NOW + 40);
 	assert_int_equal(allowed(NOW + 30039), 0);
 	assert_int_equal(allowed(NOW + 30040), 1);
-	breaker_success(sb, NOW + 30050);
-	assert_int_equal(breaker_state(sb, NOW + 30050), BREAKER_CLOSED);
+	breaker_success(&sb->breaker, NOW + 30050);
+	assert_int_equal(breaker_state(&sb->breaker, NOW + 30050), BREAKER_CLOSED);
 }
 
 static void test_an_answer_is_recent_for_as_long_as_one_waited(void **state)
 {
 	(void)state;
-	assert_false(breaker_answered_lately(sb, 30000, NOW));
-	breaker_success(sb, NOW);
-	assert_true(breaker_answered_lately(sb, 0, NOW + BREAKER_RECENT_MS - 1));
-	assert_false(breaker_answered_lately(sb, 0, NOW + BREAKER_RECENT_MS));
-	assert_true(breaker_answered_lately(sb, 30000, NOW + 29999));
-	assert_false(breaker_answered_lately(sb, 30000, NOW + 30000));
+	assert_false(breaker_answered_lately(&sb->breaker, 30000, NOW));
+	breaker_success(&sb->breaker, NOW);
+	assert_true(breaker_answered_lately(&sb->breaker, 0, NOW + BREAKER_RECENT_MS - 1));
+	assert_false(breaker_answered_lately(&sb->breaker, 0, NOW + BREAKER_RECENT_MS));
+	assert_true(breaker_answered_lately(&sb->breaker, 30000, NOW + 29999));
+	assert_false(breaker_answered_lately(&sb->breaker, 30000, NOW + 30000));
 }
 
 static void test_an_operator_may_cut_it_short(void **state)
 {
 	(void)state;
 	failure(ERR_LIMITED, 20000, NOW);
-	breaker_release(sb);
+	breaker_release(&sb->breaker);
 	assert_int_equal(allowed(NOW + 1), 10);
-	breaker_success(sb, NOW + 2);
-	assert_int_equal(breaker_state(sb, NOW + 2), BREAKER_CLOSED);
+	breaker_success(&sb->breaker, NOW + 2);
+	assert_int_equal(breaker_state(&sb->breaker, NOW + 2), BREAKER_CLOSED);
 }
 
 int main(void)

@@ -394,11 +394,11 @@ static void test_summary_names_what_is_in_the_way(void **state)
 	assert_summary("not all children are up");
 	fake.breaker = BREAKER_PROBING;
 	assert_summary("the breaker is open");
-	atomic_store(&fake.sb->breaker_kind, ERR_LIMITED);
+	atomic_store(&fake.sb->breaker.kind, ERR_LIMITED);
 	assert_summary("it limits our rate");
-	atomic_store(&fake.sb->breaker_kind, ERR_DENIED);
+	atomic_store(&fake.sb->breaker.kind, ERR_DENIED);
 	assert_summary("waiting for an operator");
-	atomic_store(&fake.sb->breaker_kind, 4711);
+	atomic_store(&fake.sb->breaker.kind, 4711);
 	assert_summary("the breaker is open");
 	answer("open breaker");
 	assert_summary("held open by an operator");
@@ -484,8 +484,8 @@ static void test_errors_come_newest_first(void **state)
 	shared_text_set(&fake.sb->slots[4].error, "older");
 	atomic_store(&fake.sb->slots[4].error.wall_ms, wall_ms() - 60000);
 	shared_text_set(&fake.sb->slots[200].error, "newer");
-	shared_text_set(&fake.sb->breaker_reason, "oldest");
-	atomic_store(&fake.sb->breaker_reason.wall_ms, wall_ms() - 120000);
+	shared_text_set(&fake.sb->breaker.reason, "oldest");
+	atomic_store(&fake.sb->breaker.reason.wall_ms, wall_ms() - 120000);
 	shared_text_set(&fake.sb->slots[5].error, "");
 	list = json_of("show errors json");
 	assert_int_equal(json_object_array_length(list), 3);
@@ -520,10 +520,10 @@ static void test_limits(void **state)
 
 	(void)state;
 	fake.breaker = BREAKER_OPEN;
-	atomic_store(&fake.sb->breaker_until_ms, now_ms() + 30000);
-	atomic_store(&fake.sb->breaker_failures, 6);
-	atomic_store(&fake.sb->breaker_trips, 2);
-	shared_text_set(&fake.sb->breaker_reason, "the provider answers 503");
+	atomic_store(&fake.sb->breaker.until_ms, now_ms() + 30000);
+	atomic_store(&fake.sb->breaker.failures, 6);
+	atomic_store(&fake.sb->breaker.trips, 2);
+	shared_text_set(&fake.sb->breaker.reason, "the provider answers 503");
 	o = json_of("show limits json");
 	assert_text(o, "breaker", "open");
 	assert_false(json_object_get_boolean(member(o, "held")));
