@@ -203,23 +203,16 @@ bench-peers: all	## measure, side by side with job queues for Node.js (PEERS="pg
 	$Qcp tests/bench/peers/*.js $B/bench/peers/
 	$Q$(PYTHON) -B tests/bench/bench_peers.py $(PEERS)
 
-# What clang-tidy finds, less what it cannot know (va_list and err_set() across files) and matters of taste.
-TIDY := -*,bugprone-*,clang-analyzer-*,misc-*,performance-*,portability-*,-bugprone-branch-clone,$\
-	-bugprone-easily-swappable-parameters,-bugprone-implicit-widening-of-multiplication-result,$\
-	-bugprone-macro-parentheses,-bugprone-narrowing-conversions,-bugprone-not-null-terminated-result,$\
-	-bugprone-reserved-identifier,-bugprone-sizeof-expression,-clang-analyzer-core.CallAndMessage,$\
-	-clang-analyzer-security.insecureAPI.*,-clang-analyzer-valist.Uninitialized,-misc-no-recursion
-
 .PHONY: lint run-tidy
-lint:	## clang's warnings as errors, clang-tidy, shellcheck
+lint:	## clang's warnings as errors, clang-tidy (.clang-tidy), shellcheck
 	@sh tests/deps.sh all
 	@+$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 all $(UNIT_TESTS:$B/%=build/clang/%)
 	@+$(PARALLEL_MAKE) CC=clang B=build/clang WERROR=1 run-tidy
 	$Qshellcheck -S warning $(SCRIPTS)
 run-tidy: $(SOURCES:src/%.c=$B/obj/%.tidy)
-$B/obj/%.tidy: src/%.c $B/obj/%.o
+$B/obj/%.tidy: src/%.c $B/obj/%.o .clang-tidy
 	@echo "  TIDY  $<"
-	$Qclang-tidy --quiet --warnings-as-errors='*' --checks='$(TIDY)' $< -- $(OUR_CFLAGS) $(PKG_CFLAGS) \
+	$Qclang-tidy --quiet $< -- $(OUR_CFLAGS) $(PKG_CFLAGS) \
 		2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
