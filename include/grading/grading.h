@@ -30,50 +30,93 @@ struct graded_line {
 	struct settle_line store;	/* filled once outcome is RATED */
 };
 
+/*
+ * Where a job stands. It moves forward only, but for asking and held back, which may take turns; the functions
+ * below and grading_end() move it, nothing else does.
+ */
+enum grading_phase {
+	GRADING_LOOKUP,			/* its lines are being looked up */
+	GRADING_ASKING,			/* its open lines are asked about, or wait for the calls of others */
+	GRADING_HELD_BACK,		/* some are to be asked about, but the rater has all its calls */
+	GRADING_DECIDED_IN_LOOKUP,	/* decided, but the look-up's answer is still to come */
+	GRADING_DECIDED,		/* its settlement is final: nothing more will be asked */
+};
+
+/* The calls of this claim; grading.c's. */
+struct grading_calls {
+	struct ask **asks;		/* n of them, NULL where answered */
+	size_t n;
+	size_t nstarted;		/* the first so many were let out */
+	int nopen;			/* not answered yet, those included that were not let out */
+	bool answered;			/* one was, well or not */
+	bool one_by_one;		/* the first decides about the breaker */
+	bool controlled;		/* a control was asked */
+};
+
+/* What its lines have to do with the calls of others; the worker's single flight's. */
+struct grading_flight {
+	size_t nlines;			/* lines that have a flight */
+	size_t nwaiting;		/* of them, those that wait for another's call */
+	bool ready;			/* one was given a rating, or is free to be asked */
+	bool waited;			/* one waited in vain */
+};
+
+/* Its way into the database; grading.c's, and the worker's settler's. */
+struct grading_settle {
+	bool under_way;			/* a settlement of it is gathered or sent */
+	bool last;			/* that one is the decided one, not one that only stores */
+	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
+	bool alone;			/* settled by itself, because a batch with it was refused */
+	bool refused;			/* the database refused its result */
+	int64_t failed_ms;		/* when one could not be carried out, 0: none was */
+	int most;			/* jobs of that moment sent together next time, at most */
+};
+
 struct grading {
 	struct job job;			/* its arena owns all that follows */
-	struct rater *rater;		/* who is asked: the worker's, or its fallback; set by whoever claimed it */
-	struct grading *prev, *next;	/* the worker's list, oldest first */
+	struct rater *rater;		/* who is asked: the worker's, or its fallback */
+	struct grading *prev, *next;	/* in the worker's list, oldest first */
 	int64_t claimed_ms;
 	int64_t deadline_ms;
 	int64_t bytes;			/* of job_data */
-	struct graded_line *lines;	/* job.nrated of them */
-	struct ask **asks;		/* its calls, NULL where answered */
-	size_t ncalls;			/* how many there are in all */
-	size_t nstarted;
-	int nopen;			/* not answered yet */
-	bool answered;			/* one was, well or not */
-	size_t nwaiting;		/* lines that are, */
-	size_t nflights;		/* and those that have a flight at all */
-	bool ready;			/* one of them was given a rating, or is free to be asked */
-	bool waited;			/* one was, in vain */
-	struct err *err;		/* the failure that decides, NULL: none; see grading_note_failure() */
-	struct permit permit;		/* of a metered rater, for the next call; permits.c's */
+	enum grading_phase phase;
+	bool held;			/* by its row's lock alone: never written down as claimed */
 	bool keyed;			/* its lines have keys: they go through the phrase cache */
-	size_t cached;
-	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, as `used` and `stray` over all attempts */
+	struct graded_line *lines;	/* job.nrated of them */
+	struct grading_calls calls;
+	struct grading_flight flight;
+	struct grading_settle settle;
+	struct settlement settlement;	/* what is sent */
+	struct permit permit;		/* of a metered rater, for the next call; the worker's permits' */
+	struct err *err;		/* the failure that decides, NULL: none; see grading_note_failure() */
+	int free_retries;		/* earlier claims with an unexplained failure that cost no attempt */
+	bool used_free_retry;		/* in this claim too */
+	int worker_deaths;		/* that it was held in, as the recovering statement counts them */
+	size_t cached;			/* lines rated by the phrase cache */
 	size_t nfailed;			/* lines without a rating, once it is completed or failed */
-	size_t stray;			/* ratings for lines nobody asked about */
-	int free_retries;			/* earlier claims in which a call failed and nobody knows why, while others got answers; */
-	bool used_free_retry;			/* and this one */
-	int worker_deaths;		/* that it was held in, as recover_sql counts them (statements.c) */
-	struct { int calls; int64_t prompt_tokens, completion_tokens, latency_ms; const char *model; } used;
-	struct settlement settlement;
-	bool decided;			/* settlement is final: nothing more will be asked */
-	bool one_by_one;		/* its calls: the first decides about the breaker */
-	bool controlled;		/* a control was asked in this claim */
-	bool held;			/* by its row's lock alone: claim_txn.c's */
-	bool looking;			/* its lines are being looked up */
-	bool held_back;			/* some are to be asked about, but the rater has all the calls that it may have */
-	bool settling;			/* its settlement is on its way, */
-	bool settling_last;		/* and it is the decided one, not one that only stores */
-	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
-	bool alone;			/* settled by itself, because a batch with it was refused */
-	int64_t settle_failed_ms;	/* when one could not be carried out, 0: none; those of that moment belong together, */
-	int settle_most;		/* but no more than so many are sent again in one */
-	bool refused;			/* the database refused its result */
-	int64_t cost_nanos;		/* of all its calls and attempts, in billionths */
+	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, over all attempts */
+	size_t stray;			/* ratings for lines nobody asked about, over all attempts */
+	struct grading_used {
+		int calls;
+		int64_t prompt_tokens, completion_tokens, latency_ms;
+		int64_t cost_nanos;	/* in billionths of the currency of the prices */
+		const char *model;	/* as the provider named it last; NULL: it did not */
+	} used;				/* by all calls of all attempts */
 };
+
+/* Nothing more will be asked about it. */
+static inline bool grading_is_decided(const struct grading *g)
+{
+	return g->phase >= GRADING_DECIDED_IN_LOOKUP;
+}
+static inline bool grading_in_lookup(const struct grading *g)
+{
+	return g->phase == GRADING_LOOKUP || g->phase == GRADING_DECIDED_IN_LOOKUP;
+}
+/* Transitions: the look-up has been answered; no call is free for its open lines; one is. */
+void grading_end_lookup(struct grading *g);
+void grading_hold_back(struct grading *g);
+void grading_go_on(struct grading *g);
 
 /*
  * From a claimed row. A job that cannot be read is decided at once (failed, with the reason). Keys are
@@ -120,7 +163,7 @@ void grading_hand_over(struct grading *g, struct rater *rater);
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
 /*
- * Gives up its calls. Those in g->asks below what g->nstarted was stay readable, NULL where answered before: what they
+ * Gives up its calls. Those in g->calls.asks below what g->calls.nstarted was stay readable, NULL where answered before: what they
  * took counts for the job, and err is set where the answer did not come.
  */
 void grading_cancel(struct grading *g, struct rater *rater);

@@ -17,7 +17,7 @@
 
 void grading_end(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
 {
-	g->decided = true;
+	g->phase = grading_in_lookup(g) ? GRADING_DECIDED_IN_LOOKUP : GRADING_DECIDED;
 	g->settlement.job = &g->job;
 	g->settlement.status = status;
 	g->settlement.attempt = attempt;
@@ -69,8 +69,8 @@ void grading_note_failure(struct grading *g, const struct err *err)
 	else if (is > was || (is == was && err->after_ms > g->err->after_ms))
 		*g->err = *err;
 	if (err_is_outside(g->err->kind)) {	/* what was not sent yet need not be */
-		g->nopen -= (int)(g->ncalls - g->nstarted);
-		g->ncalls = g->nstarted;
+		g->calls.nopen -= (int)(g->calls.n - g->calls.nstarted);
+		g->calls.n = g->calls.nstarted;
 	}
 }
 
@@ -133,7 +133,7 @@ void grading_decide(struct grading *g, const struct rater *rater)
 	pending = strcmp(g->settlement.status, "pending") == 0;
 	if (!pending)
 		g->nfailed = unrated;
-	if (!pending || g->answered)	/* else it stays as earlier attempts left it */
+	if (!pending || g->calls.answered)	/* else it stays as earlier attempts left it */
 		g->settlement.result = grading_write_result(g, rater, unrated);
 }
 
@@ -154,7 +154,7 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 
 	grading_end(g, "pending", false, delay_ms, why);
 	count_unrated(g, &unrated, &hopeless);
-	if (g->answered)
+	if (g->calls.answered)
 		g->settlement.result = grading_write_result(g, g->rater, unrated);
 }
 
@@ -164,5 +164,5 @@ void grading_refuse(struct grading *g, const char *why)
 		g->lines[i].stored = true;	/* they cannot be: nothing of them is sent again */
 	g->settlement.result = NULL;
 	grading_end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
-	g->refused = true;
+	g->settle.refused = true;
 }

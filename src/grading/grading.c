@@ -63,7 +63,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	child_in_hand(row->id);
 	memcpy(g->job.id, row->id, sizeof(g->job.id));
 	memcpy(g->job.session_id, row->session_id, sizeof(g->job.session_id));
-	g->stored_before = row->claim > 1 || row->counted_as != COUNTED_NOT;
+	g->settle.stored_before = row->claim > 1 || row->counted_as != COUNTED_NOT;
 	g->job.claim = row->claim;
 	g->job.attempts = row->attempts;
 	g->job.max_attempts = row->max_attempts;
@@ -88,6 +88,28 @@ void grading_free(struct grading *g)
 {
 	arena_free(&g->job.arena);
 	free(g);
+}
+
+/* ---- where it stands ---- */
+
+void grading_end_lookup(struct grading *g)
+{
+	if (g->phase == GRADING_LOOKUP)
+		g->phase = GRADING_ASKING;
+	else if (g->phase == GRADING_DECIDED_IN_LOOKUP)
+		g->phase = GRADING_DECIDED;
+}
+
+void grading_hold_back(struct grading *g)
+{
+	if (g->phase == GRADING_ASKING)
+		g->phase = GRADING_HELD_BACK;
+}
+
+void grading_go_on(struct grading *g)
+{
+	if (g->phase == GRADING_HELD_BACK)
+		g->phase = GRADING_ASKING;
 }
 
 /* ---- lines that need not be asked ---- */
@@ -200,14 +222,14 @@ size_t grading_open_lines(const struct grading *g)
 /* Room for so many calls more. Returns the place of the first one. */
 static struct ask **more_asks(struct grading *g, size_t more)
 {
-	struct ask **asks = arena_alloc(&g->job.arena, (g->ncalls + more) * sizeof(*asks));
+	struct ask **asks = arena_alloc(&g->job.arena, (g->calls.n + more) * sizeof(*asks));
 
-	if (g->ncalls > 0)
-		memcpy(asks, g->asks, g->ncalls * sizeof(*asks));
-	g->asks = asks;
-	asks += g->ncalls;
-	g->ncalls += more;
-	g->nopen += (int)more;
+	if (g->calls.n > 0)
+		memcpy(asks, g->calls.asks, g->calls.n * sizeof(*asks));
+	g->calls.asks = asks;
+	asks += g->calls.n;
+	g->calls.n += more;
+	g->calls.nopen += (int)more;
 	return asks;
 }
 
@@ -240,7 +262,7 @@ void grading_ask_control(struct grading *g, struct rater *rater)
 	static const struct line greeting = { .rated = true, .speaker = "rep", .text = "Good morning." };
 	struct ask *ask = new_ask(g, 1);
 
-	ask->control = g->controlled = true;
+	ask->control = g->calls.controlled = true;
 	ask->lines[ask->nlines++] = &greeting;
 	*more_asks(g, 1) = ask;
 	grading_ask_more(g, rater);
@@ -249,17 +271,17 @@ void grading_ask_control(struct grading *g, struct rater *rater)
 void grading_ask_more(struct grading *g, struct rater *rater)
 {
 	child_in_hand(g->job.id);
-	for (; g->nstarted < g->ncalls && grading_calls_open(g) < (g->one_by_one ? 1 : GRADING_CALLS_AT_ONCE); g->nstarted++) {
-		if (rater->gate && !rater->gate(rater->gate_arg, g, g->asks[g->nstarted]))
+	for (; g->calls.nstarted < g->calls.n && grading_calls_open(g) < (g->calls.one_by_one ? 1 : GRADING_CALLS_AT_ONCE); g->calls.nstarted++) {
+		if (rater->gate && !rater->gate(rater->gate_arg, g, g->calls.asks[g->calls.nstarted]))
 			break;
-		rater_start(rater, g->asks[g->nstarted]);
+		rater_start(rater, g->calls.asks[g->calls.nstarted]);
 	}
 	child_in_hand(NULL);
 }
 
 size_t grading_calls_open(const struct grading *g)
 {
-	return g->nstarted - (g->ncalls - (size_t)g->nopen);
+	return g->calls.nstarted - (g->calls.n - (size_t)g->calls.nopen);
 }
 
 bool grading_got_on(const struct grading *g)
@@ -274,7 +296,7 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 {
 	g->rater = rater;
 	g->err = NULL;
-	g->ncalls = g->nstarted = 0;
+	g->calls.n = g->calls.nstarted = 0;
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].asked = false;
 		if (g->lines[i].outcome != OUTCOME_RATED)
@@ -328,7 +350,7 @@ static void account(struct grading *g, const struct ask *ask)
 	g->used.prompt_tokens += ask->used.prompt_tokens;
 	g->used.completion_tokens += ask->used.completion_tokens;
 	g->used.latency_ms += ask->used.latency_ms;
-	g->cost_nanos += ask->used.cost_nanos;
+	g->used.cost_nanos += ask->used.cost_nanos;
 	g->stray += ask->used.stray;
 	if (ask->used.model)
 		g->used.model = ask->used.model;
@@ -363,11 +385,11 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 	struct graded_line *gl = g->lines;
 	const char *json = NULL;
 
-	g->nopen--;
-	g->answered = true;
-	for (size_t i = 0; i < g->ncalls; i++)
-		if (g->asks[i] == ask)
-			g->asks[i] = NULL;
+	g->calls.nopen--;
+	g->calls.answered = true;
+	for (size_t i = 0; i < g->calls.n; i++)
+		if (g->calls.asks[i] == ask)
+			g->calls.asks[i] = NULL;
 	account(g, ask);
 	if (ask->control) {
 		if (err_is_outside(err_kind(ask->err)) || err_kind(ask->err) == ERR_UNCLEAR)
@@ -405,7 +427,7 @@ static void cancel_call(struct grading *g, struct rater *rater, struct ask *ask)
 {
 	rater_cancel(rater, ask);
 	account(g, ask);
-	g->answered |= ask->used.calls > 0;
+	g->calls.answered |= ask->used.calls > 0;
 	if (ask->done || ask->used.calls == 0)
 		return;
 	ask_fail(ask, ERR_RETRY, "given up before it was answered");
@@ -414,11 +436,11 @@ static void cancel_call(struct grading *g, struct rater *rater, struct ask *ask)
 
 void grading_cancel(struct grading *g, struct rater *rater)
 {
-	for (size_t i = 0; i < g->nstarted; i++)
-		if (g->asks[i])
-			cancel_call(g, rater, g->asks[i]);
-	g->ncalls = g->nstarted = 0;
-	g->nopen = 0;
+	for (size_t i = 0; i < g->calls.nstarted; i++)
+		if (g->calls.asks[i])
+			cancel_call(g, rater, g->calls.asks[i]);
+	g->calls.n = g->calls.nstarted = 0;
+	g->calls.nopen = 0;
 }
 
 /* ---- on its way to the database ---- */
@@ -433,7 +455,7 @@ bool grading_attach(struct grading *g)
 		n += g->lines[i].sent;
 		resent += g->lines[i].sent && g->lines[i].resent;
 	}
-	if (n == 0 && !g->decided)
+	if (n == 0 && !grading_is_decided(g))
 		return false;
 	if (n > 0)
 		lines = arena_alloc(&g->job.arena, n * sizeof(*lines));
@@ -443,23 +465,23 @@ bool grading_attach(struct grading *g)
 	for (size_t i = 0; i < g->job.nrated; i++)
 		if (g->lines[i].sent)
 			*lines++ = g->lines[i].store;
-	g->settling = true;
-	g->settling_last = g->decided;
-	if (!g->decided)
+	g->settle.under_way = true;
+	g->settle.last = grading_is_decided(g);
+	if (!grading_is_decided(g))
 		g->settlement.status = "processing";
 	return true;
 }
 
 bool grading_is_first(const struct grading *g)
 {
-	return g->decided && !g->stored_before && strcmp(g->settlement.status, "completed") == 0 &&
+	return grading_is_decided(g) && !g->settle.stored_before && strcmp(g->settlement.status, "completed") == 0 &&
 	       !g->settlement.attempt && !g->settlement.error;
 }
 
 void grading_attached_done(struct grading *g, bool stored)
 {
-	g->settling = false;
-	g->stored_before |= !g->settling_last;
+	g->settle.under_way = false;
+	g->settle.stored_before |= !g->settle.last;
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		g->lines[i].stored |= g->lines[i].sent && stored;
 		g->lines[i].resent |= g->lines[i].sent && !stored;

@@ -48,7 +48,7 @@ void grading_carry_over(struct grading *g, const char *result)
 	g->used.prompt_tokens = count_of(root, "prompt_tokens");
 	g->used.completion_tokens = count_of(root, "completion_tokens");
 	g->used.latency_ms = count_of(root, "latency_ms");
-	g->cost_nanos = nanos_of(json_object_object_get(root, "cost"));
+	g->used.cost_nanos = nanos_of(json_object_object_get(root, "cost"));
 	g->stray = (size_t)count_of(root, "stray");
 	g->worker_deaths = count_of(root, "worker_deaths");
 	g->free_retries = count_of(root, "unclear");
@@ -162,7 +162,7 @@ const char *grading_write_result(struct grading *g, const struct rater *rater, s
 			   g->used.completion_tokens, g->used.latency_ms);
 	if (config_has_prices(rater->config)) {
 		buf_str(&b, ",\"cost\":");
-		buf_billionths(&b, (uint64_t)g->cost_nanos);
+		buf_billionths(&b, (uint64_t)g->used.cost_nanos);
 	}
 	write_counts(&b, g, rater);
 	if (asked || unrated)

@@ -247,7 +247,7 @@ static int held_for(const struct worker *w, const struct rater *rater)
 	if (!w->fallback)
 		return w->in_hand - w->settling;
 	for (const struct grading *g = w->head; g; g = g->next)
-		n += g->rater == rater && !g->settling;
+		n += g->rater == rater && !g->settle.under_way;
 	return n;
 }
 
@@ -257,7 +257,7 @@ static int asked_of(const struct worker *w, const struct rater *rater)
 	int n = 0;
 
 	for (const struct grading *g = w->head; g; g = g->next)
-		n += g->rater == rater && !g->decided;
+		n += g->rater == rater && !grading_is_decided(g);
 	return n;
 }
 
@@ -368,7 +368,7 @@ static bool over_subscribed(struct worker *w, int64_t now)
 static bool any_to_settle(const struct worker *w, int64_t now)
 {
 	for (const struct grading *g = w->head; g; g = g->next)
-		if (!g->settling && worker_may_settle(w, g, now))
+		if (!g->settle.under_way && worker_may_settle(w, g, now))
 			return true;
 	return false;
 }

@@ -68,14 +68,14 @@ static void count_fallback_lines(struct worker *w, const struct ask *ask)
 
 void worker_cancel(struct worker *w, struct grading *g)
 {
-	size_t n = g->nstarted;
+	size_t n = g->calls.nstarted;
 
 	grading_cancel(g, g->rater);
 	for (size_t i = 0; i < n; i++) {
-		if (!g->asks[i] || g->asks[i]->used.calls == 0)
+		if (!g->calls.asks[i] || g->calls.asks[i]->used.calls == 0)
 			continue;
-		worker_settle_call(w, g->rater, g->asks[i]);
-		count_answer(w, g->asks[i]);
+		worker_settle_call(w, g->rater, g->calls.asks[i]);
+		count_answer(w, g->calls.asks[i]);
 	}
 }
 
@@ -92,17 +92,18 @@ static int free_calls(const struct worker *w, const struct rater *rater)
 	if (rater->instant)
 		return n;
 	for (const struct grading *g = w->head; g; g = g->next)
-		n -= g->rater == rater && g->nopen > 0;
+		n -= g->rater == rater && g->calls.nopen > 0;
 	return n;
 }
 
 /* Its open lines are asked about, now or when a call is free. */
 static void start_asking(struct worker *w, struct grading *g)
 {
-	g->held_back = grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0;
-	if (!g->held_back && worker_needs_control(w, g))
+	if (grading_open_lines(g) > 0 && free_calls(w, g->rater) <= 0)
+		grading_hold_back(g);
+	else if (worker_needs_control(w, g))
 		grading_ask_control(g, g->rater);
-	else if (!g->held_back)
+	else
 		grading_ask(g, g->rater);
 	worker_keep_pace(w, g);
 }
@@ -116,14 +117,15 @@ static void decide_or_hand_over(struct worker *w, struct grading *g)
 		grading_hand_over(g, w->fallback);
 		start_asking(w, g);
 	}
-	if (g->nopen == 0 && !g->held_back && !g->decided)
+	if (g->calls.nopen == 0 && g->phase == GRADING_ASKING)
 		grading_decide(g, g->rater);
 }
 
 /* No call is out or held back, and no line waits or has just ceased to. */
 static bool is_complete(const struct grading *g)
 {
-	return g->nopen == 0 && g->nwaiting == 0 && !g->ready && !g->held_back && !g->decided;
+	return g->phase == GRADING_ASKING && g->calls.nopen == 0 && g->flight.nwaiting == 0 &&
+	       !g->flight.ready;
 }
 
 /* Its lines were looked up while the breaker opened: nobody else is asked meanwhile. */
@@ -144,10 +146,11 @@ static void go_on(struct worker *w, struct grading *g)
 {
 	struct err err;
 
-	g->waited |= g->held_back && worker_is_impatient(g, now_ms());
-	g->ready = g->held_back = false;
-	if (g->decided)
+	g->flight.waited |= g->phase == GRADING_HELD_BACK && worker_is_impatient(g, now_ms());
+	g->flight.ready = false;
+	if (grading_is_decided(g))
 		return;
+	grading_go_on(g);
 	if (grading_open_lines(g) > 0 && g->rater == w->rater && has_to_wait(w, false, &err))
 		grading_put_off(g, &err);
 	start_asking(w, g);
@@ -170,15 +173,15 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		worker_find_blame(w, rater, ask);
 		child_in_hand(g->job.id);
 		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
-		g->one_by_one &= w->probing;
+		g->calls.one_by_one &= w->probing;
 		flights_answered(w, g, ask->err);
-		if (!g->decided && g->nstarted < g->ncalls && g->rater == w->rater && has_to_wait(w, w->probing, &err))
+		if (!grading_is_decided(g) && g->calls.nstarted < g->calls.n && g->rater == w->rater && has_to_wait(w, w->probing, &err))
 			grading_note_failure(g, &err);		/* what was not sent yet is not sent */
 		if (ask->control)
 			go_on(w, g);
 		else if (is_complete(g))
 			decide_or_hand_over(w, g);
-		else if (!g->decided)
+		else if (!grading_is_decided(g))
 			grading_ask_more(g, rater);
 		child_in_hand(NULL);
 		worker_keep_pace(w, g);
@@ -191,7 +194,7 @@ static bool go_on_ready(struct worker *w)
 		return false;
 	w->flights.ready = false;
 	for (struct grading *g = w->head; g; g = g->next)
-		if (g->ready)
+		if (g->flight.ready)
 			go_on(w, g);
 	return true;
 }
@@ -203,7 +206,7 @@ static bool go_on_held_back_by(struct worker *w, const struct rater *rater)
 	bool any = false;
 
 	for (struct grading *g = w->head; g && n > 0; g = g->next) {
-		if (!g->held_back || g->decided || g->rater != rater)
+		if (g->phase != GRADING_HELD_BACK || g->rater != rater)
 			continue;
 		go_on(w, g);
 		any = true;
@@ -248,7 +251,7 @@ static void ask(struct worker *w, struct grading *g)
 		}
 		g->rater = w->fallback;
 	}
-	g->one_by_one = w->probing && g->rater == w->rater;
+	g->calls.one_by_one = w->probing && g->rater == w->rater;
 	if (has_flights(w, g))
 		flights_join(w, g);
 	start_asking(w, g);
@@ -258,8 +261,8 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 {
 	size_t misses = 0;
 
-	g->looking = false;
-	if (g->decided) {
+	grading_end_lookup(g);
+	if (grading_is_decided(g)) {
 		worker_drop_permit(w, g);
 		return;
 	}
@@ -399,8 +402,6 @@ void worker_rate(struct worker *w, struct grading *const *gradings, size_t n)
 	b->n = n;
 	b->gradings = xcalloc(n, sizeof(*gradings));
 	memcpy(b->gradings, gradings, n * sizeof(*gradings));
-	for (size_t i = 0; i < n; i++)
-		b->gradings[i]->looking = true;
 	b->waiting = 1;		/* ourselves, until all is sent */
 	if (gradings[0]->keyed)		/* as all of one claim */
 		look_up_cached(b);

@@ -82,7 +82,7 @@ static int64_t vouching_ms(const struct worker *w)
  */
 bool worker_needs_control(const struct worker *w, const struct grading *g)
 {
-	if (!w->rater->metered || g->rater != w->rater || g->controlled || grading_open_lines(g) == 0)
+	if (!w->rater->metered || g->rater != w->rater || g->calls.controlled || grading_open_lines(g) == 0)
 		return false;
 	if (w->probing && atomic_load(&w->c->sb->breaker.unclear) > 0)
 		return true;
@@ -93,7 +93,7 @@ bool worker_needs_control(const struct worker *w, const struct grading *g)
 static bool is_everybodys(struct worker *w, const struct ask *ask)
 {
 	const struct grading *g = ask->owner;
-	int64_t before = grading_is_suspect(g) || g->controlled ? vouching_ms(w) : 0;
+	int64_t before = grading_is_suspect(g) || g->calls.controlled ? vouching_ms(w) : 0;
 
 	return ask->control || breaker_unclear(&w->c->sb->breaker, ask->job->id, before + ask->used.latency_ms, now_ms());
 }

@@ -120,7 +120,7 @@ static void on_looked(void *arg, const PGresult *result, const struct err *err)
 			after_look(w, f);
 	}
 	for (struct grading *g = w->head; w->metered && g; g = g->next)
-		if (g->nwaiting > 0 && !g->ready)
+		if (g->flight.nwaiting > 0 && !g->flight.ready)
 			worker_keep_pace(w, g);		/* the call it had a permit for is another's */
 	look_again(w, err ? TROUBLE_MS : w->flights.interval_ms);
 	w->flights.interval_ms *= 2;

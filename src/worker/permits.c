@@ -127,9 +127,9 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 
 	if (!w->metered)
 		return;
-	if (!g->decided && g->nopen == 0 && flights_undecided(g))
+	if (!grading_is_decided(g) && g->calls.nopen == 0 && flights_undecided(g))
 		return;		/* whether it needs a call will be known in a moment */
-	if (g->decided || g->nopen == 0 || g->nstarted == g->ncalls || g->rater != w->metered) {
+	if (grading_is_decided(g) || g->calls.nopen == 0 || g->calls.nstarted == g->calls.n || g->rater != w->metered) {
 		worker_drop_permit(w, g);
 		return;
 	}
@@ -147,7 +147,7 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 /* What it has is stored, and the next claim begins with the others: that ends, however many calls it needs. */
 bool worker_was_paced(const struct worker *w, const struct grading *g, struct err *err)
 {
-	if (g->rater != w->metered || g->nstarted == g->ncalls || grading_calls_open(g) >= GRADING_CALLS_AT_ONCE ||
+	if (g->rater != w->metered || g->calls.nstarted == g->calls.n || grading_calls_open(g) >= GRADING_CALLS_AT_ONCE ||
 	    !throttle_active(w->c->sb) || !grading_got_on(g))
 		return false;
 	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no room for all its calls "
@@ -164,13 +164,13 @@ int64_t worker_ask_paced(struct worker *w)
 	w->pacing = false;
 	now = now_ms();
 	for (struct grading *g = w->head; g; g = g->next) {
-		if (!g->permit.held || g->decided || g->looking || g->nopen == 0)
+		if (!g->permit.held || grading_is_decided(g) || grading_in_lookup(g) || g->calls.nopen == 0)
 			continue;
 		if (now >= g->permit.at_ms) {
 			grading_ask_more(g, g->rater);
 			worker_keep_pace(w, g);
 		}
-		if (!g->permit.held || g->decided)
+		if (!g->permit.held || grading_is_decided(g))
 			continue;
 		w->pacing = true;
 		wait = worker_sooner(wait, g->permit.at_ms > now ? g->permit.at_ms - now : 0);

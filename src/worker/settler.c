@@ -42,11 +42,11 @@ void worker_finish(struct worker *w, struct grading *g, bool settled)
 	}
 	worker_count(w, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
-	if (g->settle_failed_ms)
+	if (g->settle.failed_ms)
 		w->retry_pause_ms = w->retry_not_before_ms = 0;
-	g->settle_failed_ms = 0;
+	g->settle.failed_ms = 0;
 	worker_flights_stored(w, g);
-	if (!g->settling_last)
+	if (!g->settle.last)
 		return;		/* only lines were stored; its calls go on */
 	count_settled(w, g);
 	worker_drop(w, g);
@@ -63,7 +63,7 @@ static void defer(struct worker *w, int company)
 	int64_t now = now_ms();
 	const char *session;
 
-	while (!one->settling)
+	while (!one->settle.under_way)
 		one = one->next;
 	session = one->job.session_id;
 	w->retry_pause_ms = company > 1 || !w->retry_pause_ms ? TROUBLE_MS : w->retry_pause_ms * 2;
@@ -71,15 +71,15 @@ static void defer(struct worker *w, int company)
 		w->retry_pause_ms = BEHIND_MAX_MS;
 	w->retry_not_before_ms = now + w->retry_pause_ms;
 	for (struct grading *g = w->head; g; g = g->next)
-		if (g->settling || (company == 1 && strcmp(g->job.session_id, session) == 0)) {
-			g->settle_failed_ms = now;
-			g->settle_most = (company + 1) / 2;
+		if (g->settle.under_way || (company == 1 && strcmp(g->job.session_id, session) == 0)) {
+			g->settle.failed_ms = now;
+			g->settle.most = (company + 1) / 2;
 		}
 }
 
 bool worker_may_settle(const struct worker *w, const struct grading *g, int64_t now)
 {
-	return !g->settle_failed_ms || w->stopping || now >= w->retry_not_before_ms;
+	return !g->settle.failed_ms || w->stopping || now >= w->retry_not_before_ms;
 }
 
 /*
@@ -93,10 +93,10 @@ static void refused(struct worker *w, struct grading *g, bool batch, const struc
 	if (err->kind != ERR_PERMANENT)
 		return;
 	if (w->settle_form == SETTLE_FIRST) {
-		g->stored_before = true;
+		g->settle.stored_before = true;
 	} else if (batch) {
-		g->alone = true;
-	} else if (!g->refused) {
+		g->settle.alone = true;
+	} else if (!g->settle.refused) {
 		worker_cancel(w, g);
 		grading_refuse(g, err->text);
 	} else {
@@ -146,7 +146,7 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 	adapt_batch(w, n, err);
 	for (struct grading *g = w->head, *next; g; g = next) {
 		next = g->next;
-		if (!g->settling)
+		if (!g->settle.under_way)
 			continue;
 		if (err) {
 			refused(w, g, batch, err);
@@ -162,7 +162,11 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 /* Decided, or with some of its calls answered and others (or other jobs') not: those lines are stored as they arrive. */
 static bool is_ready(const struct grading *g)
 {
-	return !g->looking && (g->decided || (g->nopen < (int)g->ncalls && (g->nopen > 0 || g->nwaiting > 0)));
+	bool some_to_come = g->calls.nopen > 0 || g->flight.nwaiting > 0;
+
+	if (grading_in_lookup(g))
+		return false;
+	return grading_is_decided(g) || (g->calls.nopen < (int)g->calls.n && some_to_come);
 }
 
 static enum settle_form form_of(const struct grading *g)
@@ -182,12 +186,12 @@ static int64_t turn_of(const struct worker *w, int64_t now, int64_t *wait)
 	for (const struct grading *g = w->head; g; g = g->next) {
 		if (!is_ready(g))
 			continue;
-		if (!g->settle_failed_ms)
+		if (!g->settle.failed_ms)
 			any_fresh = true;
 		else if (!worker_may_settle(w, g, now))
 			*wait = w->retry_not_before_ms - now;
-		else if (!longest_ago || g->settle_failed_ms < longest_ago)
-			longest_ago = g->settle_failed_ms;
+		else if (!longest_ago || g->settle.failed_ms < longest_ago)
+			longest_ago = g->settle.failed_ms;
 	}
 	return w->retry_last && any_fresh ? 0 : longest_ago;
 }
@@ -205,15 +209,15 @@ int64_t worker_gather(struct worker *w)
 		return w->settle_not_before_ms - now;
 	turn = turn_of(w, now, &wait);
 	for (struct grading *g = w->head; g && n < max && bytes < WORKER_SETTLE_BYTES; g = g->next) {
-		if (!is_ready(g) || g->settle_failed_ms != turn ||
-		    (n > 0 && (g->alone || form_of(g) != w->settle_form)) || !grading_attach(g))
+		if (!is_ready(g) || g->settle.failed_ms != turn ||
+		    (n > 0 && (g->settle.alone || form_of(g) != w->settle_form)) || !grading_attach(g))
 			continue;
-		if (turn && max > (size_t)g->settle_most)
-			max = (size_t)g->settle_most;
+		if (turn && max > (size_t)g->settle.most)
+			max = (size_t)g->settle.most;
 		w->settle_form = form_of(g);
 		w->gathered[n++] = &g->settlement;
 		bytes += g->bytes;
-		if (g->alone)
+		if (g->settle.alone)
 			break;
 	}
 	if (n > 0)

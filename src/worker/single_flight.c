@@ -68,7 +68,7 @@ void flight_end(struct worker *w, struct flight *f, enum flight_state state)
 
 static void mark_ready(struct worker *w, struct grading *g)
 {
-	g->ready = true;
+	g->flight.ready = true;
 	w->flights.ready = true;
 }
 
@@ -77,8 +77,8 @@ static void wait_for(struct worker *w, struct flight *f, struct graded_line *gl)
 	TAILQ_INSERT_TAIL(&f->waiting, gl, waits);
 	gl->flight = f;
 	gl->waiting = true;
-	gl->owner->nflights++;
-	gl->owner->nwaiting++;
+	gl->owner->flight.nlines++;
+	gl->owner->flight.nwaiting++;
 	w->flights.nwaiting++;
 }
 
@@ -86,7 +86,7 @@ static void stop_waiting(struct worker *w, struct flight *f, struct graded_line 
 {
 	TAILQ_REMOVE(&f->waiting, gl, waits);
 	gl->waiting = false;
-	gl->owner->nwaiting--;
+	gl->owner->flight.nwaiting--;
 	w->flights.nwaiting--;
 	mark_ready(w, gl->owner);
 }
@@ -94,7 +94,7 @@ static void stop_waiting(struct worker *w, struct flight *f, struct graded_line 
 static void forget(struct graded_line *gl)
 {
 	gl->flight = NULL;
-	gl->owner->nflights--;
+	gl->owner->flight.nlines--;
 }
 
 /* One that waits goes its own way: with a rating, or free to be asked. */
@@ -116,7 +116,7 @@ void flight_leave_all(struct worker *w, struct flight *f)
 	struct graded_line *gl;
 
 	while ((gl = TAILQ_FIRST(&f->waiting))) {
-		gl->owner->waited = true;
+		gl->owner->flight.waited = true;
 		leave(w, f, gl);
 	}
 }
@@ -172,7 +172,7 @@ void flights_join(struct worker *w, struct grading *g)
 
 bool flights_undecided(const struct grading *g)
 {
-	for (size_t i = 0; g->nwaiting > 0 && i < g->job.nrated; i++)
+	for (size_t i = 0; g->flight.nwaiting > 0 && i < g->job.nrated; i++)
 		if (g->lines[i].waiting && g->lines[i].flight->state == FLIGHT_NEW)
 			return true;
 	return false;
@@ -192,7 +192,7 @@ static void leader_failed(struct worker *w, struct flight *f, const struct err *
 
 void flights_answered(struct worker *w, struct grading *g, const struct err *err)
 {
-	for (size_t i = 0; g->nflights > g->nwaiting && i < g->job.nrated; i++) {
+	for (size_t i = 0; g->flight.nlines > g->flight.nwaiting && i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
 
 		if (!gl->flight || gl->waiting || gl->asked || gl->outcome == OUTCOME_PENDING)
@@ -216,7 +216,7 @@ static void arrive(struct worker *w, struct graded_line *gl)
 
 void worker_flights_stored(struct worker *w, struct grading *g)
 {
-	for (size_t i = 0; g->nflights > g->nwaiting && !g->refused && i < g->job.nrated; i++) {
+	for (size_t i = 0; g->flight.nlines > g->flight.nwaiting && !g->settle.refused && i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
 
 		if (gl->flight && !gl->waiting && gl->stored && gl->outcome == OUTCOME_RATED)
@@ -226,7 +226,7 @@ void worker_flights_stored(struct worker *w, struct grading *g)
 
 static void leave_early(struct worker *w, struct grading *g)
 {
-	for (size_t i = 0; g->nwaiting > 0 && i < g->job.nrated; i++) {
+	for (size_t i = 0; g->flight.nwaiting > 0 && i < g->job.nrated; i++) {
 		struct flight *f = g->lines[i].flight;
 
 		if (!g->lines[i].waiting)
@@ -240,7 +240,7 @@ static void leave_early(struct worker *w, struct grading *g)
 void flights_leave(struct worker *w, struct grading *g, bool dropped)
 {
 	leave_early(w, g);
-	for (size_t i = 0; g->nflights > 0 && i < g->job.nrated; i++) {
+	for (size_t i = 0; g->flight.nlines > 0 && i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
 		struct flight *f = gl->flight;
 
@@ -267,11 +267,11 @@ bool worker_is_impatient(const struct grading *g, int64_t now)
 int64_t flights_lose_patience(struct worker *w, int64_t now)
 {
 	for (struct grading *g = w->head; g; g = g->next) {
-		if (g->nwaiting == 0)
+		if (g->flight.nwaiting == 0)
 			continue;
 		if (now < patience_ms(g))
 			return patience_ms(g) - now;
-		g->waited = true;
+		g->flight.waited = true;
 		leave_early(w, g);
 	}
 	return -1;

@@ -109,7 +109,7 @@ static struct pg *connect_worker(struct worker *w)
 static void release_all(struct worker *w)
 {
 	for (struct grading *g = w->head; g; g = g->next) {
-		if (g->decided || g->held)
+		if (grading_is_decided(g) || g->held)
 			continue;
 		worker_cancel(w, g);
 		flights_leave(w, g, false);
@@ -168,7 +168,7 @@ static void check_once(struct worker *w)
 /* One that spent some of its time waiting for the calls of others, or for a free one, has a few free goes. */
 void worker_past_deadline(const struct worker *w, const struct grading *g, struct err *err)
 {
-	bool no_charge = (g->waited || g->held_back) && !grading_is_suspect(g);
+	bool no_charge = (g->flight.waited || g->phase == GRADING_HELD_BACK) && !grading_is_suspect(g);
 	char limit[32];
 
 	duration_format(w->config->queue.job_deadline_ms, limit, sizeof(limit));
@@ -181,7 +181,7 @@ static void check_deadlines(struct worker *w)
 	struct err err;
 
 	for (struct grading *g = w->head; g && g->deadline_ms <= now; g = g->next) {
-		if (g->decided || g->looking)
+		if (grading_is_decided(g) || grading_in_lookup(g))
 			continue;
 		if (!worker_was_paced(w, g, &err))
 			worker_past_deadline(w, g, &err);
@@ -215,7 +215,7 @@ static int64_t deadline_wait(const struct worker *w)
 	int64_t now = now_ms();
 
 	for (const struct grading *g = w->head; g; g = g->next)
-		if (!g->decided && !g->looking)
+		if (!grading_is_decided(g) && !grading_in_lookup(g))
 			return g->deadline_ms > now ? g->deadline_ms - now : 0;
 	return -1;
 }

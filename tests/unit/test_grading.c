@@ -54,8 +54,9 @@ static void begin_again(int n, int attempts, int max_attempts, int put_back)
 	row.data = data;
 	row.data_bytes = (int64_t)strlen(data);
 	g = grading_new(&row, &rater, false);
+	grading_end_lookup(g);
 	nasked = 0;
-	assert_false(g->decided);
+	assert_false(grading_is_decided(g));
 	grading_ask(g, &rater);
 }
 
@@ -72,8 +73,8 @@ static void start_with_waiting(int n, int first, int last)
 		g->lines[i].asked = false;
 	for (int i = first; i <= last; i += 2)
 		g->lines[i].waiting = true;
-	g->ncalls = g->nstarted = nasked = 0;
-	g->nopen = 0;
+	g->calls.n = g->calls.nstarted = nasked = 0;
+	g->calls.nopen = 0;
 	grading_ask(g, &rater);
 }
 
@@ -89,7 +90,7 @@ static int teardown(void **state)
 static void take(struct ask *ask)
 {
 	grading_take_answer(g, ask, &rater, false);
-	if (g->nopen == 0)
+	if (g->calls.nopen == 0)
 		grading_decide(g, &rater);
 	else
 		grading_ask_more(g, &rater);
@@ -115,14 +116,14 @@ static void answer_error(struct ask *ask, enum err_kind kind, int64_t after_ms, 
 static void check_calls(int n, int attempts, int max_attempts, size_t calls, size_t first)
 {
 	begin(n, attempts, max_attempts);
-	assert_int_equal(g->ncalls, calls);
+	assert_int_equal(g->calls.n, calls);
 	assert_int_equal(asked[0]->nlines, first);
 	teardown(NULL);
 }
 
 static void check_end(const char *status, bool attempt, const char *error)
 {
-	assert_true(g->decided);
+	assert_true(grading_is_decided(g));
 	assert_string_equal(g->settlement.status, status);
 	assert_int_equal(g->settlement.attempt, attempt);
 	if (error)
@@ -296,7 +297,7 @@ static void test_calls_not_sent_yet_stay_unsent_when_the_provider_is_away(void *
 	answer_error(asked[1], ERR_LIMITED, 1000, "slow down");
 	answer_all(asked[2], OUTCOME_RATED);
 	answer_all(asked[3], OUTCOME_RATED);
-	assert_false(g->decided);
+	assert_false(grading_is_decided(g));
 	answer_all(asked[4], OUTCOME_RATED);
 	assert_int_equal(nasked, 5);
 	check_end("pending", false, "slow down; put back, no attempt counted");
@@ -332,7 +333,7 @@ static void test_calls_wait_to_be_let_out_and_take_turns(void **state)
 		let_out = 0;
 		answer_all(asked[0], OUTCOME_RATED);
 		assert_int_equal(grading_calls_open(g), 0);
-		assert_int_equal(g->nopen, 2);
+		assert_int_equal(g->calls.nopen, 2);
 		assert_true(grading_got_on(g));
 		let_out = 2;
 		grading_ask_more(g, &rater);
@@ -396,15 +397,15 @@ static void test_waiting_lines_are_not_asked(void **state)
 	g->lines[1].waiting = g->lines[3].waiting = false;
 	assert_int_equal(grading_open_lines(g), 2);
 	grading_ask(g, &rater);
-	assert_int_equal(g->ncalls, 2);
-	assert_int_equal(g->nopen, 2);
+	assert_int_equal(g->calls.n, 2);
+	assert_int_equal(g->calls.nopen, 2);
 	assert_int_equal(asked[1]->nlines, 2);
 	assert_int_equal(asked[1]->lines[0]->index, 1);
 	assert_int_equal(asked[1]->lines[1]->index, 3);
 	grading_ask(g, &rater);
 	assert_int_equal(nasked, 2);
 	answer_all(asked[1], OUTCOME_RATED);
-	assert_false(g->decided);
+	assert_false(grading_is_decided(g));
 	answer_all(asked[0], OUTCOME_RATED);
 	check_end("completed", false, NULL);
 }
@@ -440,8 +441,8 @@ static void test_lines_put_off_cost_nothing_and_leave_calls_alone(void **state)
 	err.after_ms = 1000;
 	grading_put_off(g, &err);
 	assert_int_equal(grading_open_lines(g), 0);
-	assert_int_equal(g->nopen, 1);
-	assert_false(g->decided);
+	assert_int_equal(g->calls.nopen, 1);
+	assert_false(grading_is_decided(g));
 	answer_all(asked[0], OUTCOME_RATED);
 	check_end("pending", false, "nobody there; put back, no attempt counted");
 	assert_true(grading_attach(g));
@@ -487,7 +488,7 @@ static void test_many_lines_are_named_up_to_a_number(void **state)
 	begin(40, 4, 5);
 	for (size_t i = 0; i < 40; i++)
 		answer_all(asked[i], OUTCOME_EMPTY);
-	assert_true(g->decided);
+	assert_true(grading_is_decided(g));
 	more = strstr(g->settlement.error, " 18, 19 (the reply is empty) and 20 more; that was attempt 5 of 5");
 	assert_non_null(more);
 	assert_non_null(strstr(g->settlement.result, "{\"line\":39,"));
