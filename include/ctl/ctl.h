@@ -7,9 +7,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/exit_code.h"
 #include "config/config.h"
 #include "ctl/ctl_term.h"
-#include "supervisor/restart.h"		/* enum exit_code */
 
 #define EXIT_INTERRUPTED 130	/* as shells report a SIGINT */
 

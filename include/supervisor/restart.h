@@ -9,8 +9,6 @@
 #define RESTART_MAX_DELAY_MS 30000
 #define RESTART_GOOD_LIFE_MS 60000	/* so long alive, and earlier crashes are forgotten */
 
-enum exit_code { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_TRY_LATER = 75, EXIT_BAD_CONFIG = 78 };
-
 struct restart_history {		/* zero-initialise; one a slot */
 	unsigned crashes;		/* in a row, without a good or useful life between */
 };

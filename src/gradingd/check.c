@@ -15,13 +15,13 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/exit_code.h"
 #include "base/loop.h"
 #include "base/mask.h"
 #include "pg/pg.h"
 #include "pg/pgbinary.h"
 #include "queue/statements.h"
 #include "rater/rater.h"
-#include "supervisor/restart.h"
 
 #define PATIENCE_MS 10000
 #define KNOCK_MS 2500		/* before a reload; within a trial's time */

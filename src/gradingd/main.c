@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "control/control_socket.h"
@@ -20,7 +21,6 @@
 #include "process/environment.h"
 #include "process/notify.h"
 #include "scoreboard/scoreboard.h"
-#include "supervisor/restart.h"
 #include "supervisor/supervisor.h"
 
 struct arguments {

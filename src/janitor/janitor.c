@@ -11,11 +11,11 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "pg/pgbinary.h"
 #include "process/identity.h"
 #include "process/wake.h"
-#include "supervisor/restart.h"
 
 #define REAP_EVERY_MS 10000		/* the reaper looks at least so often, however long the poll */
 #define FRESH_MS 1000			/* the gauges need no second look within so long */

@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "process/environment.h"
 #include "process/identity.h"
 #include "process/signals.h"
 #include "process/wake.h"
-#include "supervisor/restart.h"
 
 static struct slot *my_slot;
 

@@ -11,8 +11,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/exit_code.h"
 #include "base/log.h"
-#include "supervisor/restart.h"
 
 static void wait_for_report(int fd)
 {

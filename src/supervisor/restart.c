@@ -3,6 +3,8 @@
 
 #include <sys/wait.h>
 
+#include "base/exit_code.h"
+
 static bool is_crash(int status)
 {
 	return !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);

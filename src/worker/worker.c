@@ -8,11 +8,11 @@
 #include <malloc.h>
 
 #include "base/clock.h"
+#include "base/exit_code.h"
 #include "base/log.h"
 #include "process/wake.h"
 #include "queue/statements.h"
 #include "scoreboard/breaker.h"
-#include "supervisor/restart.h"
 
 #define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
 #define KEEP_BYTES (32 << 20)	/* glibc takes no larger threshold for mmap */

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "base/exit_code.h"
 #include "supervisor/restart.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
