@@ -1,19 +1,29 @@
+/* What somebody meant who wrote a word that is not known: the nearest one, at most two letters away. Pure. */
+#ifndef HINT_H
+#define HINT_H
+
+#include <stddef.h>
+
+#define HINT_TOO_FAR 3		/* so many slips of the pen make it another word */
+
+struct hint {
+	const char *text;		/* the word as written */
+	size_t distance;		/* letters between it and the best word so far */
+	const void *meaning;		/* what that word stands for; NULL when none is near */
+};
+
+static inline struct hint hint_for(const char *text)
+{
+	return (struct hint){ .text = text, .distance = HINT_TOO_FAR };
+}
+
 /*
- * Hints for whoever wrote a word that the configuration does not know: the one meant (at most two
- * letters away, or the same name in another group), else all there are. For config*.c.
+ * Takes the word (len bytes of it) as the best when it is nearer than those before; of equally near ones the
+ * first stays. meaning is the caller's.
  */
-#ifndef CONFIG_HINT_H
-#define CONFIG_HINT_H
+void hint_consider(struct hint *hint, const char *word, size_t len, const void *meaning);
 
-#include "base/buf.h"
-#include "config/config_keys.h"
-
-/* Each appends half a sentence. group: the first key of the group that path is in. */
-void config_hint_key(const char *path, const struct config_key *group, struct buf *out);
-void config_hint_group(const char *name, struct buf *out);
-/* Of the words (NULL-terminated) the one meant, or NULL. */
-const char *config_hint_word(const char *const *words, const char *text);
-/* The choice meant, or NULL. */
-const char *config_hint_choice(const struct config_key *key, const char *text);
+/* The one of words (NULL-terminated) that was meant by text; NULL when none is near. */
+const char *hint_word(const char *const *words, const char *text);
 
 #endif

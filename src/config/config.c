@@ -16,10 +16,10 @@
 
 #include "base/buf.h"
 #include "base/file.h"
-#include "base/hint.h"
 #include "base/mask.h"
 #include "config/config_check.h"
 #include "config/config_keys.h"
+#include "config_hint.h"
 #include "config_scan.h"
 #include "config_value.h"
 

@@ -324,7 +324,7 @@ static void allowed_duration(const struct config_key *key, const char *text, str
 
 static void allowed_choice(const struct config_key *key, const char *text, struct buf *out)
 {
-	const char *guess = config_hint_choice(key, text);
+	const char *guess = hint_word(key->choices, text);
 
 	for (size_t i = 0; key->choices[i]; i++)
 		buf_printf(out, "%s\"%s\"", i == 0 ? "" : key->choices[i + 1] ? ", " : " or ",

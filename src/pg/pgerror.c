@@ -111,7 +111,7 @@ static const char *hint_option(const char *message)
 	if (!quoted)
 		return NULL;
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(quoted + 8, "\""), quoted + 8);
-	return config_hint_word(options, word);
+	return hint_word(options, word);
 }
 
 /*
