@@ -10,10 +10,4 @@
 void phrase_key(const struct rater *rater, const struct job *job, const struct line *line,
 		char key[PHRASE_KEY_SIZE]);
 
-/*
- * The form in which two phrases count as equal: case folded letter by letter, runs of Unicode's white space one
- * blank, none at the ends. Returns a copy in arena.
- */
-char *phrase_normalise(struct arena *arena, const char *text);
-
 #endif

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/embed.h"
 #include "base/utf8.h"
-#include "grading/cache_key.h"
+#include "base/normalise.h"
 #include "process/child.h"
 #include "rater/question.h"
 #include "rubric/rubric.h"
@@ -88,7 +88,7 @@ static const char *normalised(struct job *job, const struct line *line)
 {
 	if (!line || utf8_plain_run(line->text, line->text_len) == line->text_len)
 		return line ? line->text : NULL;
-	return phrase_normalise(&job->arena, line->text);
+	return normalise_dup(&job->arena, line->text);
 }
 
 static void rate_line(struct rater *rater, struct job *job, const struct line *line,
