@@ -1,7 +1,7 @@
 /*
- * The configuration: one table of keys in config_keys.c (path, type, place, default, range, what a
- * reload may change, help) fills one struct, read-only once loaded. A reload loads a second one and
- * swaps. Children inherit it through fork. No libpq, libcurl or json-c here: the supervisor loads it.
+ * The configuration as all others see it: one struct, read-only once it is loaded. A reload loads a
+ * second one and swaps. Children inherit it through fork. Who loads, checks and shows it: config_load.h,
+ * config_check.h, config_show.h.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -9,11 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "base/err.h"
-
-struct buf;
-struct table;
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION };
 enum rater_backend { RATER_RUBRIC, RATER_OPENAI, RATER_COMMAND, RATER_NONE };
@@ -66,17 +61,6 @@ struct config {
 	struct { char *to; int level; } log;
 };
 
-/*
- * Loads path (NULL: the default path below), checks every key and every pair of keys that exclude each
- * other, and reads the API key. Returns NULL and err ("FILE:LINE: reason"), kind ERR_CONFIG.
- */
-struct config *config_load(const char *path, struct err *err);
-/* For gradingctl: the same without the API key, which its user may have no right to read. */
-struct config *config_load_client(const char *path, struct err *err);
-/* The same from text, as if it stood in a file at path; reads no file and no environment. */
-struct config *config_parse_string(const char *text, const char *path, struct err *err);
-void config_free(struct config *config);	/* wipes secrets; NULL is fine */
-
 /* Whether a backend rates in this configuration, be it as the fallback. */
 static inline bool config_rates_with(const struct config *config, enum rater_backend backend)
 {
@@ -88,19 +72,5 @@ static inline bool config_has_prices(const struct config *config)
 {
 	return config->openai.prompt_price > 0 || config->openai.completion_price > 0;
 }
-
-/* Refuses what cannot change without a restart; err names the key. */
-int config_check_reload(const struct config *old, const struct config *new, struct err *err);
-
-/* Rows of (key, value, default, reload): secrets starred. For `show config`. */
-void config_show(const struct config *config, struct table *table);
-
-/* A line a key: path, type, default as a file has it, "yes" or "restart", help; tabs between. */
-void config_list(struct buf *out);
-
-#ifndef SYSCONFDIR
-#define SYSCONFDIR "/etc"
-#endif
-#define CONFIG_DEFAULT_PATH SYSCONFDIR "/gradingd/gradingd.conf"
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The checks across keys, and the API key, which is read but never shown. Runs wherever a
- * configuration is loaded: in the supervisor at start and on reload, in gradingctl without the key.
+ * The checks across keys, the API key, which is read but never shown, and what a reload may not change.
+ * Runs wherever a configuration is loaded: in the supervisor at start and on reload, in gradingctl
+ * without the key. It never loads one itself.
  */
 #include "config/config_check.h"
 
@@ -13,6 +14,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "config_keys.h"
+#include "config_value.h"
 
 #define API_KEY_CAP_BYTES 4096
 
@@ -161,4 +164,28 @@ int config_read_api_key(struct config *config, struct config_complaint *why)
 		return no_key(config, why);
 	snprintf(where, sizeof(where), "the environment variable %s", variable);
 	return take_key(config, value, strlen(value), "openai.api_key_env", where, why);
+}
+
+int config_check_reload(const struct config *old, const struct config *new, struct err *err)
+{
+	struct buf was, is;
+	int rc = 0;
+
+	buf_init(&was, CONFIG_VALUE_CAP_BYTES);
+	buf_init(&is, CONFIG_VALUE_CAP_BYTES);
+	for (size_t i = 0; i < config_keys_n && rc == 0; i++) {
+		if (!config_keys[i].restart)
+			continue;
+		buf_reset(&was);
+		buf_reset(&is);
+		config_value_format(&config_keys[i], old, &was);
+		config_value_format(&config_keys[i], new, &is);
+		if (strcmp(buf_text(&was), buf_text(&is)) != 0)
+			rc = err_set(err, ERR_CONFIG, "%s: a reload cannot change %s from \"%s\" to "
+				     "\"%s\": restart gradingd", new->path, config_keys[i].path,
+				     buf_text(&was), buf_text(&is));
+	}
+	buf_free(&was);
+	buf_free(&is);
+	return rc;
 }

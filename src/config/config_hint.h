@@ -6,7 +6,7 @@
 #define CONFIG_HINT_H
 
 #include "base/buf.h"
-#include "config/config_keys.h"
+#include "config_keys.h"
 
 /* group: the first key of the group that path is in. */
 void config_hint_key(const char *path, const struct config_key *group, struct buf *out);

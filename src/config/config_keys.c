@@ -3,7 +3,7 @@
  * means. Everything else (loading, `show config`, `gradingd -K`, the checks of sample and manual)
  * reads these rows. Any process; pure.
  */
-#include "config/config_keys.h"
+#include "config_keys.h"
 
 #include <ctype.h>
 #include <string.h>

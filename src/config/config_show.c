@@ -1,18 +1,16 @@
 /*
- * The configuration for people: `show config`, `gradingd -K`, and what a reload may not change. Runs
- * in the supervisor; what it shows has no password in it.
+ * The configuration for people: `show config`, `gradingd -K`. Runs in the supervisor; what it shows has
+ * no password in it.
  */
-#include "config/config.h"
+#include "config/config_show.h"
 
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/mask.h"
 #include "base/table.h"
-#include "config/config_keys.h"
+#include "config_keys.h"
 #include "config_value.h"
-
-#define VALUE_CAP_BYTES 8192
 
 static const char *const type_names[] = {
 	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration", [KEY_DECIMAL] = "decimal",
@@ -25,7 +23,7 @@ static bool is_preset(const struct config_key *key, const struct buf *value)
 	struct buf preset;
 	bool is = false;
 
-	buf_init(&preset, VALUE_CAP_BYTES);
+	buf_init(&preset, CONFIG_VALUE_CAP_BYTES);
 	if (config_value_parse(key, &scratch, key->preset) == 0) {
 		config_value_format(key, &scratch, &preset);
 		is = strcmp(buf_text(value), buf_text(&preset)) == 0;
@@ -40,8 +38,8 @@ static void show_key(const struct config_key *key, const struct config *config, 
 {
 	struct buf value, masked;
 
-	buf_init(&value, VALUE_CAP_BYTES);
-	buf_init(&masked, VALUE_CAP_BYTES);
+	buf_init(&value, CONFIG_VALUE_CAP_BYTES);
+	buf_init(&masked, CONFIG_VALUE_CAP_BYTES);
 	config_value_format(key, config, &value);
 	mask_secrets(buf_text(&value), &masked);
 	table_row(table);
@@ -89,28 +87,4 @@ void config_list(struct buf *out)
 			buf_json(out, key->preset);
 		buf_printf(out, "\t%s\t%s\n", key->restart ? "restart" : "yes", key->help);
 	}
-}
-
-int config_check_reload(const struct config *old, const struct config *new, struct err *err)
-{
-	struct buf was, is;
-	int rc = 0;
-
-	buf_init(&was, VALUE_CAP_BYTES);
-	buf_init(&is, VALUE_CAP_BYTES);
-	for (size_t i = 0; i < config_keys_n && rc == 0; i++) {
-		if (!config_keys[i].restart)
-			continue;
-		buf_reset(&was);
-		buf_reset(&is);
-		config_value_format(&config_keys[i], old, &was);
-		config_value_format(&config_keys[i], new, &is);
-		if (strcmp(buf_text(&was), buf_text(&is)) != 0)
-			rc = err_set(err, ERR_CONFIG, "%s: a reload cannot change %s from \"%s\" to "
-				     "\"%s\": restart gradingd", new->path, config_keys[i].path,
-				     buf_text(&was), buf_text(&is));
-	}
-	buf_free(&was);
-	buf_free(&is);
-	return rc;
 }

@@ -6,7 +6,9 @@
 #define CONFIG_VALUE_H
 
 #include "base/buf.h"
-#include "config/config_keys.h"
+#include "config_keys.h"
+
+#define CONFIG_VALUE_CAP_BYTES 8192	/* as text, of any value of ours */
 
 /* Returns -1 with errno EINVAL (not allowed) or ENOMEM; the member is then as it was. */
 int config_value_parse(const struct config_key *key, struct config *config, const char *text);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/table.h"
+#include "config/config_show.h"
 #include "rater/verdict.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/throttle.h"

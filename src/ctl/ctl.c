@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/config_load.h"
 #include "pg/pgerror.h"
 #include "pg/pgsync.h"
 

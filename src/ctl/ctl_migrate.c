@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/config_load.h"
 #include "ctl/ctl.h"
 #include "pg/pgsync.h"
 #include "migrate.h"

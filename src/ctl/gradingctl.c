@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "config/config_load.h"
 #include "control/commands.h"
 #include "control/server.h"
 #include "ctl/ctl.h"

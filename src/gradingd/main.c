@@ -15,6 +15,8 @@
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/config_load.h"
+#include "config/config_show.h"
 #include "control/control_socket.h"
 #include "gradingd/check.h"
 #include "process/daemon.h"

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "config/config_check.h"
+#include "config/config_load.h"
 #include "process/daemon.h"
 #include "process/environment.h"
 #include "process/notify.h"

@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "config/config_load.h"
 #include "gradingd/check.h"
 #include "process/signals.h"
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "config/config_load.h"
 #include "process/daemon.h"
 #include "process/notify.h"
 #include "process/signals.h"

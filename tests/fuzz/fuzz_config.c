@@ -13,6 +13,7 @@
 #include "base/mask.h"
 #include "config/config.h"
 #include "config/config_keys.h"
+#include "config/config_load.h"
 #include "config/config_value.h"
 
 #define CHECK(claim) do { if (!(claim)) abort(); } while (0)

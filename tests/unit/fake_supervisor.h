@@ -12,6 +12,7 @@
 
 #include "base/table.h"
 #include "config/config.h"
+#include "config/config_show.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/scoreboard.h"
 #include "supervisor/supervisor.h"

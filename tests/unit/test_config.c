@@ -14,7 +14,9 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/config_check.h"
 #include "config/config_keys.h"
+#include "config/config_load.h"
 #include "config/config_value.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))

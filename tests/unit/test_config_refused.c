@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "config/config.h"
+#include "config/config_load.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 

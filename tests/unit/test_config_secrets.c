@@ -15,6 +15,8 @@
 #include "base/table.h"
 #include "config/config.h"
 #include "config/config_keys.h"
+#include "config/config_load.h"
+#include "config/config_show.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define OPENAI "rater: { backend = \"openai\"; };\n"

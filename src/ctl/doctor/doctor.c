@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "config/config_load.h"
 #include "ctl/ctl_socket.h"
 #include "lib/json_strict.h"
 

@@ -3,7 +3,7 @@
  * any key and any type, so the whole tree is walked, and what the table does not know is refused
  * with its line. Runs in the supervisor (start, reload) and in gradingctl; never logs or exits.
  */
-#include "config/config.h"
+#include "config/config_load.h"
 
 #include <errno.h>
 #include <libconfig.h>
@@ -18,8 +18,8 @@
 #include "base/file.h"
 #include "base/mask.h"
 #include "config/config_check.h"
-#include "config/config_keys.h"
 #include "config_hint.h"
+#include "config_keys.h"
 #include "config_scan.h"
 #include "config_value.h"
 
