@@ -11,7 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "scoreboard/scoreboard.h"		/* UUID_SIZE */
+#include "base/uuid.h"
 
 #define JOB_DATA_CAP_BYTES (4u << 20)	/* job_data as text; more is failed unread */
 #define JOB_LINES_CAP 10000		/* transcript entries a job */

@@ -10,7 +10,6 @@
 
 #include "pg/pg.h"
 #include "queue/job.h"
-#include "rater/verdict.h"
 #include "scoreboard/floor.h"
 
 struct queue {

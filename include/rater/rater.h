@@ -101,10 +101,12 @@ struct rater {
 	struct ask *done_head, **done_tail;
 };
 
-/* The backend config->rater.backend names; NULL and err when it cannot be opened. */
-struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err);
-/* The same for config->rater.fallback; NULL with ERR_NONE when there is none. */
-struct rater *rater_new_fallback(const struct config *config, struct loop *loop, struct err *err);
+/*
+ * A rater of this backend, in its place of rater.backend or of rater.fallback; config and loop must outlive
+ * it. NULL and err when it cannot be opened.
+ */
+struct rater *rater_new(const struct rater_ops *ops, bool fallback, const struct config *config,
+			struct loop *loop, struct err *err);
 void rater_free(struct rater *rater);
 /* ops->check and ops->stop, where there are any. NULL is fine. */
 int rater_check(const struct rater *rater, struct err *err);
@@ -127,7 +129,5 @@ void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t
  * an answer is made to look like, besides its scale and number of alternatives ("" where nothing makes it).
  */
 void rater_set_hashes(struct rater *rater, const char *instructions, const char *format);
-
-extern const struct rater_ops rater_rubric_ops, rater_openai_ops, rater_command_ops;
 
 #endif

@@ -21,6 +21,7 @@
 #include "pg/pg.h"
 #include "pg/pgbinary.h"
 #include "queue/statements.h"
+#include "rater/backends.h"
 #include "rater/rater.h"
 
 #define PATIENCE_MS 10000
@@ -121,8 +122,8 @@ static int check_opened(const char *what, struct rater *rater, struct err *err)
 static int check_rater(const struct config *config, struct loop *loop)
 {
 	struct err err;
-	int status = check_opened("rater", rater_new(config, loop, &err), &err);
-	struct rater *fallback = rater_new_fallback(config, loop, &err);
+	int status = check_opened("rater", backends_open(config, loop, &err), &err);
+	struct rater *fallback = backends_open_fallback(config, loop, &err);
 	int fallback_status = EXIT_STOPPED;
 
 	if (fallback || err.kind != ERR_NONE)
@@ -145,9 +146,9 @@ static int check_raters(const struct config *config, struct loop *loop, struct e
 {
 	struct rater *fallback;
 
-	if (check_silently(rater_new(config, loop, err), err) == -1)
+	if (check_silently(backends_open(config, loop, err), err) == -1)
 		return -1;
-	fallback = rater_new_fallback(config, loop, err);
+	fallback = backends_open_fallback(config, loop, err);
 	return fallback || err->kind != ERR_NONE ? check_silently(fallback, err) : 0;
 }
 

@@ -2,7 +2,7 @@
  * The rater built into gradingd: gives each line its verdict by the rubric, within start(). Runs in
  * workers; no network, nothing outstanding, nothing remembered.
  */
-#include "rater/rater.h"
+#include "builtin.h"
 
 #include <errno.h>
 #include <fcntl.h>

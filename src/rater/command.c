@@ -3,6 +3,8 @@
  * only. It decides when the program is started, given up and started again, and whose fault a failed
  * question was; it never asks one twice unless the program had not begun to read it.
  */
+#include "command.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +18,6 @@
 #include "base/utf8.h"
 #include "process/child.h"
 #include "rater/question.h"
-#include "rater/rater.h"
 #include "program.h"
 
 #define REQUEST_CAP_BYTES (16u << 20)

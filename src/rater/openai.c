@@ -3,6 +3,8 @@
  * number in flight. Workers only. Builds requests; what comes back is read by openai_reply.c. Judged
  * text travels as JSON inside of the user message and never becomes part of the prompt.
  */
+#include "rater/openai.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +17,7 @@
 #include "base/file.h"
 #include "lib/http.h"
 #include "process/child.h"
-#include "rater/openai_connect.h"
 #include "rater/question.h"
-#include "rater/rater.h"
 #include "openai_reply.h"
 
 #define PROMPT_CAP_BYTES (64u << 10)

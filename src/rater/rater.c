@@ -1,6 +1,6 @@
 /*
- * What all raters share: the lookup by configuration, the list of answered asks, the fingerprint.
- * Runs in workers. It never retries and never reads a reply.
+ * What all raters share: the list of answered asks, the fingerprint. Runs in workers. It never retries,
+ * never reads a reply, and knows no backend (backends.c does).
  */
 #include "rater/rater.h"
 
@@ -11,45 +11,21 @@
 
 #include "lib/hash.h"
 
-static const struct rater_ops *const backends[] = {
-	[RATER_RUBRIC] = &rater_rubric_ops,
-	[RATER_OPENAI] = &rater_openai_ops,
-	[RATER_COMMAND] = &rater_command_ops,
-};
-
-static struct rater *make(const struct config *config, size_t backend, bool fallback, struct loop *loop,
-			  struct err *err)
+struct rater *rater_new(const struct rater_ops *ops, bool fallback, const struct config *config,
+			struct loop *loop, struct err *err)
 {
-	struct rater *rater;
+	struct rater *rater = xcalloc(1, sizeof(*rater));
 
-	if (backend >= sizeof(backends) / sizeof(backends[0])) {
-		err_set(err, ERR_CONFIG, "there is no rater with the number %zu", backend);
-		return NULL;
-	}
-	rater = xcalloc(1, sizeof(*rater));
-	rater->ops = backends[backend];
+	rater->ops = ops;
 	rater->config = config;
 	rater->loop = loop;
 	rater->fallback = fallback;
 	rater->done_tail = &rater->done_head;
-	if (rater->ops->open(rater, err) == -1) {
+	if (ops->open(rater, err) == -1) {
 		free(rater);
 		return NULL;
 	}
 	return rater;
-}
-
-struct rater *rater_new(const struct config *config, struct loop *loop, struct err *err)
-{
-	return make(config, (size_t)config->rater.backend, false, loop, err);
-}
-
-struct rater *rater_new_fallback(const struct config *config, struct loop *loop, struct err *err)
-{
-	*err = (struct err){ .kind = ERR_NONE };
-	if (config->rater.fallback == RATER_NONE)
-		return NULL;
-	return make(config, (size_t)config->rater.fallback, true, loop, err);
 }
 
 int rater_check(const struct rater *rater, struct err *err)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "process/wake.h"
 #include "queue/statements.h"
+#include "rater/backends.h"
 #include "scoreboard/breaker.h"
 
 #define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
@@ -266,9 +267,9 @@ static int open_raters(struct worker *w)
 {
 	struct err err = { .kind = ERR_NONE };
 
-	w->rater = rater_new(w->config, w->c->loop, &err);
+	w->rater = backends_open(w->config, w->c->loop, &err);
 	if (w->rater)
-		w->fallback = rater_new_fallback(w->config, w->c->loop, &err);
+		w->fallback = backends_open_fallback(w->config, w->c->loop, &err);
 	if (err.kind == ERR_NONE) {
 		worker_meter(w);
 		if (w->rater->instant)

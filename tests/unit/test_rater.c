@@ -1,4 +1,4 @@
-/* rater.c: lookup, done-list and fingerprint, with two backends of the test's own. */
+/* rater.c: done-list, fingerprint and what a backend may leave out, with backends of the test's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,12 +44,11 @@ static void close_it(struct rater *rater)
 	closed++;
 }
 
-/* They take the place of the real ones in this program. */
-const struct rater_ops rater_rubric_ops = {
-	.name = "rubric", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+static const struct rater_ops fine = {
+	.name = "fine", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
 };
-const struct rater_ops rater_openai_ops = {
-	.name = "openai", .open = open_fails, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+static const struct rater_ops broken = {
+	.name = "broken", .open = open_fails, .start = start_at_once, .cancel = cancel_it, .close = close_it,
 };
 
 static int check_fails(const struct rater *rater, struct err *err)
@@ -64,27 +63,27 @@ static bool stop_at_once(struct rater *rater, bool at_once)
 	return at_once;
 }
 
-const struct rater_ops rater_command_ops = {
-	.name = "command", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+static const struct rater_ops outside = {
+	.name = "outside", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
 	.check = check_fails, .stop = stop_at_once,
 };
 
 static char *scale[] = { "good", "poor" };
 
-static struct config make_config(int backend)
+static struct config make_config(void)
 {
-	return (struct config){ .rater = { .backend = backend, .scale = { scale, 2 }, .alternatives = 3 } };
+	return (struct config){ .rater = { .scale = { scale, 2 }, .alternatives = 3 } };
 }
 
-static void test_the_configured_backend_is_opened(void **state)
+static void test_a_backend_is_opened_and_closed(void **state)
 {
-	struct config config = make_config(RATER_RUBRIC);
+	struct config config = make_config();
 	struct err err = { 0 };
-	struct rater *rater = rater_new(&config, NULL, &err);
+	struct rater *rater = rater_new(&fine, false, &config, NULL, &err);
 
 	(void)state;
 	assert_non_null(rater);
-	assert_ptr_equal(rater->ops, &rater_rubric_ops);
+	assert_ptr_equal(rater->ops, &fine);
 	assert_ptr_equal(rater->config, &config);
 	assert_int_equal(opened, 1);
 	rater_cancel(rater, &(struct ask){ 0 });
@@ -96,10 +95,10 @@ static void test_the_configured_backend_is_opened(void **state)
 
 static void test_a_cancelled_answer_is_taken_off_the_list(void **state)
 {
-	struct config config = make_config(RATER_RUBRIC);
+	struct config config = make_config();
 	struct ask asks[4] = { 0 };
 	struct err err = { 0 };
-	struct rater *rater = rater_new(&config, NULL, &err);
+	struct rater *rater = rater_new(&fine, false, &config, NULL, &err);
 
 	(void)state;
 	cancelled = 0;
@@ -120,55 +119,42 @@ static void test_a_cancelled_answer_is_taken_off_the_list(void **state)
 
 static void test_a_backend_that_cannot_open_is_reported(void **state)
 {
-	struct config config = make_config(RATER_OPENAI), unknown = make_config(99);
-	struct config negative = make_config(-1);
+	struct config config = make_config();
 	struct err err = { 0 };
 
 	(void)state;
 	closed = 0;
-	assert_null(rater_new(&config, NULL, &err));
+	assert_null(rater_new(&broken, false, &config, NULL, &err));
 	assert_int_equal(err.kind, ERR_CONFIG);
 	assert_string_equal(err.text, "no key");
 	assert_int_equal(closed, 0);
-	assert_null(rater_new(&unknown, NULL, &err));
-	assert_null(rater_new(&negative, NULL, &err));
-	assert_int_equal(err.kind, ERR_CONFIG);
 }
 
-static void test_a_fallback_is_a_second_rater(void **state)
+static void test_a_backend_says_what_it_runs_outside(void **state)
 {
-	struct config config = make_config(RATER_RUBRIC);
-	struct rater *rater, *fallback;
+	struct config config = make_config();
 	struct err err;
+	struct rater *rater = rater_new(&fine, false, &config, NULL, &err);
+	struct rater *other = rater_new(&outside, true, &config, NULL, &err);
 
 	(void)state;
-	config.rater.fallback = RATER_NONE;
-	assert_null(rater_new_fallback(&config, NULL, &err));
-	assert_int_equal(err.kind, ERR_NONE);
-	config.rater.fallback = RATER_OPENAI;
-	assert_null(rater_new_fallback(&config, NULL, &err));
-	assert_string_equal(err.text, "no key");
-	config.rater.fallback = RATER_COMMAND;
-	rater = rater_new(&config, NULL, &err);
-	fallback = rater_new_fallback(&config, NULL, &err);
-	assert_ptr_equal(fallback->ops, &rater_command_ops);
-	assert_true(fallback->fallback && !rater->fallback);
-	assert_string_not_equal(rater->fingerprint, fallback->fingerprint);
+	assert_string_not_equal(rater->fingerprint, other->fingerprint);
 	assert_int_equal(rater_check(rater, &err), 0);		/* has nothing to check or stop */
 	assert_true(rater_stop(rater, false));
-	assert_int_equal(rater_check(fallback, &err), -1);
+	assert_int_equal(rater_check(other, &err), -1);
 	assert_string_equal(err.text, "no program");
-	assert_false(rater_stop(fallback, false));
-	assert_true(rater_stop(fallback, true));
+	assert_false(rater_stop(other, false));
+	assert_true(rater_stop(other, true));
+	assert_int_equal(rater_check(NULL, &err), 0);
 	assert_true(rater_stop(NULL, false));
 	rater_free(rater);
-	rater_free(fallback);
+	rater_free(other);
 }
 
 static void test_done_asks_come_in_order(void **state)
 {
-	struct config config = make_config(RATER_RUBRIC);
-	struct rater *rater = rater_new(&config, NULL, NULL);
+	struct config config = make_config();
+	struct rater *rater = rater_new(&fine, false, &config, NULL, NULL);
 	struct verdict v[3];
 	struct ask asks[3] = {
 		{ .verdicts = &v[0], .nlines = 1 }, { .verdicts = &v[1], .nlines = 1 },
@@ -195,8 +181,8 @@ static void test_done_asks_come_in_order(void **state)
 static void test_fingerprint_follows_every_part(void **state)
 {
 	static const char *const one[] = { "poor", "x" }, *const two[] = { "x", "poor" };
-	struct config config = make_config(RATER_RUBRIC);
-	struct rater *rater = rater_new(&config, NULL, NULL);
+	struct config config = make_config();
+	struct rater *rater = rater_new(&fine, false, &config, NULL, NULL);
 	char seen[6][65];
 
 	(void)state;
@@ -214,13 +200,13 @@ static void test_fingerprint_follows_every_part(void **state)
 	config.rater.scale.n = 2;
 	rater_set_fingerprint(rater, one + 1, 1);
 	strcpy(seen[4], rater->fingerprint);
-	rater->ops = &rater_openai_ops;
+	rater->ops = &broken;
 	rater_set_fingerprint(rater, one, 2);
 	strcpy(seen[5], rater->fingerprint);
 	for (int a = 0; a < 6; a++)
 		for (int b = 0; b < a; b++)
 			assert_string_not_equal(seen[a], seen[b]);
-	rater->ops = &rater_rubric_ops;
+	rater->ops = &fine;
 	rater_set_fingerprint(rater, one, 2);
 	assert_string_equal(rater->fingerprint, seen[0]);
 	rater_free(rater);
@@ -229,10 +215,10 @@ static void test_fingerprint_follows_every_part(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_the_configured_backend_is_opened),
+		cmocka_unit_test(test_a_backend_is_opened_and_closed),
 		cmocka_unit_test(test_a_cancelled_answer_is_taken_off_the_list),
 		cmocka_unit_test(test_a_backend_that_cannot_open_is_reported),
-		cmocka_unit_test(test_a_fallback_is_a_second_rater),
+		cmocka_unit_test(test_a_backend_says_what_it_runs_outside),
 		cmocka_unit_test(test_done_asks_come_in_order),
 		cmocka_unit_test(test_fingerprint_follows_every_part),
 	};

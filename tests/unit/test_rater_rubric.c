@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "grading/cache_key.h"
+#include "rater/backends.h"
 #include "rater/rater.h"
 
 static char *ratings[] = { "excellent", "good", "poor", "missed_opportunity" };
@@ -34,7 +35,7 @@ static const struct line *asked[] = { &transcript[1], &transcript[2] };
 static void ask(const struct config *config, struct job *job, struct verdict verdicts[2])
 {
 	struct err err = { 0 };
-	struct rater *rater = rater_new(config, NULL, &err);
+	struct rater *rater = backends_open(config, NULL, &err);
 	struct ask question = { .job = job, .lines = asked, .nlines = 2, .verdicts = verdicts };
 
 	if (!rater)
@@ -111,7 +112,7 @@ static void test_equal_keys_mean_equal_ratings(void **state)
 		"  Quel CAF\u00c9!  WHAT do\tyou think of \u00c9nergie?", "quel caf\u00e9! what do you think of \u00e9nergie?",
 	};
 	struct config config = make_config();
-	struct rater *rater = rater_new(&config, NULL, NULL);
+	struct rater *rater = backends_open(&config, NULL, NULL);
 	const char *kept = transcript[1].text;
 	char keys[2][PHRASE_KEY_SIZE];
 	struct verdict v[2][2];
@@ -146,7 +147,7 @@ static bool open_file(const char *text, char fingerprint[65], struct err *err)
 	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
 	close(fd);
 	config.rubric.file = path;
-	rater = rater_new(&config, NULL, err);
+	rater = backends_open(&config, NULL, err);
 	if (rater)
 		memcpy(fingerprint, rater->fingerprint, 65);
 	rater_free(rater);
@@ -182,7 +183,7 @@ static void test_bad_files_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < 3; i++) {
 		config.rubric.file = paths[i];
-		assert_null(rater_new(&config, NULL, &err));
+		assert_null(backends_open(&config, NULL, &err));
 		assert_int_equal(err.kind, ERR_CONFIG);
 		assert_non_null(strstr(err.text, paths[i]));
 	}

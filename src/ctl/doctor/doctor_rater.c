@@ -11,7 +11,8 @@
 #include "config/config_check.h"
 #include "lib/http.h"
 #include "lib/json_strict.h"
-#include "rater/openai_connect.h"
+#include "rater/backends.h"
+#include "rater/openai.h"
 #include "rater/rater.h"
 #include "doctor.h"
 
@@ -164,9 +165,9 @@ void doctor_rater(struct doctor *d, struct config *config)
 	if (config_read_api_key(config, &why) == -1)
 		doctor_say(d, "API key", DOCTOR_WARNING, "run it as the daemon's user, with the daemon's environment",
 			   "cannot be had here, so the provider is asked without: %s", why.text);
-	opened = rater_new(config, loop, &err);
+	opened = backends_open(config, loop, &err);
 	check(&rater, loop, opened, &err);
-	opened = rater_new_fallback(config, loop, &err);
+	opened = backends_open_fallback(config, loop, &err);
 	if (opened || err.kind != ERR_NONE)
 		check(&fallback, loop, opened, &err);
 	loop_free(loop);

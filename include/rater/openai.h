@@ -1,9 +1,12 @@
-/* The provider's address with the key's header, for openai.c and gradingctl doctor. */
-#ifndef OPENAI_CONNECT_H
-#define OPENAI_CONNECT_H
+/* The language-model rater, and the way to its provider that gradingctl doctor tries as well. */
+#ifndef OPENAI_H
+#define OPENAI_H
 
 #include "config/config.h"
 #include "lib/http.h"
+#include "rater/rater.h"
+
+extern const struct rater_ops rater_openai_ops;
 
 /*
  * openai.base_url with path ("/models") behind it; with no API key in config, no header for it. The caller
