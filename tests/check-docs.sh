@@ -1,22 +1,32 @@
 #!/bin/sh
-# Compares what the programs know with what is written about them: configuration keys with
-# etc/gradingd.conf, gradingd.conf(5) and the README, commands with gradingctl(8) and the README, metrics
-# with gradingd(8), all of them both ways; then mandoc's lint. Lists what is missing or stale and exits 1,
-# else is quiet.
+# Compares what the programs know with what is written about them, both ways: configuration keys
+# with etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics with gradingd(8),
+# functions, columns and rights of migrations/ with gradingd-sql(7). Then looks for what the README
+# files name: links, files, functions. Then mandoc's lint. Lists what is missing or stale and exits
+# 1, else is quiet.
 #
 # usage, in the project's root: tests/check-docs.sh [COMMANDS]
 # COMMANDS is a file with a command a line, as `gradingctl --commands` prints it. BUILD names the
 # directory of the programs (build).
 set -eu
+export LC_ALL=C		# sort and comm must agree
 
 build=${BUILD:-build}
-pages='src/gradingd.8 src/gradingctl.8 src/gradingd.conf.5'
+pages='src/gradingd.8 src/gradingctl.8 src/gradingd.conf.5 src/gradingd-sql.7'
+papers='README.md src/README.md tests/README.md'
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 status=0
 
 # The page as text: wide, without overstrikes.
 render() { mandoc -T ascii -O width=400 "$1" | sed "s/.$(printf '\b')//g"; }
+
+# complain FILE: its lines, if there are any, are what is wrong.
+complain() {
+	[ -s "$1" ] || return 0
+	cat "$1"
+	status=1
+}
 
 # compare WHAT EXPECTED FOUND PLACE: files of lines that should be the same, as sets.
 compare() {
@@ -28,27 +38,31 @@ compare() {
 	sort -u "$3" > "$tmp/b"
 	comm -23 "$tmp/a" "$tmp/b" | sed "s|^|$4 lacks the $1: |" > "$tmp/diff"
 	comm -13 "$tmp/a" "$tmp/b" | sed "s|^|$4 has a $1 that does not exist: |" >> "$tmp/diff"
-	if [ -s "$tmp/diff" ]; then
-		cat "$tmp/diff"
-		status=1
-	fi
+	complain "$tmp/diff"
 }
 
-# Keys: "queue.poll = "5s"", and for the sample with the help as its comment.
+# ---- keys: "queue.poll = "5s"", and for the sample with the help as its comment ----
+
 "$build/gradingd" -K > "$tmp/keys"
 awk -F '\t' '{ print $1 " = " $3 }' "$tmp/keys" > "$tmp/keys.defaults"
 awk -F '\t' '{ print $1 " = " $3 " # " $5 }' "$tmp/keys" > "$tmp/keys.help"
 awk '
 	/^[a-z]+: *\{/ { group = $1; sub(":", "", group); comment = ""; next }
 	/^\t#/ { sub("^\t# *", ""); comment = comment (comment == "" ? "" : " ") $0; next }
-	/^\t[a-z_]+ = .*;$/ { sub("^\t", ""); sub(";$", ""); print group "." $0 " # " comment; comment = "" }
+	/^\t[a-z_]+ = .*;$/ {
+		sub("^\t", ""); sub(";$", "")
+		print group "." $0 " # " comment
+		comment = ""
+	}
 ' etc/gradingd.conf > "$tmp/keys.sample"
 compare 'key with default and help' "$tmp/keys.help" "$tmp/keys.sample" etc/gradingd.conf
 
-render src/gradingd.conf.5 | sed -n 's/^ *\([a-z]*\.[a-z_]* = .*[^ ]\) *$/\1/p' > "$tmp/keys.manual"
+render src/gradingd.conf.5 |
+	sed -n 's/^ *\([a-z]*\.[a-z_]* = .*[^ ]\) *$/\1/p' > "$tmp/keys.manual"
 compare 'key with default' "$tmp/keys.defaults" "$tmp/keys.manual" src/gradingd.conf.5
 
-# Commands: the literal words alone, without arguments and help.
+# ---- commands: the literal words alone, without arguments and help ----
+
 if [ $# -gt 0 ]; then
 	cat "$1"
 else
@@ -69,19 +83,103 @@ awk '/^\.It Ic / {
 }' src/gradingctl.8 > "$tmp/commands.manual"
 compare command "$tmp/commands" "$tmp/commands.manual" src/gradingctl.8
 
-# The README's two tables.
-sed -n 's/^| `\([a-z]*\.[a-z_]*\)` | `\(.*\)` | \(.*\) |$/\1 = \2 # \3/p' README.md > "$tmp/keys.readme"
-compare 'key with default and help' "$tmp/keys.help" "$tmp/keys.readme" README.md
-sed -n 's/^| `\([a-z][a-z ]*[a-z]\)\( [^`]*\)*` | .* |$/\1/p' README.md > "$tmp/commands.readme"
-compare command "$tmp/commands" "$tmp/commands.readme" README.md
+# ---- metrics: the list in metrics.h, and the rows of the pool's own in metrics.c ----
 
-# Metrics: the list in metrics.h, and the rows of the pool's own in metrics.c.
 {
 	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' include/scoreboard/metrics.h
-	sed -nE 's/.*\{ *"([a-z_]*)", ".*" *}, *"(gauge|counter|histogram)".*/gradingd_\1/p' src/scoreboard/metrics.c
+	sed -nE 's/.*\{ *"([a-z_]*)", ".*" *}, *"(gauge|counter|histogram)".*/gradingd_\1/p' \
+		src/scoreboard/metrics.c
 } > "$tmp/metrics"
 grep -o 'gradingd_[a-z_]*' src/gradingd.8 > "$tmp/metrics.manual" || true
 compare metric "$tmp/metrics" "$tmp/metrics.manual" src/gradingd.8
+
+# ---- SQL: the migrations in the order in which they apply, without comments ----
+
+find migrations -name '*.sql' | sort |
+	xargs sed 's/^[[:space:]]*--.*//; s/[[:space:]]-- .*//' > "$tmp/sql"
+
+# Functions as they were last made, but for those that triggers alone call.
+awk '
+	/CREATE (OR REPLACE )?FUNCTION/ { text = ""; making = 1 }
+	making { text = text " " $0 }
+	making && /RETURNS/ {
+		making = 0
+		sub(".*FUNCTION *", "", text)
+		trigger = text ~ /RETURNS trigger/
+		sub(/\) *RETURNS.*/, ")", text)
+		gsub(/[ \t]+/, " ", text); gsub(/\( /, "(", text); gsub(/ \)/, ")", text)
+		name = text
+		sub(/\(.*/, "", name)
+		if (!trigger)
+			made[name] = text
+	}
+	END { for (name in made) print made[name] }
+' "$tmp/sql" > "$tmp/functions"
+sed -n 's/^\.It Ic \(grading_.*)\)$/\1/p' src/gradingd-sql.7 > "$tmp/functions.manual"
+compare function "$tmp/functions" "$tmp/functions.manual" src/gradingd-sql.7
+
+# "table.column type"
+awk '
+	/^CREATE (UNLOGGED )?TABLE/ {
+		table = $0
+		sub(/.*(EXISTS|TABLE) /, "", table)
+		sub(/ .*/, "", table)
+	}
+	/^ALTER TABLE/ { table = $3 }
+	/^(ALTER TABLE [a-z_]+ |\t)ADD COLUMN/ { sub(/.*ADD COLUMN (IF NOT EXISTS )?/, "\t") }
+	/^\t[a-z_]+ +[a-z]/ && table != "" {
+		type = $2
+		sub(/[,;]$/, "", type)
+		print table "." $1 " " type
+	}
+	/;$/ || /^\)/ { table = "" }
+' "$tmp/sql" > "$tmp/columns"
+awk '/^\.Ss / { table = $2 } /^\.It Va / { print table "." $3 " " $4 }' src/gradingd-sql.7 \
+	> "$tmp/columns.manual"
+compare column "$tmp/columns" "$tmp/columns.manual" src/gradingd-sql.7
+
+# "role object: privileges", as grading_secure() was last made.
+awk '
+	/rights constant text/ { text = ""; reading = 1 }
+	reading { text = text $0 }
+	reading && /\]\];/ { reading = 0 }
+	END {
+		while (match(text, /\[\047[^]]*\047\]/)) {
+			right = substr(text, RSTART + 2, RLENGTH - 4)
+			text = substr(text, RSTART + RLENGTH)
+			split(right, part, /\047,[ \t]*\047/)
+			print part[1] " " part[2] ": " part[3]
+		}
+	}
+' "$tmp/sql" > "$tmp/rights"
+awk '
+	/^\.Ss / { role = $2 }
+	/^\.It .* Ta / { object = $2; sub(/.* Ta /, ""); print role " " object ": " $0 }
+' src/gradingd-sql.7 > "$tmp/rights.manual"
+compare right "$tmp/rights" "$tmp/rights.manual" src/gradingd-sql.7
+
+# ---- papers: each link leads somewhere; each `file` and `function()` in them exists ----
+
+for paper in $papers; do
+	folder=$(dirname "$paper")
+	grep -o '](\([^)#]*\)' "$paper" | sed 's/^](//' | grep -v '^[a-z]*:' | while read -r link; do
+		[ -e "$folder/$link" ] || echo "$paper links to $link, which does not exist"
+	done > "$tmp/papers" || true
+	complain "$tmp/papers"
+	grep -oE '`[a-zA-Z_./-]+/[a-zA-Z0-9_.-]+\.[a-z0-9]+`' "$paper" | tr -d '`' | sort -u |
+	while read -r file; do
+		case $file in /*) continue ;; build/*) continue ;; esac
+		[ -e "$file" ] || [ -e "src/$file" ] || [ -e "include/$file" ] || [ -e "$folder/$file" ] ||
+			echo "$paper names $file, which does not exist"
+	done > "$tmp/papers" || true
+	complain "$tmp/papers"
+	grep -oE '`[a-z][a-z0-9_]+\(\)`' "$paper" | tr -d '`()' | sort -u | while read -r function; do
+		grep -rqwF "$function" src include migrations tests --include='*.[ch]' --include='*.sql' \
+			--include='*.py' ||
+			echo "$paper names $function(), which does not exist"
+	done > "$tmp/papers" || true
+	complain "$tmp/papers"
+done
 
 for page in $pages; do
 	mandoc -T lint -W warning "$page" || status=1

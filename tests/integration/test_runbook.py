@@ -80,25 +80,25 @@ def test_failed_jobs_set_pending_by_hand_are_rated_and_counted_once(make_openai_
     assert (session.total_lines, session.rated_lines, row.error, row.failed_at) == (1, 1, None, None)
 
 
-# ---- removing data, as the README has it ----
+# ---- removing data, as the manual has it ----
 
-def from_readme(mark):
-    """The statements below this comment, without comments."""
-    text = (harness.ROOT / "README.md").read_text(encoding="utf-8")
-    return text.partition(f"\n-- {mark}\n")[2].partition("```")[0]
+def from_manual(mark):
+    """The statements below this comment, without it."""
+    text = (harness.ROOT / "src/gradingd-sql.7").read_text(encoding="utf-8")
+    return text.partition(f"\n-- {mark}\n")[2].partition("\n.Ed")[0]
 
 
 def test_nothing_is_left_of_one_session(pool, db):
     job, _ = db.completed(rep("A.", "B."))
     other, _ = db.completed(rep("C."))
-    db.rows(from_readme("one session").replace("6f1f...", str(job.session_id)))
+    db.rows(from_manual("one session").replace("6f1f...", str(job.session_id)))
     for table in ("grading_jobs", "grading_sessions", "line_ratings"):
         assert [row.session_id for row in db.rows(f"SELECT DISTINCT session_id FROM {table}")] == [other.session_id]
 
 
 def test_nothing_is_left_of_all_that_was_migrated(bare_db):
     migrate(bare_db.conninfo)
-    statements = from_readme("everything")
+    statements = from_manual("everything")
     assert "DROP ROLE" in statements
     bare_db.rows(statements.partition("DROP ROLE")[0])      # the cluster's other databases still use them
     for catalogue, schema in (("pg_class", "relnamespace"), ("pg_proc", "pronamespace"), ("pg_type", "typnamespace")):
