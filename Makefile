@@ -13,7 +13,10 @@ PYTHON ?= /usr/bin/python3
 PYTEST_FLAGS ?= -q -n 4
 
 B := build$(if $(SANITIZE),/sanitize)
-PACKAGES := libpq libcurl json-c libconfig libcrypto
+# Programs and libraries as the table of rooms has them.
+PROGRAMS := $(shell awk '$$1 == "program" { print $$2 }' src/ROOMS)
+main_of = $(shell awk -v name=$1 '$$1 == "program" && $$2 == name { print $$3 }' src/ROOMS)
+PACKAGES := $(shell awk '$$1 == "library" { print $$2 }' src/ROOMS)
 VERSION := $(shell cat include/VERSION 2>/dev/null)
 
 OUR_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude -MMD -MP -pthread \
@@ -29,10 +32,10 @@ OUR_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(S
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PKG_LIBS)
 
-# The two main functions; all others are in one archive, from which each program takes what it needs.
+# Main functions stand apart; all others are in one archive, from which each program takes what it needs.
 SOURCES := $(wildcard src/*/*.c src/*/*/*.c)
 OBJECTS := $(SOURCES:src/%.c=$B/obj/%.o)
-MAINS := $B/obj/gradingd/main.o $B/obj/ctl/gradingctl.o
+MAINS := $(foreach program,$(PROGRAMS),$B/obj/$(call main_of,$(program)).o)
 LIB_OBJECTS := $(filter-out $(MAINS),$(OBJECTS)) $B/embed_files.o
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 SCRIPTS := .ci/run src/base/embed.sh init/gradingd $(wildcard tests/*.sh)
@@ -49,15 +52,13 @@ PARALLEL_MAKE = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKEFLAGS += --no-print-directory
 
 .PHONY: all
-all: $B/gradingd $B/gradingctl	## build gradingd and gradingctl (the default)
+all: $(PROGRAMS:%=$B/%)	## build gradingd and gradingctl (the default)
 
-$B/gradingd: $B/obj/gradingd/main.o $B/libgrading.a
+# The map tells check-rooms what was linked.
+$(PROGRAMS:%=$B/%): $B/libgrading.a src/ROOMS
 	@echo "  LINK  $@"
-	$Q$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
-
-$B/gradingctl: $B/obj/ctl/gradingctl.o $B/libgrading.a
-	@echo "  LINK  $@"
-	$Q$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$Q$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS)
+$(foreach program,$(PROGRAMS),$(eval $B/$(program): $B/obj/$(call main_of,$(program)).o))
 
 $B/libgrading.a: $(LIB_OBJECTS)
 	$Qrm -f $@ && ar rcs $@ $^
@@ -103,7 +104,7 @@ demo:	## see it work: private Postgres, pool, ratings (or DATABASE=conninfo)
 	@+$(PARALLEL_MAKE) all
 	@sh tests/demo.sh $B
 
-.PHONY: check check-unit check-supervisor check-docs check-integration
+.PHONY: check check-unit check-supervisor check-rooms check-docs check-integration
 check:	## install what is missing, build, run all tests
 	@sh tests/deps.sh check
 	@+$(PARALLEL_MAKE) all
@@ -122,6 +123,9 @@ check-unit: $(UNIT_TESTS)	## unit tests
 
 check-supervisor: $(SUPERVISOR) $(LIB_OBJECTS)	## no libpq, libcurl, json-c in the supervisor
 	$Qsh tests/check-supervisor.sh "$(SUPERVISOR)" "$(LIB_OBJECTS)"
+
+check-rooms: all	## sources, objects and programs obey the table of rooms, src/ROOMS
+	$Qsh tests/check-rooms.sh $B $(CC) $(CFLAGS) $(filter-out -MMD -MP,$(OUR_CFLAGS)) $(PKG_CFLAGS)
 
 check-docs: all	## manual pages, sample configuration and code agree
 	$QBUILD=$B sh tests/check-docs.sh
