@@ -5,30 +5,9 @@
 #ifndef GRADING_H
 #define GRADING_H
 
-#include <sys/queue.h>
-
-#include "grading/cache_key.h"
+#include "grading/graded_line.h"
 #include "queue/queue.h"
 #include "rater/rater.h"
-
-/* A line to be rated, and what is known of it. */
-struct graded_line {
-	struct grading *owner;
-	const struct line *line;
-	char key[PHRASE_KEY_SIZE];
-	enum outcome outcome;		/* PENDING until answered or found in the cache */
-	const char *why;		/* it has no rating; NULL: outcome says all there is to say */
-	bool hopeless;			/* asked alone, it was refused: asking again will not help */
-	bool sent;			/* part of the settlement under way, */
-	bool resent;			/* and of an earlier one whose outcome is unknown */
-	bool stored;			/* in line_ratings already */
-	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
-	bool asked;			/* part of a call that has not been answered */
-	bool waiting;			/* for the call about an equal line: not to be asked */
-	struct flight *flight;		/* single_flight.c's: it asks, or waits, for others; NULL: neither */
-	TAILQ_ENTRY(graded_line) waits;	/* in the flight's list */
-	struct settle_line store;	/* filled once outcome is RATED */
-};
 
 /*
  * Where a job stands. It moves forward only, but for asking and held back, which may take turns; the functions

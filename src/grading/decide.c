@@ -109,8 +109,8 @@ static void count_unrated(const struct grading *g, size_t *unrated, size_t *hope
 {
 	*unrated = *hopeless = 0;
 	for (size_t i = 0; i < g->job.nrated; i++) {
-		*unrated += g->lines[i].outcome != OUTCOME_RATED;
-		*hopeless += g->lines[i].outcome != OUTCOME_RATED && g->lines[i].hopeless;
+		*unrated += !line_is_rated(&g->lines[i]);
+		*hopeless += !line_is_rated(&g->lines[i]) && g->lines[i].hopeless;
 	}
 }
 
@@ -142,7 +142,7 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
 	const char *why = arena_printf(&g->job.arena, "%s", err->text);
 
 	for (size_t i = 0; i < g->job.nrated; i++)
-		if (g->lines[i].outcome == OUTCOME_PENDING)
+		if (line_is_pending(&g->lines[i]))
 			g->lines[i].why = why;
 	grading_note_failure(g, err);
 	grading_decide(g, rater);
@@ -160,9 +160,7 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 
 void grading_refuse(struct grading *g, const char *why)
 {
-	for (size_t i = 0; i < g->job.nrated; i++)
-		g->lines[i].stored = true;	/* they cannot be: nothing of them is sent again */
 	g->settlement.result = NULL;
 	grading_end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
-	g->settle.refused = true;
+	g->settle.refused = true;	/* nothing of its lines is sent again */
 }

@@ -117,21 +117,21 @@ void grading_go_on(struct grading *g)
 void grading_give_cached(struct graded_line *line, const struct config *config, const struct cached_row *cached)
 {
 	struct arena *arena = &line->owner->job.arena;
+	struct settle_line store;
 	struct verdict v;
 
-	if (line->outcome != OUTCOME_PENDING)
+	if (!line_is_pending(line))
 		return;
 	/* The table may hold anything. */
 	verdict_give(&v, config, arena, cached->rating, NULL, 0, cached->reason);
 	if (v.outcome != OUTCOME_RATED)
 		return;
-	line->outcome = OUTCOME_RATED;
-	line->store = (struct settle_line){
+	store = (struct settle_line){
 		.line = line->line, .rating = v.rating, .reason = v.reason[0] ? v.reason : NULL, .cached = true,
 		.alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives)),
 		.provenance = provenance_cached(arena, cached->provenance),
 	};
-	line->owner->cached++;
+	line->owner->cached += line_rate(line, &store);
 }
 
 void grading_give_equal(struct graded_line *line, const struct config *config, const struct graded_line *rated)
@@ -148,9 +148,8 @@ void grading_give_stored(struct grading *g, int index, const char *text)
 {
 	for (size_t i = 0; i < g->job.nrated; i++)
 		if (g->lines[i].line->index == index && strcmp(g->lines[i].line->text, text) == 0) {
-			g->cached -= g->lines[i].outcome == OUTCOME_RATED;	/* found in the cache as well */
-			g->lines[i].outcome = OUTCOME_RATED;
-			g->lines[i].stored = true;
+			g->cached -= line_is_rated(&g->lines[i]);	/* found in the cache as well */
+			line_find_stored(&g->lines[i]);
 		}
 }
 
@@ -205,17 +204,12 @@ static struct ask *new_ask(struct grading *g, size_t room)
 	return ask;
 }
 
-static bool is_open(const struct graded_line *gl)
-{
-	return gl->outcome == OUTCOME_PENDING && !gl->asked && !gl->waiting;
-}
-
 size_t grading_open_lines(const struct grading *g)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < g->job.nrated; i++)
-		n += is_open(&g->lines[i]);
+		n += line_is_open(&g->lines[i]);
 	return n;
 }
 
@@ -246,12 +240,12 @@ void grading_ask(struct grading *g, struct rater *rater)
 	calls = (open + room - 1) / room;
 	asks = more_asks(g, calls);
 	for (size_t i = 0; i < g->job.nrated; i++) {
-		if (!is_open(&g->lines[i]))
+		if (!line_is_open(&g->lines[i]))
 			continue;
 		if (n % room == 0)
 			ask = asks[(n / room + put_back) % calls] = new_ask(g, room);
 		ask->lines[ask->nlines++] = g->lines[i].line;
-		g->lines[i].asked = true;
+		line_ask(&g->lines[i]);
 		n++;
 	}
 	grading_ask_more(g, rater);
@@ -287,7 +281,7 @@ size_t grading_calls_open(const struct grading *g)
 bool grading_got_on(const struct grading *g)
 {
 	for (size_t i = 0; i < g->job.nrated; i++)
-		if (g->lines[i].outcome == OUTCOME_RATED && g->lines[i].store.rating && !g->lines[i].store.cached)
+		if (line_is_rated(&g->lines[i]) && g->lines[i].store.rating && !g->lines[i].store.cached)
 			return true;
 	return false;
 }
@@ -297,11 +291,8 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	g->rater = rater;
 	g->err = NULL;
 	g->calls.n = g->calls.nstarted = 0;
-	for (size_t i = 0; i < g->job.nrated; i++) {
-		g->lines[i].asked = false;
-		if (g->lines[i].outcome != OUTCOME_RATED)
-			g->lines[i].outcome = OUTCOME_PENDING;
-	}
+	for (size_t i = 0; i < g->job.nrated; i++)
+		line_reopen(&g->lines[i]);
 }
 
 static void add_context(void *arg, const struct line *line)
@@ -328,20 +319,21 @@ static const char *context_text(struct grading *g, const struct config *config, 
 static void keep_verdict(struct grading *g, struct graded_line *gl, const struct verdict *v,
 			 const struct rater *rater, const char *provenance_json, bool remember)
 {
-	gl->outcome = v->outcome;
-	gl->asked = false;
+	struct settle_line store;
+
 	if (v->outcome != OUTCOME_RATED) {
-		if (v->reason[0])
-			gl->why = arena_printf(&g->job.arena, "%s: %s", outcome_words(v->outcome), v->reason);
+		line_leave_unrated(gl, v->outcome, v->reason[0] ?
+				   arena_printf(&g->job.arena, "%s: %s", outcome_words(v->outcome), v->reason) : gl->why);
 		return;
 	}
-	gl->store = (struct settle_line){
+	store = (struct settle_line){
 		.line = gl->line, .rating = v->rating, .reason = v->reason[0] ? v->reason : NULL,
 		.alternatives = queue_join(&g->job.arena, v->alternatives, v->nalternatives),
 		.provenance = provenance_json,
 		.cache_key = remember && !gl->repeated ? gl->key : NULL,
 		.context = remember && !gl->repeated ? context_text(g, rater->config, gl->line) : NULL,
 	};
+	line_rate(gl, &store);
 }
 
 static void account(struct grading *g, const struct ask *ask)
@@ -373,9 +365,7 @@ static void take_failure(struct grading *g, const struct ask *ask)
 	g->outcomes[OUTCOME_FAILED] += ask->nlines;
 	for (size_t i = 0; i < ask->nlines; i++) {
 		gl = line_of(gl, ask, i);
-		gl->outcome = OUTCOME_FAILED;
-		gl->asked = false;
-		gl->why = why;
+		line_leave_unrated(gl, OUTCOME_FAILED, why);
 		gl->hopeless = ask->err->kind == ERR_PERMANENT && ask->nlines == 1;
 	}
 }
@@ -415,10 +405,8 @@ void grading_put_off(struct grading *g, const struct err *err)
 	const char *why = arena_printf(&g->job.arena, "%s", err->text);
 
 	for (size_t i = 0; i < g->job.nrated; i++)
-		if (is_open(&g->lines[i])) {
-			g->lines[i].outcome = OUTCOME_FAILED;
-			g->lines[i].why = why;
-		}
+		if (line_is_open(&g->lines[i]))
+			line_leave_unrated(&g->lines[i], OUTCOME_FAILED, why);
 	grading_note_failure(g, err);
 }
 
@@ -445,26 +433,40 @@ void grading_cancel(struct grading *g, struct rater *rater)
 
 /* ---- on its way to the database ---- */
 
-bool grading_attach(struct grading *g)
+static bool is_to_be_sent(const struct grading *g, const struct graded_line *gl)
 {
-	struct settle_line *lines = NULL;
-	size_t n = 0, resent = 0;
+	return !g->settle.refused && (gl->state == LINE_RATED || gl->state == LINE_IN_DOUBT);
+}
 
-	for (size_t i = 0; i < g->job.nrated; i++) {
-		g->lines[i].sent = g->lines[i].outcome == OUTCOME_RATED && !g->lines[i].stored;
-		n += g->lines[i].sent;
-		resent += g->lines[i].sent && g->lines[i].resent;
-	}
-	if (n == 0 && !grading_is_decided(g))
-		return false;
-	if (n > 0)
-		lines = arena_alloc(&g->job.arena, n * sizeof(*lines));
+static void send_lines(struct grading *g, size_t n)
+{
+	struct settle_line *lines = n > 0 ? arena_alloc(&g->job.arena, n * sizeof(*lines)) : NULL;
+
 	g->settlement.lines = lines;
 	g->settlement.nlines = n;
-	g->settlement.nresent = resent;
+	g->settlement.nresent = 0;
+	for (size_t i = 0; i < g->job.nrated; i++) {
+		struct graded_line *gl = &g->lines[i];
+
+		if (!is_to_be_sent(g, gl))
+			continue;
+		g->settlement.nresent += gl->state == LINE_IN_DOUBT;
+		*lines++ = gl->store;
+		line_send(gl);
+	}
+}
+
+bool grading_attach(struct grading *g)
+{
+	size_t n = 0;
+
+	if (g->settle.under_way)
+		return false;
 	for (size_t i = 0; i < g->job.nrated; i++)
-		if (g->lines[i].sent)
-			*lines++ = g->lines[i].store;
+		n += is_to_be_sent(g, &g->lines[i]);
+	if (n == 0 && !grading_is_decided(g))
+		return false;
+	send_lines(g, n);
 	g->settle.under_way = true;
 	g->settle.last = grading_is_decided(g);
 	if (!grading_is_decided(g))
@@ -474,17 +476,15 @@ bool grading_attach(struct grading *g)
 
 bool grading_is_first(const struct grading *g)
 {
-	return grading_is_decided(g) && !g->settle.stored_before && strcmp(g->settlement.status, "completed") == 0 &&
-	       !g->settlement.attempt && !g->settlement.error;
+	return grading_is_decided(g) && !g->settle.stored_before &&
+	       strcmp(g->settlement.status, "completed") == 0 && !g->settlement.attempt &&
+	       !g->settlement.error;
 }
 
 void grading_attached_done(struct grading *g, bool stored)
 {
 	g->settle.under_way = false;
 	g->settle.stored_before |= !g->settle.last;
-	for (size_t i = 0; i < g->job.nrated; i++) {
-		g->lines[i].stored |= g->lines[i].sent && stored;
-		g->lines[i].resent |= g->lines[i].sent && !stored;
-		g->lines[i].sent = false;
-	}
+	for (size_t i = 0; i < g->job.nrated; i++)
+		line_end_sending(&g->lines[i], stored);
 }

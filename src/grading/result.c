@@ -74,7 +74,7 @@ const char *grading_name_unrated(struct grading *g, size_t unrated)
 	for (size_t i = 0; i < g->job.nrated && n < ERROR_LINES; i++) {
 		const struct graded_line *gl = &g->lines[i];
 
-		if (gl->outcome == OUTCOME_RATED)
+		if (line_is_rated(gl))
 			continue;
 		if (why && strcmp(why, why_unrated(gl)) != 0)
 			buf_printf(&b, " (%s)", why);
@@ -128,7 +128,7 @@ static void write_unrated(struct buf *b, const struct grading *g)
 	for (size_t i = 0; i < g->job.nrated && n < RESULT_LINES; i++) {
 		const struct graded_line *gl = &g->lines[i];
 
-		if (gl->outcome == OUTCOME_RATED)
+		if (line_is_rated(gl))
 			continue;
 		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\",\"why\":", n++ ? "," : "", gl->line->index,
 			   outcome_name(gl->outcome));

@@ -267,7 +267,7 @@ static void ask_or_decide(struct worker *w, struct grading *g)
 		return;
 	}
 	for (size_t i = 0; i < g->job.nrated; i++)
-		misses += g->lines[i].outcome == OUTCOME_PENDING;
+		misses += line_is_pending(&g->lines[i]);
 	worker_count(w, COUNTER_CACHE_HITS, g->cached);
 	if (g->keyed)
 		worker_count(w, COUNTER_CACHE_MISSES, misses);

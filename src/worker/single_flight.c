@@ -66,48 +66,32 @@ void flight_end(struct worker *w, struct flight *f, enum flight_state state)
 
 /* ---- lines ---- */
 
-static void mark_ready(struct worker *w, struct grading *g)
-{
-	g->flight.ready = true;
-	w->flights.ready = true;
-}
-
 static void wait_for(struct worker *w, struct flight *f, struct graded_line *gl)
 {
 	TAILQ_INSERT_TAIL(&f->waiting, gl, waits);
-	gl->flight = f;
-	gl->waiting = true;
-	gl->owner->flight.nlines++;
-	gl->owner->flight.nwaiting++;
+	line_wait(gl, f);
 	w->flights.nwaiting++;
 }
 
 static void stop_waiting(struct worker *w, struct flight *f, struct graded_line *gl)
 {
 	TAILQ_REMOVE(&f->waiting, gl, waits);
-	gl->waiting = false;
-	gl->owner->flight.nwaiting--;
+	line_stop_waiting(gl);
 	w->flights.nwaiting--;
-	mark_ready(w, gl->owner);
-}
-
-static void forget(struct graded_line *gl)
-{
-	gl->flight = NULL;
-	gl->owner->flight.nlines--;
+	w->flights.ready = true;
 }
 
 /* One that waits goes its own way: with a rating, or free to be asked. */
 static void leave(struct worker *w, struct flight *f, struct graded_line *gl)
 {
 	stop_waiting(w, f, gl);
-	forget(gl);
+	line_leave_flight(gl);
 }
 
 /* The one that is asked about goes; somebody else is to take its place. */
 static void leave_asking(struct flight *f)
 {
-	forget(f->asker);
+	line_leave_flight(f->asker);
 	f->asker = NULL;
 }
 
@@ -145,7 +129,7 @@ void flight_share(struct worker *w, struct flight *f, const struct graded_line *
 			grading_give_equal(gl, w->config, rated);
 		else
 			grading_give_cached(gl, w->config, row);
-		worker_count(w, COUNTER_CACHE_SHARED, gl->outcome == OUTCOME_RATED);
+		worker_count(w, COUNTER_CACHE_SHARED, line_is_rated(gl));
 		leave(w, f, gl);
 	}
 }
@@ -158,7 +142,7 @@ void flights_join(struct worker *w, struct grading *g)
 		struct graded_line *gl = &g->lines[i];
 		struct flight *f;
 
-		if (gl->outcome != OUTCOME_PENDING || gl->flight)
+		if (!line_is_open(gl) || gl->flight)
 			continue;
 		f = flight_find(w, gl->key);
 		if (!f) {
@@ -173,7 +157,7 @@ void flights_join(struct worker *w, struct grading *g)
 bool flights_undecided(const struct grading *g)
 {
 	for (size_t i = 0; g->flight.nwaiting > 0 && i < g->job.nrated; i++)
-		if (g->lines[i].waiting && g->lines[i].flight->state == FLIGHT_NEW)
+		if (line_is_waiting(&g->lines[i]) && g->lines[i].flight->state == FLIGHT_NEW)
 			return true;
 	return false;
 }
@@ -195,9 +179,9 @@ void flights_answered(struct worker *w, struct grading *g, const struct err *err
 	for (size_t i = 0; g->flight.nlines > g->flight.nwaiting && i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
 
-		if (!gl->flight || gl->waiting || gl->asked || gl->outcome == OUTCOME_PENDING)
+		if (!gl->flight || line_is_pending(gl))
 			continue;
-		if (gl->outcome == OUTCOME_RATED)
+		if (line_is_rated(gl))
 			flight_share(w, gl->flight, gl, NULL);
 		else
 			leader_failed(w, gl->flight, err);
@@ -219,7 +203,7 @@ void worker_flights_stored(struct worker *w, struct grading *g)
 	for (size_t i = 0; g->flight.nlines > g->flight.nwaiting && !g->settle.refused && i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
 
-		if (gl->flight && !gl->waiting && gl->stored && gl->outcome == OUTCOME_RATED)
+		if (gl->flight && line_is_stored(gl))
 			arrive(w, gl);
 	}
 }
@@ -229,7 +213,7 @@ static void leave_early(struct worker *w, struct grading *g)
 	for (size_t i = 0; g->flight.nwaiting > 0 && i < g->job.nrated; i++) {
 		struct flight *f = g->lines[i].flight;
 
-		if (!g->lines[i].waiting)
+		if (!line_is_waiting(&g->lines[i]))
 			continue;
 		leave(w, f, &g->lines[i]);
 		if (TAILQ_EMPTY(&f->waiting) && f->state != FLIGHT_LEADER)
@@ -244,7 +228,7 @@ void flights_leave(struct worker *w, struct grading *g, bool dropped)
 		struct graded_line *gl = &g->lines[i];
 		struct flight *f = gl->flight;
 
-		if (!f || (gl->outcome == OUTCOME_RATED && !dropped))
+		if (!f || (line_is_rated(gl) && !dropped))
 			continue;
 		leave_asking(f);
 		flight_next_asker(w, f);

@@ -34,10 +34,11 @@ static void cancel(struct rater *r, struct ask *ask)
 static const struct rater_ops ops = { .name = "fake", .start = start, .cancel = cancel };
 static struct rater rater = { .ops = &ops, .config = &config, .model = "m", .fingerprint = "f" };
 static struct grading *g;
+static struct flight *const flight = (struct flight *)&g;	/* some flight: nobody looks into it */
 static const char *earlier;		/* the row's result */
 
-/* A job of n lines at this attempt (the first is 0), put back so many times, its first calls started. */
-static void begin_again(int n, int attempts, int max_attempts, int put_back)
+/* A job of n lines at this attempt (the first is 0), put back so many times. */
+static void make(int n, int attempts, int max_attempts, int put_back)
 {
 	struct claimed_row row = {
 		.id = "00000000-0000-0000-0000-000000000001", .session_id = "00000000-0000-0000-0000-000000000002",
@@ -57,6 +58,12 @@ static void begin_again(int n, int attempts, int max_attempts, int put_back)
 	grading_end_lookup(g);
 	nasked = 0;
 	assert_false(grading_is_decided(g));
+}
+
+/* The same, its first calls started. */
+static void begin_again(int n, int attempts, int max_attempts, int put_back)
+{
+	make(n, attempts, max_attempts, put_back);
 	grading_ask(g, &rater);
 }
 
@@ -68,13 +75,9 @@ static void begin(int n, int attempts, int max_attempts)
 /* A new job of n lines, of which those from `first` to `last` in steps of two wait for others. */
 static void start_with_waiting(int n, int first, int last)
 {
-	begin(n, 0, 3);
-	for (int i = 0; i < n; i++)
-		g->lines[i].asked = false;
+	make(n, 0, 3, 0);
 	for (int i = first; i <= last; i += 2)
-		g->lines[i].waiting = true;
-	g->calls.n = g->calls.nstarted = nasked = 0;
-	g->calls.nopen = 0;
+		assert_true(line_wait(&g->lines[i], flight));
 	grading_ask(g, &rater);
 }
 
@@ -394,7 +397,8 @@ static void test_waiting_lines_are_not_asked(void **state)
 	assert_int_equal(nasked, 1);
 	assert_int_equal(asked[0]->nlines, 3);
 	assert_int_equal(grading_open_lines(g), 0);
-	g->lines[1].waiting = g->lines[3].waiting = false;
+	assert_true(line_stop_waiting(&g->lines[1]));
+	assert_true(line_stop_waiting(&g->lines[3]));
 	assert_int_equal(grading_open_lines(g), 2);
 	grading_ask(g, &rater);
 	assert_int_equal(g->calls.n, 2);
@@ -417,9 +421,8 @@ static void test_an_equal_line_has_the_rating_as_from_the_cache(void **state)
 	(void)state;
 	start_with_waiting(3, 2, 2);
 	answer_all(asked[0], OUTCOME_RATED);
-	g->lines[2].waiting = false;
 	grading_give_equal(&g->lines[2], &config, &g->lines[0]);
-	assert_int_equal(g->lines[2].outcome, OUTCOME_RATED);
+	assert_int_equal(g->lines[2].state, LINE_RATED);
 	store = &g->lines[2].store;
 	assert_ptr_equal(store->line, g->lines[2].line);
 	assert_string_equal(store->rating, g->lines[0].store.rating);
@@ -436,7 +439,7 @@ static void test_lines_put_off_cost_nothing_and_leave_calls_alone(void **state)
 
 	(void)state;
 	start_with_waiting(3, 2, 2);
-	g->lines[2].waiting = false;
+	assert_true(line_stop_waiting(&g->lines[2]));
 	err_set(&err, ERR_UNAVAILABLE, "nobody there");
 	err.after_ms = 1000;
 	grading_put_off(g, &err);
