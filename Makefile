@@ -32,13 +32,16 @@ OUR_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(S
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PKG_LIBS)
 
+# The daemon's statements, whose table is made from what psql reads.
+STATEMENTS := $(sort $(wildcard src/queue/sql/*.sql))
+
 # Main functions stand apart; all others are in one archive, from which each program takes what it needs.
 SOURCES := $(wildcard src/*/*.c src/*/*/*.c)
-OBJECTS := $(SOURCES:src/%.c=$B/obj/%.o)
+OBJECTS := $(SOURCES:src/%.c=$B/obj/%.o) $B/obj/queue/statement_table.o
 MAINS := $(foreach program,$(PROGRAMS),$B/obj/$(call main_of,$(program)).o)
 LIB_OBJECTS := $(filter-out $(MAINS),$(OBJECTS)) $B/embed_files.o
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
-SCRIPTS := .ci/run src/base/embed.sh init/gradingd $(wildcard tests/*.sh)
+SCRIPTS := .ci/run src/base/embed.sh src/queue/embed_sql.sh init/gradingd $(wildcard tests/*.sh)
 
 # The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
 SUPERVISOR := $(filter $(addprefix $B/obj/,gradingd/main.o supervisor/% process/% scoreboard/% control/% config/% \
@@ -67,6 +70,16 @@ $B/obj/%.o: src/%.c $B/flags
 	@echo "  CC    $<"
 	@mkdir -p $(@D)
 	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+
+$B/obj/queue/statement_table.c: src/queue/embed_sql.sh $(STATEMENTS) $(wildcard src/queue/sql/pieces/*.sql)
+	@mkdir -p $(@D)
+	$Qsh src/queue/embed_sql.sh c $(STATEMENTS) > $@.tmp && mv $@.tmp $@
+$B/obj/queue/statement_table.o: $B/obj/queue/statement_table.c $B/flags
+	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+
+.PHONY: sql
+sql:	## print the daemon's statements whole, for psql
+	@sh src/queue/embed_sql.sh psql $(STATEMENTS)
 
 # Migrations, rubric and prompt travel in the binary.
 EMBEDDED := $(sort $(wildcard migrations/*.sql)) etc/rubric.conf etc/prompt.txt

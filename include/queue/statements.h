@@ -1,4 +1,19 @@
-/* Every statement the daemon runs, as one table: name, text with $n and casts, number of parameters. */
+/*
+ * Every statement that the daemon runs, as one table: name, text with $n and casts, number of
+ * parameters. It is made at build (src/queue/embed_sql.sh) from src/queue/sql, where NAME.sql holds
+ * STATEMENT_NAME with its parameters; "make sql" prints them for psql.
+ *
+ * Each is one short transaction by itself, so it works behind a transaction pooler, and none is open
+ * while a rater works; but for BEGIN to COMMIT, which enclose a claim and its settlement, on a
+ * connection of our own and with a rater that answers at once. Locks are taken in one order
+ * everywhere: grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that
+ * nothing reads runs first), then grading_sessions by id, then line_ratings by key; phrase_flights
+ * by key, and nothing after it. Rows are named by = ANY(array) also where a join would say it: for
+ * a plan made while the tables were empty, to read them whole looks as cheap as to look a row up,
+ * and that plan may stay. now() is when a transaction began, not in the order of commits: hence
+ * least() and greatest() for the times of a session. Times are set and compared by the database's
+ * clock alone.
+ */
 #ifndef STATEMENTS_H
 #define STATEMENTS_H
 
@@ -7,19 +22,19 @@
 enum statement_id {
 	STATEMENT_BEGIN,	/* these two have no plan */
 	STATEMENT_COMMIT,
-	STATEMENT_CLAIM,	/* queue.c packs and unpacks these */
+	STATEMENT_CLAIM,	/* the workers' */
 	STATEMENT_CLAIM_BRIEFLY,
 	STATEMENT_HOLD,
 	STATEMENT_COMPLETE_HELD,
 	STATEMENT_LOOKUP,
-	STATEMENT_FLY,
-	STATEMENT_STAY_ALOFT,
-	STATEMENT_LAND,
+	STATEMENT_LEASE_KEYS,
+	STATEMENT_RENEW_LEASES,
+	STATEMENT_RELEASE_LEASES,
 	STATEMENT_STORED,
 	STATEMENT_COMPLETE,
 	STATEMENT_SETTLE,
-	STATEMENT_DISOWN,
-	STATEMENT_TICK,		/* janitor.c these */
+	STATEMENT_RELEASE_LOST,
+	STATEMENT_TICK,		/* the janitor's */
 	STATEMENT_REAP,
 	STATEMENT_RECOVER,
 	STATEMENT_CLEAN_JOBS,

@@ -71,7 +71,7 @@ void janitor_wake_for_due(void *arg)
 
 /* ---- the tick ---- */
 
-/* Columns of statements.c's tick, in its order. */
+/* Columns of sql/tick.sql, in its order. */
 enum { TICK_DUE, TICK_NEXT_MS, TICK_PENDING, TICK_DUE_COUNT, TICK_PROCESSING, TICK_FAILED, TICK_OLDEST_MS,
        TICK_STUCK, TICK_OLD_JOBS, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY, TICK_AVAILABLE_AT, TICK_ID };
 

@@ -1,5 +1,5 @@
 /*
- * Packs what a worker wants into the parameters of statements.c and unpacks the rows that come back.
+ * Packs what a worker wants into the parameters of statements and unpacks the rows that come back.
  * Runs in workers; values travel as parameters only, never inside SQL text. Keeps no state.
  */
 #include "queue/queue.h"
@@ -16,7 +16,7 @@
 #define JOB_PARAMS 12
 #define LINE_PARAMS 11
 #define NO_PRIORITY INT64_MIN
-#define ALTERNATIVES_SEPARATOR '\x1f'	/* as in statements.c */
+#define ALTERNATIVES_SEPARATOR '\x1f'	/* as in sql/pieces/separator.sql */
 
 static const char *cell(const PGresult *result, int row, int column)
 {
@@ -197,7 +197,7 @@ int queue_lease_keys(struct queue *q, const char *const *keys, size_t n, const c
 	buf_str(&p[1], asker);
 	pgbinary_int8(&p[2], lease_ms);
 	pgbinary_int8(&p[3], ttl_ms);
-	return send_statement(q, STATEMENT_FLY, answer, arg);
+	return send_statement(q, STATEMENT_LEASE_KEYS, answer, arg);
 }
 
 void queue_leased_row(const PGresult *result, int row, const char **key, bool *ours)
@@ -214,7 +214,7 @@ int queue_renew_leases(struct queue *q, const char *const *keys, size_t n, const
 	put_keys(&p[0], keys, n);
 	buf_str(&p[1], asker);
 	pgbinary_int8(&p[2], lease_ms);
-	return send_statement(q, STATEMENT_STAY_ALOFT, answer, arg);
+	return send_statement(q, STATEMENT_RENEW_LEASES, answer, arg);
 }
 
 int queue_release_leases(struct queue *q, const char *asker, const char *const *keys, size_t n, const char *const *failed,
@@ -226,7 +226,7 @@ int queue_release_leases(struct queue *q, const char *asker, const char *const *
 	put_keys(&p[1], keys, n);
 	put_keys(&p[2], failed, nfailed);
 	pgbinary_int8(&p[3], open_ms);
-	return send_statement(q, STATEMENT_LAND, answer, arg);
+	return send_statement(q, STATEMENT_RELEASE_LEASES, answer, arg);
 }
 
 /* ---- looking up what is stored ---- */
@@ -261,7 +261,7 @@ int queue_release_lost(struct queue *q, const char *identity, struct job *const 
 
 	buf_str(&p[0], identity);
 	put_ids(&p[1], jobs, n, false);
-	return send_statement(q, STATEMENT_DISOWN, answer, arg);
+	return send_statement(q, STATEMENT_RELEASE_LOST, answer, arg);
 }
 
 /* ---- settlements ---- */

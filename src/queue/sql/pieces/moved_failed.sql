@@ -1,0 +1,8 @@
+-- What counters.sql needs, of jobs that a CTE `put` put back or made "failed"; its columns are
+-- session_id, status and `was`, how the job was counted before.
+SELECT session_id, 0 AS batches,
+	-(count(*) FILTER (WHERE was IS NOT DISTINCT FROM 'completed'))::int AS completed,
+	count(*) FILTER (WHERE was IS DISTINCT FROM 'failed')::int AS failed,
+	0 AS lines, 0 AS rated, 0 AS skipped, 0 AS stored, now() AS started_at
+FROM put WHERE status = 'failed' AND session_id IS NOT NULL
+GROUP BY session_id
