@@ -40,19 +40,6 @@ void child_state(struct child *c, enum slot_state state);
 void child_database_up(struct child *c);
 int child_database_down(struct child *c, bool refused, const char *why);
 
-/* Last error for `show errors`; "" clears nothing, errors stay until the next. */
-void child_error(struct child *c, const char *text);
-
-/* child_error() for any module of a child; does nothing before child_begin(). */
-void child_trouble(const char *text);
-
-/*
- * The job the CPU is in from now on (NULL: none), so that a crash names it, and its line with this index. For
- * any module of a child; they do nothing before child_begin().
- */
-void child_in_hand(const char *job_id);
-void child_in_line(int32_t line);
-
 /* The roles; each returns the child's exit status. */
 int worker_main(struct child *c);
 int janitor_main(struct child *c);

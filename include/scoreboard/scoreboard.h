@@ -12,16 +12,14 @@
 #include <stdint.h>
 
 #include "base/uuid.h"
+#include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/deaths.h"
 #include "scoreboard/latency.h"
 #include "scoreboard/metrics.h"
 #include "scoreboard/shared_text.h"
+#include "scoreboard/slots.h"
 #include "scoreboard/throttle.h"
-
-#define SLOT_JANITOR 0
-#define SLOT_FIRST_WORKER 1
-#define SLOT_MAX_WORKERS 256
-#define SLOT_COUNT (SLOT_MAX_WORKERS + 1)
 
 enum slot_state {
 	SLOT_EMPTY,		/* no child, none due */
@@ -34,24 +32,11 @@ enum slot_state {
 	SLOT_STATE_COUNT
 };
 
-/*
- * What a child's CPU is at, for whoever wants to know what it died of. Read after the writer's death: then
- * `job` is whole where `set` says so. Cheaper to write than a shared_text, since it is written for each line.
- */
-struct breadcrumb {
-	_Atomic uint32_t set;
-	_Atomic int32_t line;		/* its index in the session, or BREADCRUMB_NO_LINE */
-	char job[UUID_SIZE];
-};
-#define BREADCRUMB_NO_LINE INT32_MIN
-
 enum demand {
 	DEMAND_NONE,		/* its last claim was full, or it claims nothing any more */
 	DEMAND_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
 	DEMAND_WAITING,		/* it has room, and its last claim brought less than asked: it waits to be told */
 };
-
-#define IDENTITY_SIZE 160
 
 /* A place in the order of claims: priority, then available_at, then id. */
 struct floor {
@@ -78,7 +63,6 @@ struct slot {
 	_Atomic int64_t beat_ms;	/* now_ms() of the child's last loop turn */
 	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
 	_Atomic uint32_t in_flight;	/* jobs in hand */
-	_Atomic uint32_t calls_open;	/* to the provider, those included that a permit is held for */
 	_Atomic uint32_t demand;	/* enum demand */
 	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
 	_Atomic uint32_t ever_ready;	/* this child has been at work */
@@ -90,18 +74,6 @@ struct slot {
 	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* calls by how long they took; outlive the child as counters do */
 	_Atomic uint64_t cost_nanos;	/* of its calls, in billionths of the currency of openai.prompt_price */
 };
-
-/* A dead worker whose jobs the janitor has yet to put back. */
-struct death {
-	char identity[IDENTITY_SIZE];
-	char in_hand[UUID_SIZE];	/* job it died in, or "" */
-	bool outside;			/* somebody killed it; else it died of itself */
-	int32_t line;			/* of that job, or BREADCRUMB_NO_LINE */
-	char how[96];			/* "was killed by signal 9 (Killed)" */
-};
-#define DEATHS 64
-/* An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had been. */
-#define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
 
 enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
 
@@ -121,7 +93,7 @@ struct scoreboard {
 
 	struct breaker breaker;
 
-	struct throttle throttle;		/* throttle.c's */
+	struct throttle throttle;
 
 	/* the janitor's */
 	_Atomic uint32_t listening;	/* NOTIFY reaches us, so sleeping workers are woken at once */
@@ -130,9 +102,7 @@ struct scoreboard {
 
 	_Atomic uint64_t floors_epoch;	/* floor.c's */
 
-	/* deaths[i % DEATHS]: the supervisor moves head, the janitor tail */
-	_Atomic uint32_t deaths_head, deaths_tail;
-	struct death deaths[DEATHS];
+	struct deaths deaths;
 
 	_Atomic uint32_t slots_used;	/* the supervisor's: slots from here on have never had a child */
 	struct slot slots[SLOT_COUNT];
@@ -163,20 +133,5 @@ static inline int scoreboard_slots(const struct scoreboard *sb)
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
 void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS]);
 uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
-
-/* The writer's side: the job in hand (NULL: none), and which of its lines. */
-void breadcrumb_set(struct breadcrumb *b, const char *job);
-static inline void breadcrumb_line(struct breadcrumb *b, int32_t line)
-{
-	atomic_store_explicit(&b->line, line, memory_order_relaxed);
-}
-/* Copies the job into out (UUID_SIZE bytes) and its line; false, and "": none was in hand. */
-bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line);
-
-/* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
-bool deaths_push(struct scoreboard *sb, const struct death *d);
-/* Janitor: the oldest not yet handled, or NULL; deaths_pop() when its jobs are back. */
-const struct death *deaths_peek(const struct scoreboard *sb, unsigned nth);
-void deaths_pop(struct scoreboard *sb, unsigned count);
 
 #endif

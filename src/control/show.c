@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/table.h"
 #include "config/config_show.h"
-#include "rater/verdict.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/outcome.h"
 #include "scoreboard/throttle.h"
 #include "supervisor/supervisor.h"
 
@@ -169,7 +169,7 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 		return summary_of_breaker(sb);
 	if (census->connected < census->children || census->alive < atomic_load(&sb->workers))
 		return "at work, not all children are up";
-	if (throttle_wait_ms(sb, now_ms()) > LONG_WAIT_MS)
+	if (throttle_wait_ms(&sb->throttle, now_ms()) > LONG_WAIT_MS)
 		return "at work, as far as requests or tokens a minute allow: see \"show limits\"";
 	return "at work";
 }
@@ -177,20 +177,15 @@ static const char *summary_of(const struct scoreboard *sb, const struct pool_cen
 /* "rated 120, missing 2": how lines fared with the rater, as far as there are any; null: not asked yet. */
 static void cell_outcomes(struct table *t, const struct scoreboard *sb)
 {
-	static const struct { const char *name; enum counter counter; } outcomes[] = {
-#define X(id, name, counter, words) { name, counter },
-		OUTCOMES(X)
-#undef X
-	};
 	struct buf text;
 
 	buf_init(&text, 1000);
-	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
-		enum counter c = outcomes[i].counter;
+	for (int i = 0; i < OUTCOME_COUNT; i++) {
+		enum counter c = outcome_counter((enum outcome)i);
 		uint64_t n = c == COUNTER_COUNT ? 0 : scoreboard_sum(sb, c);
 
 		if (n > 0)
-			buf_printf(&text, "%s%s %" PRIu64, text.len ? ", " : "", outcomes[i].name, n);
+			buf_printf(&text, "%s%s %" PRIu64, text.len ? ", " : "", outcome_name((enum outcome)i), n);
 	}
 	if (text.len)
 		table_text(t, buf_text(&text));
@@ -460,10 +455,10 @@ static void cells_calls(struct table *t, const struct scoreboard *sb)
 
 	cell_known(t, usual > 0 ? usual : -1);
 	if (pace_is_set(&sb->throttle.requests) || pace_is_set(&sb->throttle.tokens))
-		table_ms(t, throttle_wait_ms(sb, now_ms()));
+		table_ms(t, throttle_wait_ms(&sb->throttle, now_ms()));
 	else
 		table_null(t);
-	table_int(t, throttle_calls_open(sb));
+	table_int(t, throttle_calls_open(&sb->throttle));
 	cell_known(t, window > 0 ? window : -1);
 	table_int(t, atomic_load(&sb->throttle.window.halvings));
 }

@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "grading/decide.h"
-#include "process/child.h"
 #include "rater/question.h"
+#include "scoreboard/breadcrumb.h"
 #include "provenance.h"
 #include "result.h"
 
@@ -48,7 +48,7 @@ static void list_lines(struct grading *g, const struct rater *rater)
 			continue;
 		g->lines[n].owner = g;
 		g->lines[n].line = &g->job.lines[i];
-		child_in_line(g->lines[n].line->index);
+		breadcrumb_line(g->lines[n].line->index);
 		if (g->keyed)
 			phrase_key(rater, &g->job, g->lines[n].line, g->lines[n].key);
 		n++;
@@ -60,7 +60,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	struct grading *g = xcalloc(1, sizeof(*g));
 	struct err err;
 
-	child_in_hand(row->id);
+	breadcrumb_job(row->id);
 	memcpy(g->job.id, row->id, sizeof(g->job.id));
 	memcpy(g->job.session_id, row->session_id, sizeof(g->job.session_id));
 	g->settle.stored_before = row->claim > 1 || row->counted_as != COUNTED_NOT;
@@ -80,7 +80,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 		list_lines(g, rater);
 		grading_carry_over(g, row->result);
 	}
-	child_in_hand(NULL);
+	breadcrumb_job(NULL);
 	return g;
 }
 
@@ -264,13 +264,13 @@ void grading_ask_control(struct grading *g, struct rater *rater)
 
 void grading_ask_more(struct grading *g, struct rater *rater)
 {
-	child_in_hand(g->job.id);
+	breadcrumb_job(g->job.id);
 	for (; g->calls.nstarted < g->calls.n && grading_calls_open(g) < (g->calls.one_by_one ? 1 : GRADING_CALLS_AT_ONCE); g->calls.nstarted++) {
 		if (rater->gate && !rater->gate(rater->gate_arg, g, g->calls.asks[g->calls.nstarted]))
 			break;
 		rater_start(rater, g->calls.asks[g->calls.nstarted]);
 	}
-	child_in_hand(NULL);
+	breadcrumb_job(NULL);
 }
 
 size_t grading_calls_open(const struct grading *g)

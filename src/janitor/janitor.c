@@ -16,6 +16,7 @@
 #include "pg/pgbinary.h"
 #include "process/identity.h"
 #include "process/wake.h"
+#include "scoreboard/trouble.h"
 
 #define REAP_EVERY_MS 10000		/* the reaper looks at least so often, however long the poll */
 #define FRESH_MS 1000			/* the gauges need no second look within so long */
@@ -31,9 +32,10 @@ void janitor_set_timer(struct janitor *j, struct loop_timer *timer, int64_t dela
 /* A maintenance statement failed for a reason of its own; the next tick asks for it again. */
 bool janitor_answered(struct janitor *j, const struct err *err)
 {
+	(void)j;
 	if (err && err->kind != ERR_LOST) {
 		log_error("%s; trying again with the next poll", err->text);
-		child_error(j->c, err->text);
+		trouble_say(err->text);
 	}
 	return !err;
 }
@@ -231,7 +233,7 @@ static void on_stop(void *arg, bool at_once)
 
 static void check_stop(struct janitor *j)
 {
-	bool work_left = pg_is_ready(j->pg) && (j->recovering || deaths_peek(j->c->sb, 0));
+	bool work_left = pg_is_ready(j->pg) && (j->recovering || deaths_peek(&j->c->sb->deaths, 0));
 
 	if (!work_left || now_ms() >= j->stop_by_ms)
 		j->exit_status = EXIT_STOPPED;

@@ -55,7 +55,7 @@ static void on_recovered(void *arg, const PGresult *result, const struct err *er
 		return;
 	}
 	j->impatient = false;
-	deaths_pop(j->c->sb, j->deaths_sent);
+	deaths_pop(&j->c->sb->deaths, j->deaths_sent);
 	j->deaths_sent = 0;
 	n = pgvalue_int8(result, 0, 0);
 	if (n > 0) {
@@ -100,10 +100,10 @@ void janitor_recover_deaths(struct janitor *j)
 	const struct death *d;
 	struct buf *p;
 
-	if (j->recovering || !pg_is_ready(j->pg) || !deaths_peek(j->c->sb, 0))
+	if (j->recovering || !pg_is_ready(j->pg) || !deaths_peek(&j->c->sb->deaths, 0))
 		return;
 	p = begin_recover(j);
-	for (j->deaths_sent = 0; (d = deaths_peek(j->c->sb, j->deaths_sent)); j->deaths_sent++)
+	for (j->deaths_sent = 0; (d = deaths_peek(&j->c->sb->deaths, j->deaths_sent)); j->deaths_sent++)
 		put_dead(p, d->identity, d);
 	j->recovering = janitor_send(j, STATEMENT_RECOVER, on_recovered);
 	if (!j->recovering)

@@ -19,8 +19,8 @@
 #include "process/identity.h"
 #include "process/signals.h"
 #include "process/wake.h"
-
-static struct slot *my_slot;
+#include "scoreboard/breadcrumb.h"
+#include "scoreboard/trouble.h"
 
 static void on_signals(void *arg, int fd, short revents)
 {
@@ -74,7 +74,7 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 	environment_forget(c->config->openai.api_key_env);	/* who needs the key has it from the configuration */
 	log_identify(role, c->index == SLOT_JANITOR ? -1 : c->index);
 	name_process(role, c->index);
-	c->slot = my_slot = &c->sb->slots[c->index];
+	c->slot = &c->sb->slots[c->index];
 	c->loop = loop_new();
 	if (signal_fd == -1 || !c->loop ||
 	    loop_watch(c->loop, signal_fd, POLLIN, on_signals, c) == -1 ||
@@ -83,7 +83,8 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 		fatal("cannot set up the child: out of memory or descriptors");
 	identity_self(c->identity);
 	shared_text_set(&c->slot->identity, c->identity);
-	breadcrumb_set(&c->slot->in_hand, NULL);
+	breadcrumb_begin(&c->slot->in_hand);
+	trouble_begin(&c->slot->error);
 	srandom((unsigned)(now_ms() ^ ((int64_t)getpid() << 16)));
 	signals_unblock_all();
 	child_state(c, SLOT_CONNECTING);
@@ -117,7 +118,7 @@ void child_database_up(struct child *c)
 
 int child_database_down(struct child *c, bool refused, const char *why)
 {
-	child_error(c, why);
+	trouble_say(why);
 	if (refused && !atomic_load(&c->sb->ever_up))
 		return EXIT_BAD_CONFIG;
 	if (c->once)
@@ -127,27 +128,4 @@ int child_database_down(struct child *c, bool refused, const char *why)
 	else
 		log_debug("%s", why);
 	return -1;
-}
-
-void child_error(struct child *c, const char *text)
-{
-	shared_text_set(&c->slot->error, text);
-}
-
-void child_trouble(const char *text)
-{
-	if (my_slot)
-		shared_text_set(&my_slot->error, text);
-}
-
-void child_in_hand(const char *job_id)
-{
-	if (my_slot)
-		breadcrumb_set(&my_slot->in_hand, job_id);
-}
-
-void child_in_line(int32_t line)
-{
-	if (my_slot)
-		breadcrumb_line(&my_slot->in_hand, line);
 }

@@ -14,9 +14,9 @@
 #include "base/embed.h"
 #include "base/utf8.h"
 #include "base/normalise.h"
-#include "process/child.h"
 #include "rater/question.h"
 #include "rubric/rubric.h"
+#include "scoreboard/breadcrumb.h"
 
 /* To be raised when the same rubric would rate a line differently than before: it is in cache keys. */
 #define RUBRIC_ENGINE "rubric 2"
@@ -114,7 +114,7 @@ static void rubric_start(struct rater *rater, struct ask *ask)
 	int64_t began_ms = now_ms();
 
 	for (size_t i = 0; i < ask->nlines; i++) {
-		child_in_line(ask->lines[i]->index);
+		breadcrumb_line(ask->lines[i]->index);
 		rate_line(rater, ask->job, ask->lines[i], &ask->verdicts[i]);
 	}
 	ask->used.model = rater->model;

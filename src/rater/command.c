@@ -16,8 +16,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/utf8.h"
-#include "process/child.h"
 #include "rater/question.h"
+#include "scoreboard/breadcrumb.h"
+#include "scoreboard/trouble.h"
 #include "program.h"
 
 #define REQUEST_CAP_BYTES (16u << 20)
@@ -168,10 +169,10 @@ static void on_line(void *arg, const char *line, size_t len)
 	}
 	e = take_asked(c);
 	ask = e->ask;
-	child_in_hand(ask->job->id);
+	breadcrumb_job(ask->job->id);
 	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines, &ask->job->arena,
 				       ask->verdicts);
-	child_in_hand(NULL);
+	breadcrumb_job(NULL);
 	set_capacity(c, ask->used.latency_ms);
 	if (lost_thread(ask)) {
 		give_up_answer(c, ask, line, len);
@@ -275,7 +276,7 @@ static void restart_later(struct command *c, const char *why, bool orderly)
 	if (orderly && c->answered) {
 		log_debug("%s", why);
 	} else {
-		child_trouble(why);
+		trouble_say(why);
 		log_warn("%s; starting it again %s%s", why, delay ? "in " : "at once",
 			 delay ? duration_format(delay, when, sizeof(when)) : "");
 	}

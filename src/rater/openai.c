@@ -16,8 +16,8 @@
 #include "base/embed.h"
 #include "base/file.h"
 #include "lib/http.h"
-#include "process/child.h"
 #include "rater/question.h"
+#include "scoreboard/breadcrumb.h"
 #include "openai_reply.h"
 
 #define PROMPT_CAP_BYTES (64u << 10)
@@ -289,9 +289,9 @@ static void on_reply(void *arg, const struct http_reply *reply)
 {
 	struct exchange *exchange = arg;
 
-	child_in_hand(exchange->ask->job->id);
+	breadcrumb_job(exchange->ask->job->id);
 	openai_read_reply(reply, exchange->rater->config, exchange->ask);
-	child_in_hand(NULL);
+	breadcrumb_job(NULL);
 	rater_done(exchange->rater, exchange->ask);
 }
 

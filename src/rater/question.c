@@ -4,7 +4,8 @@
  */
 #include "rater/question.h"
 
-#include "process/child.h"
+#include "scoreboard/breadcrumb.h"
+
 
 void question_each_context(const struct config *config, const struct job *job,
 			   const struct line *const *lines, size_t n,
@@ -68,7 +69,7 @@ static void write_context(void *arg, const struct line *line)
 static void write_lines(struct buf *out, const struct line *const *lines, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		child_in_line(lines[i]->index);
+		breadcrumb_line(lines[i]->index);
 		buf_printf(out, "%s{\"line\": %d, ", i ? ", " : "", lines[i]->index);
 		write_member(out, "text", lines[i]->text);
 		buf_char(out, '}');

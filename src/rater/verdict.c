@@ -12,30 +12,9 @@
 #include "base/mask.h"
 #include "base/utf8.h"
 #include "lib/json_strict.h"
-#include "process/child.h"
+#include "scoreboard/breadcrumb.h"
 
 struct span { const char *text; size_t len; };
-
-static const struct { const char *name, *words; enum counter counter; } outcomes[] = {
-#define X(id, name, counter, words) { name, words, counter },
-	OUTCOMES(X)
-#undef X
-};
-
-const char *outcome_name(enum outcome o)
-{
-	return outcomes[o].name;
-}
-
-const char *outcome_words(enum outcome o)
-{
-	return outcomes[o].words;
-}
-
-enum counter outcome_counter(enum outcome o)
-{
-	return outcomes[o].counter;
-}
 
 static bool is_space(char c)
 {
@@ -243,7 +222,7 @@ static size_t read_ratings(struct json_object *ratings, const struct config *con
 			stray++;
 			unknown_line |= numbered;
 		} else if (v->outcome == OUTCOME_MISSING) {
-			child_in_line((int32_t)json_object_get_int64(json_object_object_get(element, "line")));
+			breadcrumb_line((int32_t)json_object_get_int64(json_object_object_get(element, "line")));
 			give_json(v, config, arena, element);
 		} else {	/* even when both agree: a reply that repeats itself lost its thread */
 			verdict_all(v, 1, OUTCOME_DUPLICATE);

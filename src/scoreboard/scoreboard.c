@@ -1,4 +1,4 @@
-/* The shared mapping: making it, sums over its slots, breadcrumbs and deaths. */
+/* The shared mapping: making it, sums over its slots. */
 #include "scoreboard/scoreboard.h"
 
 #include <string.h>
@@ -57,50 +57,4 @@ uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
 		sum += atomic_load_explicit(&sb->slots[i].cost_nanos, memory_order_relaxed);
 	return sum;
-}
-
-void breadcrumb_set(struct breadcrumb *b, const char *job)
-{
-	atomic_store_explicit(&b->set, 0, memory_order_relaxed);
-	if (!job)
-		return;
-	atomic_signal_fence(memory_order_seq_cst);	/* the reader comes when we are dead: only our own order counts */
-	atomic_store_explicit(&b->line, BREADCRUMB_NO_LINE, memory_order_relaxed);
-	memcpy(b->job, job, UUID_SIZE - 1);
-	atomic_store_explicit(&b->set, 1, memory_order_release);
-}
-
-bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line)
-{
-	bool set = atomic_load(&b->set) == 1;
-
-	memcpy(out, b->job, UUID_SIZE - 1);
-	out[set ? UUID_SIZE - 1 : 0] = '\0';
-	*line = set ? atomic_load(&b->line) : BREADCRUMB_NO_LINE;
-	return set;
-}
-
-bool deaths_push(struct scoreboard *sb, const struct death *d)
-{
-	uint32_t head = atomic_load(&sb->deaths_head);
-
-	if (head - atomic_load(&sb->deaths_tail) >= DEATHS)
-		return false;
-	sb->deaths[head % DEATHS] = *d;
-	atomic_store(&sb->deaths_head, head + 1);
-	return true;
-}
-
-const struct death *deaths_peek(const struct scoreboard *sb, unsigned nth)
-{
-	uint32_t tail = atomic_load(&sb->deaths_tail);
-
-	if (atomic_load(&sb->deaths_head) - tail <= nth)
-		return NULL;
-	return &sb->deaths[(tail + nth) % DEATHS];
-}
-
-void deaths_pop(struct scoreboard *sb, unsigned count)
-{
-	atomic_fetch_add(&sb->deaths_tail, count);
 }

@@ -4,8 +4,6 @@
  */
 #include "scoreboard/throttle.h"
 
-#include "scoreboard/scoreboard.h"
-
 #define FIRST_TOKENS 500		/* of a call, before any was answered */
 #define FIRST_PER_MIB (INT64_C(1) << 18)	/* four bytes a token, and no guess at the reply */
 #define MIB (INT64_C(1) << 20)
@@ -15,16 +13,16 @@
 
 /* ---- what a call takes ---- */
 
-static int64_t usual_tokens(const struct scoreboard *sb)
+static int64_t usual_tokens(const struct throttle *t)
 {
-	int64_t usual = atomic_load_explicit(&sb->throttle.usual_tokens, memory_order_relaxed);
+	int64_t usual = atomic_load_explicit(&t->usual_tokens, memory_order_relaxed);
 
 	return usual > 0 ? usual : FIRST_TOKENS;
 }
 
-int64_t throttle_estimate(const struct scoreboard *sb, size_t bytes)
+int64_t throttle_estimate(const struct throttle *t, size_t bytes)
 {
-	int64_t per_mib = atomic_load_explicit(&sb->throttle.tokens_per_mib, memory_order_relaxed);
+	int64_t per_mib = atomic_load_explicit(&t->tokens_per_mib, memory_order_relaxed);
 	int64_t known = bytes < TOKENS_MAX ? (int64_t)bytes : TOKENS_MAX;
 
 	return known * (per_mib > 0 ? per_mib : FIRST_PER_MIB) / MIB + 1;
@@ -40,104 +38,106 @@ static void learn(_Atomic int64_t *mean, int64_t value)
 	atomic_store_explicit(mean, was > 0 ? moved : value, memory_order_relaxed);
 }
 
-static void learn_from(struct throttle *throttle, int64_t tokens, size_t bytes)
+static void learn_from(struct throttle *t, int64_t tokens, size_t bytes)
 {
-	learn(&throttle->usual_tokens, tokens);
+	learn(&t->usual_tokens, tokens);
 	if (bytes > 0)
-		learn(&throttle->tokens_per_mib, tokens * MIB / (int64_t)bytes + 1);
+		learn(&t->tokens_per_mib, tokens * MIB / (int64_t)bytes + 1);
 }
 
 /* ---- permits ---- */
 
-static uint32_t setting(const struct scoreboard *sb)
+static uint32_t setting(const struct throttle *t)
 {
-	return atomic_load(&sb->throttle.setting);
+	return atomic_load(&t->setting);
 }
 
 /* Of 6,000 a minute and given back to 1 a minute, a permit would be worth a hundred minutes. */
-static bool is_share(const struct scoreboard *sb, const struct permit *permit)
+static bool is_share(const struct throttle *t, const struct permit *permit)
 {
-	return permit->held && permit->setting == setting(sb);
+	return permit->held && permit->setting == setting(t);
 }
 
-void throttle_set(struct scoreboard *sb, int64_t requests, int64_t tokens, int64_t now_ms)
+void throttle_set(struct throttle *t, int64_t requests, int64_t tokens, int64_t now_ms)
 {
-	atomic_fetch_add(&sb->throttle.setting, 1);
-	pace_set(&sb->throttle.requests, requests, now_ms);
-	pace_set(&sb->throttle.tokens, tokens, now_ms);
+	atomic_fetch_add(&t->setting, 1);
+	pace_set(&t->requests, requests, now_ms);
+	pace_set(&t->tokens, tokens, now_ms);
 }
 
-bool throttle_active(const struct scoreboard *sb)
+bool throttle_active(const struct throttle *t)
 {
-	const struct throttle *throttle = &sb->throttle;
-
-	return pace_is_set(&throttle->requests) || pace_is_set(&throttle->tokens) || window_size(&throttle->window) > 0;
+	return pace_is_set(&t->requests) || pace_is_set(&t->tokens) || window_size(&t->window) > 0;
 }
 
-int throttle_calls_open(const struct scoreboard *sb)
+int throttle_calls_open(const struct throttle *t)
 {
 	int open = 0;
 
 	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
-		if (atomic_load_explicit(&sb->slots[i].pid, memory_order_relaxed))
-			open += (int)atomic_load(&sb->slots[i].calls_open);
+		open += (int)atomic_load(&t->calls_open[i]);
 	return open;
 }
 
-bool throttle_has_room(const struct scoreboard *sb)
+void throttle_leave(struct throttle *t, int place)
 {
-	int size = window_size(&sb->throttle.window);
+	atomic_store(&t->calls_open[place], 0);
+}
 
-	return size == 0 || throttle_calls_open(sb) < size;
+bool throttle_has_room(const struct throttle *t)
+{
+	int size = window_size(&t->window);
+
+	return size == 0 || throttle_calls_open(t) < size;
 }
 
 /*
  * Counted first, looked at then: of two workers that take at the same time at least one sees the other, and
  * what is too much is put down again.
  */
-static int enter_window(struct scoreboard *sb, struct slot *slot, int wanted)
+static int enter_window(struct throttle *t, int place, int wanted)
 {
-	int size = window_size(&sb->throttle.window), over;
+	int size = window_size(&t->window), over;
 
-	atomic_fetch_add(&slot->calls_open, (uint32_t)wanted);
+	atomic_fetch_add(&t->calls_open[place], (uint32_t)wanted);
 	if (size == 0)
 		return wanted;
-	over = throttle_calls_open(sb) - size;
+	over = throttle_calls_open(t) - size;
 	if (over <= 0)
 		return wanted;
 	over = over < wanted ? over : wanted;
-	atomic_fetch_sub(&slot->calls_open, (uint32_t)over);
+	atomic_fetch_sub(&t->calls_open[place], (uint32_t)over);
 	return wanted - over;
 }
 
 /* As many as both have. */
-static int take(struct throttle *throttle, int wanted, int64_t tokens, int64_t now_ms, int64_t *wait_ms)
+static int take(struct throttle *t, int wanted, int64_t tokens, int64_t now_ms, int64_t *wait_ms)
 {
-	int n = pace_take(&throttle->requests, wanted, 1, 0, now_ms, wait_ms), less;
+	int n = pace_take(&t->requests, wanted, 1, 0, now_ms, wait_ms), less;
 
 	if (n == 0)
 		return 0;
-	less = pace_take(&throttle->tokens, n, tokens, tokens, now_ms, wait_ms);
-	pace_correct(&throttle->requests, n - less, 1, 0, 0);
+	less = pace_take(&t->tokens, n, tokens, tokens, now_ms, wait_ms);
+	pace_correct(&t->requests, n - less, 1, 0, 0);
 	return less;
 }
 
-int throttle_reserve(struct scoreboard *sb, struct slot *slot, int wanted, bool any_window, int64_t now_ms,
+int throttle_reserve(struct throttle *t, int place, int wanted, bool any_window, int64_t now_ms,
 		   struct permit *permit, int64_t *wait_ms)
 {
 	int places = wanted, n;
 
-	*permit = (struct permit){ .held = true, .setting = setting(sb), .at_ms = now_ms,
-				   .tokens = usual_tokens(sb) };
+	*permit = (struct permit){ .held = true, .setting = setting(t), .at_ms = now_ms,
+				   .tokens = usual_tokens(t) };
 	*wait_ms = WINDOW_LOOK_MS;
 	if (any_window)
-		atomic_fetch_add(&slot->calls_open, (uint32_t)places);
+		atomic_fetch_add(&t->calls_open[place], (uint32_t)places);
 	else
-		places = enter_window(sb, slot, wanted);
+		places = enter_window(t, place, wanted);
 	if (places == 0)
 		return 0;
-	n = take(&sb->throttle, places, permit->tokens, now_ms, wait_ms);
-	atomic_fetch_sub(&slot->calls_open, (uint32_t)(places - n));
+	n = take(t, places, permit->tokens, now_ms, wait_ms);
+	atomic_fetch_sub(&t->calls_open[place], (uint32_t)(places - n));
 	return n;
 }
 
@@ -146,46 +146,45 @@ bool throttle_is_fresh(const struct permit *permit, int64_t now_ms)
 	return now_ms - permit->at_ms <= PACE_FRESH_MS;
 }
 
-void throttle_give_back(struct scoreboard *sb, const struct permit *permit, int n, int64_t now_ms)
+void throttle_give_back(struct throttle *t, const struct permit *permit, int n, int64_t now_ms)
 {
-	if (n <= 0 || permit->ahead || !is_share(sb, permit) || !throttle_is_fresh(permit, now_ms))
+	if (n <= 0 || permit->ahead || !is_share(t, permit) || !throttle_is_fresh(permit, now_ms))
 		return;
-	pace_correct(&sb->throttle.requests, n, 1, 0, 0);
-	pace_correct(&sb->throttle.tokens, n, permit->tokens, 0, usual_tokens(sb));
+	pace_correct(&t->requests, n, 1, 0, 0);
+	pace_correct(&t->tokens, n, permit->tokens, 0, usual_tokens(t));
 }
 
-bool throttle_reserve_ahead(struct scoreboard *sb, struct permit *permit, int64_t now_ms, int64_t *wait_ms)
+bool throttle_reserve_ahead(struct throttle *t, struct permit *permit, int64_t now_ms, int64_t *wait_ms)
 {
-	struct throttle *throttle = &sb->throttle;
-	int64_t tokens = usual_tokens(sb), request_at, tokens_at;
+	int64_t tokens = usual_tokens(t), request_at, tokens_at;
 
-	request_at = pace_take_ahead(&throttle->requests, 1, 0, THROTTLE_PATIENCE_MS, now_ms, wait_ms);
+	request_at = pace_take_ahead(&t->requests, 1, 0, THROTTLE_PATIENCE_MS, now_ms, wait_ms);
 	if (request_at < 0)
 		return false;
-	tokens_at = pace_take_ahead(&throttle->tokens, tokens, tokens, THROTTLE_PATIENCE_MS, now_ms, wait_ms);
+	tokens_at = pace_take_ahead(&t->tokens, tokens, tokens, THROTTLE_PATIENCE_MS, now_ms, wait_ms);
 	if (tokens_at < 0) {
-		pace_correct(&throttle->requests, 1, 1, 0, 0);
+		pace_correct(&t->requests, 1, 1, 0, 0);
 		return false;
 	}
-	*permit = (struct permit){ .held = true, .setting = setting(sb), .tokens = tokens,
+	*permit = (struct permit){ .held = true, .setting = setting(t), .tokens = tokens,
 				   .at_ms = request_at > tokens_at ? request_at : tokens_at };
 	permit->ahead = permit->at_ms > now_ms;
 	return true;
 }
 
-bool throttle_renew(struct scoreboard *sb, struct permit *permit, int64_t now_ms)
+bool throttle_renew(struct throttle *t, struct permit *permit, int64_t now_ms)
 {
 	int64_t late = now_ms - permit->at_ms - PACE_FRESH_MS, request_at, tokens_at, wait_ms;
 
-	if (!is_share(sb, permit)) {
-		permit->held = throttle_reserve_ahead(sb, permit, now_ms, &wait_ms);
+	if (!is_share(t, permit)) {
+		permit->held = throttle_reserve_ahead(t, permit, now_ms, &wait_ms);
 		return permit->held;
 	}
-	request_at = pace_renew(&sb->throttle.requests, 1, 0, late, THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
-	tokens_at = request_at < 0 ? -1 : pace_renew(&sb->throttle.tokens, permit->tokens, usual_tokens(sb), late,
+	request_at = pace_renew(&t->requests, 1, 0, late, THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
+	tokens_at = request_at < 0 ? -1 : pace_renew(&t->tokens, permit->tokens, usual_tokens(t), late,
 						     THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
 	if (request_at >= 0 && tokens_at < 0)
-		pace_correct(&sb->throttle.requests, 1, 1, 0, 0);
+		pace_correct(&t->requests, 1, 1, 0, 0);
 	permit->held = tokens_at >= 0;
 	permit->at_ms = request_at > tokens_at ? request_at : tokens_at;
 	permit->ahead = true;
@@ -194,54 +193,53 @@ bool throttle_renew(struct scoreboard *sb, struct permit *permit, int64_t now_ms
 
 /* ---- calls ---- */
 
-void throttle_sent(struct scoreboard *sb, struct permit *permit, size_t bytes, int64_t now_ms)
+void throttle_sent(struct throttle *t, struct permit *permit, size_t bytes, int64_t now_ms)
 {
-	int64_t estimate = throttle_estimate(sb, bytes);
+	int64_t estimate = throttle_estimate(t, bytes);
 
-	if (is_share(sb, permit))
-		pace_correct(&sb->throttle.tokens, 1, permit->tokens, estimate, usual_tokens(sb));
+	if (is_share(t, permit))
+		pace_correct(&t->tokens, 1, permit->tokens, estimate, usual_tokens(t));
 	permit->tokens = estimate;
-	tally_add(&sb->throttle.requests_sent, 1, now_ms);
+	tally_add(&t->requests_sent, 1, now_ms);
 }
 
-static void never_sent(struct scoreboard *sb, const struct call_end *end, int64_t now_ms)
+static void never_sent(struct throttle *t, const struct call_end *end, int64_t now_ms)
 {
-	tally_add(&sb->throttle.requests_sent, -1, end->sent_ms);
-	throttle_give_back(sb, &end->permit, 1, now_ms);
+	tally_add(&t->requests_sent, -1, end->sent_ms);
+	throttle_give_back(t, &end->permit, 1, now_ms);
 }
 
-void throttle_settle(struct scoreboard *sb, const struct call_end *end, int64_t now_ms)
+void throttle_settle(struct throttle *t, const struct call_end *end, int64_t now_ms)
 {
-	struct throttle *throttle = &sb->throttle;
 	int64_t tokens = end->tokens < TOKENS_MAX ? end->tokens : TOKENS_MAX;
 
 	if (end->never_sent) {
-		never_sent(sb, end, now_ms);
+		never_sent(t, end, now_ms);
 		return;
 	}
 	if (tokens > 0) {
-		if (is_share(sb, &end->permit))
-			pace_correct(&throttle->tokens, 1, end->permit.tokens, tokens, usual_tokens(sb));
-		tally_add(&throttle->tokens_used, tokens, now_ms);
-		learn_from(throttle, tokens, end->bytes);
+		if (is_share(t, &end->permit))
+			pace_correct(&t->tokens, 1, end->permit.tokens, tokens, usual_tokens(t));
+		tally_add(&t->tokens_used, tokens, now_ms);
+		learn_from(t, tokens, end->bytes);
 	}
 	if (end->limited)
-		window_limited(&throttle->window, throttle_calls_open(sb) + 1, end->sent_ms, now_ms);
-	else if (end->answered && window_size(&throttle->window) > 0)
-		window_answered(&throttle->window, throttle_calls_open(sb) + 1, end->most);
+		window_limited(&t->window, throttle_calls_open(t) + 1, end->sent_ms, now_ms);
+	else if (end->answered && window_size(&t->window) > 0)
+		window_answered(&t->window, throttle_calls_open(t) + 1, end->most);
 }
 
-int64_t throttle_wait_ms(const struct scoreboard *sb, int64_t now_ms)
+int64_t throttle_wait_ms(const struct throttle *t, int64_t now_ms)
 {
-	int64_t requests = pace_wait_ms(&sb->throttle.requests, now_ms), tokens = pace_wait_ms(&sb->throttle.tokens, now_ms);
+	int64_t requests = pace_wait_ms(&t->requests, now_ms), tokens = pace_wait_ms(&t->tokens, now_ms);
 
 	return requests > tokens ? requests : tokens;
 }
 
-int64_t throttle_share_ms(const struct scoreboard *sb)
+int64_t throttle_share_ms(const struct throttle *t)
 {
-	int64_t request = pace_share_ms(&sb->throttle.requests, 1);
-	int64_t tokens = pace_share_ms(&sb->throttle.tokens, usual_tokens(sb));
+	int64_t request = pace_share_ms(&t->requests, 1);
+	int64_t tokens = pace_share_ms(&t->tokens, usual_tokens(t));
 
 	return request > tokens ? request : tokens;
 }

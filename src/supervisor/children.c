@@ -20,6 +20,7 @@
 #include "process/notify.h"
 #include "process/signals.h"
 #include "process/wake.h"
+#include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
 
 #define KILL_GRACE_MS 2000		/* after the drain time, and between ABRT and KILL */
@@ -61,7 +62,6 @@ static void __attribute__((noreturn)) become_child(struct child_slot *cs)
 static void reset_slot(struct slot *slot, enum slot_state state)
 {
 	atomic_store(&slot->in_flight, 0);
-	atomic_store(&slot->calls_open, 0);
 	atomic_store(&slot->demand, DEMAND_NONE);
 	atomic_store(&slot->woken, 0);
 	atomic_store(&slot->ever_ready, 0);
@@ -197,7 +197,7 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 	d.outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !(cs->aborted && in_hand);
 	if (orderly || cs->stopping)
 		strcpy(d.in_hand, DEATH_NO_BLAME);
-	if (!deaths_push(cs->s->sb, &d))
+	if (!deaths_push(&cs->s->sb->deaths, &d))
 		log_warn("too many dead workers at once; the janitor finds this one's jobs by itself");
 	wake_slot(SLOT_JANITOR);
 }
@@ -271,6 +271,7 @@ static void child_ended(struct child_slot *cs, int status)
 	loop_timer_stop(s->loop, &cs->timer);
 	cs->pid = 0;
 	atomic_store(&slot->pid, 0);
+	throttle_leave(&s->sb->throttle, cs->index);
 	report_death(cs, status, how);
 	breaker_probe_unused(&s->sb->breaker);	/* it may have been the one that probed */
 	if (s->options.once)
@@ -349,8 +350,8 @@ void children_set_limits(struct supervisor *s)
 	const struct config *config = s->config;
 	bool metered = config_rates_with(config, RATER_OPENAI);
 
-	throttle_set(s->sb, metered ? config->openai.requests_per_minute : 0,
-		   metered ? config->openai.tokens_per_minute : 0, now_ms());
+	throttle_set(&s->sb->throttle, metered ? config->openai.requests_per_minute : 0,
+		     metered ? config->openai.tokens_per_minute : 0, now_ms());
 }
 
 void children_set_workers(struct supervisor *s, int64_t n)

@@ -1,5 +1,5 @@
 /* Restart policy, pure; used by the supervisor alone. It never forks, waits or reads a clock. */
-#include "supervisor/restart.h"
+#include "restart.h"
 
 #include <sys/wait.h>
 

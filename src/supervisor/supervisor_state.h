@@ -11,7 +11,7 @@
 
 #include "base/loop.h"
 #include "control/server.h"
-#include "supervisor/restart.h"
+#include "restart.h"
 #include "supervisor/supervisor.h"
 
 struct child_slot {

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "process/wake.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/trouble.h"
 
 #define DISOWN_EVERY_MS 5000
 #define DISOWN_FOR_MS 120000
@@ -168,7 +169,7 @@ static void on_previewed(void *arg, const PGresult *result, const struct err *er
 	w->quarantined[w->nquarantined++] = row.place;
 	w->quarantine_until_ms = now_ms() + QUARANTINE_MS;
 	log_error("job %s cannot be claimed, and is left alone for %d s: %s", row.id, QUARANTINE_MS / 1000, w->claim_err.text);
-	child_error(w->c, w->claim_err.text);
+	trouble_say(w->claim_err.text);
 }
 
 /*
@@ -196,7 +197,7 @@ static void claim_failed(struct worker *w, const struct err *err)
 		return;
 	}
 	log_error("%s; claiming again in %d ms", err->text, TROUBLE_MS);
-	child_error(w->c, err->text);
+	trouble_say(err->text);
 	w->claim_not_before_ms = now_ms() + TROUBLE_MS;
 }
 
@@ -271,7 +272,7 @@ static int prefetch(const struct worker *w, const struct rater *rater)
 {
 	int calls = (int)w->config->pool.in_flight;
 
-	if (!w->deep || rater != w->rater || calls < AHEAD_FROM || throttle_active(w->c->sb))
+	if (!w->deep || rater != w->rater || calls < AHEAD_FROM || throttle_active(&w->c->sb->throttle))
 		return 0;
 	return calls / AHEAD_SHARE;
 }

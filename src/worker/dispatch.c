@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "grading/decide.h"
+#include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
 
 /* Jobs of one claim whose lines are being looked up. */
@@ -171,7 +172,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 		if (rater->fallback)
 			count_fallback_lines(w, ask);
 		worker_find_blame(w, rater, ask);
-		child_in_hand(g->job.id);
+		breadcrumb_job(g->job.id);
 		grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
 		g->calls.one_by_one &= w->probing;
 		flights_answered(w, g, ask->err);
@@ -183,7 +184,7 @@ static void take_answers_of(struct worker *w, struct rater *rater)
 			decide_or_hand_over(w, g);
 		else if (!grading_is_decided(g))
 			grading_ask_more(g, rater);
-		child_in_hand(NULL);
+		breadcrumb_job(NULL);
 		worker_keep_pace(w, g);
 	}
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/trouble.h"
 
 /* A call that failed so close to its job's deadline had no more time to give. */
 #define DEADLINE_SLACK_MS 100
@@ -16,7 +17,7 @@
 
 static void tell_breaker(struct worker *w, const struct err *err)
 {
-	child_error(w->c, err->text);
+	trouble_say(err->text);
 	breaker_failure(&w->c->sb->breaker, err, now_ms());
 	w->probing = false;
 	w->provider_away = !w->fallback;
@@ -72,7 +73,7 @@ static void find_use(struct worker *w, struct ask *ask)
 /* How old an answer may be that shows, before a suspect is asked, that the rater works. Limits may keep the two apart. */
 static int64_t vouching_ms(const struct worker *w)
 {
-	return w->config->openai.timeout_ms + SHARES_BETWEEN * throttle_share_ms(w->c->sb);
+	return w->config->openai.timeout_ms + SHARES_BETWEEN * throttle_share_ms(&w->c->sb->throttle);
 }
 
 /*
@@ -149,7 +150,7 @@ static void find_blame_with_fallback(struct worker *w, struct ask *ask)
 	if (!w->provider_away)
 		return;
 	ask->err->kind = ERR_UNAVAILABLE;
-	child_error(w->c, ask->err->text);
+	trouble_say(ask->err->text);
 	w->fallback_not_before_ms = now_ms() + FALLBACK_PAUSE_MS;
 }
 

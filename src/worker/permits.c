@@ -21,7 +21,7 @@
 void worker_publish_calls(struct worker *w)
 {
 	if (w->metered)
-		atomic_store(&w->c->slot->calls_open, (uint32_t)(w->metered->in_flight + w->permits));
+		atomic_store(&w->c->sb->throttle.calls_open[w->c->index], (uint32_t)(w->metered->in_flight + w->permits));
 }
 
 /* ---- claims ---- */
@@ -40,9 +40,9 @@ int worker_reserve(struct worker *w, int wanted, int64_t now, int64_t *wait)
 	int n;
 
 	w->permit = (struct permit){ .held = false };
-	if (w->claim_for != w->metered || !throttle_active(sb))
+	if (w->claim_for != w->metered || !throttle_active(&sb->throttle))
 		return wanted;
-	n = throttle_reserve(sb, w->c->slot, wanted, probe, now, &w->permit, wait);
+	n = throttle_reserve(&sb->throttle, w->c->index, wanted, probe, now, &w->permit, wait);
 	w->permits += n;
 	if (n > 0)
 		return n;
@@ -58,7 +58,7 @@ void worker_unreserve(struct worker *w, int n)
 {
 	if (!w->permit.held || n <= 0)
 		return;
-	throttle_give_back(w->c->sb, &w->permit, n, now_ms());
+	throttle_give_back(&w->c->sb->throttle, &w->permit, n, now_ms());
 	w->permits -= n;
 	worker_publish_calls(w);
 }
@@ -67,7 +67,7 @@ void worker_drop_permit(struct worker *w, struct grading *g)
 {
 	if (!g->permit.held)
 		return;
-	throttle_give_back(w->c->sb, &g->permit, 1, now_ms());
+	throttle_give_back(&w->c->sb->throttle, &g->permit, 1, now_ms());
 	g->permit.held = false;
 	w->permits--;
 	worker_publish_calls(w);
@@ -89,12 +89,12 @@ static bool has_permit(struct worker *w, struct grading *g, int64_t now)
 {
 	int64_t wait;
 
-	if (g->permit.held && !throttle_is_fresh(&g->permit, now) && !throttle_renew(w->c->sb, &g->permit, now))
+	if (g->permit.held && !throttle_is_fresh(&g->permit, now) && !throttle_renew(&w->c->sb->throttle, &g->permit, now))
 		w->permits--;
 	if (!g->permit.held) {
-		if (grading_calls_open(g) > 0 && !throttle_has_room(w->c->sb))
+		if (grading_calls_open(g) > 0 && !throttle_has_room(&w->c->sb->throttle))
 			return false;		/* the answer to one of them asks again */
-		if (!throttle_reserve_ahead(w->c->sb, &g->permit, now, &wait))
+		if (!throttle_reserve_ahead(&w->c->sb->throttle, &g->permit, now, &wait))
 			return false;
 		w->permits++;
 		worker_publish_calls(w);
@@ -108,15 +108,15 @@ static bool may_ask(void *arg, struct grading *g, struct ask *ask)
 	struct worker *w = arg;
 	int64_t now = now_ms();
 
-	if (throttle_active(w->c->sb) && !has_permit(w, g, now))
+	if (throttle_active(&w->c->sb->throttle) && !has_permit(w, g, now))
 		return false;
 	ask->permit = g->permit;
 	ask->sent_ms = now;
 	ask->bytes = question_bytes(w->metered, ask);
-	throttle_sent(w->c->sb, &ask->permit, ask->bytes, now);
+	throttle_sent(&w->c->sb->throttle, &ask->permit, ask->bytes, now);
 	w->permits -= g->permit.held;
 	g->permit.held = false;
-	atomic_fetch_add(&w->c->slot->calls_open, ask->permit.held ? 0 : 1);	/* a permit was counted */
+	atomic_fetch_add(&w->c->sb->throttle.calls_open[w->c->index], ask->permit.held ? 0 : 1);	/* a permit was counted */
 	return true;
 }
 
@@ -139,7 +139,7 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 	no_charge = grading_got_on(g) || g->job.claim <= g->job.attempts + FREE_CLAIMS;
 	err_set(&err, no_charge ? ERR_LIMITED : ERR_RETRY,
 		"openai.requests_per_minute or openai.tokens_per_minute leave no room for another call now");
-	err.after_ms = throttle_wait_ms(w->c->sb, now_ms());
+	err.after_ms = throttle_wait_ms(&w->c->sb->throttle, now_ms());
 	flights_leave(w, g, false);
 	grading_fail(g, &err, g->rater);
 }
@@ -148,7 +148,7 @@ void worker_keep_pace(struct worker *w, struct grading *g)
 bool worker_was_paced(const struct worker *w, const struct grading *g, struct err *err)
 {
 	if (g->rater != w->metered || g->calls.nstarted == g->calls.n || grading_calls_open(g) >= GRADING_CALLS_AT_ONCE ||
-	    !throttle_active(w->c->sb) || !grading_got_on(g))
+	    !throttle_active(&w->c->sb->throttle) || !grading_got_on(g))
 		return false;
 	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no room for all its calls "
 		"within queue.job_deadline");
@@ -192,7 +192,7 @@ void worker_settle_call(struct worker *w, const struct rater *rater, const struc
 		.most = (int)(atomic_load(&w->c->sb->workers) * w->config->pool.in_flight),
 	};
 	worker_publish_calls(w);
-	throttle_settle(w->c->sb, &end, now_ms());
+	throttle_settle(&w->c->sb->throttle, &end, now_ms());
 }
 
 void worker_meter(struct worker *w)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "process/wake.h"
+#include "scoreboard/trouble.h"
 
 #define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
 #define BEHIND_MAX_MS 8000	/* between settlements that fail, which may take as long as lock_timeout */
@@ -111,7 +112,7 @@ void worker_say_trouble(struct worker *w, const struct err *err, enum settle_for
 		return;		/* the connection has said so */
 	if (err->kind == ERR_PERMANENT && form != SETTLE_ANY)
 		return;		/* there is another form */
-	child_error(w->c, err->text);
+	trouble_say(err->text);
 	if (err->kind == ERR_PERMANENT) {
 		log_warn("%s; settling job by job", err->text);
 		return;

@@ -14,6 +14,7 @@
 #include "queue/statements.h"
 #include "rater/backends.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/trouble.h"
 
 #define AT_ONCE_MS 700		/* to give jobs back when stopped at once */
 #define KEEP_BYTES (32 << 20)	/* glibc takes no larger threshold for mmap */
@@ -277,7 +278,7 @@ static int open_raters(struct worker *w)
 		return 0;
 	}
 	log_error("the rater cannot be used: %s", err.text);
-	child_error(w->c, err.text);
+	trouble_say(err.text);
 	rater_free(w->rater);
 	return -1;
 }

@@ -540,15 +540,15 @@ static void test_limits(void **state)
 	assert_int_equal(number(o, "calls_open"), 0);
 	json_object_put(o);
 
-	throttle_set(fake.sb, 600, 90000, now_ms() - 1000000);
+	throttle_set(&fake.sb->throttle, 600, 90000, now_ms() - 1000000);
 	atomic_store(&fake.sb->slots[1].pid, 1);
 	o = json_of("show limits json");
 	assert_int_equal(number(o, "requests_free"), 8);
 	assert_int_equal(number(o, "next_claim_ms"), 0);
 	json_object_put(o);
-	assert_int_equal(throttle_reserve(fake.sb, &fake.sb->slots[1], 100, false, now_ms(), &permit, &wait_ms), 3);
-	throttle_sent(fake.sb, &permit, 40000, now_ms());
-	throttle_settle(fake.sb, &(struct call_end){ .permit = permit, .sent_ms = now_ms(), .tokens = 30000,
+	assert_int_equal(throttle_reserve(&fake.sb->throttle, SLOT_FIRST_WORKER, 100, false, now_ms(), &permit, &wait_ms), 3);
+	throttle_sent(&fake.sb->throttle, &permit, 40000, now_ms());
+	throttle_settle(&fake.sb->throttle, &(struct call_end){ .permit = permit, .sent_ms = now_ms(), .tokens = 30000,
 						     .limited = true }, now_ms());
 	o = json_of("show limits json");
 	assert_int_equal(number(o, "requests_last_minute"), 1);

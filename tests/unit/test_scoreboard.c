@@ -12,6 +12,9 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "scoreboard/breadcrumb.h"
+#include "scoreboard/deaths.h"
+#include "scoreboard/trouble.h"
 #include "scoreboard_fixture.h"
 
 static void test_fresh(void **state)
@@ -27,7 +30,7 @@ static void test_fresh(void **state)
 	assert_int_equal(scoreboard_sum(sb, COUNTER_JOBS_CLAIMED), 0);
 	assert_true(shared_text_get(&sb->slots[0].error, text));
 	assert_string_equal(text, "");
-	assert_null(deaths_peek(sb, 0));
+	assert_null(deaths_peek(&sb->deaths, 0));
 }
 
 static void test_counters_of_other_processes(void **state)
@@ -124,22 +127,46 @@ static void test_breadcrumb(void **state)
 	int32_t line = 1;
 
 	(void)state;
+	breadcrumb_job(job);		/* of a process that leaves no crumbs: nothing happens */
+	breadcrumb_line(12);
+	assert_false(breadcrumb_get(b, read, &line));
+	breadcrumb_begin(b);
 	assert_false(breadcrumb_get(b, read, &line));
 	assert_string_equal(read, "");
 	assert_int_equal(line, BREADCRUMB_NO_LINE);
-	breadcrumb_set(b, job);
+	breadcrumb_job(job);
 	assert_true(breadcrumb_get(b, read, &line));
 	assert_string_equal(read, job);
 	assert_int_equal(line, BREADCRUMB_NO_LINE);
-	breadcrumb_line(b, 12);
+	breadcrumb_line(12);
 	assert_true(breadcrumb_get(b, read, &line));
 	assert_int_equal(line, 12);
-	breadcrumb_set(b, job);		/* a line is of one job */
+	breadcrumb_job(job);		/* a line is of one job */
 	assert_true(breadcrumb_get(b, read, &line));
 	assert_int_equal(line, BREADCRUMB_NO_LINE);
-	breadcrumb_set(b, NULL);
+	breadcrumb_job(NULL);
 	assert_false(breadcrumb_get(b, read, &line));
 	assert_string_equal(read, "");
+	breadcrumb_job(job);
+	breadcrumb_begin(b);		/* the next child of the slot has nothing in hand */
+	assert_false(breadcrumb_get(b, read, &line));
+	breadcrumb_begin(NULL);
+}
+
+static void test_trouble(void **state)
+{
+	struct shared_text *t = &sb->slots[3].error;
+	char read[SCOREBOARD_TEXT] = "?";
+
+	(void)state;
+	trouble_say("to nobody");
+	trouble_begin(t);
+	assert_true(shared_text_get(t, read));
+	assert_string_equal(read, "");
+	trouble_say("the database is away");
+	assert_true(shared_text_get(t, read));
+	assert_string_equal(read, "the database is away");
+	trouble_begin(NULL);
 }
 
 static size_t length_for(char letter)
@@ -209,12 +236,12 @@ static bool push(unsigned number)
 	struct death d = { .how = "was killed by signal 9 (Killed)" };
 
 	snprintf(d.identity, sizeof(d.identity), "host/%u", number);
-	return deaths_push(sb, &d);
+	return deaths_push(&sb->deaths, &d);
 }
 
 static void assert_nth(unsigned nth, unsigned number)
 {
-	const struct death *d = deaths_peek(sb, nth);
+	const struct death *d = deaths_peek(&sb->deaths, nth);
 	char expected[32];
 
 	assert_non_null(d);
@@ -225,20 +252,20 @@ static void assert_nth(unsigned nth, unsigned number)
 
 static void fill_and_empty(void)
 {
-	for (unsigned i = 0; i < DEATHS; i++)
+	for (unsigned i = 0; i < DEATHS_MAX; i++)
 		assert_true(push(i));
 	assert_false(push(1000));		/* full: nothing is overwritten */
-	for (unsigned i = 0; i < DEATHS; i++)
+	for (unsigned i = 0; i < DEATHS_MAX; i++)
 		assert_nth(i, i);
-	assert_null(deaths_peek(sb, DEATHS));
-	deaths_pop(sb, 10);
+	assert_null(deaths_peek(&sb->deaths, DEATHS_MAX));
+	deaths_pop(&sb->deaths, 10);
 	assert_nth(0, 10);
 	for (unsigned i = 0; i < 10; i++)
-		assert_true(push(DEATHS + i));
+		assert_true(push(DEATHS_MAX + i));
 	assert_false(push(1000));
-	assert_nth(DEATHS - 1, DEATHS + 9);
-	deaths_pop(sb, DEATHS);
-	assert_null(deaths_peek(sb, 0));
+	assert_nth(DEATHS_MAX - 1, DEATHS_MAX + 9);
+	deaths_pop(&sb->deaths, DEATHS_MAX);
+	assert_null(deaths_peek(&sb->deaths, 0));
 }
 
 static void test_deaths(void **state)
@@ -247,8 +274,8 @@ static void test_deaths(void **state)
 	assert_true(push(1));
 	assert_nth(0, 1);
 	assert_nth(0, 1);			/* a look takes nothing away */
-	deaths_pop(sb, 1);
-	assert_null(deaths_peek(sb, 0));
+	deaths_pop(&sb->deaths, 1);
+	assert_null(deaths_peek(&sb->deaths, 0));
 	for (int round = 0; round < 3; round++)
 		fill_and_empty();
 }
@@ -256,8 +283,8 @@ static void test_deaths(void **state)
 static void test_deaths_when_the_counts_wrap(void **state)
 {
 	(void)state;
-	atomic_store(&sb->deaths_head, UINT32_MAX - 5);
-	atomic_store(&sb->deaths_tail, UINT32_MAX - 5);
+	atomic_store(&sb->deaths.head, UINT32_MAX - 5);
+	atomic_store(&sb->deaths.tail, UINT32_MAX - 5);
 	fill_and_empty();
 }
 
@@ -272,6 +299,7 @@ int main(void)
 		TEST(test_text_is_cut_to_fit),
 		TEST(test_text_of_a_corpse),
 		TEST(test_breadcrumb),
+		TEST(test_trouble),
 		TEST(test_reads_are_never_torn),
 		TEST(test_deaths),
 		TEST(test_deaths_when_the_counts_wrap),

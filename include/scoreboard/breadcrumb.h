@@ -1,0 +1,36 @@
+/*
+ * What a child's CPU is at, so that others know what it died of: the job in hand and which of its lines. One crumb a
+ * slot, written by its child, read by the supervisor after that child's death. Cheaper to write than a shared text,
+ * since it is written for each line.
+ */
+#ifndef BREADCRUMB_H
+#define BREADCRUMB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/uuid.h"
+
+#define BREADCRUMB_NO_LINE INT32_MIN
+
+struct breadcrumb {
+	_Atomic uint32_t set;		/* 1: `job` is whole */
+	_Atomic int32_t line;		/* its index in the session, or BREADCRUMB_NO_LINE */
+	char job[UUID_SIZE];
+};
+
+/* From now on this process leaves its crumb there; nothing is in hand yet. NULL: it leaves none, as before the first. */
+void breadcrumb_begin(struct breadcrumb *b);
+
+/*
+ * The job that the CPU is in from now on (NULL: none), so that a crash names it, and its line with this index. For any
+ * room of a child.
+ */
+void breadcrumb_job(const char *job_id);
+void breadcrumb_line(int32_t line);
+
+/* Copies the job into out (UUID_SIZE bytes) and its line. False, and "", when none was in hand. */
+bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line);
+
+#endif

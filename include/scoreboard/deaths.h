@@ -1,0 +1,42 @@
+/*
+ * Dead workers whose jobs are yet to be put back: a ring in the scoreboard's head. The supervisor adds, the janitor
+ * takes away; neither waits for the other.
+ */
+#ifndef DEATHS_H
+#define DEATHS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/uuid.h"
+
+#define DEATHS_MAX 64
+/* An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had been. */
+#define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
+/* What a child writes into claimed_by, with its NUL. */
+#define IDENTITY_SIZE 160
+
+struct death {
+	char identity[IDENTITY_SIZE];
+	char in_hand[UUID_SIZE];	/* job it died in, or "" */
+	bool outside;			/* somebody killed it; else it died of itself */
+	int32_t line;			/* of that job, or BREADCRUMB_NO_LINE */
+	char how[96];			/* "was killed by signal 9 (Killed)" */
+};
+
+/* Zeroed: empty. at[i % DEATHS_MAX] holds the i-th from tail to head. */
+struct deaths {
+	_Atomic uint32_t head;		/* moved by the supervisor */
+	_Atomic uint32_t tail;		/* moved by the janitor */
+	struct death at[DEATHS_MAX];
+};
+
+/* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
+bool deaths_push(struct deaths *deaths, const struct death *d);
+/* Janitor: the nth (from 0, the oldest) of those not yet taken away, or NULL. */
+const struct death *deaths_peek(const struct deaths *deaths, unsigned nth);
+/* Janitor: the jobs of the oldest `count` are back. */
+void deaths_pop(struct deaths *deaths, unsigned count);
+
+#endif

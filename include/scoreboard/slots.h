@@ -1,0 +1,10 @@
+/* How many slots there are and whose: one for the janitor, then one for each worker. */
+#ifndef SLOTS_H
+#define SLOTS_H
+
+#define SLOT_JANITOR 0
+#define SLOT_FIRST_WORKER 1
+#define SLOT_MAX_WORKERS 256
+#define SLOT_COUNT (SLOT_MAX_WORKERS + 1)
+
+#endif
