@@ -1,9 +1,9 @@
 #!/bin/sh
 # Compares what the programs know with what is written about them, both ways: configuration keys
-# with etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics with gradingd(8),
-# functions, columns and rights of migrations/ with gradingd-sql(7). Then looks for what the README
-# files name: links, files, functions. Then mandoc's lint. Lists what is missing or stale and exits
-# 1, else is quiet.
+# with etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics with
+# gradingd(8), functions, columns and rights of migrations/ with gradingd-sql(7). Then looks for
+# what the README files name: links, files, functions. Then mandoc's lint. Lists what is missing or
+# stale and exits 1, else is quiet.
 #
 # usage, in the project's root: tests/check-docs.sh [COMMANDS]
 # COMMANDS is a file with a command a line, as `gradingctl --commands` prints it. BUILD names the
@@ -86,7 +86,8 @@ compare command "$tmp/commands" "$tmp/commands.manual" src/gradingctl.8
 # ---- metrics: the list in metrics.h, and the rows of the pool's own in metrics.c ----
 
 {
-	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' include/scoreboard/metrics.h
+	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' \
+		include/scoreboard/metrics.h
 	sed -nE 's/.*\{ *"([a-z_]*)", ".*" *}, *"(gauge|counter|histogram)".*/gradingd_\1/p' \
 		src/scoreboard/metrics.c
 } > "$tmp/metrics"
@@ -160,25 +161,40 @@ compare right "$tmp/rights" "$tmp/rights.manual" src/gradingd-sql.7
 
 # ---- papers: each link leads somewhere; each `file` and `function()` in them exists ----
 
+# lacking FOLDER...: what standard input names and none of the folders has.
+lacking() {
+	sort -u | while read -r name; do
+		found=
+		for folder; do
+			[ ! -e "$folder/$name" ] || found=yes
+		done
+		[ -n "$found" ] || echo "$paper $verb $name, which does not exist"
+	done
+}
+
+# A README's links, the files that it names (but for those that a build makes or a system has), and
+# the functions.
+links() { grep -o '](\([^)#]*\)' "$1" | sed 's/^](//' | grep -v '^[a-z]*:' || true; }
+files() {
+	grep -oE '`[a-zA-Z_./-]+/[a-zA-Z0-9_.-]+\.[a-z0-9]+`' "$1" | tr -d '`' |
+		grep -v -e '^/' -e '^build/' || true
+}
+functions() { grep -oE '`[a-z][a-z0-9_]+\(\)`' "$1" | tr -d '`()' | sort -u || true; }
+is_known() {
+	grep -rqwF "$1" --include='*.[ch]' --include='*.sql' --include='*.py' \
+		src include migrations tests
+}
+
 for paper in $papers; do
 	folder=$(dirname "$paper")
-	grep -o '](\([^)#]*\)' "$paper" | sed 's/^](//' | grep -v '^[a-z]*:' | while read -r link; do
-		[ -e "$folder/$link" ] || echo "$paper links to $link, which does not exist"
-	done > "$tmp/papers" || true
-	complain "$tmp/papers"
-	grep -oE '`[a-zA-Z_./-]+/[a-zA-Z0-9_.-]+\.[a-z0-9]+`' "$paper" | tr -d '`' | sort -u |
-	while read -r file; do
-		case $file in /*) continue ;; build/*) continue ;; esac
-		[ -e "$file" ] || [ -e "src/$file" ] || [ -e "include/$file" ] || [ -e "$folder/$file" ] ||
-			echo "$paper names $file, which does not exist"
-	done > "$tmp/papers" || true
-	complain "$tmp/papers"
-	grep -oE '`[a-z][a-z0-9_]+\(\)`' "$paper" | tr -d '`()' | sort -u | while read -r function; do
-		grep -rqwF "$function" src include migrations tests --include='*.[ch]' --include='*.sql' \
-			--include='*.py' ||
-			echo "$paper names $function(), which does not exist"
-	done > "$tmp/papers" || true
-	complain "$tmp/papers"
+	verb='links to'
+	links "$paper" | lacking "$folder" > "$tmp/lacking"
+	verb=names
+	files "$paper" | lacking . src include "$folder" >> "$tmp/lacking"
+	functions "$paper" | while read -r name; do
+		is_known "$name" || echo "$paper names $name(), which does not exist"
+	done >> "$tmp/lacking"
+	complain "$tmp/lacking"
 done
 
 for page in $pages; do

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Shows gradingd at work: a Postgres of its own in a temporary directory (a Unix socket, no port), the
-# schema, a pool of four workers with the rubric built in, the sample conversations and copies of them
-# rated under a progress bar, one of them shown, the pool's status; then everything goes again. However
-# it ends, no process and no directory stays behind.
+# Shows gradingd at work: a Postgres of its own in a temporary directory (a Unix socket, no port),
+# the schema, a pool of four workers with the rubric built in, the sample conversations and copies
+# of them rated under a progress bar, one of them shown, the pool's status; then everything goes
+# again. However it ends, no process and no directory stays behind.
 #
 # usage: tests/demo.sh [BUILD]      DATABASE=CONNINFO in the environment: that database instead
 set -u
@@ -15,7 +15,8 @@ shown=door-lawn-01
 database=${DATABASE:-}
 
 case ${TMPDIR:=/tmp} in
-????????????????????????????????????????*) TMPDIR=/tmp ;;	# the path of a socket may have 107 bytes
+# The path of a socket may have 107 bytes.
+????????????????????????????????????????*) TMPDIR=/tmp ;;
 esac
 dir=
 postgres_pid=
@@ -68,8 +69,9 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 trap 'exit 141' PIPE
 
-# In the background and waited for, since a shell hears of a signal only between commands. The two servers
-# get sessions of their own (setsid): a Ctrl-C is for this script, which stops them in the right order.
+# In the background and waited for, since a shell hears of a signal only between commands. The two
+# servers get sessions of their own (setsid): a Ctrl-C is for this script, which stops them in the
+# right order.
 run() {
 	"$@" &
 	step_pid=$!
@@ -101,13 +103,14 @@ start_postgres() {
 	for name in $(env | sed -n 's/^\(PG[A-Z]*\)=.*/\1/p'); do unset "$name"; done
 	initdb=$(server_program initdb)
 	postgres=$(server_program postgres)
-	[ -n "$postgres" ] || fail "there is no Postgres server here; sh tests/deps.sh demo installs one"
+	[ -n "$postgres" ] ||
+		fail "there is no Postgres server here; sh tests/deps.sh demo installs one"
 	heading "Starting a private Postgres $("$postgres" --version | awk '{ print $3 }') in $dir"
 	# $become is several words, here and below.
 	run $become "$initdb" -D "$dir/data" -U grading -A trust -E UTF8 --locale=C --no-sync \
 		>"$dir/initdb.log" 2>&1 || fail "initdb failed" "$dir/initdb.log"
-	setsid $become "$postgres" -D "$dir/data" -c listen_addresses= -c "unix_socket_directories=$dir" \
-		>"$dir/postgres.log" 2>&1 &
+	setsid $become "$postgres" -D "$dir/data" -c listen_addresses= \
+		-c "unix_socket_directories=$dir" >"$dir/postgres.log" 2>&1 &
 	postgres_pid=$!
 	database="host=$dir user=grading dbname=postgres"
 	wait_for "Postgres" "$postgres_pid" "$dir/postgres.log" psql -X -q -c 'SELECT 1' "$database"
@@ -177,7 +180,8 @@ rate_everything() {
 	began=$(seconds)
 	ctl --json enqueue "$@" "$dir/copies.jsonl" --wait >"$dir/result.json" || return 1
 	# The pool's own figures are as old as the janitor's last look, a second at most.
-	[ -n "${DATABASE:-}" ] || wait_for "gradingd" "$gradingd_pid" "$dir/gradingd.log" queue_is_empty
+	[ -n "${DATABASE:-}" ] ||
+		wait_for "gradingd" "$gradingd_pid" "$dir/gradingd.log" queue_is_empty
 	awk -v began="$began" -v ended="$(seconds)" -F '[:,}]' '{
 		for (i = 1; i < NF; i++) {
 			gsub(/[^a-z_]/, "", $i)
@@ -185,10 +189,11 @@ rate_everything() {
 				n[$i] = $(i + 1) + 0
 		}
 		s = ended - began
-		printf "%d conversations, %d jobs, %d ratings stored in %.1f s, enqueueing included:\n", \
+		printf "%d conversations, %d jobs, %d ratings stored in %.1f s", \
 			n["sessions"], n["jobs"], n["lines"], s
-		printf "%d jobs and %d ratings a second. No model was asked; copies come from the phrase cache.\n", \
+		printf ", enqueueing included:\n%d jobs and %d ratings a second. ", \
 			n["jobs"] / s, n["lines"] / s
+		print "No model was asked; copies come from the phrase cache."
 	}' "$dir/result.json"
 }
 
@@ -207,7 +212,8 @@ show_results() {
 
 # ---- all of it ----
 
-dir=$(mktemp -d "$TMPDIR/gradingd-demo.XXXXXX") || fail "no temporary directory could be made in $TMPDIR"
+dir=$(mktemp -d "$TMPDIR/gradingd-demo.XXXXXX") ||
+	fail "no temporary directory could be made in $TMPDIR"
 [ -n "$database" ] || start_postgres
 write_configuration
 heading "Bringing the schema up: gradingctl migrate"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what is missing here with apt-get, as root or through sudo; when all is there it does nothing,
-# offline. No server is started and no cluster made on the way: the demo and the tests run their own.
+# Installs what is missing here with apt-get, as root or through sudo; when all is there it does
+# nothing, offline. No server is started and no cluster made on the way: the demo and the tests run
+# their own.
 #
 # usage: tests/deps.sh build|demo|check|all|peers
 #   build  compiler and libraries          check  demo, and what the tests need
@@ -80,7 +81,8 @@ esac
 [ -n "$missing" ] || exit 0
 
 # From here on as root. sudo asks for a password only where there is someone to type it.
-if [ "$(id -u)" -ne 0 ] && there apt-get && there sudo && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+if [ "$(id -u)" -ne 0 ] && there apt-get && there sudo &&
+	{ [ -t 0 ] || sudo -n true 2>/dev/null; }; then
 	exec sudo CC="${CC:-cc}" PYTHON="$python" sh "$0" "$1"
 fi
 if [ "$(id -u)" -ne 0 ] || ! there apt-get; then
@@ -93,7 +95,8 @@ log=$(mktemp)
 no_cluster=/etc/postgresql-common/createcluster.d/gradingd-deps.conf
 no_services=/usr/sbin/policy-rc.d
 made=$log
-# What is written for the time of the installation goes whatever happens. $made is several words, as $missing is.
+# What is written for the time of the installation goes whatever happens. $made is several words, as
+# $missing is.
 trap 'rm -f $made' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
