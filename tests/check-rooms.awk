@@ -295,7 +295,7 @@ function check_circles(   i) {
 function who_wants(program, file,   i, from) {
 	for (i = 1; i <= nneeds; i++) {
 		from = need_from[i]
-		if (home[need_name[i]] == file && from != file &&
+		if (need_name[i] in home && home[need_name[i]] == file && from != file &&
 		    ((program, from) in linked || from == main_of[program]))
 			return "src/" from ".c names " need_name[i]
 	}
@@ -351,7 +351,7 @@ function check_never(text,   part, from, what, except, queue, head, tail, at, i,
 		at = queue[head]
 		for (i = first_need[at]; i <= last_need[at]; i++) {
 			name = need_name[i]
-			to = name in home ? home[name] : name in offered ? offered[name] : ""
+			to = (name in home) ? home[name] : (name in offered) ? offered[name] : ""
 			if (to == "" || name in except || to in before)
 				continue
 			if (to in what || (name in home && room_of(to) in what)) {
