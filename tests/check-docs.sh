@@ -1,9 +1,9 @@
 #!/bin/sh
 # Compares what the programs know with what is written about them, both ways: configuration keys
-# with etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics with
-# gradingd(8), functions, columns and rights of migrations/ with gradingd-sql(7). Then looks for
-# what the README files name: links, files, functions. Then mandoc's lint. Lists what is missing or
-# stale and exits 1, else is quiet.
+# with etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics and a line's
+# outcomes with gradingd(8), functions, columns and rights of migrations/ with gradingd-sql(7). Then
+# looks for what the README files name: links, files, functions. Then mandoc's lint. Lists what is
+# missing or stale and exits 1, else is quiet.
 #
 # usage, in the project's root: tests/check-docs.sh [COMMANDS]
 # COMMANDS is a file with a command a line, as `gradingctl --commands` prints it. BUILD names the
@@ -37,7 +37,7 @@ compare() {
 	sort -u "$2" > "$tmp/a"
 	sort -u "$3" > "$tmp/b"
 	comm -23 "$tmp/a" "$tmp/b" | sed "s|^|$4 lacks the $1: |" > "$tmp/diff"
-	comm -13 "$tmp/a" "$tmp/b" | sed "s|^|$4 has a $1 that does not exist: |" >> "$tmp/diff"
+	comm -13 "$tmp/a" "$tmp/b" | sed "s|^|$4 has what does not exist, as $1: |" >> "$tmp/diff"
 	complain "$tmp/diff"
 }
 
@@ -93,6 +93,14 @@ compare command "$tmp/commands" "$tmp/commands.manual" src/gradingctl.8
 } > "$tmp/metrics"
 grep -o 'gradingd_[a-z_]*' src/gradingd.8 > "$tmp/metrics.manual" || true
 compare metric "$tmp/metrics" "$tmp/metrics.manual" src/gradingd.8
+
+# ---- outcomes of a line: the list in outcome.h ----
+
+sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)", *COUNTER_OUTCOME.*/\1/p' \
+	include/scoreboard/outcome.h > "$tmp/outcomes"
+sed -n '/^\.Sh LINES WITHOUT A RATING/,/^\.El/s/^\.It Li //p' src/gradingd.8 |
+	tr -d ' ' | tr , '\n' > "$tmp/outcomes.manual"
+compare outcome "$tmp/outcomes" "$tmp/outcomes.manual" src/gradingd.8
 
 # ---- SQL: the migrations in the order in which they apply, without comments ----
 

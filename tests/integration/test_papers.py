@@ -43,7 +43,7 @@ FAULTS = {
         "etc/gradingd.conf lacks the key with default and help: pool.workers = 4"),
     "a key's help in the sample": (
         "etc/gradingd.conf", "# Worker processes.", "# Processes.",
-        "etc/gradingd.conf has a key with default and help that does not exist: pool.workers"),
+        "etc/gradingd.conf has what does not exist, as key with default and help: pool.workers"),
     "a key's default in the manual": (
         "src/gradingd.conf.5", ".It Ic pool.workers = 4", ".It Ic pool.workers = 5",
         "src/gradingd.conf.5 lacks the key with default: pool.workers = 4"),
@@ -52,16 +52,19 @@ FAULTS = {
         "src/gradingctl.8 lacks the command: pause"),
     "a command too many": (
         "src/gradingctl.8", ".It Ic pause", ".It Ic halt\n.It Ic pause",
-        "src/gradingctl.8 has a command that does not exist: halt"),
+        "src/gradingctl.8 has what does not exist, as command: halt"),
     "a metric": (
         "src/gradingd.8", ".It Li gradingd_jobs_claimed_total", ".It Li gradingd_claims_total",
         "src/gradingd.8 lacks the metric: gradingd_jobs_claimed_total"),
+    "an outcome": (
+        "src/gradingd.8", ".It Li duplicate", ".It Li twice",
+        "src/gradingd.8 has what does not exist, as outcome: twice"),
     "a function's argument": (
         SQL, "batch_size integer DEFAULT 5", "batch_size integer DEFAULT 6",
         f"{SQL} lacks the function: grading_enqueue(session_id uuid"),
     "a function too many": (
         SQL, ".It Ic grading_uuid()", ".It Ic grading_uuid()\n.It Ic grading_x()",
-        f"{SQL} has a function that does not exist: grading_x()"),
+        f"{SQL} has what does not exist, as function: grading_x()"),
     "a column's type": (
         SQL, ".It Va alternatives text[]", ".It Va alternatives text",
         f"{SQL} lacks the column: line_ratings.alternatives text[]"),
