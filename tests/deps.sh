@@ -50,6 +50,7 @@ need_check() {
 	need libcmocka-dev library cmocka
 	need python3 "$python" -c ''
 	need python3-pytest python_has pytest
+	need python3-pytest-timeout python_has pytest_timeout
 	need python3-pytest-xdist python_has xdist
 	need python3-psycopg python_has psycopg
 	need python3-h2 python_has h2

@@ -74,7 +74,7 @@ def kill_supervisor(lab_):
     yield
     children = list(lab_.pool.children().values())
     lab_.pool.kill(lab_.pool.pid)
-    lab_.pool.process.wait()
+    lab_.pool.wait_dead()
     gone = elapsed(lambda: wait_until(lambda: not any(map(is_running, children)), what="the children to be gone"))
     lab_.restart_pool()
     if gone > 1 and not lab_.short:

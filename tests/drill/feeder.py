@@ -17,6 +17,8 @@ BATCH = 5               # lines a job
 SESSIONS_AT_ONCE = 40
 SHARED = harness.ROOT.parent / "shared" / "data" / "persuasion.jsonl"
 LOOK_S = 0.2
+AWAY_S = 180            # no fault keeps the database away for longer
+FILL_S = 900            # how long the jobs that are still missing in the end may take to get in
 
 TABLES = """
 CREATE TABLE drill_jobs (id uuid PRIMARY KEY, session_id uuid NOT NULL, lines int NOT NULL);
@@ -58,6 +60,7 @@ def jobs_of(transcript, session=None):
 def insert(connection, sessions, priority=0):
     """Jobs and what is expected of them in one transaction, which is known by a chunk's id. Returns the jobs."""
     chunk, rows = str(uuid.uuid4()), [job for transcript in sessions for job in jobs_of(transcript)]
+    deadline = time.monotonic() + AWAY_S
     while True:
         try:
             with connection() as conn, conn.transaction(), conn.cursor() as cursor:
@@ -76,6 +79,8 @@ def insert(connection, sessions, priority=0):
                         copy.write_row((job, session, "line_rating", data, priority))
             return rows
         except psycopg.Error:           # whether it was committed is looked up the next time round
+            if time.monotonic() > deadline:
+                raise
             time.sleep(LOOK_S)
 
 
@@ -109,7 +114,10 @@ class Feeder:
         self.thread.start()
 
     def stop(self, at_least):
-        while self.inserted < at_least and self.thread.is_alive():
+        """Ends it as soon as that many jobs are in."""
+        deadline = time.monotonic() + FILL_S
+        while self.inserted < at_least and self.thread.is_alive() and time.monotonic() < deadline:
             time.sleep(LOOK_S)
         self.over.set()
-        self.thread.join()
+        self.thread.join(AWAY_S)
+        assert not self.thread.is_alive() and self.inserted >= at_least, f"only {self.inserted} jobs got in"

@@ -170,7 +170,7 @@ class Lab:
         for signo in (signal.SIGSTOP, signal.SIGKILL):
             for pid in pool.processes():
                 pool.kill(pid, signo)
-        pool.process.wait()
+        pool.wait_dead()
         pool.wait_gone()
 
     # ---- what is done to the database ----

@@ -11,6 +11,8 @@ import threading
 
 from llm_server import HOST, reserve_port
 
+PATIENCE_S = 60
+
 BIND, SYNC, READY, TERMINATE = b"B", b"S", b"Z", b"X"
 
 
@@ -119,7 +121,7 @@ class Proxy:
         ready = threading.Event()
         self.thread = threading.Thread(target=self.serve, args=(ready,), daemon=True)
         self.thread.start()
-        ready.wait()
+        assert ready.wait(PATIENCE_S), "the proxy does not start"
 
     def serve(self, ready):
         asyncio.set_event_loop(self.loop)
@@ -168,7 +170,7 @@ class Proxy:
             done.set()
 
         self.loop.call_soon_threadsafe(call)
-        done.wait()
+        assert done.wait(PATIENCE_S), "the proxy is stuck"
 
     def set_mode(self, mode):
         def change():

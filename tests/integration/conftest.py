@@ -1,19 +1,32 @@
 """Fixtures: one private Postgres a session, a fresh database, pools and a scripted provider a test."""
+import contextlib
+import faulthandler
 import itertools
+import os
 import pathlib
 import shutil
 import signal
+import sys
 import tempfile
+import uuid
 
-import psycopg
 import pytest
+import pytest_timeout
 
 import harness
 from llm_server import LlmServer
 
 TEMPLATE = "grading_template"
 LOG_TAIL = 60
+# Once a test has failed, its fixtures have so long to end what it started.
+TEARDOWN_S = 120
+# A test that not even a signal gets out of ends its process after so long.
+STUCK_S = 1800
 numbers = itertools.count(1)
+
+# Whatever is started in this run, by any of its processes, has this in its environment.
+RUN = "GRADINGD_TEST_RUN"
+os.environ.setdefault(RUN, uuid.uuid4().hex)
 
 # Fixtures clean up after an interrupt; a TERM must not leave a Postgres behind either.
 signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
@@ -24,6 +37,42 @@ def pytest_runtest_makereport(item, call):
     """Fixtures see at their end whether their test failed."""
     outcome = yield
     item.failed = getattr(item, "failed", False) or outcome.get_result().failed
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    faulthandler.dump_traceback_later(STUCK_S, exit=True, file=sys.__stderr__)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item):
+    """pytest-timeout stops its clock at the first failure; what is left must not hang either."""
+    item.config.hook.pytest_timeout_set_timer(item=item, settings=pytest_timeout.Settings(TEARDOWN_S, "signal", False))
+
+
+def left_behind():
+    """What was started in this run and is still there. Its own processes were not started by it, or are this one."""
+    mark, found = f"{RUN}={os.environ[RUN]}".encode(), []
+    for environ in pathlib.Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            pid = int(environ.parent.name)
+            if pid != os.getpid() and mark in environ.read_bytes().split(b"\0") and harness.is_running(pid):
+                found.append(pid)
+    return found
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_sessionfinish(session):
+    """When all of xdist's processes have ended, one that crashed included, nothing that was started is still there."""
+    yield
+    if hasattr(session.config, "workerinput"):
+        return
+    for pid in left_behind():
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        print(f"\nleft behind, and killed: {pid} {words}", file=sys.stderr)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def short_directory(prefix):
@@ -47,7 +96,7 @@ def postgres():
 @pytest.fixture(scope="session")
 def template(postgres):
     """The name of a migrated database that others are copied from."""
-    with psycopg.connect(postgres.conninfo("postgres"), autocommit=True) as admin:
+    with harness.connect(postgres.conninfo("postgres")) as admin:
         admin.execute(f"CREATE DATABASE {TEMPLATE}")
     harness.migrate(postgres.conninfo(TEMPLATE))
     return TEMPLATE
@@ -59,7 +108,7 @@ def make_database(postgres):
     made = []
 
     def admin(sql):
-        with psycopg.connect(postgres.conninfo("postgres"), autocommit=True) as conn:
+        with harness.connect(postgres.conninfo("postgres")) as conn:
             conn.execute(sql)
 
     def make(template="template1"):

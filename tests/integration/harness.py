@@ -1,7 +1,8 @@
 """What the integration tests stand on: a private Postgres, databases from a migrated template, and pools.
 
-Waiting is always for a condition, with a deadline far beyond what an idle machine needs; nothing here
-sleeps for a fixed time. What the database shows may be ahead of the counters: those move when the answer
+Waiting is always for a condition. Each wait has a deadline, PATIENCE_S unless it says otherwise, which is
+far beyond what an idle machine needs: it is there so that a defect is told, not to measure a speed. Nothing
+here sleeps for a fixed time. What the database shows may be ahead of the counters: those move when the answer
 has reached the process that counts, so they are waited for as well. Directories, ports and process markers
 are each test run's own, so several runs may go on side by side.
 """
@@ -17,6 +18,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import uuid
 
@@ -33,6 +35,7 @@ GRADINGD = BUILD / "gradingd"
 GRADINGCTL = BUILD / "gradingctl"
 MIGRATIONS = sorted((ROOT / "migrations").glob("[0-9]*.sql"))
 SCALE = {"excellent", "good", "poor", "missed_opportunity"}
+# How long a condition is waited for. pytest.ini has the deadline of a whole test, which is longer.
 PATIENCE_S = 60
 BOUNCER = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
 KEY = "sk-test-5ecret5ecret5ecret"
@@ -73,11 +76,45 @@ def within(seconds, measure, tries=5):
         took.append(measure())
 
 
+def promptly(measure, times=10):
+    """measure(), which returns seconds, so many times: all in all in less time than if each had waited for a look.
+
+    For what must not be left to the janitor's next look at the queue, which it takes every 10 s (so choose a long
+    queue.poll). By chance that is near once or twice, not each time; and a machine may be slow by a factor of hundreds.
+    Benchmarks measure how fast things are.
+    """
+    took = []
+    for _ in range(times):
+        took.append(measure())
+        assert sum(took) < 3 * times, f"that waited to be looked for: {took}"
+
+
 def elapsed(action):
     """How long action() takes."""
     began = time.monotonic()
     action()
     return time.monotonic() - began
+
+
+def together(*actions):
+    """Runs them at the same time, each in a thread of its own, until all have ended. Raises what one of them raised."""
+    raised = []
+
+    def run(action):
+        try:
+            action()
+        except Exception as error:      # pylint: disable=broad-except
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(action,), daemon=True) for action in actions]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE_S
+    for thread in threads:
+        thread.join(max(deadline - time.monotonic(), 0))
+    assert not any(thread.is_alive() for thread in threads), f"not all have ended within {PATIENCE_S} s"
+    if raised:
+        raise raised[0]
 
 
 def rep(*texts, first=0, speaker="rep"):
@@ -136,7 +173,7 @@ class Postgres:
 
     def tool(self, name, *arguments):
         subprocess.run([*self.become, postgres_tool(name), *arguments], check=True, cwd=self.directory,
-                       stdout=subprocess.DEVNULL)
+                       stdout=subprocess.DEVNULL, timeout=PATIENCE_S)
 
     def start(self):
         self.tool("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.directory, "log"), "start")
@@ -167,7 +204,13 @@ def migrate(conninfo):
 def migrate_by_psql(conninfo, files=MIGRATIONS):
     for file in files:
         subprocess.run([postgres_tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", file, conninfo],
-                       check=True, stdout=subprocess.DEVNULL)
+                       check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE_S)
+
+
+def connect(conninfo, **more):
+    """A connection of the test's own. No statement on it goes on for ever."""
+    return psycopg.connect(conninfo, **{"row_factory": namedtuple_row, "connect_timeout": PATIENCE_S,
+                                        "options": f"-c statement_timeout={PATIENCE_S}s", "autocommit": True, **more})
 
 
 class Database:
@@ -180,7 +223,7 @@ class Database:
         self.connection = None
 
     def connect(self, **more):
-        return psycopg.connect(self.conninfo, row_factory=namedtuple_row, **dict({"autocommit": True}, **more))
+        return connect(self.conninfo, **more)
 
     def rows(self, sql, *params):
         if self.connection is None or self.connection.closed:
@@ -291,7 +334,7 @@ class Bouncer:
 
     def answers(self):
         try:
-            psycopg.connect(self.conninfo("pgbouncer"), autocommit=True).close()
+            connect(self.conninfo("pgbouncer"), options=None).close()
         except psycopg.Error:
             return False
         return True
@@ -471,6 +514,10 @@ class Pool:
 
     def send(self, signo):
         os.kill(self.pid, signo)
+
+    def wait_dead(self):
+        """Until the supervisor is gone, whatever became of its children."""
+        self.process.wait(PATIENCE_S)
 
     def processes(self):
         """Everything that was started from this pool, whoever its parent is now."""

@@ -1,11 +1,10 @@
 """SQL for applications: grading_enqueue, grading_progress, grading_ratings."""
 import json
-import threading
 
 import psycopg
 import pytest
 
-from harness import new_session, rep, wait_until
+from harness import new_session, rep, together, wait_until
 
 TRANSCRIPT = [line for n in range(0, 24, 2) for line in
               (*rep(f"Rep says {n}.", first=n), *rep(f"Customer says {n}.", first=n + 1, speaker="customer"))]
@@ -56,11 +55,7 @@ def test_enqueueing_at_the_same_moment_makes_one_set_of_jobs(db):
         with db.connect() as conn:
             made.append(conn.execute("SELECT grading_enqueue(%s, %s::jsonb)", (session, json.dumps(TRANSCRIPT))).fetchone()[0])
 
-    threads = [threading.Thread(target=go) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[go] * 8)
     assert sorted(made) == [0] * 7 + [5]
     assert db.count() == 5
 
@@ -153,11 +148,12 @@ def test_no_session_is_over_while_a_job_of_it_is_open(pool, db):
                     conn.execute("INSERT INTO grading_jobs (session_id, job_type, job_data) VALUES (%s, 'line_rating', %s)",
                                  (session, json.dumps({"transcript": rep("A.", first=n)} if n % 4 else [])))
 
-    threads = [threading.Thread(target=insert, args=(first,)) for first in (0, 5, 10)]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads) or db.unsettled():
-        assert db.rows(early) == []
+    def watch():
+        with db.connect() as conn:
+            assert conn.execute(early).fetchall() == []
+        return db.count() == 15 * len(sessions) and not db.unsettled()
+
+    together(*[lambda first=first: insert(first) for first in (0, 5, 10)], lambda: wait_until(watch))
     assert db.count() == 15 * len(sessions)
     for session in sessions:
         row = progress(db, session)
@@ -195,12 +191,17 @@ def test_a_cursor_never_misses_a_line_while_ratings_arrive(make_pool, db):
     make_pool(db, pool={"workers": 4, "claim_batch": 2})
     session = new_session()
     enqueue(db, session, [{"speaker": "rep", "text": f"Line {n}."} for n in range(600)], batch_size=2)
-    cursor, seen, done = 0, [], False
-    while not done:
+    cursor, seen = 0, []
+
+    def poll():
+        nonlocal cursor
         done = progress(db, session).status == "completed"
         new = ratings(db, session, cursor)
-        seen += [r.line_index for r in new]
+        seen.extend(r.line_index for r in new)
         cursor = max([cursor, *(r.cursor for r in new)])
+        return done
+
+    wait_until(poll)
     assert sorted(seen) == list(range(600))
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness import PATIENCE_S, ControlError, control_exchange, elapsed, gradingctl, read_to_end, rep, stays, unframe, wait_until
+from harness import PATIENCE_S, ControlError, control_exchange, elapsed, gradingctl, promptly, read_to_end, rep, stays, unframe, wait_until
 
 VIEWS = ["status", "workers", "queue", "metrics", "config", "errors", "limits", "version"]
 
@@ -82,6 +82,7 @@ def test_words_may_be_cut_short(pool):
 
 def test_a_line_without_its_end_is_not_run(pool):
     with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(PATIENCE_S)
         s.connect(pool.socket)
         s.sendall(b"pause")
         s.shutdown(socket.SHUT_WR)
@@ -93,8 +94,8 @@ def test_silent_clients_are_dropped_and_do_not_disturb(pool, db):
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(30)]
         for s in silent:
-            s.connect(pool.socket)
             s.settimeout(PATIENCE_S)
+            s.connect(pool.socket)
             if s is silent[0]:
                 s.sendall(b"show st")
         assert pool.show("status")["phase"] == "up"
@@ -103,8 +104,8 @@ def test_silent_clients_are_dropped_and_do_not_disturb(pool, db):
 
 
 FLOOD = """
-import select, socket, sys
-poll, clients = select.poll(), {}
+import select, socket, sys, time
+poll, clients, over = select.poll(), {}, time.monotonic() + float(sys.argv[2])
 def connect():
     s = socket.socket(socket.AF_UNIX)
     s.connect(sys.argv[1])
@@ -113,8 +114,8 @@ def connect():
 for _ in range(120):
     connect()
 print("flooding", flush=True)
-while True:
-    for fd, _ in poll.poll():
+while time.monotonic() < over:
+    for fd, _ in poll.poll(100):
         poll.unregister(fd)
         clients.pop(fd).close()
         connect()
@@ -123,22 +124,21 @@ while True:
 
 def test_a_flood_of_silent_clients_hurts_nobody(pool, db):
     """More than there is room for, and each comes back as soon as it is sent away."""
-    with subprocess.Popen([sys.executable, "-c", FLOOD, pool.socket], stdout=subprocess.PIPE) as flood:
+    with subprocess.Popen([sys.executable, "-c", FLOOD, pool.socket, str(PATIENCE_S)], stdout=subprocess.PIPE) as flood:
         try:
             assert flood.stdout.readline() == b"flooding\n"
-            took = [elapsed(lambda: pool.show("status")) for _ in range(20)]
+            promptly(lambda: elapsed(lambda: pool.show("status")), 20)
             assert gradingctl("-s", pool.socket, "reload").returncode == 0
             db.completed(rep("Meanwhile."))
         finally:
             flood.kill()
-    assert sorted(took)[10] < 0.5, took
 
 
 def test_a_slow_reader_gets_its_answer(pool):
     with socket.socket(socket.AF_UNIX) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        s.connect(pool.socket)
         s.settimeout(PATIENCE_S)
+        s.connect(pool.socket)
         s.sendall(b"show metrics\n")
         reply = read_to_end(s, 300)
     assert "gradingd_jobs_completed_total" in unframe(reply)
@@ -147,6 +147,7 @@ def test_a_slow_reader_gets_its_answer(pool):
 def test_a_client_that_goes_away_is_no_trouble(pool):
     for _ in range(50):
         with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(PATIENCE_S)
             s.connect(pool.socket)
             s.sendall(b"show metrics\n")
     wait_until(pool.is_up)
@@ -173,7 +174,7 @@ def test_readers_and_admins_are_told_apart(make_pool, db):
     def as_reader(words):
         return subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                                sys.executable, "-c", ask, pool.socket, words], capture_output=True, text=True,
-                              check=True).stdout
+                              check=True, timeout=PATIENCE_S).stdout
 
     assert as_reader("show version").startswith("ok ")
     assert as_reader("pause").startswith("err ")

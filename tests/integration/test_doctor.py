@@ -7,12 +7,11 @@ import socket
 import subprocess
 import time
 
-import psycopg
 import pytest
 
 import harness
 from conftest import short_directory
-from harness import GRADINGCTL, KEY, gradingctl, migrate, wait_until
+from harness import GRADINGCTL, KEY, PATIENCE_S, gradingctl, migrate, wait_until
 from llm_server import reserve_port
 from test_pgbouncer import BOUNCER, bouncer  # noqa: F401 (a fixture)
 from test_security import cluster, make_secured, secured  # noqa: F401 (fixtures)
@@ -314,7 +313,7 @@ class TestPooler:
     @pytest.mark.parametrize("mode", ["transaction", "session"])
     def test_nothing_is_left_on_the_servers(self, make_config, db, bouncer, mode):  # noqa: F811
         self.report(make_config, db, bouncer, pool_mode=mode)
-        with psycopg.connect(bouncer.conninfo(db.name), autocommit=True, prepare_threshold=None) as conn:
+        with harness.connect(bouncer.conninfo(db.name), options=None, prepare_threshold=None) as conn:
             for _ in range(5):
                 assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone()[0] == 0
                 assert conn.execute("SELECT name FROM pg_settings WHERE source = 'session' AND name IN"
@@ -499,12 +498,21 @@ class Provider:
         self.requests = []
         self.pid = os.fork()
         if self.pid == 0:
-            while True:
+            self.serve()
+        return self
+
+    def serve(self):
+        """Until it is killed, or nobody has asked for so long."""
+        try:
+            self.server.settimeout(PATIENCE_S)
+            for _ in range(1000):
                 client, _ = self.server.accept()
+                client.settimeout(PATIENCE_S)
                 client.recv(65536)
                 client.sendall(self.answer)
                 client.close()
-        return self
+        finally:
+            os._exit(0)         # not back into the test, of which this is a copy
 
     def __exit__(self, *_):
         os.kill(self.pid, signal.SIGKILL)

@@ -8,6 +8,7 @@ import pytest
 from harness import BUILD, GRADINGD, ROOT
 
 
+@pytest.mark.timeout(1000)
 @pytest.mark.skipif(b"__asan_init" in GRADINGD.read_bytes(), reason="takes too long under sanitizers")
 def test_the_shortened_drill_finds_nothing():
     env = dict(os.environ, GRADINGD_BUILD=str(BUILD))

@@ -8,11 +8,12 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import uuid
 
 import pytest
 
-from harness import GRADINGCTL, gradingctl
+from harness import GRADINGCTL, PATIENCE_S, gradingctl
 
 CALL = {"id": "call-17", "salesRepName": "Ada", "transcript": [
     {"speaker": "rep", "text": "What brought you here today?"},
@@ -121,11 +122,22 @@ def test_another_kind_of_file_is_complained_about_in_a_few_words(db, ctl):
     assert "is this another file?" in result.stderr
 
 
+@contextlib.contextmanager
+def ended_after(seconds, process):
+    """Whoever reads what it says waits no longer than that."""
+    timer = threading.Timer(seconds, process.kill)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def wait_and_read(words, stdin, pattern):
     """Runs gradingctl enqueue --wait until it has said this on standard error; then interrupts it."""
     said = ""
     with subprocess.Popen([GRADINGCTL, *words, "enqueue", "-", "--wait"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True) as process:
+                          stderr=subprocess.PIPE, text=True) as process, ended_after(PATIENCE_S, process):
         process.stdin.write(stdin)
         process.stdin.close()
         for line in process.stderr:

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from conftest import short_directory
-from harness import BUILD, GRADINGCTL, GRADINGD, ROOT, rep, unprivileged, wait_until
+from harness import BUILD, GRADINGCTL, GRADINGD, PATIENCE_S, ROOT, rep, unprivileged, wait_until
 
 # What systemd-analyze counts, in tenths; 0 is nothing left to take away, 96 a unit without any of it.
 EXPOSURE_TENTHS = 18
@@ -27,7 +27,7 @@ SANDBOX = {
 # ---- the binaries ----
 
 def readelf(option, program):
-    return subprocess.run(["readelf", "-W", option, program], text=True, capture_output=True, check=True,
+    return subprocess.run(["readelf", "-W", option, program], text=True, capture_output=True, check=True, timeout=PATIENCE_S,
                           env=dict(os.environ, LC_ALL="C")).stdout
 
 
@@ -142,7 +142,8 @@ def test_the_unit_is_sandboxed():
 def test_systemd_finds_little_left_to_take_away():
     tool = shutil.which("systemd-analyze")
     done = tool and subprocess.run([tool, "security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_TENTHS}",
-                                    ROOT / "init/gradingd.service"], text=True, capture_output=True, check=False)
+                                    ROOT / "init/gradingd.service"], text=True, capture_output=True, check=False,
+                                   timeout=PATIENCE_S)
     if not tool or "offline" in done.stderr:
         pytest.skip("no systemd-analyze that looks at files")
     assert done.returncode == 0, done.stdout[-300:] + done.stderr

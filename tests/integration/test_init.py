@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from harness import GRADINGD, ROOT, is_running, rep, unprivileged, wait_until
+from harness import GRADINGD, PATIENCE_S, ROOT, is_running, rep, unprivileged, wait_until
 
 RUNNING, DEAD_WITH_PID_FILE, NOT_RUNNING = 0, 1, 3
 
@@ -180,6 +180,7 @@ def test_systemd_accepts_the_unit(tmp_path):
     unit = tmp_path / "gradingd.service"
     text = (ROOT / "init/gradingd.service").read_text(encoding="utf-8")
     unit.write_text(text.replace("/usr/local/sbin/gradingd", str(GRADINGD)), encoding="utf-8")
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], text=True, capture_output=True, check=False)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], text=True, capture_output=True, check=False,
+                          timeout=PATIENCE_S)
     complaints = [line for line in (done.stdout + done.stderr).splitlines() if unit.name in line]   # not the host's own units
     assert done.returncode == 0 and not complaints, done

@@ -69,7 +69,7 @@ def test_so_are_those_of_an_insert_that_committed_late(make_openai_pool, db, llm
         other.execute(db.MANY, ("Line {n} of many.", 100))
         db.completed([])
         time.sleep(1.5)      # that job's end had the queue looked at
-    wait_until(lambda: llm.in_flight == 64 and db.count("processing") == 68, 10)
+    wait_until(lambda: llm.in_flight == 64 and db.count("processing") == 68)
     llm.release()
     wait_until(lambda: db.count("completed") == 101)
 

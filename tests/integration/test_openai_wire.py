@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness import KEY, new_session, rep, stays, wait_until
+from harness import KEY, PATIENCE_S, new_session, rep, stays, wait_until
 from llm_server import LlmServer, h2
 
 HOSTILE = [
@@ -108,7 +108,7 @@ def test_idle_connections_serve_the_next_burst(make_openai_pool, db, llm):
 # ---- TLS ----
 
 def openssl(*arguments):
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, timeout=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,11 @@
 """grading_retry() and grading_cancel(), and gradingctl jobs, retry and cancel: jobs put back or ended, counters right."""
 import json
-import threading
 import uuid
 
 import psycopg
 import pytest
 
-from harness import gradingctl, new_session, rep, wait_until
+from harness import elapsed, gradingctl, new_session, promptly, rep, together, wait_until
 
 # What the tables say of each session, and what its counters say. Lines of a session made by grading_enqueue() are known.
 DISAGREEING = """
@@ -79,12 +78,17 @@ def test_failed_jobs_are_rated_after_a_retry(broken, db, llm):
 
 
 def test_a_retry_wakes_a_pool_that_sleeps(make_openai_pool, db, llm):
-    make_openai_pool(queue={"poll": "60s"})
-    llm.behave({"do": "400", "first": 1}, "good")
-    job = db.wait(db.insert(), "failed")
-    wait_until(lambda: db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"), what="a pool asleep")
-    assert retry(db, job.session_id) == 1
-    db.wait(job.id, "completed", timeout=30)
+    make_openai_pool(queue={"poll": "10m"})
+
+    def put_back_to_completed():
+        llm.behave({"do": "400", "first": 1}, "good")
+        job = db.wait(db.insert(rep(new_session())), "failed")
+        wait_until(lambda: db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"),
+                   what="a pool asleep")
+        assert retry(db, job.session_id) == 1
+        return elapsed(lambda: db.wait(job.id, "completed"))
+
+    promptly(put_back_to_completed)
     agree(db)
 
 
@@ -127,11 +131,7 @@ def test_two_retries_at_the_same_moment_count_once(db):
         with db.connect() as conn:
             put.append(conn.execute("SELECT grading_retry(%s)", (session,)).fetchone()[0])
 
-    threads = [threading.Thread(target=go) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    together(*[go] * 6)
     assert sum(put) == 40
     agree(db)
     assert db.session(session).status == "queued"

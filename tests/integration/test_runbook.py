@@ -42,7 +42,7 @@ def test_old_completed_jobs_are_deleted_and_their_ratings_stay(make_pool, db):
 
 def test_the_last_statement_gets_stuck_jobs_going_again(make_openai_pool, db, llm):
     """Even those that a living worker still has in hand: its late result is dropped."""
-    make_openai_pool(pool={"workers": 2, "in_flight": 1, "claim_batch": 1})
+    make_openai_pool(pool={"workers": 2, "in_flight": 1, "claim_batch": 1}, cache={"ttl": "0"})
     llm.behave({"do": "hang", "first": 1}, "good")
     job = db.insert()
     wait_until(lambda: llm.in_flight == 1)

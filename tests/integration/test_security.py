@@ -10,7 +10,7 @@ import subprocess
 
 import psycopg
 import pytest
-from psycopg.rows import namedtuple_row
+from psycopg.rows import tuple_row
 
 import harness
 from conftest import short_directory
@@ -33,7 +33,7 @@ class Cluster(harness.Postgres):
         return super().conninfo(dbname).replace("user=postgres", f"user={user}")
 
     def sql(self, dbname, sql, user="postgres"):
-        with psycopg.connect(self.conninfo(dbname, user), autocommit=True, row_factory=namedtuple_row) as conn:
+        with harness.connect(self.conninfo(dbname, user)) as conn:
             cursor = conn.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
@@ -43,7 +43,7 @@ class Secured(harness.Database):
 
     def as_user(self, user, sql, *params, role=None):
         """The rows that this user gets, who may act as another role."""
-        with psycopg.connect(self.postgres.conninfo(self.name, user), autocommit=True, row_factory=namedtuple_row) as conn:
+        with harness.connect(self.postgres.conninfo(self.name, user)) as conn:
             if role:
                 conn.execute(f"SET ROLE {role}")
             cursor = conn.execute(sql, params or None)
@@ -342,7 +342,7 @@ def test_every_statement_is_within_the_rights_of_gradingd_worker(make_worker_poo
     with open(f"{cluster.directory}/log", encoding="utf-8") as log:
         texts = dict(re.findall(r" parse (\w+): (.*)", log.read()))
     assert set(texts) == statement_names()
-    with psycopg.connect(cluster.conninfo(secured.name, "daemon")) as conn:
+    with harness.connect(cluster.conninfo(secured.name, "daemon"), autocommit=False, row_factory=tuple_row) as conn:
         for name, text in texts.items():
             if text in ("BEGIN", "COMMIT"):
                 continue
@@ -408,7 +408,7 @@ def test_without_a_right_to_create_roles_the_rest_is_done(make_secured, no_roles
     db = make_secured(apply=False)
     migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path < SECURITY])
     done = subprocess.run([harness.postgres_tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SECURITY, db.conninfo],
-                          text=True, capture_output=True, check=True)
+                          text=True, capture_output=True, check=True, timeout=harness.PATIENCE_S)
     assert "the role gradingd_worker was not created" in done.stderr and "SELECT grading_secure()" in done.stderr
     assert db.refused("anon", "SELECT * FROM grading_jobs")
     migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path > SECURITY])
@@ -467,7 +467,7 @@ def test_a_table_that_is_anothers_is_said_to_be_open(secured, cluster):
     cluster.sql(secured.name, "ALTER TABLE phrase_cache OWNER TO postgres; ALTER TABLE phrase_cache DISABLE ROW LEVEL SECURITY")
     secured.rows("GRANT SELECT ON line_ratings TO anon")
     notices = []
-    with psycopg.connect(secured.conninfo, autocommit=True) as conn:
+    with harness.connect(secured.conninfo) as conn:
         conn.add_notice_handler(lambda notice: notices.append(notice.message_primary))
         conn.execute("SELECT grading_secure()")
     assert any("phrase_cache is not secured: it belongs to postgres" in notice for notice in notices)
@@ -519,7 +519,7 @@ def test_who_secures_calls_no_function_of_others(secured, cluster):
 
 def test_a_temporary_table_of_the_callers_is_not_taken_for_ours(secured):
     session = new_session()
-    with psycopg.connect(secured.postgres.conninfo(secured.name, "app"), autocommit=True) as conn:
+    with harness.connect(secured.postgres.conninfo(secured.name, "app")) as conn:
         conn.execute("CREATE TEMPORARY TABLE grading_jobs (session_id uuid, job_type text, job_data jsonb, priority int)")
         conn.execute("SELECT grading_enqueue(%s, '[{\"speaker\": \"rep\", \"text\": \"Hi.\"}]')", [session])
     assert secured.count("pending") == 1

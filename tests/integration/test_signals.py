@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import ControlError, config_text, elapsed, is_running, wait_until, within
+from harness import ControlError, config_text, elapsed, is_running, promptly, wait_until
 
 
 def hold_jobs(pool, db, llm, n=3, **rule):
@@ -38,7 +38,7 @@ def test_term_finishes_what_is_in_hand_and_claims_nothing_more(make_openai_pool,
 def test_past_the_drain_time_jobs_are_given_back_without_an_attempt(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"drain": "1s"}, openai={"timeout": "100s"})
     hold_jobs(pool, db, llm)
-    assert elapsed(lambda: pool.stop(timeout=30)) > 0.9
+    assert elapsed(pool.stop) > 0.9
     assert pool.process.returncode == 0
     assert db.count("pending") == 3
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
@@ -52,7 +52,7 @@ def test_stopping_at_once_gives_jobs_back_without_an_attempt(make_openai_pool, d
         if n:
             wait_until(lambda: pool.show("status")["phase"] == "draining")
         pool.send(signo)
-    assert pool.wait_exit(30) == 0
+    assert pool.wait_exit() == 0        # long before its drain time, and its calls' timeout
     assert db.count("pending") == 3
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
 
@@ -188,7 +188,7 @@ def test_impossible_sizes_are_refused(pool, n):
 
 
 def test_pause_and_resume(make_pool, db):
-    pool = make_pool(db, queue={"poll": "30s"})
+    pool = make_pool(db, queue={"poll": "10m"})
 
     def resumed_to_completed():
         pool.ctl("pause")
@@ -197,7 +197,7 @@ def test_pause_and_resume(make_pool, db):
         pool.ctl("resume")
         return elapsed(lambda: db.wait(job, "completed"))
 
-    within(3, resumed_to_completed)     # and not at the next poll
+    promptly(resumed_to_completed, 5)
 
 
 def test_paused_workers_finish_what_they_have(make_openai_pool, db, llm):

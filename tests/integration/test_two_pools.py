@@ -51,7 +51,7 @@ def test_a_pool_takes_over_from_one_that_was_killed(make_openai_pool, db, llm):
     llm.behave("good")
     for pid in first.processes():
         first.kill(pid)
-    first.process.wait()
+    first.wait_dead()
     second.ctl("resume")
     wait_until(lambda: db.count("completed") == 5)
     assert db.value("SELECT max(attempts) FROM grading_jobs") <= 1
@@ -75,7 +75,8 @@ def test_two_sleeping_pools_rate_each_job_once(make_pool, db):
 
 def can_unshare():
     return shutil.which("unshare") and os.geteuid() == 0 and subprocess.run(
-        ["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False).returncode == 0
+        ["unshare", "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False,
+        timeout=PATIENCE_S).returncode == 0
 
 
 @pytest.mark.skipif(not can_unshare(), reason="no pid namespaces here")

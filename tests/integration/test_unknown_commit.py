@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from harness import new_session, rep, wait_until
+from harness import PATIENCE_S, new_session, rep, wait_until
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "drill"))
 
@@ -55,7 +55,7 @@ def test_a_claim(make_cut_pool, db, llm, cutter, side):
     pool = make_cut_pool()
     cut = cutter.order_cut("claim", side)
     job = db.insert(rep("Hello.", "Bye."))
-    assert cut.done.wait(20)
+    assert cut.done.wait(PATIENCE_S)
     row = check(db, pool, job, 2)
     assert row.claim <= 2 and llm.calls == 1
 
@@ -69,7 +69,7 @@ def test_a_claim_with_others_in_hand(make_cut_pool, db, llm, cutter, side):
     wait_until(lambda: llm.in_flight == 1)
     cut = cutter.order_cut("claim", side)
     other = db.insert(rep("Other."))
-    assert cut.done.wait(20)
+    assert cut.done.wait(PATIENCE_S)
     wait_until(lambda: llm.in_flight == 2)
     assert db.job(held).claim == 1
     llm.release()
@@ -95,7 +95,7 @@ def test_lines_that_are_stored_as_they_arrive(make_cut_pool, db, llm, cutter, si
     job = db.insert(rep("early", "late"))
     wait_until(lambda: llm.in_flight == 2)
     llm.release("early")
-    assert orders[0].done.wait(20)
+    assert orders[0].done.wait(PATIENCE_S)
     llm.release("late")
     row = check(db, pool, job, 2)
     assert all(order.done.is_set() for order in orders[:2]) and (row.claim, llm.calls) == (1, 2)
@@ -118,7 +118,7 @@ def test_jobs_of_a_dead_worker(make_cut_pool, db, llm, cutter, side):
     wait_until(lambda: llm.in_flight == 1)
     cut = cutter.order_cut("recover", side)
     pool.kill(pool.workers()[0])
-    assert cut.done.wait(20)
+    assert cut.done.wait(PATIENCE_S)
     llm.release()
     llm.behave("good")
     assert check(db, pool, job, 1, attempts=1).claim == 2
