@@ -168,6 +168,18 @@ sanitize:	## unit and integration tests under ASan and UBSan
 	@+$(PARALLEL_MAKE) SANITIZE=address,undefined check-unit
 	@$(MAKE) SANITIZE=address,undefined check-integration
 
+# A build of its own, which counts the lines that run. FILES=1 tells of each file too.
+COVERAGE = B=build/coverage CFLAGS="-O0 -g --coverage"
+
+.PHONY: coverage
+coverage:	## how many of the lines the unit tests run, by room (FILES=1: by file)
+	@sh tests/deps.sh check
+	@+$(PARALLEL_MAKE) $(COVERAGE) all
+	@find build/coverage -name '*.gcda' -exec rm -f {} +
+	@+$(PARALLEL_MAKE) $(COVERAGE) check-unit >build/coverage/unit.log 2>&1 || \
+		{ cat build/coverage/unit.log; exit 1; }
+	$QFILES=$(FILES) sh tests/coverage.sh build/coverage
+
 # Fuzzers want clang and objects of their own. New inputs go to $B/corpus, the seeds stay as they are.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
@@ -230,6 +242,22 @@ $B/obj/%.tidy: src/%.c $B/obj/%.o .clang-tidy
 		2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
+# For editors and language servers: how each source is compiled.
+comma := ,
+json_text = $(subst ",\",$(subst \,\\,$1))
+write_entry = $(file >>compile_commands.json,$(if $(filter $(firstword $(SOURCES)),$1),[,$(comma))\
+	{"directory": "$(CURDIR)", "file": "$1", "command": "$(call json_text,$2 -c $1)"})
+
+.PHONY: compdb
+compdb:	## write compile_commands.json, for editors
+	$(file >compile_commands.json)
+	$(foreach source,$(SOURCES),$(call write_entry,$(source),$\
+		$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS)))
+	$(foreach source,$(wildcard tests/*/*.c),$(call write_entry,$(source),$\
+		$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS)))
+	$(file >>compile_commands.json,])
+	@echo "  WROTE compile_commands.json"
+
 # ---- installing ----
 
 SBIN := $(DESTDIR)$(PREFIX)/sbin
@@ -266,7 +294,13 @@ uninstall:	## remove what install put there, except gradingd.conf
 clean:	## remove build/
 	rm -rf build
 
-help:	## list the targets
+help:	## what to run first, and all targets
+	@echo 'First day:'
+	@echo '  make demo      watch it work: a Postgres of its own, a pool, ratings; nothing to set up'
+	@echo '  make           build; src/README.md says what lies where, src/ROOMS who may use whom'
+	@echo '  make check     all tests, as before a push; tests/README.md says how to run one of them'
+	@echo '  make compdb    for your editor; then read src/gradingd/main.c, and on from there'
+	@echo
 	@awk -F '\t## ' '/^[a-z-]+:.*\t## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 -include $(wildcard $B/*.d $B/obj/*/*.d $B/obj/*/*/*.d $B/unit/*.d $B/bench/*.d $B/fuzz/*.d)

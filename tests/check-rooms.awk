@@ -23,6 +23,11 @@ function file_of(path) {
 	return path
 }
 
+function object_name(object) {
+	sub(/^obj\//, "", object)
+	return object
+}
+
 # ---- the table ----
 
 function read_row(row,   word, n, i, key) {
@@ -39,7 +44,8 @@ function read_row(row,   word, n, i, key) {
 		for (i = 4; i <= n; i++)
 			users[word[2]] = users[word[2]] " " word[i]
 	} else if (word[1] == "made") {
-		made[word[2]] = word[3]
+		made[object_name(word[2])] = word[3]
+		made_base[base_of(word[2])] = word[3]
 	} else if (word[1] == "program") {
 		main_of[word[2]] = word[3]
 		for (i = 4; i <= n; i++)
@@ -403,7 +409,7 @@ $1 == "include" {
 	inc_target[nincludes] = $5
 }
 
-function object_file(object) { return object in made ? made[object] : object }
+function object_file(object) { return (object in made) ? made[object] : object }
 
 $1 == "has" && $3 != "main" { home[$3] = object_file($2) }
 
@@ -425,7 +431,7 @@ function resolve_links(   i, by_base) {
 	for (i = 1; i <= nfiles; i++)
 		by_base[base_of(files[i])] = files[i]
 	for (i = 1; i <= nlinks; i++) {
-		link_file[i] = link_base[i] in made ? made[link_base[i]] : by_base[link_base[i]]
+		link_file[i] = (link_base[i] in made_base) ? made_base[link_base[i]] : by_base[link_base[i]]
 		linked[link_program[i], link_file[i]] = 1
 	}
 }

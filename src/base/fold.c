@@ -2,7 +2,7 @@
  * Small and capital letters. Pure; any process. The table is our own: hosts share the phrase cache, and two C
  * libraries may know the letters of different years. Nor has a worker to load a locale, which maps 600 KiB into it.
  */
-#include "base/fold.h"
+#include "fold.h"
 
 #include <stdlib.h>
 

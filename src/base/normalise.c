@@ -8,8 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "base/fold.h"
 #include "base/utf8.h"
+#include "fold.h"
 
 static char *put_utf8(char *out, uint32_t code)
 {
