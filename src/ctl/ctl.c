@@ -123,3 +123,9 @@ PGconn *ctl_database(struct ctl *ctl, struct err *err)
 	}
 	return conn;
 }
+
+void ctl_free(struct ctl *ctl)
+{
+	config_free(ctl->config);
+	free(ctl->conninfo);
+}

@@ -2,11 +2,12 @@
  * Whether a pooler stands between us and the database, which one, how it pools, and whether the configuration goes
  * with that. gradingctl doctor. A pooler does not say, so it is found out by what it does.
  */
-#include <stdlib.h>
+#include "doctor_pool.h"
+
+#include <stdbool.h>
 #include <string.h>
 
 #include "pg/pgsync.h"
-#include "doctor.h"
 
 #define ROUNDS 6
 #define QUESTION_MS 5000
@@ -85,56 +86,56 @@ static struct found look(const char *conninfo, PGconn *conn)
 #define SET_BOTH "set database.pool_mode = \"transaction\", and database.listen_conninfo to a direct connection " \
 	"(on Supabase: port 5432 of the database's own host)"
 
-static void judge(struct doctor *d, const struct config *config, struct found f)
+static void judge(struct doctor_report *r, const struct config *config, struct found f)
 {
 	bool transaction = config && config->database.pool_mode == POOL_MODE_TRANSACTION;
 	bool listens = config && config->database.listen_conninfo[0];
 
 	if (f.pooling == DIRECT && transaction)
-		doctor_say(d, "pooler", DOCTOR_WARNING, "set database.pool_mode = \"session\": it costs less",
+		doctor_say(r, "pooler", DOCTOR_WARNING, "set database.pool_mode = \"session\": it costs less",
 			   "none, the connection is direct; but database.pool_mode is \"transaction\"");
 	else if (f.pooling == DIRECT)
-		doctor_say(d, "pooler", DOCTOR_OK, NULL, "none, the connection is direct");
+		doctor_say(r, "pooler", DOCTOR_OK, NULL, "none, the connection is direct");
 	else if (f.pooling == POOLS_SESSIONS && transaction)
-		doctor_say(d, "pooler", DOCTOR_OK, NULL, "%s; database.pool_mode is \"transaction\", which goes with any", f.name);
+		doctor_say(r, "pooler", DOCTOR_OK, NULL, "%s; database.pool_mode is \"transaction\", which goes with any", f.name);
 	else if (f.pooling == POOLS_SESSIONS)
-		doctor_say(d, "pooler", DOCTOR_WARNING, "if it pools transactions after all, " SET_BOTH,
+		doctor_say(r, "pooler", DOCTOR_WARNING, "if it pools transactions after all, " SET_BOTH,
 			   "%s, which seems to pool sessions", f.name);
 	else if (!transaction)
-		doctor_say(d, "pooler", config ? DOCTOR_ERROR : DOCTOR_WARNING, SET_BOTH, "%s, in transaction mode%s", f.name,
+		doctor_say(r, "pooler", config ? DOCTOR_ERROR : DOCTOR_WARNING, SET_BOTH, "%s, in transaction mode%s", f.name,
 			   config ? ", but database.pool_mode is \"session\": what a session sets up is lost" : "");
 	else if (!listens)
-		doctor_say(d, "pooler", DOCTOR_WARNING, "set database.listen_conninfo to a direct connection, if there is one",
+		doctor_say(r, "pooler", DOCTOR_WARNING, "set database.listen_conninfo to a direct connection, if there is one",
 			   "%s, in transaction mode; without database.listen_conninfo new jobs wait for the next queue.poll",
 			   f.name);
 	else
-		doctor_say(d, "pooler", DOCTOR_OK, NULL, "%s, in transaction mode, as configured", f.name);
+		doctor_say(r, "pooler", DOCTOR_OK, NULL, "%s, in transaction mode, as configured", f.name);
 }
 
-static void check_listener(struct doctor *d, const char *conninfo)
+static void check_listener(struct doctor_report *r, const char *conninfo)
 {
 	struct err err;
 	PGconn *conn = pgsync_connect(conninfo, "gradingctl", &err);
 	struct found f;
 
 	if (!conn) {
-		doctor_say(d, "listener", DOCTOR_ERROR, "correct database.listen_conninfo; meanwhile jobs wait for queue.poll",
+		doctor_say(r, "listener", DOCTOR_ERROR, "correct database.listen_conninfo; meanwhile jobs wait for queue.poll",
 			   "%s", err.text);
 		return;
 	}
 	f = look(conninfo, conn);
 	if (f.pooling == POOLS_TRANSACTIONS)
-		doctor_say(d, "listener", DOCTOR_ERROR, "set database.listen_conninfo to a direct connection",
+		doctor_say(r, "listener", DOCTOR_ERROR, "set database.listen_conninfo to a direct connection",
 			   "database.listen_conninfo leads to %s in transaction mode, where LISTEN hears nothing", f.name);
 	else
-		doctor_say(d, "listener", DOCTOR_OK, NULL, "%s%s", f.name,
+		doctor_say(r, "listener", DOCTOR_OK, NULL, "%s%s", f.name,
 			   f.pooling == DIRECT ? "the connection is direct" : ", which seems to pool sessions");
 	PQfinish(conn);
 }
 
-void doctor_pooler(struct doctor *d, const struct config *config, PGconn *conn)
+void doctor_pooler(PGconn *conn, const char *conninfo, const struct config *config, struct doctor_report *r)
 {
-	judge(d, config, look(d->ctl->conninfo ? d->ctl->conninfo : config ? config->database.conninfo : "", conn));
+	judge(r, config, look(conninfo, conn));
 	if (config && config->database.listen_conninfo[0])
-		check_listener(d, config->database.listen_conninfo);
+		check_listener(r, config->database.listen_conninfo);
 }

@@ -2,7 +2,7 @@
  * The checks of gradingctl doctor that the database can make by itself: what it finds and what to do are told by
  * the statement. No statement writes anything, waits for a lock on a table or reads a table of ours as a whole.
  */
-#include "doctor.h"
+#include "doctor_sql.h"
 
 /* All tables of ours that any release has; those that are not there are passed over. */
 #define OURS \

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/table.h"
-#include "ctl/ctl.h"
+#include "ctl/cmd.h"
 #include "lib/uuid5.h"
 #include "pg/pgarray.h"
 #include "pg/pgsync.h"
@@ -96,7 +96,7 @@ static PGresult *ask_jobs(struct ctl *ctl, PGconn *conn, struct err *err)
 			    all || processing ? "t" : "f", all || pending ? "t" : "f" }, err);
 }
 
-int ctl_jobs(struct ctl *ctl, char **args, int n)
+int cmd_jobs(struct ctl *ctl, char **args, int n)
 {
 	struct err err;
 	PGconn *conn = ctl_database(ctl, &err);
@@ -201,7 +201,7 @@ static int finish(struct ctl *ctl, int outcome, const char *key, const char *wor
 	return outcome == 0 ? EXIT_STOPPED : ctl_fail(ctl, err);
 }
 
-int ctl_retry(struct ctl *ctl, char **args, int n)
+int cmd_retry(struct ctl *ctl, char **args, int n)
 {
 	bool all = ctl->option[CTL_FAILED];
 	int64_t jobs = 0;
@@ -221,7 +221,7 @@ int ctl_retry(struct ctl *ctl, char **args, int n)
 	return finish(ctl, outcome, "retried", "put back into the queue", jobs, &err);
 }
 
-int ctl_cancel(struct ctl *ctl, char **args, int n)
+int cmd_cancel(struct ctl *ctl, char **args, int n)
 {
 	int64_t jobs = 0;
 	struct err err;

@@ -1,18 +1,18 @@
 /* enqueue --wait: progress of many sessions until all are over. */
-#ifndef CTL_WAIT_H
-#define CTL_WAIT_H
+#ifndef AWAIT_H
+#define AWAIT_H
 
 #include <libpq-fe.h>
 
 #include "ctl/ctl.h"
 
-struct wait_result {
+struct await_result {
 	int64_t completed;	/* sessions without a failed batch */
 	int64_t failed;		/* sessions with one */
 	int64_t rated_lines;
 };
 
-struct wait_for {
+struct awaited {
 	const char *sessions;	/* their uuids as a uuid[] literal */
 	const char *(*name_of)(const void *arg, const char *session);	/* what the user calls one, for messages */
 	const void *arg;
@@ -24,6 +24,6 @@ struct wait_for {
  * database is waited for. Returns the exit status: 0 when all were completed without a failed batch, 1
  * when not, EXIT_INTERRUPTED after a SIGINT. Where nothing moves for seconds the daemon is asked why.
  */
-int wait_for_sessions(struct ctl *ctl, PGconn *conn, const struct wait_for *what, struct wait_result *result);
+int await_sessions(struct ctl *ctl, PGconn *conn, const struct awaited *what, struct await_result *result);
 
 #endif

@@ -1,6 +1,6 @@
 /* The client's side of the control socket; the protocol is described in server.h. */
-#ifndef CTL_SOCKET_H
-#define CTL_SOCKET_H
+#ifndef CONTROL_CLIENT_H
+#define CONTROL_CLIENT_H
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -10,6 +10,6 @@
  * or -1 and err: ERR_LOST when no daemon answers there, ERR_PERMANENT with the daemon's own reason, or
  * ours.
  */
-int ctl_socket_ask(const char *path, const char *line, struct buf *out, struct err *err);
+int control_client_ask(const char *path, const char *line, struct buf *out, struct err *err);
 
 #endif

@@ -2,7 +2,7 @@
  * Waiting for sessions by polling grading_sessions. Each poll gets the ids that were open at the last one
  * and returns those that still are, so that it grows cheaper as the work is done.
  */
-#include "ctl_wait.h"
+#include "await.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -12,7 +12,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "ctl/ctl_socket.h"
+#include "ctl/control_client.h"
 #include "lib/json_strict.h"
 #include "pg/pgsync.h"
 
@@ -44,12 +44,12 @@ static const char failures_sql[] =
 	"SELECT session_id, job_data ->> 'batchIndex', coalesce(error, 'no reason given') FROM grading_jobs"
 	" WHERE status = 'failed' AND session_id = ANY ($1::uuid[]) ORDER BY failed_at LIMIT $2::int";
 
-struct wait {
+struct await {
 	struct ctl *ctl;
 	PGconn *conn;
-	const struct wait_for *what;
+	const struct awaited *what;
 	char *open;			/* uuid[] of the sessions that are not over */
-	struct wait_result *result;	/* of those that are */
+	struct await_result *result;	/* of those that are */
 	int64_t over_lines, open_rated, open_lines;
 	int64_t first_rated;		/* what was rated at began_ms */
 	int64_t began_ms, moved_ms, line_ms, asked_ms;
@@ -67,12 +67,12 @@ static void on_interrupt(int signal)
 
 /* ---- looking ---- */
 
-static int64_t rated(const struct wait *w)
+static int64_t rated(const struct await *w)
 {
 	return w->result->rated_lines + w->open_rated;
 }
 
-static int show_failures(struct wait *w, const char *sessions, struct err *err)
+static int show_failures(struct await *w, const char *sessions, struct err *err)
 {
 	char limit[16];
 	const char *values[] = { sessions, limit };
@@ -88,7 +88,7 @@ static int show_failures(struct wait *w, const char *sessions, struct err *err)
 	return result ? 0 : -1;
 }
 
-static int look(struct wait *w, struct err *err)
+static int look(struct await *w, struct err *err)
 {
 	const char *values[] = { w->open };
 	PGresult *result = pgsync_query(w->conn, poll_sql, 1, values, err);
@@ -118,7 +118,7 @@ static int look(struct wait *w, struct err *err)
 }
 
 /* A database that is restarted costs a wait nothing but time. */
-static int reconnect(struct wait *w, const struct err *err)
+static int reconnect(struct await *w, const struct err *err)
 {
 	ctl_complain(w->ctl, "%s; trying again", err->text);
 	while (!interrupted) {
@@ -132,7 +132,7 @@ static int reconnect(struct wait *w, const struct err *err)
 
 /* ---- saying ---- */
 
-static void describe(const struct wait *w, char *text, size_t size)
+static void describe(const struct await *w, char *text, size_t size)
 {
 	int64_t lines = w->over_lines + w->open_lines, left = w->open_lines - w->open_rated;
 	int64_t done = rated(w) - w->first_rated, elapsed = now_ms() - w->began_ms;
@@ -148,7 +148,7 @@ static void describe(const struct wait *w, char *text, size_t size)
  * How the daemon is, mostly in its own words; true when that is what keeps it from working. With -d alone it might be
  * a daemon of another database that answers.
  */
-static bool ask_why(struct wait *w, char *why, size_t size)
+static bool ask_why(struct await *w, char *why, size_t size)
 {
 	const char *path, *summary, *reason;
 	struct json_object *status = NULL;
@@ -162,7 +162,7 @@ static bool ask_why(struct wait *w, char *why, size_t size)
 	}
 	path = ctl_socket_path(w->ctl, &err);
 	buf_init(&answer, ANSWER_CAP_BYTES);
-	if (!path || ctl_socket_ask(path, "show status json", &answer, &err) == -1) {
+	if (!path || control_client_ask(path, "show status json", &answer, &err) == -1) {
 		snprintf(why, size, "%s", err.text);
 	} else if (json_strict_parse(buf_text(&answer), answer.len, &status, &reason) == 0) {
 		summary = json_object_get_string(json_object_object_get(status, "summary"));
@@ -177,7 +177,7 @@ static bool ask_why(struct wait *w, char *why, size_t size)
 }
 
 /* Once for each time that it stops. A model may well take longer than STALL_MS. */
-static void tell_stall(struct wait *w)
+static void tell_stall(struct await *w)
 {
 	int64_t now = now_ms(), stalled = now - w->moved_ms;
 	char why[800] = "";
@@ -194,7 +194,7 @@ static void tell_stall(struct wait *w)
 		     (int)(stalled / 1000), why);
 }
 
-static void show(struct wait *w)
+static void show(struct await *w)
 {
 	int64_t lines = w->over_lines + w->open_lines, settled = w->over_lines + w->open_rated;
 	char text[120];
@@ -209,7 +209,7 @@ static void show(struct wait *w)
 	tell_stall(w);
 }
 
-static void summarise(const struct wait *w)
+static void summarise(const struct await *w)
 {
 	int64_t elapsed = now_ms() - w->began_ms, done = rated(w) - w->first_rated;
 	int64_t sessions = w->result->completed + w->result->failed;
@@ -235,7 +235,7 @@ static void summarise(const struct wait *w)
 
 /* ---- waiting ---- */
 
-static bool is_any_open(const struct wait *w)
+static bool is_any_open(const struct await *w)
 {
 	return strcmp(w->open, "{}") != 0;
 }
@@ -248,7 +248,7 @@ static int pause_after(int64_t took_ms)
 	return (int)(pause < POLL_MIN_MS ? POLL_MIN_MS : pause > POLL_MAX_MS ? POLL_MAX_MS : pause);
 }
 
-static int watch_until_over(struct wait *w, struct err *err)
+static int watch_until_over(struct await *w, struct err *err)
 {
 	while (!interrupted && is_any_open(w)) {
 		int64_t began = now_ms();
@@ -263,10 +263,10 @@ static int watch_until_over(struct wait *w, struct err *err)
 	return 0;
 }
 
-int wait_for_sessions(struct ctl *ctl, PGconn *conn, const struct wait_for *what, struct wait_result *result)
+int await_sessions(struct ctl *ctl, PGconn *conn, const struct awaited *what, struct await_result *result)
 {
 	struct sigaction action = { .sa_handler = on_interrupt }, before;
-	struct wait w = { .ctl = ctl, .conn = conn, .what = what, .open = xstrdup(what->sessions), .result = result,
+	struct await w = { .ctl = ctl, .conn = conn, .what = what, .open = xstrdup(what->sessions), .result = result,
 		.began_ms = what->began_ms ? what->began_ms : now_ms(), .moved_ms = now_ms(), .line_ms = now_ms() };
 	struct err err;
 	int outcome;

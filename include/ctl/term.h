@@ -1,6 +1,6 @@
 /* The terminal, or what stands in for it: styles, width, text made harmless, wrapping, progress bars. */
-#ifndef CTL_TERM_H
-#define CTL_TERM_H
+#ifndef TERM_H
+#define TERM_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* Everything gradingctl knows about terminals. What it prints of others' texts goes through here. */
-#include "ctl/ctl_term.h"
+#include "ctl/term.h"
 
 #include <langinfo.h>
 #include <locale.h>

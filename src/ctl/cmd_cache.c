@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/table.h"
-#include "ctl/ctl.h"
-#include "ctl/ctl_socket.h"
+#include "ctl/cmd.h"
+#include "ctl/control_client.h"
 #include "lib/json_strict.h"
 #include "pg/pgsync.h"
 
@@ -53,7 +53,7 @@ static void ask_daemon(struct ctl *ctl, struct hits *hits)
 	if (!path)
 		return;
 	buf_init(&answer, ANSWER_CAP_BYTES);
-	if (ctl_socket_ask(path, "show metrics json", &answer, &err) == 0)
+	if (control_client_ask(path, "show metrics json", &answer, &err) == 0)
 		read_metrics(buf_text(&answer), hits);
 	buf_free(&answer);
 }
@@ -279,7 +279,7 @@ static const char *complaint(const struct ctl *ctl, char **args, int n)
 	return NULL;
 }
 
-int ctl_cache(struct ctl *ctl, char **args, int n)
+int cmd_cache(struct ctl *ctl, char **args, int n)
 {
 	const char *wrong = complaint(ctl, args, n);
 	struct err err;

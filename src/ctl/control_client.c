@@ -1,5 +1,5 @@
 /* One question to the daemon, one answer, within CONTROL_DEADLINE_MS. gradingctl only. */
-#include "ctl/ctl_socket.h"
+#include "ctl/control_client.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -124,7 +124,7 @@ static int unframe(const char *path, const struct buf *reply, struct buf *out, s
 	return err_set(err, ERR_LOST, "the answer of the gradingd at %s was cut off; is it stopping?", path);
 }
 
-int ctl_socket_ask(const char *path, const char *line, struct buf *out, struct err *err)
+int control_client_ask(const char *path, const char *line, struct buf *out, struct err *err)
 {
 	struct buf reply;
 	int result, fd = connect_to(path, err);

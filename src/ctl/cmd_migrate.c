@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "config/config_load.h"
-#include "ctl/ctl.h"
+#include "ctl/cmd.h"
 #include "pg/pgsync.h"
 #include "migrate.h"
 
@@ -99,7 +99,7 @@ static void on_notice(void *arg, const PGresult *result)
 		ctl_complain(arg, "%s%s%s", message, hint ? ". " : "", hint ? hint : "");
 }
 
-int ctl_migrate(struct ctl *ctl, char **args, int n)
+int cmd_migrate(struct ctl *ctl, char **args, int n)
 {
 	struct report report = { .ctl = ctl };
 	struct err err;

@@ -5,7 +5,7 @@
 #include <strings.h>
 
 #include "base/clock.h"
-#include "ctl/ctl.h"
+#include "ctl/cmd.h"
 #include "lib/json_strict.h"
 #include "lib/uuid5.h"
 #include "pg/pgsync.h"
@@ -168,7 +168,7 @@ static int show(struct ctl *ctl, const char *session, const char *sql, const cha
 	return status;
 }
 
-int ctl_progress(struct ctl *ctl, char **args, int n)
+int cmd_progress(struct ctl *ctl, char **args, int n)
 {
 	(void)n;
 	return show(ctl, args[0], progress_sql, progress_json_sql, NULL, print_progress);
@@ -257,7 +257,7 @@ static void print_ratings(const struct term *out, const PGresult *result)
 		       term_plural(rows), PQgetvalue(result, 0, CURSOR), term_style(out, TERM_PLAIN));
 }
 
-int ctl_ratings(struct ctl *ctl, char **args, int n)
+int cmd_ratings(struct ctl *ctl, char **args, int n)
 {
 	(void)n;
 	return show(ctl, args[0], ratings_sql, ratings_json_sql, &ctl->option[CTL_SINCE], print_ratings);

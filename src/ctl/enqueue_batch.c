@@ -1,0 +1,197 @@
+/* Sending transcripts by the batch, and what the database says to them; gradingctl enqueue alone. It reads no file. */
+#include "enqueue_batch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "pg/pgarray.h"
+#include "pg/pgsync.h"
+
+#define BATCH_BYTES (8 << 20)		/* sent when it holds so much, so at most this and one transcript */
+
+static const char enqueue_sql[] =
+	"WITH asked AS MATERIALIZED ("
+	"  SELECT a.session, a.record, a.record -> 'transcript' AS transcript,"
+	"         EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = a.session) AS known"
+	"  FROM unnest($1::uuid[], $2::jsonb[]) AS a(session, record)),"
+	" answered AS MATERIALIZED ("
+	"  SELECT session, known, transcript, grading_enqueue(session, transcript, record ->> 'salesRepName',"
+	"         record ->> 'customerName', $3::int, $4::int) AS jobs FROM asked),"
+	/* No jobs: it was there, in the table or in this very batch; or there is nothing in it. */
+	" counted AS ("
+	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]' AND NOT known) AS made FROM answered)"
+	" SELECT count(*) FILTER (WHERE made), sum(jobs),"
+	"        coalesce(array_agg(session) FILTER (WHERE made), '{}') FROM counted";
+
+static const char lines_sql[] =
+	"SELECT coalesce(sum(total_lines), 0) FROM grading_sessions WHERE session_id = ANY ($1::uuid[])";
+
+/* ---- notices ---- */
+
+/* grading_enqueue() says so when it finds nothing to rate. */
+static void on_notice(void *arg, const PGresult *result)
+{
+	struct enqueue_batch *b = arg;
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	if (message) {
+		term_escape(&b->notices, message);
+		buf_char(&b->notices, '\n');
+	}
+}
+
+/* The notice names the session: where it came from says more. */
+static const struct enqueue_item *item_of(const struct enqueue_item *items, size_t n, const char *notice, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (memmem(notice, len, items[i].session, strlen(items[i].session)))
+			return &items[i];
+	return NULL;
+}
+
+static void tell_notices(struct enqueue_batch *b, const struct enqueue_item *items, size_t n)
+{
+	const char *p = buf_text(&b->notices);
+
+	for (size_t len; *p; p += len + 1) {
+		const struct enqueue_item *item;
+
+		len = strcspn(p, "\n");
+		item = item_of(items, n, p, len);
+		if (b->counts.noticed++ >= ENQUEUE_COMPLAINTS)
+			continue;
+		if (item)
+			ctl_complain(b->ctl, "%s:%lu: %.*s", item->file, item->line, (int)len, p);
+		else
+			ctl_complain(b->ctl, "%.*s", (int)len, p);
+	}
+}
+
+/* ---- sending ---- */
+
+static void pack(const struct enqueue_item *items, size_t n, struct buf *sessions, struct buf *records)
+{
+	buf_init(sessions, ENQUEUE_LITERAL_CAP_BYTES);
+	buf_init(records, ENQUEUE_LITERAL_CAP_BYTES);
+	pgarray_begin(sessions);
+	pgarray_begin(records);
+	for (size_t i = 0; i < n; i++) {
+		pgarray_text(sessions, items[i].session);
+		pgarray_text(records, items[i].text);
+	}
+	pgarray_end(sessions);
+	pgarray_end(records);
+}
+
+/* What the statement made is asked in a second one, which sees it. */
+static int count(struct enqueue_batch *b, size_t n, const PGresult *result, struct err *err)
+{
+	const char *values[] = { PQgetvalue(result, 0, 2) };
+	PGresult *lines = pgsync_query(b->conn, lines_sql, 1, values, err);
+
+	if (!lines)
+		return -1;
+	b->counts.made += pgsync_int(result, 0);
+	b->counts.present += (int64_t)n - pgsync_int(result, 0);
+	b->counts.jobs += pgsync_int(result, 1);
+	b->counts.lines += pgsync_int(lines, 0);
+	PQclear(lines);
+	return 0;
+}
+
+/* All of them or none. */
+static int send_items(struct enqueue_batch *b, const struct enqueue_item *items, size_t n, struct err *err)
+{
+	char batch_size[24], priority[24];
+	struct buf sessions, records;
+	PGresult *result = NULL;
+	int outcome = -1;
+
+	buf_reset(&b->notices);
+	pack(items, n, &sessions, &records);
+	snprintf(batch_size, sizeof(batch_size), "%" PRId64, b->ctl->option[CTL_BATCH_SIZE]);
+	snprintf(priority, sizeof(priority), "%" PRId64, b->ctl->option[CTL_PRIORITY]);
+	if (buf_ok(&sessions) && buf_ok(&records))
+		result = pgsync_query(b->conn, enqueue_sql, 4, (const char *const[]){ sessions.data,
+				      records.data, batch_size, priority }, err);
+	else
+		err_set(err, ERR_RETRY, "out of memory");
+	if (result)
+		outcome = count(b, n, result, err);
+	if (outcome == 0)
+		tell_notices(b, items, n);	/* else they come once more */
+	PQclear(result);
+	buf_free(&sessions);
+	buf_free(&records);
+	if (outcome == 0 && b->ctl->option[CTL_WAIT])
+		for (size_t i = 0; i < n; i++)
+			pgarray_text(&b->sessions, items[i].session);
+	return outcome;
+}
+
+/* Away, or not fit for any transcript: there is no point in going on. */
+static bool is_fatal(const struct err *err)
+{
+	return err->kind == ERR_LOST || err->kind == ERR_CONFIG;
+}
+
+void enqueue_batch_refuse(struct enqueue_batch *b, const char *why)
+{
+	if (b->counts.refused++ < ENQUEUE_COMPLAINTS)
+		ctl_complain(b->ctl, "%s", why);
+}
+
+static int send_one_by_one(struct enqueue_batch *b, struct err *err)
+{
+	struct err refusal;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (send_items(b, &b->items[i], 1, err) == 0)
+			continue;
+		if (is_fatal(err))
+			return -1;
+		err_set(&refusal, ERR_PERMANENT, "%s:%lu: %s", b->items[i].file, b->items[i].line, err->text);
+		enqueue_batch_refuse(b, refusal.text);
+	}
+	return 0;
+}
+
+int enqueue_batch_send(struct enqueue_batch *b, struct err *err)
+{
+	int outcome = b->n ? send_items(b, b->items, b->n, err) : 0;
+
+	if (outcome == -1 && !is_fatal(err))
+		outcome = send_one_by_one(b, err);
+	arena_free(&b->arena);
+	b->n = b->bytes = 0;
+	return outcome;
+}
+
+int enqueue_batch_add(struct enqueue_batch *b, const char *file, const struct transcript *t, struct err *err)
+{
+	struct enqueue_item *item = &b->items[b->n++];
+
+	memcpy(item->session, t->session, sizeof(item->session));
+	item->text = arena_dup(&b->arena, t->text, t->len);
+	item->file = file;
+	item->line = t->line;
+	b->bytes += t->len;
+	return b->n == ENQUEUE_BATCH || b->bytes >= BATCH_BYTES ? enqueue_batch_send(b, err) : 0;
+}
+
+void enqueue_batch_init(struct enqueue_batch *b, struct ctl *ctl, PGconn *conn)
+{
+	*b = (struct enqueue_batch){ .ctl = ctl, .conn = conn };
+	PQsetNoticeReceiver(conn, on_notice, b);
+	buf_init(&b->sessions, ENQUEUE_LITERAL_CAP_BYTES);
+	buf_init(&b->notices, ENQUEUE_LITERAL_CAP_BYTES);
+	pgarray_begin(&b->sessions);
+}
+
+void enqueue_batch_free(struct enqueue_batch *b)
+{
+	arena_free(&b->arena);
+	buf_free(&b->sessions);
+	buf_free(&b->notices);
+}

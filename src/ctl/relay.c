@@ -1,0 +1,121 @@
+/*
+ * Passing words on to the daemon, and telling which it knows: its own answer where one answers, else the table that
+ * it shares with us.
+ */
+#include "ctl/relay.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "control/commands.h"
+#include "control/server.h"
+#include "ctl/control_client.h"
+
+#define ANSWER_CAP_BYTES (16 << 20)
+
+/* ---- help ---- */
+
+static void print_indented(const char *text)
+{
+	for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line == '\n')
+		printf("  %.*s\n", (int)strcspn(line, "\n"), line);
+}
+
+/* A daemon of another version may know other words: those that it names are the true ones. */
+void relay_print_help(struct ctl *ctl)
+{
+	struct err err;
+	struct buf words;
+	const char *path = ctl_socket_path(ctl, &err);
+
+	buf_init(&words, ANSWER_CAP_BYTES);
+	if (path && control_client_ask(path, "help", &words, &err) == 0) {
+		printf("\nWhat the gradingd at %s answers to:\n\n", path);
+	} else {
+		printf("\nWhat a gradingd answers to (%s):\n\n", err.text);
+		buf_reset(&words);
+		command_help(&words);
+	}
+	print_indented(buf_text(&words));
+	buf_free(&words);
+}
+
+/* Length of the words that begin a line of command_help(): up to the first argument, or the gap. */
+static size_t words_len(const char *line)
+{
+	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz "), gap;
+	const char *two = strstr(line, "  ");
+
+	gap = two ? (size_t)(two - line) : len;
+	len = gap < len ? gap : len;
+	while (len > 0 && line[len - 1] == ' ')
+		len--;
+	return len;
+}
+
+void relay_print_words(void)
+{
+	struct buf help;
+
+	buf_init(&help, ANSWER_CAP_BYTES);
+	command_help(&help);
+	for (const char *line = buf_text(&help); *line; line += strcspn(line, "\n") + 1)
+		if (strncmp(line, "help", 4) != 0)
+			printf("%.*s\n", (int)words_len(line), line);
+	buf_free(&help);
+}
+
+/* ---- asking ---- */
+
+/* Whether a daemon of our own version would know a word that begins so. */
+static bool daemon_knows(const char *word)
+{
+	struct buf help;
+	bool known = false;
+
+	buf_init(&help, ANSWER_CAP_BYTES);
+	command_help(&help);
+	for (const char *line = buf_text(&help); *line && !known; line += strcspn(line, "\n") + 1)
+		known = strncmp(line, word, strlen(word)) == 0;
+	buf_free(&help);
+	return known;
+}
+
+static int join_words(char **words, int n, bool json, struct buf *line, struct err *err)
+{
+	for (int i = 0; i < n; i++) {
+		for (const char *p = words[i]; *p; p++)
+			if ((unsigned char)*p < ' ')
+				return err_set(err, ERR_PERMANENT, "words hold no control characters");
+		buf_printf(line, i ? " %s" : "%s", words[i]);
+	}
+	if (json)
+		buf_str(line, " json");
+	return buf_ok(line) ? 0 : err_set(err, ERR_PERMANENT, "the words are too long together");
+}
+
+/* Words are passed on as they are: the daemon has the table of them, and checks them. */
+int relay_words(struct ctl *ctl, char **words, int n)
+{
+	bool json = ctl->option[CTL_JSON] && strncmp("show", words[0], strlen(words[0])) == 0;
+	struct buf line, answer;
+	struct err err;
+	const char *path = NULL;
+	int result;
+
+	buf_init(&line, CONTROL_LINE_CAP);
+	buf_init(&answer, ANSWER_CAP_BYTES);
+	result = join_words(words, n, json, &line, &err);
+	if (result == 0 && !(path = ctl_socket_path(ctl, &err)))
+		result = -1;
+	if (result == 0)
+		result = control_client_ask(path, buf_text(&line), &answer, &err);
+	if (result == 0)
+		term_print(&ctl->out, buf_text(&answer));
+	else if (err.kind != ERR_CONFIG && !daemon_knows(words[0]))
+		err_set(&err, ERR_PERMANENT, "there is no command \"%.40s\"; `gradingctl help` lists them",
+			words[0]);
+	buf_free(&line);
+	buf_free(&answer);
+	return result == 0 ? EXIT_STOPPED : ctl_fail(ctl, &err);
+}
