@@ -7,8 +7,8 @@
 
 #include "ctl/cmd.h"
 #include "ctl/doctor/doctor.h"
-#include "ctl/options.h"
-#include "ctl/relay.h"
+#include "options.h"
+#include "relay.h"
 
 /* ---- commands ---- */
 

@@ -1,5 +1,5 @@
 /* The options of gradingctl: one table, from which they are parsed, checked and listed. It knows no command. */
-#include "ctl/options.h"
+#include "options.h"
 
 #include <getopt.h>
 #include <inttypes.h>

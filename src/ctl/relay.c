@@ -2,7 +2,7 @@
  * Passing words on to the daemon, and telling which it knows: its own answer where one answers, else the table that
  * it shares with us.
  */
-#include "ctl/relay.h"
+#include "relay.h"
 
 #include <stdio.h>
 #include <string.h>
