@@ -21,9 +21,12 @@ enum err_kind {
 	ERR_CONFIG,		/* an operator must change something first */
 };
 
+#define ERR_SQLSTATE_SIZE 6
+
 struct err {
 	enum err_kind kind;
 	int64_t after_ms;	/* not before so long; 0: the caller's own backoff */
+	char sqlstate[ERR_SQLSTATE_SIZE];	/* of a statement that the database refused; "": of none */
 	char text[512];		/* one sentence for an operator, no newline, no secret */
 };
 

@@ -7,6 +7,7 @@ void err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
 {
 	err->kind = kind;
 	err->after_ms = 0;
+	err->sqlstate[0] = '\0';
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);
 	for (char *p = err->text; *p; p++)	/* library messages come with newlines */
 		if (*p == '\n' || *p == '\r')

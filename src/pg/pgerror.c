@@ -94,8 +94,11 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
-	return err_set(err, pgerror_kind(state), "%s: %s (SQLSTATE %s)", what,
-		       message ? message : "no message", state ? state : "unknown");
+	err_set(err, pgerror_kind(state), "%s: %s (SQLSTATE %s)", what,
+		message ? message : "no message", state ? state : "unknown");
+	if (err && state)
+		snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
+	return -1;
 }
 
 /* The option that an unknown one was meant to be, which libpq quotes; NULL when none is near. */

@@ -70,7 +70,7 @@ static void check_taken(const struct config *c)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct err err = { ERR_NONE, 0, "" };
+	struct err err = { .kind = ERR_NONE };
 	char *text = malloc(size + 1);
 	struct config *c;
 

@@ -272,7 +272,7 @@ static void test_a_command_line_has_a_limit(void **state)
 
 static void assert_load_refused(const char *path, const char *message)
 {
-	struct err err = { ERR_NONE, 0, "" };
+	struct err err = { .kind = ERR_NONE };
 
 	assert_null(config_load(path, &err));
 	assert_string_equal(err.text, message);

@@ -191,7 +191,7 @@ static void test_refused(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT(refused); i++) {
-		struct err err = { ERR_NONE, 0, "" };
+		struct err err = { .kind = ERR_NONE };
 
 		if (config_parse_string(refused[i].text, "t", &err))
 			fail_msg("taken: %s", refused[i].text);

@@ -227,7 +227,7 @@ static void test_reopen_that_fails_keeps_the_old_file(void **state)
 
 static void test_open_that_fails_changes_nothing(void **state)
 {
-	struct err err = { ERR_NONE, 0, "" };
+	struct err err = { .kind = ERR_NONE };
 
 	(void)state;
 	assert_int_equal(log_open(path_of("no/such/log"), LOG_LEVEL_DEBUG, &err), -1);
