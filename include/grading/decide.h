@@ -1,22 +1,29 @@
+/* What becomes of a job under way: completed, failed, or pending for another attempt. */
+#ifndef DECIDE_H
+#define DECIDE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "grading/grading_state.h"
+#include "rater/rater.h"
+
 /*
- * What becomes of a job under way: the part of it that grading.c needs. What others call is in grading.h
- * (grading_decide(), grading_fail(), grading_release(), grading_refuse()).
+ * All calls are back: completed, failed, or pending for another attempt. When no attempt is left, or none
+ * would help, a job that has ratings is completed, and names the lines without one in result and error.
  */
-#ifndef GRADING_DECIDE_H
-#define GRADING_DECIDE_H
+void grading_decide(struct grading *g, const struct rater *rater);
+/* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
+void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
+/* Back to the queue as it was, no attempt counted (shutdown), with what it has so far. why: or NULL. */
+void grading_release(struct grading *g, const char *why, int64_t delay_ms);
+/* Its row cannot be read: it ends as failed, for this reason. */
+void grading_reject(struct grading *g, const char *why);
+/* The database refuses its result for good: it ends as failed without one. */
+void grading_refuse(struct grading *g, const char *why);
 
-#include "grading/grading.h"
-
-/*
- * Decided: the job gets this status ("pending" again delay_ms from now), counting an attempt or not. status and
- * error (NULL: none) outlive the settlement.
- */
-void grading_end(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error);
-
-/* A call failed, or was not made: err is what decides, unless a failure noted before does. */
-void grading_note_failure(struct grading *g, const struct err *err);
-
-/* The attempt under way is the last one that the job has. */
-bool grading_is_last_attempt(const struct grading *g);
+/* A failure that nobody can explain costs this claim no attempt; its result will say so. */
+void grading_use_free_retry(struct grading *g);
 
 #endif

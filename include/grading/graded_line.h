@@ -1,6 +1,6 @@
 /*
  * A line of a job under way, and where it stands between the row and the database. graded_line.c alone
- * moves it, and keeps the numbers of struct grading_flight that follow from it.
+ * moves it, and keeps the struct grading_flight that follows from it.
  */
 #ifndef GRADED_LINE_H
 #define GRADED_LINE_H
@@ -34,8 +34,8 @@ struct graded_line {
 	enum line_state state;
 	enum outcome outcome;		/* PENDING below LINE_UNRATED, RATED above it */
 	const char *why;		/* what else is known where it has no rating, or NULL */
-	bool hopeless;			/* asked alone, it was refused: asking again will not help */
-	bool repeated;			/* an equal line of the same claim brings the rating to the cache */
+	bool hopeless;			/* refused when asked alone: to ask again will not help (calls.c's) */
+	bool repeated;			/* an equal line of the claim is the one to be cached (the worker's) */
 	struct flight *flight;		/* in which it is asked about, or waits, for others; or NULL */
 	TAILQ_ENTRY(graded_line) waits;	/* the flight's list of those who wait */
 	struct settle_line store;	/* filled where this claim has given the rating */
@@ -45,19 +45,28 @@ static inline bool line_is_open(const struct graded_line *gl)
 {
 	return gl->state == LINE_OPEN;
 }
+
 static inline bool line_is_waiting(const struct graded_line *gl)
 {
 	return gl->state == LINE_WAITING;
 }
+
 /* Neither a rating nor the reason why it has none has come yet. */
 static inline bool line_is_pending(const struct graded_line *gl)
 {
 	return gl->state < LINE_UNRATED;
 }
+
 static inline bool line_is_rated(const struct graded_line *gl)
 {
 	return gl->state > LINE_UNRATED;
 }
+
+static inline bool line_is_to_be_stored(const struct graded_line *gl)
+{
+	return gl->state == LINE_RATED || gl->state == LINE_IN_DOUBT;
+}
+
 static inline bool line_is_stored(const struct graded_line *gl)
 {
 	return gl->state == LINE_STORED;
@@ -79,9 +88,18 @@ bool line_end_sending(struct graded_line *gl, bool stored);
 /* An earlier attempt has stored it. */
 bool line_find_stored(struct graded_line *gl);
 
-/* For the worker's single flight: it waits in f; it waits no more, but is still f's; it is f's no more. */
+/* While it is pending: why it is. why: in the job's arena. */
+bool line_explain(struct graded_line *gl, const char *why);
+
+/* ---- for the worker's single flight ---- */
+
+/* It waits in f; it waits no more, but is still f's; it is f's no more. */
 bool line_wait(struct graded_line *gl, struct flight *f);
 bool line_stop_waiting(struct graded_line *gl);
 void line_leave_flight(struct graded_line *gl);
+/* Some of its job's time went by in waiting, in vain. */
+void grading_note_wait(struct grading *g);
+/* Whether a line of it was set free since this was asked last. */
+bool grading_take_ready(struct grading *g);
 
 #endif

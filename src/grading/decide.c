@@ -1,12 +1,16 @@
 /*
- * What becomes of a job under way: completed, failed, or back to the queue, when, and at whose charge. Runs in
- * workers; it fills the settlement and sends nothing. No line gets or loses a rating by it.
+ * What becomes of a job under way: completed, failed, or back to the queue, when, and at whose charge. Runs
+ * in workers; it fills the settlement and sends nothing. No line gets or loses a rating by it.
  */
 #include "grading/decide.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
+#include "grading/calls.h"
+#include "grading/graded_line.h"
+#include "grading/grading_settle.h"
 #include "result.h"
 
 #define BACKOFF_FIRST_MS 2000
@@ -15,10 +19,13 @@
 #define RETRY_AFTER_CAP_MS 120000
 #define SPREAD_MIN_MS 1000
 
-void grading_end(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
+/*
+ * Decided: the job gets this status ("pending" again delay_ms from now), counting an attempt or not. status
+ * and error (NULL: none) outlive the settlement.
+ */
+static void end(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
 {
-	g->phase = grading_in_lookup(g) ? GRADING_DECIDED_IN_LOOKUP : GRADING_DECIDED;
-	g->settlement.job = &g->job;
+	grading_end_asking(g);
 	g->settlement.status = status;
 	g->settlement.attempt = attempt;
 	g->settlement.delay_ms = delay_ms;
@@ -47,33 +54,6 @@ static int64_t retry_delay_ms(const struct err *err, int failures)
 	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
 }
 
-bool grading_is_last_attempt(const struct grading *g)
-{
-	return g->job.attempts + 1 >= g->job.max_attempts;
-}
-
-/*
- * Of several failures the one decides that is least the job's fault: its own can wait until the provider
- * is well again. Of equal ones the one that asks for the longest pause.
- */
-void grading_note_failure(struct grading *g, const struct err *err)
-{
-	static const int ranks[] = {
-		[ERR_PERMANENT] = 1, [ERR_RETRY] = 2, [ERR_UNCLEAR] = 3,
-		[ERR_UNAVAILABLE] = 4, [ERR_LIMITED] = 4, [ERR_DENIED] = 4, [ERR_CONFIG] = 0,
-	};
-	int was = ranks[err_kind(g->err)], is = ranks[err->kind];
-
-	if (!g->err)
-		g->err = memcpy(arena_alloc(&g->job.arena, sizeof(*err)), err, sizeof(*err));
-	else if (is > was || (is == was && err->after_ms > g->err->after_ms))
-		*g->err = *err;
-	if (err_is_outside(g->err->kind)) {	/* what was not sent yet need not be */
-		g->calls.nopen -= (int)(g->calls.n - g->calls.nstarted);
-		g->calls.n = g->calls.nstarted;
-	}
-}
-
 /* Free of charge. A job under suspicion backs off further each time, others wait for the provider alone. */
 static void put_back(struct grading *g)
 {
@@ -83,15 +63,15 @@ static void put_back(struct grading *g)
 		delay_ms = retry_delay_ms(g->err, g->free_retries + g->used_free_retry);
 	else if (g->err->after_ms > 0)
 		delay_ms = retry_delay_ms(g->err, 0);
-	grading_end(g, "pending", false, delay_ms,
-		    arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err->text));
+	end(g, "pending", false, delay_ms,
+	    arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err->text));
 }
 
 static void try_again(struct grading *g, const char *names)
 {
-	grading_end(g, "pending", true, retry_delay_ms(g->err, g->job.attempts),
-		    arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
-				 g->job.attempts + 1, g->job.max_attempts));
+	end(g, "pending", true, retry_delay_ms(g->err, g->job.attempts),
+	    arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
+			 g->job.attempts + 1, g->job.max_attempts));
 }
 
 /* The lines without a rating end as they are; those that have one are not lost with them. */
@@ -102,7 +82,7 @@ static void give_up(struct grading *g, const char *names, bool any_rated)
 	if (grading_is_last_attempt(g))
 		error = arena_printf(&g->job.arena, "%s; that was attempt %d of %d", names,
 				     g->job.attempts + 1, g->job.max_attempts);
-	grading_end(g, any_rated ? "completed" : "failed", true, 0, error);
+	end(g, any_rated ? "completed" : "failed", true, 0, error);
 }
 
 static void count_unrated(const struct grading *g, size_t *unrated, size_t *hopeless)
@@ -116,15 +96,16 @@ static void count_unrated(const struct grading *g, size_t *unrated, size_t *hope
 
 void grading_decide(struct grading *g, const struct rater *rater)
 {
+	enum err_kind kind = err_kind(g->err);
 	size_t unrated, hopeless;
 	const char *names;
 	bool pending;
 
 	count_unrated(g, &unrated, &hopeless);
-	names = unrated ? grading_name_unrated(g, unrated) : NULL;
+	names = unrated ? result_name_unrated(g, unrated) : NULL;
 	if (unrated == 0)
-		grading_end(g, "completed", false, 0, NULL);
-	else if (unrated > hopeless && (err_is_outside(err_kind(g->err)) || err_kind(g->err) == ERR_UNCLEAR))
+		end(g, "completed", false, 0, NULL);
+	else if (unrated > hopeless && (err_is_outside(kind) || kind == ERR_UNCLEAR))
 		put_back(g);
 	else if (unrated > hopeless && !grading_is_last_attempt(g))
 		try_again(g, names);
@@ -134,7 +115,7 @@ void grading_decide(struct grading *g, const struct rater *rater)
 	if (!pending)
 		g->nfailed = unrated;
 	if (!pending || g->calls.answered)	/* else it stays as earlier attempts left it */
-		g->settlement.result = grading_write_result(g, rater, unrated);
+		g->settlement.result = result_write(g, rater, unrated);
 }
 
 void grading_fail(struct grading *g, const struct err *err, const struct rater *rater)
@@ -142,8 +123,7 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
 	const char *why = arena_printf(&g->job.arena, "%s", err->text);
 
 	for (size_t i = 0; i < g->job.nrated; i++)
-		if (line_is_pending(&g->lines[i]))
-			g->lines[i].why = why;
+		line_explain(&g->lines[i], why);
 	grading_note_failure(g, err);
 	grading_decide(g, rater);
 }
@@ -152,15 +132,25 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 {
 	size_t unrated, hopeless;
 
-	grading_end(g, "pending", false, delay_ms, why);
+	end(g, "pending", false, delay_ms, why);
 	count_unrated(g, &unrated, &hopeless);
 	if (g->calls.answered)
-		g->settlement.result = grading_write_result(g, g->rater, unrated);
+		g->settlement.result = result_write(g, g->rater, unrated);
+}
+
+void grading_reject(struct grading *g, const char *why)
+{
+	end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
 }
 
 void grading_refuse(struct grading *g, const char *why)
 {
+	grading_keep_lines_back(g);
 	g->settlement.result = NULL;
-	grading_end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
-	g->settle.refused = true;	/* nothing of its lines is sent again */
+	grading_reject(g, why);
+}
+
+void grading_use_free_retry(struct grading *g)
+{
+	g->used_free_retry = true;
 }

@@ -1,10 +1,10 @@
 /*
- * Where a line stands: which step may follow on which, in one table. Runs in workers; it knows nothing of
- * calls, flights and settlements but that the line is part of one.
+ * Where a line stands: which step may follow on which, in one table; and what its job knows of its flights.
+ * Runs in workers. Of calls, flights and settlements it knows no more than that a line is part of one.
  */
 #include "grading/graded_line.h"
 
-#include "grading/grading.h"
+#include "grading/grading_state.h"
 
 #define BIT(state) (1u << (state))
 
@@ -87,6 +87,16 @@ bool line_find_stored(struct graded_line *gl)
 	return gl->state != LINE_SENT && move(gl, LINE_STORED);
 }
 
+bool line_explain(struct graded_line *gl, const char *why)
+{
+	if (!line_is_pending(gl))
+		return false;
+	gl->why = why;
+	return true;
+}
+
+/* ---- flights ---- */
+
 bool line_wait(struct graded_line *gl, struct flight *f)
 {
 	if (gl->flight || !move(gl, LINE_WAITING))
@@ -105,4 +115,17 @@ void line_leave_flight(struct graded_line *gl)
 {
 	gl->owner->flight.nlines -= gl->flight != NULL;
 	gl->flight = NULL;
+}
+
+void grading_note_wait(struct grading *g)
+{
+	g->flight.waited = true;
+}
+
+bool grading_take_ready(struct grading *g)
+{
+	bool ready = g->flight.ready;
+
+	g->flight.ready = false;
+	return ready;
 }

@@ -1,14 +1,17 @@
 /*
- * What a job under way says of itself in its row: `result`, with what earlier attempts left there carried over,
- * and the part of `error` that names lines without a rating. Runs in workers; it decides nothing, and what it
- * writes is in the job's arena.
+ * What a job under way says of itself in its row: `result`, with what earlier attempts left there carried
+ * over, and the part of `error` that names lines without a rating. Runs in workers; it decides nothing, and
+ * what it writes is in the job's arena.
  */
 #include "result.h"
 
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/arena.h"
+#include "base/buf.h"
 #include "base/log.h"
+#include "grading/graded_line.h"
 #include "lib/json_strict.h"
 #include "provenance.h"
 
@@ -34,7 +37,7 @@ static int64_t nanos_of(struct json_object *number)
 }
 
 /* What earlier attempts took is part of what the job took. */
-void grading_carry_over(struct grading *g, const char *result)
+void result_carry_over(struct grading *g, const char *result)
 {
 	struct json_object *root = NULL, *outcomes;
 	const char *why;
@@ -64,7 +67,7 @@ static const char *why_unrated(const struct graded_line *gl)
 }
 
 /* "no rating for lines 12, 13 (the reply left the line out), 15 (...)" */
-const char *grading_name_unrated(struct grading *g, size_t unrated)
+const char *result_name_unrated(struct grading *g, size_t unrated)
 {
 	const char *text, *why = NULL;
 	struct buf b;
@@ -139,7 +142,7 @@ static void write_unrated(struct buf *b, const struct grading *g)
 }
 
 /* The job's `result`: what was done and what it took, earlier attempts included. */
-const char *grading_write_result(struct grading *g, const struct rater *rater, size_t unrated)
+const char *result_write(struct grading *g, const struct rater *rater, size_t unrated)
 {
 	bool asked = !rater->instant || g->used.calls > 0;	/* a fallback may have ended what another began */
 	struct buf b;

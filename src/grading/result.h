@@ -1,16 +1,24 @@
-/* What a job under way says of itself in its row; for grading.c. All texts are in the job's arena. */
-#ifndef GRADING_RESULT_H
-#define GRADING_RESULT_H
+/*
+ * What a job under way says of itself in its row, for decide.c and grading.c. All texts are in the job's
+ * arena.
+ */
+#ifndef RESULT_H
+#define RESULT_H
 
-#include "grading/grading.h"
+#include <stddef.h>
+
+#include "grading/grading_state.h"
+#include "rater/rater.h"
 
 /* Takes the counts from the result of earlier attempts. It may be NULL, or anything. */
-void grading_carry_over(struct grading *g, const char *result);
+void result_carry_over(struct grading *g, const char *result);
 
-/* "no rating for lines 12, 13 (the reply left the line out), 15 (...)"; unrated: how many there are, not 0. */
-const char *grading_name_unrated(struct grading *g, size_t unrated);
+/*
+ * "no rating for lines 12, 13 (the reply left the line out), 15 (...)"; unrated: how many there are, not 0.
+ */
+const char *result_name_unrated(struct grading *g, size_t unrated);
 
-/* The job's `result`. */
-const char *grading_write_result(struct grading *g, const struct rater *rater, size_t unrated);
+/* The job's `result`: what was done and what it took, earlier attempts included. */
+const char *result_write(struct grading *g, const struct rater *rater, size_t unrated);
 
 #endif

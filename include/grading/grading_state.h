@@ -1,0 +1,131 @@
+/*
+ * What a worker knows of a job under way, and where the job stands. Everybody may read it. Who writes what
+ * is said at each part: a function of that file, so that a field's writers can be listed by reading one.
+ */
+#ifndef GRADING_STATE_H
+#define GRADING_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "queue/job.h"
+#include "queue/queue.h"
+#include "rater/rater.h"
+#include "scoreboard/outcome.h"
+#include "scoreboard/throttle.h"
+
+struct graded_line;
+
+/* Where a job stands. It moves forward only, but for asking and held back, which may take turns. */
+enum grading_phase {
+	GRADING_LOOKUP,			/* its lines are being looked up */
+	GRADING_ASKING,			/* its lines are asked about, or wait for the calls of others */
+	GRADING_HELD_BACK,		/* some are to be asked about, but the rater has all its calls */
+	GRADING_DECIDED_IN_LOOKUP,	/* decided, but the look-up's answer is still to come */
+	GRADING_DECIDED,		/* its settlement is final: nothing more will be asked */
+};
+
+/* The calls of this claim. Written by calls.c. */
+struct grading_calls {
+	struct ask **asks;		/* n of them, NULL where answered */
+	size_t n;
+	size_t nstarted;		/* the first so many were let out */
+	int nopen;			/* not answered yet, those included that were not let out */
+	bool answered;			/* one was, well or not */
+	bool one_by_one;		/* the first decides about the breaker */
+	bool controlled;		/* a control was asked */
+};
+
+/* What its lines have to do with the calls of others. Written by graded_line.c. */
+struct grading_flight {
+	size_t nlines;			/* lines that have a flight */
+	size_t nwaiting;		/* of them, those that wait for another's call */
+	bool ready;			/* one was given a rating, or is free to be asked */
+	bool waited;			/* some of its time went by in waiting, in vain */
+};
+
+/* Its way into the database. Written by grading_settle.c. */
+struct grading_settle {
+	bool under_way;			/* a settlement of it is gathered or sent */
+	bool last;			/* that one is the decided one, not one that only stores */
+	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
+	bool alone;			/* settled by itself, because a batch with it was refused */
+	bool refused;			/* the database refused its result: no rating of it is sent again */
+	int64_t failed_ms;		/* when one could not be carried out, 0: none was */
+	int most;			/* jobs of that moment sent together next time, at most */
+};
+
+/* What it took, over all attempts: carried over from `result` by result.c, added to by calls.c. */
+struct grading_used {
+	int calls;
+	int64_t prompt_tokens, completion_tokens, latency_ms;
+	int64_t cost_nanos;		/* in billionths of the currency of the prices */
+	const char *model;		/* as the provider named it last; NULL: it did not */
+};
+
+struct grading {
+	/* Who it is: grading_new()'s, and the claimer's, which adds how it was claimed. */
+	struct job job;			/* its arena owns all that follows */
+	struct graded_line *lines;	/* job.nrated of them */
+	struct grading *prev, *next;	/* in the worker's list, oldest first */
+	int64_t claimed_ms;
+	int64_t deadline_ms;
+	int64_t bytes;			/* of job_data */
+	bool held;			/* by its row's lock alone: never written down as claimed */
+	bool keyed;			/* its lines have keys: they go through the phrase cache */
+
+	struct rater *rater;		/* who is asked: the worker's, or its fallback */
+	struct permit permit;		/* of a metered rater, for the next call: the worker's permits' */
+
+	enum grading_phase phase;	/* grading_state.c's */
+	struct grading_calls calls;
+	struct grading_flight flight;
+	struct grading_settle settle;
+	struct err *err;		/* the failure that decides, or NULL: calls.c's */
+	struct settlement settlement;	/* what is sent: decide.c's, its lines grading_settle.c's */
+
+	int free_retries;		/* earlier claims with an unexplained failure that cost no attempt */
+	bool used_free_retry;		/* such a failure in this claim too: decide.c's */
+	int worker_deaths;		/* that it was held in, as the recovering statement counts them */
+	size_t cached;			/* lines rated by the phrase cache: gifts.c's */
+	size_t nfailed;			/* lines without a rating at the end: decide.c's */
+	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, over all attempts */
+	size_t stray;			/* ratings for lines nobody asked about, over all attempts */
+	struct grading_used used;
+};
+
+/* Nothing more will be asked about it. */
+static inline bool grading_is_decided(const struct grading *g)
+{
+	return g->phase >= GRADING_DECIDED_IN_LOOKUP;
+}
+
+static inline bool grading_in_lookup(const struct grading *g)
+{
+	return g->phase == GRADING_LOOKUP || g->phase == GRADING_DECIDED_IN_LOOKUP;
+}
+
+/*
+ * The look-up was answered; no call is free for its open lines; one is. Each returns false, and changes
+ * nothing, where that does not follow on the phase.
+ */
+bool grading_end_lookup(struct grading *g);
+bool grading_hold_back(struct grading *g);
+bool grading_go_on(struct grading *g);
+/* Decided, in whatever phase: for decide.c, which fills the settlement. */
+void grading_end_asking(struct grading *g);
+
+/* So often a call for it may fail free of charge, though others get answers and nobody knows why. */
+#define GRADING_FREE_DOUBTS 2
+/* The same when others meet such failures now and then. */
+#define GRADING_FREE_DOUBTS_FLAKY 12
+/* A job that was put back more often, for whatever reason, may be what fails. */
+#define GRADING_FREE_CLAIMS 2
+
+bool grading_is_suspect(const struct grading *g);
+/* The attempt under way is the last one that the job has. */
+bool grading_is_last_attempt(const struct grading *g);
+
+#endif

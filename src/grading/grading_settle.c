@@ -1,0 +1,96 @@
+/*
+ * A job's way into the database, as far as it is the job's own. Runs in workers; it sends nothing: which jobs
+ * go together, and when, is the settler's. A rating is part of one settlement at a time, and of no further one
+ * once it is known to be stored.
+ */
+#include "grading/grading_settle.h"
+
+#include <string.h>
+
+#include "base/arena.h"
+#include "grading/graded_line.h"
+
+static bool is_to_be_sent(const struct grading *g, const struct graded_line *gl)
+{
+	return !g->settle.refused && line_is_to_be_stored(gl);
+}
+
+static void send_lines(struct grading *g, size_t n)
+{
+	struct settle_line *lines = n > 0 ? arena_alloc(&g->job.arena, n * sizeof(*lines)) : NULL;
+
+	g->settlement.lines = lines;
+	g->settlement.nlines = n;
+	g->settlement.nresent = 0;
+	for (size_t i = 0; i < g->job.nrated; i++) {
+		struct graded_line *gl = &g->lines[i];
+
+		if (!is_to_be_sent(g, gl))
+			continue;
+		g->settlement.nresent += gl->state == LINE_IN_DOUBT;
+		*lines++ = gl->store;
+		line_send(gl);
+	}
+}
+
+bool grading_attach(struct grading *g)
+{
+	size_t n = 0;
+
+	if (g->settle.under_way)
+		return false;
+	for (size_t i = 0; i < g->job.nrated; i++)
+		n += is_to_be_sent(g, &g->lines[i]);
+	if (n == 0 && !grading_is_decided(g))
+		return false;
+	send_lines(g, n);
+	g->settle.under_way = true;
+	g->settle.last = grading_is_decided(g);
+	if (!grading_is_decided(g))
+		g->settlement.status = "processing";
+	return true;
+}
+
+void grading_attached_done(struct grading *g, bool stored)
+{
+	g->settle.under_way = false;
+	g->settle.stored_before |= !g->settle.last;
+	for (size_t i = 0; i < g->job.nrated; i++)
+		line_end_sending(&g->lines[i], stored);
+}
+
+bool grading_is_first(const struct grading *g)
+{
+	return grading_is_decided(g) && !g->settle.stored_before &&
+	       strcmp(g->settlement.status, "completed") == 0 && !g->settlement.attempt &&
+	       !g->settlement.error;
+}
+
+void grading_may_be_stored(struct grading *g)
+{
+	g->settle.stored_before = true;
+}
+
+void grading_settle_alone(struct grading *g)
+{
+	g->settle.alone = true;
+}
+
+void grading_keep_lines_back(struct grading *g)
+{
+	g->settle.refused = true;
+}
+
+void grading_postpone(struct grading *g, int64_t now_ms, int most)
+{
+	g->settle.failed_ms = now_ms;
+	g->settle.most = most;
+}
+
+bool grading_resume(struct grading *g)
+{
+	bool postponed = g->settle.failed_ms != 0;
+
+	g->settle.failed_ms = 0;
+	return postponed;
+}
