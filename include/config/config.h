@@ -1,7 +1,7 @@
 /*
  * The configuration as all others see it: one struct, read-only once it is loaded. A reload loads a
- * second one and swaps. Children inherit it through fork. Who loads, checks and shows it: config_load.h,
- * config_check.h, config_show.h.
+ * second one and swaps. Children inherit it through fork. Who loads, checks and shows it:
+ * config_load.h, config_check.h, config_show.h.
  */
 #ifndef CONFIG_H
 #define CONFIG_H
@@ -36,7 +36,7 @@ struct config {
 		int fallback;		/* enum rater_backend: rates while the breaker is open */
 		struct string_list scale;
 		int64_t alternatives;	/* at most so many a line */
-		int64_t context_lines;	/* neighbours before and after each line that the rater sees */
+		int64_t context_lines;	/* neighbours on each side that the rater sees */
 		char *prompt_file;	/* "": the built-in prompt */
 		int64_t lines_per_call;
 	} rater;
@@ -46,14 +46,16 @@ struct config {
 	struct {
 		char *base_url, *model, *api_key_env, *api_key_file;
 		char *ca_file;		/* "": the system's certificates */
-		char *proxy;		/* "": as the environment says; "none"; or a URL, which may hold a password */
+		char *proxy;		/* "": the environment's; "none"; a URL, with a password */
 		int64_t timeout_ms, requests_per_minute, tokens_per_minute;
 		int response_format;	/* enum response_format */
-		char *api_key;		/* no key of the file: read from the two above; NULL when there is none */
-		int64_t prompt_price, completion_price;	/* of a million tokens, in millionths; both 0: not known */
+		char *api_key;		/* from one of those two, no key of its own; NULL: none */
+
+		/* Of a million tokens, in millionths; both 0: unknown. */
+		int64_t prompt_price, completion_price;
 	} openai;
 	struct {
-		struct string_list argv;	/* the program's absolute path and its arguments; may be empty */
+		struct string_list argv;	/* absolute path and arguments; may be empty */
 		int64_t timeout_ms;
 	} command;
 	struct { int64_t ttl_ms; } cache;

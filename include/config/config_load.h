@@ -1,7 +1,7 @@
 /*
- * From a file to a struct config. The table of keys (config_keys.c: path, type, place, default, range,
- * help) says what may stand in the file; config_check.h, what excludes what. No libpq, libcurl or json-c
- * here: the supervisor loads it, at start and on reload.
+ * From a file to a struct config. The table of keys (config_keys.c: path, type, place, default,
+ * range, help) says what may stand in the file; config_check.h, what excludes what. No libpq,
+ * libcurl or json-c here: the supervisor loads it, at start and on reload.
  */
 #ifndef CONFIG_LOAD_H
 #define CONFIG_LOAD_H

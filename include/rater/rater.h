@@ -12,42 +12,47 @@
 #include "scoreboard/throttle.h"
 
 struct rater;
-struct grading;
 
 /*
- * One call: some lines of one job. The worker makes it and owns it, and starts it once; between rater_start() and its
- * appearance in rater_next_done() (or rater_cancel()) the rater may read and write it.
+ * One call: some lines of one job. The worker makes it and owns it, and starts it once; between
+ * rater_start() and its appearance in rater_next_done() (or rater_cancel()) the rater may read and
+ * write it.
  */
 struct ask {
-	/* the worker's */
-	struct job *job;		/* names, and the transcript for context */
+	/* The worker's: what is asked. */
+	struct job *job;		/* for names, context and memory */
 	const struct line **lines;	/* to be rated, in order of the transcript */
 	size_t nlines;
-	bool control;			/* nothing of the job is in it: see grading_ask_control() */
-	struct verdict *verdicts;	/* nlines of them, PENDING at start; strings go into job->arena */
+	bool control;			/* its question is no line of job, its answer known */
+	struct verdict *verdicts;	/* nlines, PENDING at start; strings in job->arena */
 	int64_t deadline_ms;		/* now_ms() at which the job must be settled */
 	void *owner;			/* the worker's own business */
-	struct permit permit;		/* of a metered rater: what it went out with, */
-	int64_t sent_ms;		/* when, */
-	size_t bytes;			/* and about how large it was */
 
-	/* the rater's answer */
-	struct err *err;		/* NULL: every verdict is set; otherwise none is to be used */
+	/* The worker's, of a metered rater only: how it went out. */
+	struct permit permit;		/* what it went out with */
+	int64_t sent_ms;		/* now_ms() when it did */
+	size_t bytes;			/* its size, roughly */
+
+	/* The rater's answer. */
+	struct err *err;		/* NULL: every verdict is set; otherwise none counts */
 	struct {
 		const char *model;	/* as the provider named it; NULL where there is none */
 		int64_t prompt_tokens, completion_tokens;
 		int64_t latency_ms;
-		int calls;		/* that went out: 0 or 1 */
+		int calls;		/* how many went out: 0 or 1 */
 		size_t stray;		/* ratings for lines nobody asked about */
 		int64_t cost_nanos;	/* at the configured prices, in billionths; 0 without */
 	} used;
 
+	/* What there is to know about an err; false without one. */
+	bool never_sent;		/* the provider has not seen it */
+	bool about_lines;		/* it is about these lines: those of another job may do */
+	bool silent;			/* nothing came back: whether the rater works is open */
+
+	/* The rater's own business. */
 	void *rater_data;
-	bool never_sent;		/* with err: the provider has not seen it */
-	bool about_lines;		/* with err: the answer was about the lines asked; another job's may do */
-	bool silent;			/* with err: nothing came back, so that nobody can tell that the rater works */
 	bool done;			/* answered: on the rater's done-list, or taken from it */
-	struct ask *next;		/* of that list */
+	struct ask *next;		/* on that list */
 };
 
 /* Lines of its job that it asks about. */
@@ -63,12 +68,16 @@ struct rater_ops {
 	int  (*open)(struct rater *rater, struct err *err);
 	/* Returns at once; later (or within) calls rater_done(rater, ask) exactly once. */
 	void (*start)(struct rater *rater, struct ask *ask);
-	/* After it returns nothing more happens to ask but that it says what was used. Only for asks not yet done. */
+	/*
+	 * After it returns nothing more happens to ask but that it says what was used. Only for
+	 * asks not yet done.
+	 */
 	void (*cancel)(struct rater *rater, struct ask *ask);
 	void (*close)(struct rater *rater);
 	/*
-	 * For backends that run something outside of this process, else NULL. check: whether it could be
-	 * started now; -1 and err. stop: begins to end it; true when nothing is left. Called until then.
+	 * For backends that run something outside of this process, else NULL. check: whether it
+	 * could be started now; -1 and err. stop: begins to end it; true when nothing is left.
+	 * Called until then.
 	 */
 	int  (*check)(const struct rater *rater, struct err *err);
 	bool (*stop)(struct rater *rater, bool at_once);
@@ -85,25 +94,27 @@ struct rater {
 	 * prompt, scale, number of alternatives, schema (or the rubric's text). Set by open().
 	 */
 	char fingerprint[65];
-	char prompt_hash[RATER_HASH_SIZE];	/* of the instructions, */
-	char schema_hash[RATER_HASH_SIZE];	/* and of what an answer may be: for provenance alone */
+	char prompt_hash[RATER_HASH_SIZE];	/* for provenance: the instructions' hash */
+	char schema_hash[RATER_HASH_SIZE];	/* for provenance: that of an answer's form */
 	char model[128];		/* as asked for: "gpt-4o-mini", "rubric" */
-	bool instant;			/* answers within start(): capacity is the claim batch, not in_flight */
-	int capacity;			/* jobs it can do with now, where that is fewer than in_flight; else 0 */
+	bool instant;			/* it answers within start(); pool.in_flight is no limit */
+	int capacity;			/* jobs that it has use for now; 0: pool.in_flight */
 	bool fallback;			/* it is rater.fallback */
 	bool metered;			/* its calls count against the host's limits */
-	size_t frame_bytes;		/* metered: of a request, besides the lines */
+	size_t frame_bytes;		/* metered: a request's size without the question */
 	int in_flight;			/* asks started and not taken back */
-	/* The worker's, or NULL: whether a call of this job may go out now; called just before it does. */
-	bool (*gate)(void *arg, struct grading *g, struct ask *ask);
+
+	/* The worker's, or NULL: whether this may go out now; asked just before rater_start(). */
+	bool (*gate)(void *arg, struct ask *ask);
 	void *gate_arg;
+
 	void *data;			/* the backend's */
 	struct ask *done_head, **done_tail;
 };
 
 /*
- * A rater of this backend, in its place of rater.backend or of rater.fallback; config and loop must outlive
- * it. NULL and err when it cannot be opened.
+ * A rater of this backend, in its place of rater.backend or of rater.fallback; config and loop must
+ * outlive it. NULL and err when it cannot be opened.
  */
 struct rater *rater_new(const struct rater_ops *ops, bool fallback, const struct config *config,
 			struct loop *loop, struct err *err);
@@ -112,7 +123,10 @@ void rater_free(struct rater *rater);
 int rater_check(const struct rater *rater, struct err *err);
 bool rater_stop(struct rater *rater, bool at_once);
 void rater_start(struct rater *rater, struct ask *ask);
-/* Whatever state it is in; afterwards nothing refers to ask any more. ask->used holds: the call may have gone out. */
+/*
+ * Whatever state it is in; afterwards nothing refers to ask any more. ask->used holds: the call may
+ * have gone out.
+ */
 void rater_cancel(struct rater *rater, struct ask *ask);
 /* The next answered ask, NULL when there is none. */
 struct ask *rater_next_done(struct rater *rater);
@@ -120,13 +134,17 @@ struct ask *rater_next_done(struct rater *rater);
 /* For backends only. */
 void rater_done(struct rater *rater, struct ask *ask);
 /* The call failed; returns -1. Few do, and only those have a struct err, in their job's arena. */
-int ask_fail(struct ask *ask, enum err_kind kind, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-/* fingerprint from the parts that a backend adds; the common parts are the scale and alternatives. */
+int ask_fail(struct ask *ask, enum err_kind kind, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/*
+ * fingerprint from the parts that a backend adds; the common parts are the scale and alternatives.
+ */
 void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n);
 
 /*
- * The hashes by which provenance names them. instructions: the prompt, the rubric, the command line; format: what
- * an answer is made to look like, besides its scale and number of alternatives ("" where nothing makes it).
+ * The hashes by which provenance names them. instructions: the prompt, the rubric, the command
+ * line; format: what an answer is made to look like, besides its scale and number of alternatives
+ * ("" where nothing makes it).
  */
 void rater_set_hashes(struct rater *rater, const char *instructions, const char *format);
 

@@ -18,18 +18,18 @@
 
 struct verdict {
 	enum outcome outcome;
-	const char *rating;		/* one of the scale's own strings; NULL unless OUTCOME_RATED */
+	const char *rating;		/* one of the scale's strings; NULL unless OUTCOME_RATED */
 	const char **alternatives;	/* never NULL when nalternatives > 0; no empty strings */
 	size_t nalternatives;
-	const char *reason;		/* "" when none was given; of a refusal: the provider's words */
+	const char *reason;		/* "": none; of a refusal, the provider's words */
 };
 
 /*
- * Reads a rater's reply ({"ratings": [{"line", "rating", "alternatives", "reason"}...]}) for n lines.
- * Every verdict of the n is set: RATED, or MISSING, UNKNOWN_RATING, DUPLICATE for one line, or
- * NOT_JSON, NOT_SCHEMA, EMPTY, UNKNOWN_LINE for all. Strings are copied into arena. Returns how many
- * ratings the reply held for lines nobody asked about; when lines are missing as well, nobody knows
- * which rating is whose, and all lines are UNKNOWN_LINE.
+ * Reads a rater's reply ({"ratings": [{"line", "rating", "alternatives", "reason"}...]}) for n
+ * lines. Every verdict of the n is set: RATED, or MISSING, UNKNOWN_RATING, DUPLICATE for one line,
+ * or NOT_JSON, NOT_SCHEMA, EMPTY, UNKNOWN_LINE for all. Strings are copied into arena. Returns how
+ * many ratings the reply held for lines nobody asked about; when lines are missing as well, nobody
+ * knows which rating is whose, and all lines are UNKNOWN_LINE.
  */
 size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		    const struct line *const *lines, size_t n, struct arena *arena,
@@ -42,10 +42,11 @@ void verdict_all(struct verdict *verdicts, size_t n, enum outcome outcome);
 void verdict_refused(struct verdict *verdicts, size_t n, struct arena *arena, const char *words);
 
 /*
- * One rating from a rater within this process, held to the same rules. alternatives[0..n) may be any
- * strings. Sets *v: RATED, or UNKNOWN_RATING when the scale does not have it.
+ * One rating from a rater within this process, held to the same rules. alternatives[0..n) may be
+ * any strings. Sets *v: RATED, or UNKNOWN_RATING when the scale does not have it.
  */
 void verdict_give(struct verdict *v, const struct config *config, struct arena *arena,
-		  const char *rating, const char *const *alternatives, size_t n, const char *reason);
+		  const char *rating, const char *const *alternatives, size_t n,
+		  const char *reason);
 
 #endif

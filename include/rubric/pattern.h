@@ -30,10 +30,15 @@ struct patterns;
 struct patterns *patterns_new(void);
 void patterns_free(struct patterns *p);		/* NULL is fine */
 
-/* Adds a phrase to a list. Returns -1 and err when it is not well formed (a reason without place). */
+/*
+ * Adds a phrase to a list. Returns -1 and err when it is not well formed (a reason without place).
+ */
 int patterns_add(struct patterns *p, const char *phrase, unsigned list, struct err *err);
 
-/* Adds a word that does not count at the start of a sentence: with "so", "So, why?" begins at "why". */
+/*
+ * Adds a word that does not count at the start of a sentence: with "so", "So, why?" begins at
+ * "why".
+ */
 int patterns_add_opener(struct patterns *p, const char *word, struct err *err);
 
 /* After the last phrase and before the first scan. */

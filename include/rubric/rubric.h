@@ -1,6 +1,6 @@
 /*
- * The rubric's judgement of one line: the same rules, line and customer's line give the same rating,
- * reason and alternatives, always. Pure: no clock, no chance, no memory of other lines.
+ * The rubric's judgement of one line: the same rules, line and customer's line give the same
+ * rating, reason and alternatives, always. Pure: no clock, no chance, no memory of other lines.
  */
 #ifndef RUBRIC_H
 #define RUBRIC_H
@@ -18,8 +18,8 @@ struct rubric_rating {
 };
 
 /*
- * Rates a line. customer is what the customer said just before, or NULL where that is not known (or not
- * to be used): then signals that need it are not found.
+ * Rates a line. customer is what the customer said just before, or NULL where that is not known (or
+ * not to be used): then signals that need it are not found.
  */
 void rubric_rate(const struct rules *rules, const char *line, const char *customer,
 		 struct arena *arena, struct rubric_rating *out);

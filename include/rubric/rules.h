@@ -1,6 +1,7 @@
 /*
- * A rubric as loaded from its file: signals that a line of talk may hold, each with a weight, and the
- * bands of the score that give the rating. Read-only once loaded; etc/rubric.conf explains the format.
+ * A rubric as loaded from its file: signals that a line of talk may hold, each with a weight, and
+ * the bands of the score that give the rating. Read-only once loaded; etc/rubric.conf explains the
+ * format.
  */
 #ifndef RULES_H
 #define RULES_H
@@ -59,8 +60,8 @@ struct rules {
 };
 
 /*
- * Reads a rubric; name is what errors call it. Every rating must be one of scale. Returns NULL and err
- * ("NAME:LINE: reason", ERR_CONFIG) for any mistake.
+ * Reads a rubric; name is what errors call it. Every rating must be one of scale. Returns NULL and
+ * err ("NAME:LINE: reason", ERR_CONFIG) for any mistake.
  */
 struct rules *rules_load(const char *text, size_t len, const char *name,
 			 const struct string_list *scale, struct err *err);

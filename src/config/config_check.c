@@ -1,7 +1,7 @@
 /*
- * The checks across keys, the API key, which is read but never shown, and what a reload may not change.
- * Runs wherever a configuration is loaded: in the supervisor at start and on reload, in gradingctl
- * without the key. It never loads one itself.
+ * The checks across keys, the API key, which is read but never shown, and what a reload may not
+ * change. Runs wherever a configuration is loaded: in the supervisor at start and on reload, in
+ * gradingctl without the key. It never loads one itself.
  */
 #include "config/config_check.h"
 
@@ -43,10 +43,11 @@ static int check_deadline(const struct config *c, struct config_complaint *why)
 
 	if (c->queue.job_deadline_ms <= c->queue.stuck_after_ms / 5 * 4)
 		return 0;
+	duration_format(c->queue.job_deadline_ms, deadline, sizeof(deadline));
+	duration_format(c->queue.stuck_after_ms, stuck, sizeof(stuck));
 	return complain(why, "queue.job_deadline", "queue.stuck_after",
-			"queue.job_deadline (%s) must be at most four fifths of queue.stuck_after (%s)",
-			duration_format(c->queue.job_deadline_ms, deadline, sizeof(deadline)),
-			duration_format(c->queue.stuck_after_ms, stuck, sizeof(stuck)));
+			"queue.job_deadline (%s) must be at most four fifths of "
+			"queue.stuck_after (%s)", deadline, stuck);
 }
 
 static int check_openai(const struct config *c, struct config_complaint *why)
@@ -57,12 +58,14 @@ static int check_openai(const struct config *c, struct config_complaint *why)
 	if (!config_rates_with(c, RATER_OPENAI))
 		return 0;
 	if (!c->openai.model[0])
-		return complain(why, "openai.model", NULL, "openai.model is empty; it must name the model to ask");
+		return complain(why, "openai.model", NULL,
+				"openai.model is empty; it must name the model to ask");
 	while (len > 0 && c->openai.base_url[len - 1] == '/')
 		len--;
 	if (len >= strlen(appended) &&
 	    strncmp(c->openai.base_url + len - strlen(appended), appended, strlen(appended)) == 0)
-		return complain(why, "openai.base_url", NULL, "openai.base_url ends in %s, which is appended to it; "
+		return complain(why, "openai.base_url", NULL,
+				"openai.base_url ends in %s, which is appended to it; "
 				"leave that off", appended);
 	return 0;
 }
@@ -71,15 +74,18 @@ static int check_command(const struct config *c, struct config_complaint *why)
 {
 	if (!config_rates_with(c, RATER_COMMAND) || c->command.argv.n > 0)
 		return 0;
-	return complain(why, "command.argv", c->rater.backend == RATER_COMMAND ? "rater.backend" : "rater.fallback",
-			"command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]");
+	return complain(why, "command.argv",
+			c->rater.backend == RATER_COMMAND ? "rater.backend" : "rater.fallback",
+			"command.argv is empty; it must name the program that rates: "
+			"[ \"/usr/bin/rate\", \"-v\" ]");
 }
 
 static int check_fallback(const struct config *c, struct config_complaint *why)
 {
 	if (c->rater.fallback != c->rater.backend)
 		return 0;
-	return complain(why, "rater.fallback", NULL, "rater.fallback is the same as rater.backend; it must be "
+	return complain(why, "rater.fallback", NULL,
+			"rater.fallback is the same as rater.backend; it must be "
 			"another one, or empty");
 }
 
@@ -91,7 +97,7 @@ int config_check(const struct config *config, struct config_complaint *why)
 	return 0;
 }
 
-/* The key becomes a header line: a newline inside would break the request, or forge another line. */
+/* The key becomes a header line, in which a newline would break the request or forge another. */
 static int take_key(struct config *c, const char *text, size_t len, const char *key,
 		    const char *where, struct config_complaint *why)
 {
@@ -102,9 +108,10 @@ static int take_key(struct config *c, const char *text, size_t len, const char *
 				where, len ? "is longer than 4096 bytes" : "is empty");
 	for (size_t i = 0; i < len; i++)
 		if (text[i] <= ' ' || text[i] > '~')
-			return complain(why, key, NULL, "%s holds a blank, a control character or a "
-					"letter that is not ASCII; it must hold the API key and nothing "
-					"else", where);
+			return complain(why, key, NULL,
+					"%s holds a blank, a control character or a letter that is "
+					"not ASCII; it must hold the API key and nothing else",
+					where);
 	c->openai.api_key = strndup(text, len);
 	return c->openai.api_key ? 0 : complain(why, key, NULL, "out of memory");
 }
@@ -143,12 +150,15 @@ static int no_key(const struct config *c, struct config_complaint *why)
 	if (!is_openai_itself(c->openai.base_url))
 		return 0;	/* many local servers want none */
 	if (!c->openai.api_key_env[0])
-		return complain(why, "openai.api_key_env", "rater.backend", "openai.base_url (%s) needs an "
+		return complain(why, "openai.api_key_env", "rater.backend",
+				"openai.base_url (%s) needs an "
 				"API key: name the file that holds it in openai.api_key_file",
 				c->openai.base_url);
-	return complain(why, "openai.api_key_env", "rater.backend", "openai.base_url (%s) needs an API "
+	return complain(why, "openai.api_key_env", "rater.backend",
+			"openai.base_url (%s) needs an API "
 			"key: set the environment variable %s, or name the file that holds it in "
-			"openai.api_key_file", c->openai.base_url, c->openai.api_key_env);
+			"openai.api_key_file",
+			c->openai.base_url, c->openai.api_key_env);
 }
 
 int config_read_api_key(struct config *config, struct config_complaint *why)
@@ -181,9 +191,10 @@ int config_check_reload(const struct config *old, const struct config *new, stru
 		config_value_format(&config_keys[i], old, &was);
 		config_value_format(&config_keys[i], new, &is);
 		if (strcmp(buf_text(&was), buf_text(&is)) != 0)
-			rc = err_set(err, ERR_CONFIG, "%s: a reload cannot change %s from \"%s\" to "
-				     "\"%s\": restart gradingd", new->path, config_keys[i].path,
-				     buf_text(&was), buf_text(&is));
+			rc = err_set(err, ERR_CONFIG,
+				     "%s: a reload cannot change %s from \"%s\" to "
+				     "\"%s\": restart gradingd",
+				     new->path, config_keys[i].path, buf_text(&was), buf_text(&is));
 	}
 	buf_free(&was);
 	buf_free(&is);

@@ -1,6 +1,6 @@
 /*
- * Says which key or group was meant by an unknown one, or else which there are. Runs wherever a configuration is
- * loaded; pure.
+ * Says which key or group was meant by an unknown one, or else which there are. Runs wherever a
+ * configuration is loaded; pure.
  */
 #include "config_hint.h"
 
@@ -14,8 +14,9 @@ static const struct config_key *guess_key(const char *path)
 	const char *dot = strchr(path, '.'), *name = dot ? dot + 1 : path;
 
 	for (size_t i = 0; i < config_keys_n; i++)
-		hint_consider(&hint, config_keys[i].path, strlen(config_keys[i].path), &config_keys[i]);
-	for (size_t i = 0; !hint.meaning && i < config_keys_n; i++) {	/* right word, wrong group? */
+		hint_consider(&hint, config_keys[i].path, strlen(config_keys[i].path),
+			      &config_keys[i]);
+	for (size_t i = 0; !hint.meaning && i < config_keys_n; i++) {	/* in a wrong group? */
 		const struct config_key *key = &config_keys[i];
 
 		if (strcmp(name, key->path + config_key_group_len(key) + 1) == 0)
@@ -75,7 +76,8 @@ void config_hint_group(const char *name, struct buf *out)
 	const struct config_key *group = guess_group(name), *key = guess_key(name);
 
 	if (group)
-		buf_printf(out, "did you mean \"%.*s\"?", (int)config_key_group_len(group), group->path);
+		buf_printf(out, "did you mean \"%.*s\"?", (int)config_key_group_len(group),
+			   group->path);
 	else if (key)
 		buf_printf(out, "did you mean \"%s\"?", key->path);
 	else

@@ -1,6 +1,7 @@
 /*
- * Hints for whoever wrote a key or a group that the configuration does not know: the one meant (at most two
- * letters away, or the same name in another group), else all there are. Each appends half a sentence.
+ * Hints for whoever wrote a key or a group that the configuration does not know: the one meant (at
+ * most two letters away, or the same name in another group), else all there are. Each appends half
+ * a sentence.
  */
 #ifndef CONFIG_HINT_H
 #define CONFIG_HINT_H

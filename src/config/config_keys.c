@@ -14,7 +14,8 @@
 #define HOUR (60 * MINUTE)
 #define DAY (24 * HOUR)
 #define LONGEST (365 * DAY)
-#define PRICE_MAX (100000 * INT64_C(1000000))	/* in millionths; times all tokens of a call it fits into 64 bits */
+/* In millionths; times all tokens of a call it fits into 64 bits. */
+#define PRICE_MAX (100000 * INT64_C(1000000))
 
 #define SOCKET_PATH_CAP (sizeof(((struct sockaddr_un *)0)->sun_path) - 1)
 
@@ -67,7 +68,8 @@ static const char *wrong_proxy(const char *text)
 		if (strncmp(text, schemes[i], len) == 0 && text[len] && !strpbrk(text, " \t\r\n"))
 			return NULL;
 	}
-	return "empty, \"none\", or a URL that begins with http://, https://, socks5:// or socks5h://";
+	return "empty, \"none\", or a URL that begins with http://, https://, socks5:// or "
+	       "socks5h://";
 }
 
 /* Someone will put the key itself here; most keys have a '-' or are longer than any sane name. */
@@ -123,7 +125,8 @@ const struct config_key config_keys[] = {
 	  .help = "Failed jobs are deleted when so old; 0: kept for ever." },
 
 	{ KEY(CHOICE, "rater.backend", rater.backend, "rubric"), .choices = backends,
-	  .help = "Who rates: \"rubric\" (built in), \"openai\" (any compatible API) or \"command\" (a program)." },
+	  .help = "Who rates: \"rubric\" (built in), \"openai\" (any compatible API) or "
+		  "\"command\" (a program)." },
 	{ KEY(CHOICE, "rater.fallback", rater.fallback, ""), .choices = fallbacks,
 	  .help = "Who rates while the breaker is open: another backend; empty: nobody." },
 	{ KEY(LIST, "rater.scale", rater.scale, "excellent, good, poor, missed_opportunity"),
@@ -159,21 +162,25 @@ const struct config_key config_keys[] = {
 	  .help = "How long one call may take; never beyond the job's deadline." },
 	{ KEY(INTEGER, "openai.requests_per_minute", openai.requests_per_minute, "0"),
 	  .min = 0, .max = INT64_MAX,
-	  .help = "Requests sent in any minute, by all workers of this host, at most; 0: no limit." },
+	  .help = "Requests sent in any minute, by all workers of this host, at most; "
+		  "0: no limit." },
 	{ KEY(INTEGER, "openai.tokens_per_minute", openai.tokens_per_minute, "0"),
 	  .min = 0, .max = INT64_MAX,
 	  .help = "Tokens used in any minute, by all workers of this host, at most; 0: no limit." },
 	{ KEY(CHOICE, "openai.response_format", openai.response_format, "json_schema"),
 	  .choices = response_formats,
-	  .help = "The structured output asked for: \"json_schema\", \"json_object\" or \"none\"." },
+	  .help = "The structured output asked for: \"json_schema\", \"json_object\" or "
+		  "\"none\"." },
 	{ KEY(DECIMAL, "openai.prompt_price", openai.prompt_price, "0"), .min = 0, .max = PRICE_MAX,
 	  .help = "Price of a million prompt tokens, in the currency of your choice; 0: unknown." },
-	{ KEY(DECIMAL, "openai.completion_price", openai.completion_price, "0"), .min = 0, .max = PRICE_MAX,
+	{ KEY(DECIMAL, "openai.completion_price", openai.completion_price, "0"),
+	  .min = 0, .max = PRICE_MAX,
 	  .help = "Price of a million completion tokens; 0: unknown." },
 
 	{ KEY(WORDS, "command.argv", command.argv, "[ ]"), .max = 64,
 	  .help = "The program, by its absolute path, and its arguments; no shell reads them." },
-	{ KEY(DURATION, "command.timeout", command.timeout_ms, "30s"), .min = 10, .max = 10 * MINUTE,
+	{ KEY(DURATION, "command.timeout", command.timeout_ms, "30s"),
+	  .min = 10, .max = 10 * MINUTE,
 	  .help = "How long one answer may take; then the program is killed and started anew." },
 
 	{ KEY(DURATION, "cache.ttl", cache.ttl_ms, "24h"), .min = 0, .max = LONGEST,
@@ -189,7 +196,8 @@ const struct config_key config_keys[] = {
 	  .help = "Where -d writes the process id; empty: gradingd.pid beside the socket." },
 
 	{ KEY(STRING, "log.to", log.to, "stderr"), .wrong = wrong_log,
-	  .help = "Where the log goes: \"stderr\" (with -d: syslog), \"syslog\" or an absolute path." },
+	  .help = "Where the log goes: \"stderr\" (with -d: syslog), \"syslog\" or an absolute "
+		  "path." },
 	{ KEY(CHOICE, "log.level", log.level, "info"), .choices = log_levels,
 	  .help = "The least important lines logged: \"error\", \"warn\", \"info\" or \"debug\"." },
 };

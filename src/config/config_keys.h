@@ -1,4 +1,4 @@
-/* The table of configuration keys: what there is, its default and its limits. For config*.c. */
+/* The table of configuration keys: what there is, its default and its limits. */
 #ifndef CONFIG_KEYS_H
 #define CONFIG_KEYS_H
 
@@ -8,14 +8,22 @@
 
 #include "config/config.h"
 
-enum key_type { KEY_STRING, KEY_INTEGER, KEY_DURATION, KEY_CHOICE, KEY_LIST, KEY_WORDS, KEY_DECIMAL };
+enum key_type {
+	KEY_STRING,
+	KEY_INTEGER,
+	KEY_DURATION,			/* in ms */
+	KEY_CHOICE,			/* an enum */
+	KEY_LIST,			/* names */
+	KEY_WORDS,			/* any strings: a command line */
+	KEY_DECIMAL,			/* in millionths */
+};
 
 struct config_key {
 	const char *path;		/* "queue.poll" */
 	enum key_type type;
 	size_t offset;			/* of its member in struct config */
 	const char *preset;		/* the default, as text */
-	int64_t min, max;		/* integer: value; duration: ms; decimal: millionths; list, words: items; string: bytes */
+	int64_t min, max;		/* the value; a list's items; a string's bytes */
 	const char *const *choices;	/* NULL-terminated, in the order of the enum */
 	const char *(*wrong)(const char *text);	/* NULL, or what the string must be instead */
 	bool or_zero;			/* 0 is allowed below min */

@@ -191,7 +191,8 @@ static int set_value(struct loader *l, const struct config_key *key, const confi
 
 	buf_init(&text, FILE_CAP_BYTES);
 	errno = EINVAL;
-	if (!setting_text(key, s, &text) || config_value_parse(key, l->config, buf_text(&text)) == -1)
+	if (!setting_text(key, s, &text) ||
+	    config_value_parse(key, l->config, buf_text(&text)) == -1)
 		rc = errno == ENOMEM ? refuse(l, 0, "out of memory") :
 				       refuse_value(l, key, s, buf_text(&text));
 	if (key->secret && text.data)
@@ -225,8 +226,8 @@ static int set_group(struct loader *l, const config_setting_t *group)
 	if (!first)
 		return refuse_unknown(l, group, name, NULL);
 	if (!config_setting_is_group(group))
-		return refuse(l, config_setting_source_line(group), "%s must be a group: %s: { ... };",
-			      name, name);
+		return refuse(l, config_setting_source_line(group),
+			      "%s must be a group: %s: { ... };", name, name);
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		const struct config_key *key;
@@ -306,7 +307,8 @@ static bool sets_more(const char *line)
 {
 	size_t first = strcspn(line, "=:\n");
 
-	return line[first] && line[first] != '\n' && strcspn(line + first + 1, "=:") < strcspn(line + first + 1, "\n");
+	return line[first] && line[first] != '\n' &&
+	       strcspn(line + first + 1, "=:") < strcspn(line + first + 1, "\n");
 }
 
 /* Values stay unquoted: the line may hold a password. */
@@ -318,11 +320,12 @@ static int refuse_syntax(struct loader *l, const char *text)
 
 	dot = memchr(word, '.', (size_t)len);
 	if (strcmp(what, "duplicate setting name") == 0)
-		return refuse(l, line, "%.*s%s is given twice", len, word, len == 0 ? "a name" : sets_more(word) ?
-			      ", or what follows in this line," : "");
+		return refuse(l, line, "%.*s%s is given twice", len, word,
+			      len == 0 ? "a name" :
+			      sets_more(word) ? ", or what follows in this line," : "");
 	if (dot && strchr("=: \t", word[len]))
-		return refuse(l, line, "%.*s is written with braces: %.*s: { %.*s = ...; };", len, word, (int)(dot - word),
-			      word, len - (int)(dot - word) - 1, dot + 1);
+		return refuse(l, line, "%.*s is written with braces: %.*s: { %.*s = ...; };", len,
+			      word, (int)(dot - word), word, len - (int)(dot - word) - 1, dot + 1);
 	return refuse(l, line, "%s%s", what, strcmp(what, "syntax error") ? "" :
 		      " here, or a quote, semicolon or brace missing just above");
 }
@@ -335,7 +338,7 @@ static int parse_tree(struct loader *l, const char *text)
 
 	if (config_scan(text, &fault) == -1)
 		return refuse(l, fault.line, "%s", fault.text);
-	if (asprintf(&lines, "%s\n", text) == -1)	/* libconfig wants one after a last comment */
+	if (asprintf(&lines, "%s\n", text) == -1)	/* a last comment needs its newline */
 		return refuse(l, 0, "out of memory");
 	ok = config_read_string(&l->tree, lines);
 	explicit_bzero(lines, strlen(lines));	/* conninfo may hold a password */

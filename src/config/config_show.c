@@ -1,6 +1,6 @@
 /*
- * The configuration for people: `show config`, `gradingd -K`. Runs in the supervisor; what it shows has
- * no password in it.
+ * The configuration for people: `show config`, `gradingd -K`. Runs in the supervisor; what it shows
+ * has no password in it.
  */
 #include "config/config_show.h"
 
@@ -13,8 +13,9 @@
 #include "config_value.h"
 
 static const char *const type_names[] = {
-	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration", [KEY_DECIMAL] = "decimal",
-	[KEY_CHOICE] = "choice", [KEY_LIST] = "list", [KEY_WORDS] = "list",
+	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration",
+	[KEY_DECIMAL] = "decimal", [KEY_CHOICE] = "choice", [KEY_LIST] = "list",
+	[KEY_WORDS] = "list",
 };
 
 static bool is_preset(const struct config_key *key, const struct buf *value)
@@ -81,7 +82,8 @@ void config_list(struct buf *out)
 		buf_printf(out, "%s\t%s\t", key->path, type_names[key->type]);
 		if (key->type == KEY_LIST)
 			list_preset(key->preset, out);
-		else if (key->type == KEY_INTEGER || key->type == KEY_WORDS || key->type == KEY_DECIMAL)
+		else if (key->type == KEY_INTEGER || key->type == KEY_WORDS ||
+			 key->type == KEY_DECIMAL)
 			buf_str(out, key->preset);
 		else
 			buf_json(out, key->preset);

@@ -15,8 +15,8 @@
 #include "base/hint.h"
 
 #define STRING_CAP 4095		/* a path, or a connection string of many hosts */
-#define DECIMAL_WHOLE 9		/* digits before the point, */
-#define DECIMAL_PLACES 6	/* and behind it */
+#define DECIMAL_WHOLE 9		/* digits before the point */
+#define DECIMAL_PLACES 6	/* digits behind the point */
 #define ITEM_CAP 64
 #define WORDS_CAP 4000		/* of a whole command line, as it is written */
 
@@ -308,8 +308,8 @@ static void format_decimal(const struct config_key *key, const void *member, str
 static void allowed_decimal(const struct config_key *key, const char *text, struct buf *out)
 {
 	(void)text;
-	buf_printf(out, "a number from %" PRId64 " to %" PRId64 " with at most %d decimals", key->min / 1000000,
-		   key->max / 1000000, DECIMAL_PLACES);
+	buf_printf(out, "a number from %" PRId64 " to %" PRId64 " with at most %d decimals",
+		   key->min / 1000000, key->max / 1000000, DECIMAL_PLACES);
 }
 
 static void allowed_duration(const struct config_key *key, const char *text, struct buf *out)
@@ -336,15 +336,19 @@ static void allowed_choice(const struct config_key *key, const char *text, struc
 static void allowed_list(const struct config_key *key, const char *text, struct buf *out)
 {
 	(void)text;
-	buf_printf(out, "a list of %" PRId64 " to %" PRId64 " different names made of a-z, 0-9, _, - "
-		   "and blanks, such as [ \"good\", \"poor\" ]", key->min, key->max);
+	buf_printf(out,
+		   "a list of %" PRId64 " to %" PRId64 " different names made of a-z, 0-9, _, - "
+		   "and blanks, such as [ \"good\", \"poor\" ]",
+		   key->min, key->max);
 }
 
 static void allowed_words(const struct config_key *key, const char *text, struct buf *out)
 {
 	(void)text;
-	buf_printf(out, "a list of at most %" PRId64 " strings and %d bytes without control characters, "
-		   "the first the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]", key->max, WORDS_CAP);
+	buf_printf(out,
+		   "a list of at most %" PRId64 " strings and %d bytes without control characters, "
+		   "the first the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]",
+		   key->max, WORDS_CAP);
 }
 
 static void free_nothing(const struct config_key *key, void *member)

@@ -144,7 +144,7 @@ void grading_ask_more(struct grading *g, struct rater *rater)
 	for (; calls->nstarted < calls->n && grading_calls_open(g) < most; calls->nstarted++) {
 		struct ask *ask = calls->asks[calls->nstarted];
 
-		if (rater->gate && !rater->gate(rater->gate_arg, g, ask))
+		if (rater->gate && !rater->gate(rater->gate_arg, ask))
 			break;
 		rater_start(rater, ask);
 	}

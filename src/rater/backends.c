@@ -1,6 +1,7 @@
 /*
- * The one place that knows which raters there are: a row for each backend of the configuration. Runs in
- * workers and wherever a configuration is tried. A rater itself knows nothing of the others.
+ * The one place that knows which raters there are: a row for each backend of the configuration.
+ * Runs in workers and wherever a configuration is tried. A rater itself knows nothing of the
+ * others.
  */
 #include "rater/backends.h"
 
@@ -30,7 +31,8 @@ struct rater *backends_open(const struct config *config, struct loop *loop, stru
 	return open_numbered(config->rater.backend, false, config, loop, err);
 }
 
-struct rater *backends_open_fallback(const struct config *config, struct loop *loop, struct err *err)
+struct rater *backends_open_fallback(const struct config *config, struct loop *loop,
+				     struct err *err)
 {
 	*err = (struct err){ .kind = ERR_NONE };
 	if (config->rater.fallback == RATER_NONE)

@@ -18,7 +18,9 @@
 #include "rubric/rubric.h"
 #include "scoreboard/breadcrumb.h"
 
-/* To be raised when the same rubric would rate a line differently than before: it is in cache keys. */
+/*
+ * To be raised when the same rubric would rate a line differently than before: it is in cache keys.
+ */
 #define RUBRIC_ENGINE "rubric 2"
 
 static int read_file(struct buf *out, const char *path, struct err *err)
@@ -81,8 +83,8 @@ static void note_before(void *arg, const struct line *context)
 }
 
 /*
- * Only what the phrase cache hashes may decide, so that equal keys cannot hide different ratings: the
- * normalised text. In printable ASCII the rubric itself takes no notice of case and blanks.
+ * Only what the phrase cache hashes may decide, so that equal keys cannot hide different ratings:
+ * the normalised text. In printable ASCII the rubric itself takes no notice of case and blanks.
  */
 static const char *normalised(struct job *job, const struct line *line)
 {
@@ -101,12 +103,13 @@ static void rate_line(struct rater *rater, struct job *job, const struct line *l
 
 	if (config->rater.context_lines > 0)
 		question_each_context(config, job, &line, 1, note_before, &before);
-	rubric_rate(rater->data, normalised(job, line), normalised(job, before.customer), &job->arena,
-		    &rating);
+	rubric_rate(rater->data, normalised(job, line), normalised(job, before.customer),
+		    &job->arena, &rating);
 	n = rating.nalternatives;
 	if (n > (size_t)config->rater.alternatives)
 		n = (size_t)config->rater.alternatives;
-	verdict_give(verdict, config, &job->arena, rating.rating, rating.alternatives, n, rating.reason);
+	verdict_give(verdict, config, &job->arena, rating.rating, rating.alternatives, n,
+		     rating.reason);
 }
 
 static void rubric_start(struct rater *rater, struct ask *ask)

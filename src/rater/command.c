@@ -1,7 +1,7 @@
 /*
- * The external rater: a program kept running, asked one question at a time, a line each way. Workers
- * only. It decides when the program is started, given up and started again, and whose fault a failed
- * question was; it never asks one twice unless the program had not begun to read it.
+ * The external rater: a program kept running, asked one question at a time, a line each way.
+ * Workers only. It decides when the program is started, given up and started again, and whose fault
+ * a failed question was; it never asks one twice unless the program had not begun to read it.
  */
 #include "command.h"
 
@@ -25,8 +25,8 @@
 #define REQUEST_KEEP_BYTES (64u << 10)
 #define REPLY_CAP_BYTES (1u << 20)
 #define SHOWN_BYTES 80			/* of an answer that is not JSON */
-#define NEWLINE_BYTES 1			/* of a request, which a parser of JSON may leave for later */
-#define HELD_MS 2000			/* a worker holds jobs for so long, going by how fast they were lately */
+#define NEWLINE_BYTES 1			/* of a request: a parser of JSON may leave it unread */
+#define HELD_MS 2000			/* of work in the worker's hands, at the pace of late */
 
 /* The first restart comes at once, then they wait, with up to half of it taken off by chance. */
 #define RESTART_FIRST_MS 250
@@ -44,7 +44,7 @@ struct entry {
 
 struct command {
 	struct rater *rater;
-	char **argv, **env;		/* NULL-terminated; argv's strings are the configuration's */
+	char **argv, **env;		/* NULL-terminated; argv's strings are the config's */
 	char timeout[32];		/* in words */
 	struct buf request;
 	TAILQ_HEAD(, entry) waiting;
@@ -63,7 +63,7 @@ struct command {
 
 	/* what its predecessors did */
 	unsigned failures;		/* ends in a row without an answer between */
-	char suspect[UUID_SIZE];	/* the job that was asked about when it crashed; "" since an answer */
+	char suspect[UUID_SIZE];	/* the job over which it crashed; "" since an answer */
 	bool broken;			/* it has crashed over two different jobs since */
 	int64_t latency_ms;		/* moving average */
 };
@@ -118,26 +118,31 @@ static void give_up(struct command *c, const char *why)
 	program_kill(c->program);
 }
 
-/* What an operator has to know of an answer that is none: mostly it is a line meant for standard error. */
+/*
+ * What an operator has to know of an answer that is none: mostly it is a line meant for standard
+ * error.
+ */
 static void give_up_answer(struct command *c, const struct ask *ask, const char *line, size_t len)
 {
 	char shown[SHOWN_BYTES + 1], why[sizeof(c->given_up)];
 	size_t n = utf8_cut(line, len, SHOWN_BYTES);
 
 	if (ask->verdicts[0].outcome != OUTCOME_NOT_JSON) {
-		snprintf(why, sizeof(why), "answered, but %s,", outcome_words(ask->verdicts[0].outcome));
+		snprintf(why, sizeof(why), "answered, but %s,",
+			 outcome_words(ask->verdicts[0].outcome));
 		give_up(c, ask->used.stray > 0 ? "rated lines that nobody asked about" : why);
 		return;
 	}
 	memcpy(shown, line, n);
 	shown[utf8_clean(shown, n, UTF8_BLANK_CONTROLS)] = '\0';
-	snprintf(why, sizeof(why), "answered \"%s%s\", which is not JSON,", shown, n < len ? "..." : "");
+	snprintf(why, sizeof(why), "answered \"%s%s\", which is not JSON,", shown,
+		 n < len ? "..." : "");
 	give_up(c, why);
 }
 
 /*
- * Whether the reply was for another question, or none: after it, nothing that the program says can be
- * told apart from an answer to what was asked before.
+ * Whether the reply was for another question, or none: after it, nothing that the program says can
+ * be told apart from an answer to what was asked before.
  */
 static bool lost_thread(const struct ask *ask)
 {
@@ -149,7 +154,10 @@ static bool lost_thread(const struct ask *ask)
 
 static void kick(void *arg);
 
-/* The next question waits for the turn's end: more may have been read with the answer than the answer. */
+/*
+ * The next question waits for the turn's end: more may have been read with the answer than the
+ * answer.
+ */
 static void on_line(void *arg, const char *line, size_t len)
 {
 	struct command *c = arg;
@@ -162,7 +170,10 @@ static void on_line(void *arg, const char *line, size_t len)
 		give_up(c, "said a line that nobody asked for");
 		return;
 	}
-	/* One more answer to the question before, which can mostly be told, but not if it reads on at once. */
+	/*
+	 * One more answer to the question before, which can mostly be told, but not if it reads on
+	 * at once.
+	 */
 	if (program_unread(c->program) > NEWLINE_BYTES) {
 		give_up(c, "answered a question that it had not read");
 		return;
@@ -170,8 +181,8 @@ static void on_line(void *arg, const char *line, size_t len)
 	e = take_asked(c);
 	ask = e->ask;
 	breadcrumb_job(ask->job->id);
-	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines, &ask->job->arena,
-				       ask->verdicts);
+	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines,
+				       &ask->job->arena, ask->verdicts);
 	breadcrumb_job(NULL);
 	set_capacity(c, ask->used.latency_ms);
 	if (lost_thread(ask)) {
@@ -204,7 +215,8 @@ static void on_deadline(void *arg)
 	struct entry *e = take_asked(c);
 	char why[300];
 
-	snprintf(why, sizeof(why), "the command %.200s did not answer within %s", path_of(c), c->timeout);
+	snprintf(why, sizeof(why), "the command %.200s did not answer within %s", path_of(c),
+		 c->timeout);
 	refuse(c, e, ERR_UNCLEAR, why);
 	c->rater->capacity = 1;
 	give_up(c, "did not answer in time");
@@ -214,8 +226,8 @@ static void on_deadline(void *arg)
 
 /*
  * A question that it had begun to read when it died may be what killed it, and costs its job an
- * attempt. When it dies over one job after the other without an answer between, it is the program that
- * does not work.
+ * attempt. When it dies over one job after the other without an answer between, it is the program
+ * that does not work.
  */
 static enum err_kind blame(struct command *c, const struct ask *ask)
 {
@@ -262,7 +274,10 @@ static int64_t restart_delay_ms(unsigned failures)
 
 static void on_restart(void *arg);
 
-/* Says why, and when it comes again. One that ends in order after an answer does what it was made for. */
+/*
+ * Says why, and when it comes again. One that ends in order after an answer does what it was made
+ * for.
+ */
 static void restart_later(struct command *c, const char *why, bool orderly)
 {
 	int64_t delay;
@@ -290,10 +305,11 @@ static void on_ended(void *arg, const struct program_end *end)
 	char why[500];
 
 	if (c->given_up[0])
-		snprintf(why, sizeof(why), "the command %.200s (pid %d) %s and was killed", path_of(c),
-			 (int)end->pid, c->given_up);
+		snprintf(why, sizeof(why), "the command %.200s (pid %d) %s and was killed",
+			 path_of(c), (int)end->pid, c->given_up);
 	else
-		snprintf(why, sizeof(why), "the command %.200s (pid %d) %s", path_of(c), (int)end->pid, end->how);
+		snprintf(why, sizeof(why), "the command %.200s (pid %d) %s", path_of(c),
+			 (int)end->pid, end->how);
 	program_free(c->program);
 	c->program = NULL;
 	settle_asked(c, end, why);
@@ -336,24 +352,29 @@ static int write_request(struct command *c, struct ask *ask)
 	buf_char(&c->request, '\n');
 	if (buf_ok(&c->request))
 		return 0;
-	return ask_fail(ask, ERR_PERMANENT, "the question is larger than %u MiB; lower rater.lines_per_call "
-			"or rater.context_lines", REQUEST_CAP_BYTES >> 20);
+	return ask_fail(ask, ERR_PERMANENT,
+			"the question is larger than %u MiB; lower rater.lines_per_call "
+			"or rater.context_lines",
+			REQUEST_CAP_BYTES >> 20);
 }
 
 /* False when it needs no answer any more. */
 static bool ask_program(struct command *c, struct entry *e)
 {
-	int64_t now = now_ms(), left_ms = e->ask->deadline_ms - now, timeout_ms = c->rater->config->command.timeout_ms;
+	int64_t now = now_ms(), left_ms = e->ask->deadline_ms - now,
+		timeout_ms = c->rater->config->command.timeout_ms;
 
 	if (left_ms <= 0)
-		ask_fail(e->ask, ERR_UNCLEAR, "the job's deadline passed before the command was asked");
+		ask_fail(e->ask, ERR_UNCLEAR,
+			 "the job's deadline passed before the command was asked");
 	if (left_ms <= 0 || write_request(c, e->ask) == -1) {
 		answer(c, e);
 		return false;
 	}
 	c->asked = e;
 	c->asked_ms = now;
-	loop_timer_set(c->rater->loop, &c->deadline, left_ms < timeout_ms ? left_ms : timeout_ms, on_deadline, c);
+	loop_timer_set(c->rater->loop, &c->deadline, left_ms < timeout_ms ? left_ms : timeout_ms,
+		       on_deadline, c);
 	program_send(c->program, c->request.data, c->request.len);
 	return true;
 }
@@ -370,7 +391,8 @@ static void kick(void *arg)
 	if (!c->program && (c->failures <= 1 || since >= RESTART_ASKED_MS))
 		start_program(c);
 	else if (!c->program && c->restart.at_ms - now_ms() > RESTART_ASKED_MS - since)
-		loop_timer_set(c->rater->loop, &c->restart, RESTART_ASKED_MS - since, on_restart, c);
+		loop_timer_set(c->rater->loop, &c->restart, RESTART_ASKED_MS - since, on_restart,
+			       c);
 	while (c->program && !c->asked && !c->given_up[0] && !TAILQ_EMPTY(&c->waiting)) {
 		struct entry *e = TAILQ_FIRST(&c->waiting);
 
@@ -416,7 +438,8 @@ static void command_cancel(struct rater *rater, struct ask *ask)
 static char **make_environment(const struct config *config)
 {
 	static const char *const names[] = {
-		"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR",
+		"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE",
+		"TZ", "TMPDIR",
 	};
 	size_t n = 0;
 	char **env = xcalloc(sizeof(names) / sizeof(names[0]) + 1, sizeof(*env));
@@ -468,7 +491,8 @@ static int command_open(struct rater *rater, struct err *err)
 	struct command *c;
 
 	if (argv->n == 0)
-		return err_set(err, ERR_CONFIG, "command.argv is empty; it must name the program that rates");
+		return err_set(err, ERR_CONFIG,
+			       "command.argv is empty; it must name the program that rates");
 	c = rater->data = xcalloc(1, sizeof(*c));
 	c->rater = rater;
 	c->argv = xcalloc(argv->n + 1, sizeof(*c->argv));

@@ -1,4 +1,7 @@
-/* The rater that asks a program: one JSON request a line on its stdin, one JSON reply a line on its stdout. */
+/*
+ * The rater that asks a program: one JSON request a line on its stdin, one JSON reply a line on its
+ * stdout.
+ */
 #ifndef COMMAND_H
 #define COMMAND_H
 

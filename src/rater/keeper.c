@@ -33,7 +33,8 @@ static void close_between(unsigned first, unsigned last, int flags)
 {
 	struct rlimit limit;
 
-	if (first > last || close_range(first, last, flags) == 0 || getrlimit(RLIMIT_NOFILE, &limit) == -1)
+	if (first > last || close_range(first, last, flags) == 0 ||
+	    getrlimit(RLIMIT_NOFILE, &limit) == -1)
 		return;
 	for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++)
 		if (flags)
@@ -90,7 +91,9 @@ static void __attribute__((noreturn)) become_program(const struct keeper_task *t
 
 /* ---- ending it ---- */
 
-/* Kills our children; returns how many there were. Only numbers with a blank behind them are whole. */
+/*
+ * Kills our children; returns how many there were. Only numbers with a blank behind them are whole.
+ */
 static int kill_children(void)
 {
 	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC), n = 0;
@@ -113,8 +116,8 @@ static int kill_children(void)
 }
 
 /*
- * The group first: a fork within it cannot slip through. What left the group becomes our child as soon
- * as its own parent is dead, until there is none.
+ * The group first: a fork within it cannot slip through. What left the group becomes our child as
+ * soon as its own parent is dead, until there is none.
  */
 static int sweep(pid_t program)
 {
@@ -162,7 +165,8 @@ static bool has_ended(pid_t program)
 /* Until it has ended, or must. */
 static void wait_for_end(int orders, int signals, pid_t program)
 {
-	struct pollfd fds[] = { { .fd = orders, .events = POLLIN }, { .fd = signals, .events = POLLIN } };
+	struct pollfd fds[] = { { .fd = orders, .events = POLLIN },
+				{ .fd = signals, .events = POLLIN } };
 	struct signalfd_siginfo info;
 	char order;
 

@@ -24,8 +24,8 @@ struct keeper_report {
 };
 
 /*
- * Just after fork, all signals blocked; possibly from a process with threads, so it calls nothing but
- * async-signal-safe functions. Never returns.
+ * Just after fork, all signals blocked; possibly from a process with threads, so it calls nothing
+ * but async-signal-safe functions. Never returns.
  */
 void keeper_main(const struct keeper_task *task) __attribute__((noreturn));
 

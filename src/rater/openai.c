@@ -1,7 +1,7 @@
 /*
  * The language-model rater: one POST to an OpenAI-compatible /chat/completions for each ask, any
- * number in flight. Workers only. Builds requests; what comes back is read by openai_reply.c. Judged
- * text travels as JSON inside of the user message and never becomes part of the prompt.
+ * number in flight. Workers only. Builds requests; what comes back is read by openai_reply.c.
+ * Judged text travels as JSON inside of the user message and never becomes part of the prompt.
  */
 #include "rater/openai.h"
 
@@ -24,7 +24,7 @@
 #define REQUEST_CAP_BYTES (16u << 20)
 #define REPLY_CAP_BYTES (1u << 20)
 #define CONNECT_TIMEOUT_MS 10000
-#define REPORT_MS 50			/* of a job's time, in which a call that used up the rest is told of */
+#define REPORT_MS 50			/* of a job's time, kept to report a call that timed out */
 #define CA_FILE_CAP_BYTES (16u << 20)
 
 struct openai {
@@ -105,8 +105,9 @@ static int make_prompt(struct buf *prompt, const struct config *config, struct e
 		fill_in(prompt, buf_text(&file), config);
 	buf_free(&file);
 	if (rc == 0 && !buf_ok(prompt))
-		rc = err_set(err, ERR_CONFIG, "the prompt is larger than %zu bytes with its placeholders "
-			     "filled in", prompt->cap_bytes);
+		rc = err_set(err, ERR_CONFIG,
+			     "the prompt is larger than %zu bytes with its placeholders filled in",
+			     prompt->cap_bytes);
 	return rc;
 }
 
@@ -115,8 +116,10 @@ static int make_prompt(struct buf *prompt, const struct config *config, struct e
 /* All properties required and none besides: what strict schemas demand. */
 static void write_json_schema(struct buf *out, const struct config *config)
 {
-	buf_str(out, ",\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"ratings\","
-		"\"strict\":true,\"schema\":{\"type\":\"object\",\"properties\":{\"ratings\":{\"type\":\"array\","
+	buf_str(out,
+		",\"response_format\":{\"type\":\"json_schema\","
+		"\"json_schema\":{\"name\":\"ratings\",\"strict\":true,\"schema\":"
+		"{\"type\":\"object\",\"properties\":{\"ratings\":{\"type\":\"array\","
 		"\"items\":{\"type\":\"object\",\"properties\":{\"line\":{\"type\":\"integer\"},"
 		"\"rating\":{\"type\":\"string\",\"enum\":[");
 	write_scale(out, config);
@@ -176,8 +179,10 @@ static int check_key(const char *key, struct err *err)
 {
 	for (const unsigned char *p = (const unsigned char *)key; *p; p++)
 		if (*p <= 0x20 || *p >= 0x7f)
-			return err_set(err, ERR_CONFIG, "the API key holds a blank or a character that no "
-				       "HTTP header takes: check openai.api_key_env or openai.api_key_file");
+			return err_set(err, ERR_CONFIG,
+				       "the API key holds a blank or a character that no HTTP "
+				       "header takes: check openai.api_key_env or "
+				       "openai.api_key_file");
 	return 0;
 }
 
@@ -192,7 +197,8 @@ static int check_ca_file(const char *path, struct err *err)
 	buf_init(&text, CA_FILE_CAP_BYTES);
 	rc = file_read(path, "file of openai.ca_file", &text, err);
 	if (rc == 0 && !strstr(buf_text(&text), "-----BEGIN"))
-		rc = err_set(err, ERR_CONFIG, "openai.ca_file: %s holds no certificate in PEM format", path);
+		rc = err_set(err, ERR_CONFIG,
+			     "openai.ca_file: %s holds no certificate in PEM format", path);
 	buf_free(&text);
 	return rc;
 }
@@ -207,11 +213,13 @@ static const char *proxy_of(const struct config *config)
 	return strcmp(proxy, "none") == 0 ? "" : proxy;
 }
 
-struct http *openai_connect(const struct config *config, const char *path, struct loop *loop, struct err *err)
+struct http *openai_connect(const struct config *config, const char *path, struct loop *loop,
+			    struct err *err)
 {
 	const char *base = config->openai.base_url, *key = config->openai.api_key;
 	const char *ca_file = config->openai.ca_file;
-	const char *headers[] = { "Content-Type: application/json", "Accept: application/json", NULL, NULL };
+	const char *headers[] = { "Content-Type: application/json", "Accept: application/json",
+				  NULL, NULL };
 	struct http_endpoint endpoint = {
 		.headers = headers, .connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.connections = config->pool.in_flight, .reply_cap_bytes = REPLY_CAP_BYTES,
@@ -308,12 +316,14 @@ static int write_request(struct openai *o, const struct config *config, const st
 
 static void openai_start(struct rater *rater, struct ask *ask)
 {
-	int64_t left_ms = ask->deadline_ms - now_ms() - REPORT_MS, timeout_ms = rater->config->openai.timeout_ms;
+	int64_t left_ms = ask->deadline_ms - now_ms() - REPORT_MS,
+		timeout_ms = rater->config->openai.timeout_ms;
 	struct openai *o = rater->data;
 	struct exchange *exchange;
 
 	if (left_ms <= 0)
-		ask_fail(ask, ERR_UNCLEAR, "the job's deadline passed before the provider was asked");
+		ask_fail(ask, ERR_UNCLEAR,
+			 "the job's deadline passed before the provider was asked");
 	else if (write_request(o, rater->config, ask) == -1)
 		ask_fail(ask, ERR_PERMANENT, "the question is larger than %u MiB; lower "
 			 "rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);

@@ -23,7 +23,8 @@
 
 static struct json_object *member(struct json_object *object, const char *key)
 {
-	return json_object_is_type(object, json_type_object) ? json_object_object_get(object, key) : NULL;
+	return json_object_is_type(object, json_type_object) ? json_object_object_get(object, key)
+							     : NULL;
 }
 
 static struct json_object *first(struct json_object *array)
@@ -48,7 +49,10 @@ static int64_t tokens_of(struct json_object *value)
 	return 0;
 }
 
-/* The provider's words made fit for an error or a log: one clean line without a secret of ours in it. */
+/*
+ * The provider's words made fit for an error or a log: one clean line without a secret of ours in
+ * it.
+ */
 static void copy_clean(char *out, size_t size, const char *words, const struct config *config)
 {
 	const char *key = config->openai.api_key;
@@ -56,7 +60,8 @@ static void copy_clean(char *out, size_t size, const char *words, const struct c
 
 	if (key && *key && strstr(words, key))
 		words = "(left out, because it quotes our API key)";
-	else if (config->openai.base_url && mask_is_url_quoted(config->openai.base_url, words, strlen(words)))
+	else if (config->openai.base_url &&
+		 mask_is_url_quoted(config->openai.base_url, words, strlen(words)))
 		words = "(left out, because it quotes a secret of openai.base_url)";
 	len = utf8_cut(words, strlen(words), size - 1);
 	memcpy(out, words, len);
@@ -66,13 +71,15 @@ static void copy_clean(char *out, size_t size, const char *words, const struct c
 /* ---- errors ---- */
 
 static const struct { int status; const char *phrase; } phrases[] = {
-	{ 200, "OK" }, { 301, "Moved Permanently" }, { 302, "Found" }, { 307, "Temporary Redirect" },
-	{ 308, "Permanent Redirect" }, { 400, "Bad Request" }, { 401, "Unauthorized" },
+	{ 200, "OK" }, { 301, "Moved Permanently" }, { 302, "Found" },
+	{ 307, "Temporary Redirect" }, { 308, "Permanent Redirect" },
+	{ 400, "Bad Request" }, { 401, "Unauthorized" },
 	{ 402, "Payment Required" }, { 403, "Forbidden" }, { 404, "Not Found" },
-	{ 405, "Method Not Allowed" }, { 407, "Proxy Authentication Required" }, { 408, "Request Timeout" },
-	{ 409, "Conflict" }, { 413, "Content Too Large" }, { 422, "Unprocessable Content" },
-	{ 425, "Too Early" }, { 429, "Too Many Requests" }, { 500, "Internal Server Error" },
-	{ 502, "Bad Gateway" }, { 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
+	{ 405, "Method Not Allowed" }, { 407, "Proxy Authentication Required" },
+	{ 408, "Request Timeout" }, { 409, "Conflict" }, { 413, "Content Too Large" },
+	{ 422, "Unprocessable Content" }, { 425, "Too Early" }, { 429, "Too Many Requests" },
+	{ 500, "Internal Server Error" }, { 502, "Bad Gateway" },
+	{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
 };
 
 #define QUOTA "the quota of this account is used up: raise its limit, or set another API key"
@@ -83,9 +90,9 @@ static const struct { int status; const char *phrase; } phrases[] = {
 #define SMALLER "lower rater.lines_per_call or rater.context_lines"
 
 /*
- * The first row that fits decides: by a name in the error's code, type or param, or by status; the last
- * fits all. What is the same in every request (model, format) is for an operator, not the job's fault.
- * ERR_NONE: what the lines say was refused, which is an outcome of theirs.
+ * The first row that fits decides: by a name in the error's code, type or param, or by status; the
+ * last fits all. What is the same in every request (model, format) is for an operator, not the
+ * job's fault. ERR_NONE: what the lines say was refused, which is an outcome of theirs.
  */
 static const struct rule {
 	const char *name;
@@ -93,7 +100,7 @@ static const struct rule {
 	enum err_kind kind;
 	const char *advice;		/* NULL: the provider's words will do */
 } rules[] = {
-	{ NULL, 413, 413, ERR_PERMANENT,   SMALLER },	/* whatever else: Groq calls it rate_limit_exceeded */
+	{ NULL, 413, 413, ERR_PERMANENT,   SMALLER },	/* Groq names it rate_limit_exceeded */
 	{ "insufficient_quota",         0, 999, ERR_DENIED,    QUOTA },
 	{ "billing_hard_limit_reached", 0, 999, ERR_DENIED,    QUOTA },
 	{ "billing_not_active",         0, 999, ERR_DENIED,    QUOTA },
@@ -109,7 +116,7 @@ static const struct rule {
 	{ "content_filter",             0, 999, ERR_NONE,      NULL },		/* Azure */
 	{ "invalid_prompt",             0, 999, ERR_NONE,      NULL },
 	{ FLAGGED,                      0, 999, ERR_NONE,      NULL },		/* OpenRouter */
-	{ "json_validate_failed",       0, 999, ERR_RETRY,     NULL },		/* Groq: of what the model wrote */
+	{ "json_validate_failed",       0, 999, ERR_RETRY,     NULL },	/* Groq, of the model */
 	{ NULL, 300, 399, ERR_DENIED,      "redirects are not followed; " ADDRESS },
 	{ NULL, 401, 401, ERR_DENIED,      CREDENTIALS },
 	{ NULL, 402, 402, ERR_DENIED,      QUOTA },
@@ -133,7 +140,9 @@ static const struct { enum err_kind kind; const char *words, *advice; } endings[
 	[HTTP_UNTRUSTED] =   { ERR_DENIED, "the provider's certificate is not to be trusted",
 			       "; " ADDRESS " and openai.ca_file" },
 	[HTTP_TIMED_OUT] =   { ERR_UNCLEAR, "the provider did not answer in time", "" },
-	[HTTP_BROKEN] =      { ERR_UNCLEAR, "the connection broke before the provider's answer was complete", "" },
+	[HTTP_BROKEN] =      { ERR_UNCLEAR,
+			       "the connection broke before the provider's answer was complete",
+			       "" },
 };
 
 struct complaint {
@@ -143,10 +152,12 @@ struct complaint {
 };
 
 /*
- * The usual {"error": {"code", "type", "param", "message"}}; {"error": "message"} (Ollama); the four
- * bare (vLLM); any of these in an array (Google). A gateway's code may be the status it met itself.
+ * The usual {"error": {"code", "type", "param", "message"}}; {"error": "message"} (Ollama); the
+ * four bare (vLLM); any of these in an array (Google). A gateway's code may be the status it met
+ * itself.
  */
-static void read_complaint(struct json_object *root, const struct config *config, struct complaint *c)
+static void read_complaint(struct json_object *root, const struct config *config,
+			   struct complaint *c)
 {
 	struct json_object *body = json_object_is_type(root, json_type_array) ? first(root) : root;
 	struct json_object *error = member(body, "error");
@@ -187,7 +198,10 @@ static const struct rule *find_rule(const struct complaint *c)
 	return rule;
 }
 
-/* Of a refusal that no rule knows. It may quote the lines, so it is no proof that every request meets the same. */
+/*
+ * Of a refusal that no rule knows. It may quote the lines, so it is no proof that every request
+ * meets the same.
+ */
 static const char *advice_on(const struct complaint *c)
 {
 	return strstr(c->message, "response_format") ? "check openai.response_format" : NULL;
@@ -226,12 +240,13 @@ static void fail_with_status(const struct complaint *c, int64_t after_ms, struct
 		ask_fail(ask, rule->kind, "%s", buf_text(&text));
 		ask->err->after_ms = after_ms;
 	}
-	ask->about_lines = rule->kind == ERR_PERMANENT && rule->advice;	/* it is too large, which others need not be */
+	/* Too large, which those of another job need not be. */
+	ask->about_lines = rule->kind == ERR_PERMANENT && rule->advice;
 	buf_free(&text);
 }
 
-static void fail(const struct http_reply *reply, struct json_object *root, const struct config *config,
-		 struct ask *ask)
+static void fail(const struct http_reply *reply, struct json_object *root,
+		 const struct config *config, struct ask *ask)
 {
 	struct complaint c = { .status = reply->status };
 
@@ -287,7 +302,10 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* What follows the last whole rating: nothing, the end of it all, or one more rating where more are to come. */
+/*
+ * What follows the last whole rating: nothing, the end of it all, or one more rating where more are
+ * to come.
+ */
 static bool stops_midway(const char *tail, const char *end, bool more)
 {
 	while (tail < end && is_blank(*tail))
@@ -315,9 +333,9 @@ static int answered_in_order(const struct ask *ask)
 }
 
 /*
- * Keeps the whole ratings of a reply that stopped early; lines without one learn why. What it would have said further
- * on is not known, such as a number that no line has: so they must be of the first lines asked about, and the reply
- * about to go on with the next.
+ * Keeps the whole ratings of a reply that stopped early; lines without one learn why. What it would
+ * have said further on is not known, such as a number that no line has: so they must be of the
+ * first lines asked about, and the reply about to go on with the next.
  */
 static void read_cut(const char *words, size_t len, enum outcome why, const struct config *config,
 		     struct ask *ask)
@@ -338,7 +356,8 @@ static void read_cut(const char *words, size_t len, enum outcome why, const stru
 	for (size_t i = 0; i < ask->nlines; i++) {
 		enum outcome *outcome = &ask->verdicts[i].outcome;
 
-		if (*outcome == OUTCOME_MISSING || *outcome == OUTCOME_NOT_JSON || *outcome == OUTCOME_EMPTY)
+		if (*outcome == OUTCOME_MISSING || *outcome == OUTCOME_NOT_JSON ||
+		    *outcome == OUTCOME_EMPTY)
 			*outcome = why;
 	}
 }
@@ -368,11 +387,15 @@ static void read_choice(struct json_object *choice, const struct config *config,
 	read_words(words, len, config, ask);
 }
 
-/* Of one call: prices are in millionths a million tokens, both capped, so that nothing overflows. */
-static int64_t cost_of(const struct config *config, int64_t prompt_tokens, int64_t completion_tokens)
+/*
+ * Of one call: prices are in millionths a million tokens, both capped, so that nothing overflows.
+ */
+static int64_t cost_of(const struct config *config, int64_t prompt_tokens,
+		       int64_t completion_tokens)
 {
-	return (prompt_tokens * config->openai.prompt_price + completion_tokens * config->openai.completion_price +
-		NANOS_ROUND) / NANOS_PART;
+	return (prompt_tokens * config->openai.prompt_price +
+		completion_tokens * config->openai.completion_price + NANOS_ROUND) /
+		NANOS_PART;
 }
 
 static void read_used(struct json_object *root, const struct config *config, struct ask *ask)
@@ -385,7 +408,8 @@ static void read_used(struct json_object *root, const struct config *config, str
 		ask->used.model = arena_dup(&ask->job->arena, model, strlen(model));
 	ask->used.prompt_tokens = tokens_of(member(usage, "prompt_tokens"));
 	ask->used.completion_tokens = tokens_of(member(usage, "completion_tokens"));
-	ask->used.cost_nanos = cost_of(config, ask->used.prompt_tokens, ask->used.completion_tokens);
+	ask->used.cost_nanos = cost_of(config, ask->used.prompt_tokens,
+				       ask->used.completion_tokens);
 }
 
 static void read_envelope(struct json_object *root, const struct config *config, struct ask *ask)

@@ -14,10 +14,11 @@
 
 /*
  * Fills ask's answer from how its call ended: either err, or every verdict. err is ERR_UNAVAILABLE
- * (provider away), ERR_LIMITED (rate), ERR_DENIED (credentials, quota, configuration), ERR_PERMANENT
- * (the question), ERR_UNCLEAR (any of them) or ERR_RETRY. Content refused with an error is an outcome
- * like any refusal. Never quotes config->openai.api_key.
+ * (provider away), ERR_LIMITED (rate), ERR_DENIED (credentials, quota, configuration),
+ * ERR_PERMANENT (the question), ERR_UNCLEAR (any of them) or ERR_RETRY. Content refused with an
+ * error is an outcome like any refusal. Never quotes config->openai.api_key.
  */
-void openai_read_reply(const struct http_reply *reply, const struct config *config, struct ask *ask);
+void openai_read_reply(const struct http_reply *reply, const struct config *config,
+		       struct ask *ask);
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * The worker's side of an external program: its pipes, its lines, its end. The keeper (keeper.c) is its
- * parent and does the killing. Workers only; knows nothing of grading and never restarts anything.
+ * The worker's side of an external program: its pipes, its lines, its end. The keeper (keeper.c) is
+ * its parent and does the killing. Workers only; knows nothing of grading and never restarts
+ * anything.
  */
 #include "program.h"
 
@@ -31,9 +32,11 @@
 #define SEND_CAP_BYTES (32u << 20)
 #define COMPLAINT_CAP_BYTES 1000	/* of a line of its standard error */
 #define COMPLAINTS_A_SECOND 20
-#define CLOSED_PATIENCE_MS 500		/* for a program that closed a pipe to end, */
-#define EOF_PATIENCE_MS 800		/* for a program whose input has ended, */
-#define TERM_PATIENCE_MS 400		/* and for one that was sent TERM */
+
+/* How long a program may take to end... */
+#define CLOSED_PATIENCE_MS 500		/* once it has closed one of its pipes */
+#define EOF_PATIENCE_MS 800		/* once its input has ended */
+#define TERM_PATIENCE_MS 400		/* once it was sent TERM */
 
 struct program {
 	struct loop *loop;
@@ -42,14 +45,14 @@ struct program {
 	pid_t keeper, pid;		/* pid: 0 until told */
 	int in, out, err;		/* our ends; -1 when closed */
 	int orders, reports;
-	struct buf sending;		/* what was sent last, */
-	size_t sent;			/* of which so much is in the pipe */
+	struct buf sending;		/* what was sent last */
+	size_t sent;			/* bytes of it that are in the pipe */
 	struct lines output, complaint;
 	struct loop_timer patience;	/* while it is being stopped */
 	bool term_sent;
 	int not_started;		/* an errno */
-	const char *useless;		/* why nothing can be had of it any more; NULL when it can */
-	bool killed;			/* for that */
+	const char *useless;		/* why nothing can be had of it; NULL when it can */
+	bool killed;			/* because it is useless */
 	bool has_status;
 	int status;			/* as wait(2) gave it */
 
@@ -68,7 +71,8 @@ int program_check(const char *path, struct err *err)
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, ERR_CONFIG, "command.argv: %s is no program", path);
 	if (eaccess(path, X_OK) == -1)
-		return err_set(err, ERR_CONFIG, "command.argv: %s cannot be executed: %s", path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "command.argv: %s cannot be executed: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -91,7 +95,7 @@ static void give_order(struct program *p, enum keeper_order order)
 	char byte = (char)order;
 
 	if (p->orders != -1 && write(p->orders, &byte, 1) == -1)
-		close_fd(p, &p->orders);	/* its end of file says more than the byte would have */
+		close_fd(p, &p->orders);	/* end of file says more than the byte */
 }
 
 void program_kill(struct program *p)
@@ -108,7 +112,10 @@ static void kill_useless(void *arg)
 	program_kill(p);
 }
 
-/* Mostly because it is about to end, and how it ends is better to know. If it runs on, it is of no use. */
+/*
+ * Mostly because it is about to end, and how it ends is better to know. If it runs on, it is of no
+ * use.
+ */
 static void pipe_closed(struct program *p, const char *what)
 {
 	if (p->useless || p->in == -1)
@@ -150,7 +157,8 @@ static void log_complaint(struct program *p)
 
 	if (len > 0 && may_log(p)) {
 		len = utf8_clean(line->data, len, UTF8_BLANK_CONTROLS);
-		log_info("command: pid %d: %.*s%s", (int)p->pid, (int)len, line->data, p->complaint.cut ? "..." : "");
+		log_info("command: pid %d: %.*s%s", (int)p->pid, (int)len, line->data,
+			 p->complaint.cut ? "..." : "");
 	}
 	lines_next(&p->complaint);
 }
@@ -166,7 +174,10 @@ static void take_complaints(struct program *p, const char *bytes, size_t len)
 
 /* ---- its standard output ---- */
 
-/* After an overlong line, or once it is killed, the rest is of no interest; it is read all the same. */
+/*
+ * After an overlong line, or once it is killed, the rest is of no interest; it is read all the
+ * same.
+ */
 static void take_output(struct program *p, const char *bytes, size_t len)
 {
 	bool had = p->output.cut;
@@ -192,7 +203,8 @@ bool program_is_quiet(const struct program *p)
 }
 
 /* Reads what is there; false at its end. */
-static bool read_some(struct program *p, int fd, void (*take)(struct program *, const char *, size_t))
+static bool read_some(struct program *p, int fd,
+		      void (*take)(struct program *, const char *, size_t))
 {
 	char block[READ_BYTES];
 
@@ -303,16 +315,18 @@ void program_stop(struct program *p, bool at_once)
 static void describe(const struct program *p, struct program_end *end)
 {
 	if (p->not_started)
-		snprintf(end->how, sizeof(end->how), "cannot be started: %s", strerror(p->not_started));
+		snprintf(end->how, sizeof(end->how), "cannot be started: %s",
+			 strerror(p->not_started));
 	else if (!p->has_status)
 		snprintf(end->how, sizeof(end->how), "is gone, its keeper was killed");
 	else if (p->killed && WIFSIGNALED(p->status) && WTERMSIG(p->status) == SIGKILL)
 		snprintf(end->how, sizeof(end->how), "%s, and was killed", p->useless);
 	else if (WIFSIGNALED(p->status))
-		snprintf(end->how, sizeof(end->how), "was killed by signal %d (%s)", WTERMSIG(p->status),
-			 strsignal(WTERMSIG(p->status)));
+		snprintf(end->how, sizeof(end->how), "was killed by signal %d (%s)",
+			 WTERMSIG(p->status), strsignal(WTERMSIG(p->status)));
 	else
-		snprintf(end->how, sizeof(end->how), "ended with exit status %d", WEXITSTATUS(p->status));
+		snprintf(end->how, sizeof(end->how), "ended with exit status %d",
+			 WEXITSTATUS(p->status));
 }
 
 /* All writers are dead: what is in the pipes is all that there will ever be. */
@@ -416,7 +430,8 @@ static int open_pipes(struct pipes *pipes)
 static pid_t start_keeper(const struct pipes *pipes, char *const *argv, char *const *env)
 {
 	struct keeper_task task = {
-		.argv = argv, .env = env, .in = pipes->in[0], .out = pipes->out[1], .err = pipes->err[1],
+		.argv = argv, .env = env,
+		.in = pipes->in[0], .out = pipes->out[1], .err = pipes->err[1],
 		.orders = pipes->orders[0], .reports = pipes->reports[1],
 	};
 	pid_t pid;
@@ -441,8 +456,9 @@ static void take_pipes(struct program *p, struct pipes *pipes)
 	close_pipes(pipes);
 }
 
-struct program *program_start(struct loop *loop, char *const *argv, char *const *env, size_t line_cap_bytes,
-			      const struct program_events *events, void *arg, struct err *err)
+struct program *program_start(struct loop *loop, char *const *argv, char *const *env,
+			      size_t line_cap_bytes, const struct program_events *events, void *arg,
+			      struct err *err)
 {
 	struct program *p;
 	struct pipes pipes;

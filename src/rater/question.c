@@ -33,8 +33,9 @@ void question_each_context(const struct config *config, const struct job *job,
 }
 
 /*
- * Some servers turn "<|im_end|>" or "[/INST]" into the control tokens of a chat template wherever they
- * stand, and what follows is then the system's word. Escaped, the same text has no such spelling.
+ * Some servers turn "<|im_end|>" or "[/INST]" into the control tokens of a chat template wherever
+ * they stand, and what follows is then the system's word. Escaped, the same text has no such
+ * spelling.
  */
 #define TEMPLATE_CHARACTERS "<["
 
@@ -87,7 +88,8 @@ void question_write(struct buf *out, const struct config *config, const struct a
 	buf_str(out, ", \"scale\": [");
 	write_scale(out, &config->rater.scale);
 	buf_str(out, "], \"context\": [");
-	question_each_context(config, ask->job, ask->lines, ask_job_lines(ask), write_context, &context);
+	question_each_context(config, ask->job, ask->lines, ask_job_lines(ask), write_context,
+			      &context);
 	buf_str(out, "], \"lines\": [");
 	write_lines(out, ask->lines, ask->nlines);
 	buf_str(out, "]}");

@@ -1,6 +1,6 @@
 /*
- * What all raters share: the list of answered asks, the fingerprint. Runs in workers. It never retries,
- * never reads a reply, and knows no backend (backends.c does).
+ * What all raters share: the list of answered asks, the fingerprint. Runs in workers. It never
+ * retries, never reads a reply, and knows no backend (backends.c does).
  */
 #include "rater/rater.h"
 

@@ -85,8 +85,12 @@ static const char *copy_text(struct arena *arena, struct span s, size_t cap_byte
 	return copy;
 }
 
-/* A rater's words. "" when they quote a secret of ours: a provider, or a gateway, may echo what it was sent. */
-static const char *copy_words(const struct config *config, struct arena *arena, struct span s, size_t cap_bytes)
+/*
+ * A rater's words. "" when they quote a secret of ours: a provider, or a gateway, may echo what it
+ * was sent.
+ */
+static const char *copy_words(const struct config *config, struct arena *arena, struct span s,
+			      size_t cap_bytes)
 {
 	if (mask_is_quoted(config->openai.api_key, s.text, s.len) ||
 	    (config->openai.base_url && mask_is_url_quoted(config->openai.base_url, s.text, s.len)))
@@ -207,8 +211,9 @@ static bool any_missing(const struct place *places, size_t n)
 	return false;
 }
 
-static size_t read_ratings(struct json_object *ratings, const struct config *config, struct arena *arena,
-			   const struct place *places, const struct verdict *verdicts, size_t n)
+static size_t read_ratings(struct json_object *ratings, const struct config *config,
+			   struct arena *arena, const struct place *places,
+			   const struct verdict *verdicts, size_t n)
 {
 	bool numbered, unknown_line = false, in_place = true;
 	size_t stray = 0;
@@ -222,15 +227,17 @@ static size_t read_ratings(struct json_object *ratings, const struct config *con
 			stray++;
 			unknown_line |= numbered;
 		} else if (v->outcome == OUTCOME_MISSING) {
-			breadcrumb_line((int32_t)json_object_get_int64(json_object_object_get(element, "line")));
+			breadcrumb_line((int32_t)json_object_get_int64(
+				json_object_object_get(element, "line")));
 			give_json(v, config, arena, element);
-		} else {	/* even when both agree: a reply that repeats itself lost its thread */
+		} else {	/* though both agree: a reply that repeats itself lost its thread */
 			verdict_all(v, 1, OUTCOME_DUPLICATE);
 		}
 	}
 	/*
-	 * It may have numbered the lines from 1, or by itself: then 12's rating stands under 3, or under 13. So also where
-	 * what is left over has no number at all, and the others do not stand where they were asked about.
+	 * It may have numbered the lines from 1, or by itself: then 12's rating stands under 3, or
+	 * under 13. So also where what is left over has no number at all, and the others do not
+	 * stand where they were asked about.
 	 */
 	if ((unknown_line || (stray > 0 && !in_place)) && any_missing(places, n))
 		for (size_t i = 0; i < n; i++)
@@ -280,9 +287,9 @@ static size_t count_members(struct json_object *value)
 }
 
 /*
- * Whether an object in text, which was parsed as value, has a key twice, or one with a NUL. The parser keeps the last,
- * so of {"line": 1, "rating": "good", "line": 2} the rating would go to a line it was not meant for; and it cuts
- * "rating\u0000s" to "rating".
+ * Whether an object in text, which was parsed as value, has a key twice, or one with a NUL. The
+ * parser keeps the last, so of {"line": 1, "rating": "good", "line": 2} the rating would go to a
+ * line it was not meant for; and it cuts "rating\u0000s" to "rating".
  */
 static bool has_odd_keys(struct span text, struct json_object *value)
 {
@@ -292,7 +299,8 @@ static bool has_odd_keys(struct span text, struct json_object *value)
 
 	for (size_t i = 0; i < text.len; i++) {
 		if (in_string && text.text[i] == '\\') {
-			has_nul |= text.len - i >= strlen(nul) && memcmp(text.text + i, nul, strlen(nul)) == 0;
+			has_nul |= text.len - i >= strlen(nul) &&
+				memcmp(text.text + i, nul, strlen(nul)) == 0;
 			i++;
 		} else if (text.text[i] == '"') {
 			in_string = !in_string;

@@ -1,11 +1,11 @@
 /*
- * Finds a coach's phrases in a line of talk; any process. The distinct words of all phrases ("atoms")
- * sit in one hash table, so that a word of talk is looked up once, and only the phrases that hang on it
- * are tried: each hangs on one of its words, chosen so that none has many. An atom's parent is the next
- * shorter "prefix*", which its words match as well. Once sealed, what hangs on an atom lies side by side:
- * most of it is passed over, and to follow links to it cost more than all else. It is passed over by a
- * look at one more of the phrase's words: atoms are told apart by 32 bits ("kin") there, and a word of talk
- * has two or three of them.
+ * Finds a coach's phrases in a line of talk; any process. The distinct words of all phrases
+ * ("atoms") sit in one hash table, so that a word of talk is looked up once, and only the phrases
+ * that hang on it are tried: each hangs on one of its words, chosen so that none has many. An
+ * atom's parent is the next shorter "prefix*", which its words match as well. Once sealed, what
+ * hangs on an atom lies side by side: most of it is passed over, and to follow links to it cost
+ * more than all else. It is passed over by a look at one more of the phrase's words: atoms are told
+ * apart by 32 bits ("kin") there, and a word of talk has two or three of them.
  */
 #include "rubric/pattern.h"
 
@@ -27,7 +27,7 @@ struct atom {
 	bool prefix, opener;
 	uint32_t hash;
 	uint32_t parent;		/* 0: none */
-	uint32_t kin;			/* bits of itself and its parents; made by patterns_seal() */
+	uint32_t kin;			/* bits of itself and its parents; see patterns_seal() */
 	uint32_t next;			/* in the same bucket */
 	uint32_t hanging, nhanging;	/* the first phrase that hangs on it, and how many do */
 };
@@ -37,7 +37,7 @@ enum element_kind { ELEMENT_WORD, ELEMENT_ANY, ELEMENT_GAP };
 struct element { enum element_kind kind; uint32_t choice, nchoices; };
 struct phrase {
 	uint32_t element;
-	uint32_t kin;			/* some word of the talk, `ahead` of the hook's, has one of these bits */
+	uint32_t kin;			/* bits of which the word `ahead` of the hook's has one */
 	uint16_t list;
 	uint8_t nelements, hook;
 	int8_t ahead;
@@ -52,7 +52,7 @@ struct phrase {
 struct patterns {
 	ARRAY(struct atom) atoms;	/* the first are enum word_kind: "#", "$", "%" */
 	uint32_t buckets[BUCKETS];
-	uint32_t prefix_lengths[PAIRS];	/* bit n: a prefix of n bytes begins with these two (pair_of()) */
+	uint32_t prefix_lengths[PAIRS];	/* bit n: a prefix of n bytes begins with this pair */
 	ARRAY(struct link) links;
 	struct phrase *hanging;		/* of all atoms, atom by atom; made by patterns_seal() */
 	ARRAY(struct element) elements;
@@ -108,7 +108,8 @@ static uint32_t bucket_of(uint32_t hash, bool prefix)
 	return (hash ^ hash >> 15 ^ prefix) & (BUCKETS - 1);
 }
 
-static uint32_t lookup(const struct patterns *p, const char *text, size_t len, uint32_t hash, bool prefix)
+static uint32_t lookup(const struct patterns *p, const char *text, size_t len, uint32_t hash,
+		       bool prefix)
 {
 	uint32_t a = p->buckets[bucket_of(hash, prefix)];
 
@@ -176,7 +177,8 @@ static void add_unquoted(struct patterns *p, struct element *e, const struct wor
 	char plain[WORD_CAP_BYTES + 1];
 	size_t before;
 
-	if (!quote || strcmp(quote, "'ll") == 0 || strcmp(quote, "'re") == 0 || strcmp(quote, "'d") == 0)
+	if (!quote || strcmp(quote, "'ll") == 0 || strcmp(quote, "'re") == 0 ||
+	    strcmp(quote, "'d") == 0)
 		return;
 	before = (size_t)(quote - w->text);
 	memcpy(plain, w->text, before);
@@ -184,7 +186,8 @@ static void add_unquoted(struct patterns *p, struct element *e, const struct wor
 	add_choice(p, e, intern(p, plain, w->len - 1u, false));
 }
 
-static int add_word(struct patterns *p, struct element *e, const char *text, size_t len, struct err *err)
+static int add_word(struct patterns *p, struct element *e, const char *text, size_t len,
+		    struct err *err)
 {
 	static const char kinds[] = " #$%";
 	bool prefix = len > 1 && text[len - 1] == '*';
@@ -201,14 +204,16 @@ static int add_word(struct patterns *p, struct element *e, const char *text, siz
 	if (words_read(text, len, words) != 1 || words[0].len != len)
 		return err_set(err, ERR_CONFIG, "\"%.*s\" is not one word", (int)len, text);
 	if (prefix && len < 2)
-		return err_set(err, ERR_CONFIG, "\"%.*s*\" begins with fewer than two letters", (int)len, text);
+		return err_set(err, ERR_CONFIG, "\"%.*s*\" begins with fewer than two letters",
+			       (int)len, text);
 	add_choice(p, e, intern(p, words[0].text, len, prefix));
 	if (!prefix)
 		add_unquoted(p, e, &words[0]);
 	return 0;
 }
 
-static int add_choices(struct patterns *p, struct element *e, const char *text, size_t len, struct err *err)
+static int add_choices(struct patterns *p, struct element *e, const char *text, size_t len,
+		       struct err *err)
 {
 	const char *end = text + len;
 
@@ -280,7 +285,9 @@ static int check_shape(const struct patterns *p, const struct phrase *phrase, st
 	return 0;
 }
 
-/* How often it would be tried in vain: what hangs on its choices already; short words are common. */
+/*
+ * How often it would be tried in vain: what hangs on its choices already; short words are common.
+ */
 static size_t hook_cost(const struct patterns *p, const struct element *e)
 {
 	size_t cost = 0;
@@ -310,13 +317,17 @@ static uint32_t kin_bit(uint32_t atom)
 	return 1u << (atom & 31);
 }
 
-/* The word that is looked at before the phrase is tried: of those at a known distance, the one with fewest choices. */
+/*
+ * The word that is looked at before the phrase is tried: of those at a known distance, the one with
+ * fewest choices.
+ */
 static void choose_ahead(const struct patterns *p, struct phrase *phrase)
 {
 	const struct element *e = &p->elements.at[phrase->element], *best = NULL;
 
 	for (uint32_t i = 0; i < phrase->nelements && e[i].kind != ELEMENT_GAP; i++)
-		if (e[i].kind == ELEMENT_WORD && i != phrase->hook && (!best || e[i].nchoices < best->nchoices))
+		if (e[i].kind == ELEMENT_WORD && i != phrase->hook &&
+		    (!best || e[i].nchoices < best->nchoices))
 			best = &e[i];
 	if (!best)
 		best = &e[phrase->hook];
@@ -464,14 +475,16 @@ static void try_phrases(const struct scan *s, uint32_t a, size_t w, bool *found)
 	const struct word *word = &s->words[w];
 
 	for (; phrase < end; phrase++) {
-		size_t ahead = w + (size_t)phrase->ahead;	/* before the first word: far beyond the last */
+		/* Before the first word is far beyond the last. */
+		size_t ahead = w + (size_t)phrase->ahead;
 
 		if (ahead >= s->n || !(s->kin[ahead] & phrase->kin) || found[phrase->list] ||
 		    phrase->hook > w || (phrase->asks && !word->asks) ||
 		    (phrase->opens && !s->opens[w - phrase->hook]))
 			continue;
 		found[phrase->list] = elements_match(s, &s->p->elements.at[phrase->element],
-						     phrase->nelements, w - phrase->hook, word->sentence);
+						     phrase->nelements, w - phrase->hook,
+						     word->sentence);
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
- * Rates one line by the rules: which signals it holds, what they weigh together, which band that score
- * falls in, and what to say instead. Any process; reads no file, keeps nothing between lines.
+ * Rates one line by the rules: which signals it holds, what they weigh together, which band that
+ * score falls in, and what to say instead. Any process; reads no file, keeps nothing between lines.
  */
 #include "rubric/rubric.h"
 
@@ -17,8 +17,8 @@ struct hearing {
 	const struct rules *rules;
 	size_t nwords;
 	bool asks;
-	bool in_line[RUBRIC_LISTS_CAP];		/* lists of phrases found in the line, */
-	bool in_customer[RUBRIC_LISTS_CAP];	/* and in what the customer said before */
+	bool in_line[RUBRIC_LISTS_CAP];		/* lists of phrases found in the line */
+	bool in_customer[RUBRIC_LISTS_CAP];	/* those found in what the customer said before */
 	uint64_t signals;			/* found: bit i is the rules' signal i */
 	uint32_t seed;				/* of the choice among alternatives */
 };
@@ -26,8 +26,8 @@ struct hearing {
 static void hear_line(struct hearing *h, const char *line)
 {
 	struct word words[WORDS_CAP];
-
-	uint32_t seed = WORD_HASH_BEGIN;	/* of the words: spelling a blank or a dash differently changes nothing */
+	/* Of the words: another spelling of a blank or a dash changes nothing. */
+	uint32_t seed = WORD_HASH_BEGIN;
 
 	h->nwords = words_read(line, strlen(line), words);
 	for (size_t i = 0; i < h->nwords; i++) {
@@ -107,7 +107,8 @@ static void add_reasons(struct buf *out, const struct hearing *h, int sign)
 	}
 }
 
-static const char *write_reason(const struct hearing *h, const struct band *band, struct arena *arena)
+static const char *write_reason(const struct hearing *h, const struct band *band,
+				struct arena *arena)
 {
 	const char *reason = band->reason;
 	struct buf out;
@@ -121,8 +122,11 @@ static const char *write_reason(const struct hearing *h, const struct band *band
 	return reason;
 }
 
-/* Whose alternatives fit best: the gravest fault's, or else the best point's, or else the band's. */
-static const struct alternatives *find_alternatives(const struct hearing *h, const struct band *band)
+/*
+ * Whose alternatives fit best: the gravest fault's, or else the best point's, or else the band's.
+ */
+static const struct alternatives *find_alternatives(const struct hearing *h,
+						    const struct band *band)
 {
 	const struct signal_rule *fault = NULL, *point = NULL;
 

@@ -1,6 +1,6 @@
 /*
- * Loads a rubric: a table of keys for each kind of group, walked over libconfig's tree so that every
- * mistake is refused with its line. Runs in a child, at start; rates nothing.
+ * Loads a rubric: a table of keys for each kind of group, walked over libconfig's tree so that
+ * every mistake is refused with its line. Runs in a child, at start; rates nothing.
  */
 #include "rubric/rules.h"
 
@@ -21,7 +21,9 @@ struct loader {
 	struct err *err;
 };
 
-/* A key that a group may hold: how it is read, to which place of the group's struct, in what range. */
+/*
+ * A key that a group may hold: how it is read, to which place of the group's struct, in what range.
+ */
 struct key {
 	const char *name;
 	int (*read)(struct loader *l, const config_setting_t *s, const struct key *key, void *to);
@@ -54,8 +56,8 @@ static const char *name_of(const config_setting_t *s)
 	return name ? name : "the rubric";
 }
 
-static int read_group(struct loader *l, const config_setting_t *group, const struct key *keys, size_t n,
-		      void *to)
+static int read_group(struct loader *l, const config_setting_t *group, const struct key *keys,
+		      size_t n, void *to)
 {
 	if (!config_setting_is_group(group))
 		return refuse(l, group, "%s must hold groups in braces", name_of(group));
@@ -132,7 +134,8 @@ static int read_bool(struct loader *l, const config_setting_t *s, const struct k
 	return 0;
 }
 
-static int read_phrases(struct loader *l, const config_setting_t *s, const struct key *key, void *to)
+static int read_phrases(struct loader *l, const config_setting_t *s, const struct key *key,
+			void *to)
 {
 	int n = read_length(l, s, key->max);
 	struct err why;
@@ -152,7 +155,8 @@ static int read_phrases(struct loader *l, const config_setting_t *s, const struc
 	return 0;
 }
 
-static int read_openers(struct loader *l, const config_setting_t *s, const struct key *key, void *to)
+static int read_openers(struct loader *l, const config_setting_t *s, const struct key *key,
+			void *to)
 {
 	int n = read_length(l, s, key->max);
 	struct err why;
@@ -180,7 +184,8 @@ static int find_signal(const struct rules *rules, const char *name)
 	return -1;
 }
 
-static int read_signal_names(struct loader *l, const config_setting_t *s, const struct key *key, void *to)
+static int read_signal_names(struct loader *l, const config_setting_t *s, const struct key *key,
+			     void *to)
 {
 	uint64_t *signals = to;
 	int n = read_length(l, s, key->max);
@@ -196,14 +201,16 @@ static int read_signal_names(struct loader *l, const config_setting_t *s, const 
 			return -1;
 		signal = find_signal(l->rules, name);
 		if (signal < 0)
-			return refuse(l, entry, "%s names \"%s\", which is no signal above this one",
+			return refuse(l, entry,
+				      "%s names \"%s\", which is no signal above this one",
 				      key->name, name);
 		*signals |= UINT64_C(1) << signal;
 	}
 	return 0;
 }
 
-static int read_alternative(struct loader *l, const config_setting_t *s, struct alternative *alternative)
+static int read_alternative(struct loader *l, const config_setting_t *s,
+			    struct alternative *alternative)
 {
 	static const char topic[] = "{topic}";
 	const char *text = read_string(l, s, RUBRIC_TEXT_CAP_BYTES);
@@ -211,7 +218,9 @@ static int read_alternative(struct loader *l, const config_setting_t *s, struct 
 
 	if (!text)
 		return -1;
-	*alternative = (struct alternative){ .before = arena_dup(&l->rules->arena, text, strlen(text)) };
+	*alternative = (struct alternative){
+		.before = arena_dup(&l->rules->arena, text, strlen(text)),
+	};
 	if (!brace)
 		return 0;
 	if (strncmp(brace, topic, strlen(topic)) != 0 || strpbrk(brace + strlen(topic), "{}"))
@@ -222,7 +231,8 @@ static int read_alternative(struct loader *l, const config_setting_t *s, struct 
 	return 0;
 }
 
-static int read_alternatives(struct loader *l, const config_setting_t *s, const struct key *key, void *to)
+static int read_alternatives(struct loader *l, const config_setting_t *s, const struct key *key,
+			     void *to)
 {
 	int n = read_length(l, s, key->max);
 	struct alternative *list;
@@ -241,7 +251,8 @@ static int read_alternatives(struct loader *l, const config_setting_t *s, const 
 
 static const struct key signal_keys[] = {
 	{ "name", read_text, PLACE(signal_rule, name), 0, RUBRIC_NAME_CAP_BYTES },
-	{ "weight", read_number, PLACE(signal_rule, weight), -RUBRIC_WEIGHT_CAP, RUBRIC_WEIGHT_CAP },
+	{ "weight", read_number, PLACE(signal_rule, weight), -RUBRIC_WEIGHT_CAP,
+	  RUBRIC_WEIGHT_CAP },
 	{ "reason", read_text, PLACE(signal_rule, reason), 0, RUBRIC_TEXT_CAP_BYTES },
 	{ "phrases", read_phrases, PLACE(signal_rule, phrases), 0, RUBRIC_ENTRIES_CAP },
 	{ "except", read_phrases, PLACE(signal_rule, except), 0, RUBRIC_ENTRIES_CAP },
@@ -251,7 +262,8 @@ static const struct key signal_keys[] = {
 	{ "min_words", read_number, PLACE(signal_rule, min_words), 0, WORDS_CAP },
 	{ "max_words", read_number, PLACE(signal_rule, max_words), 0, WORDS_CAP },
 	{ "question", read_bool, PLACE(signal_rule, question), 0, 0 },
-	{ "alternatives", read_alternatives, PLACE(signal_rule, alternatives), 0, RUBRIC_ENTRIES_CAP },
+	{ "alternatives", read_alternatives, PLACE(signal_rule, alternatives), 0,
+	  RUBRIC_ENTRIES_CAP },
 };
 
 static const struct key band_keys[] = {
@@ -289,7 +301,8 @@ static int check_signal(struct loader *l, const config_setting_t *s, const struc
 	return 0;
 }
 
-static int read_signals(struct loader *l, const config_setting_t *s, const struct key *key, void *to)
+static int read_signals(struct loader *l, const config_setting_t *s, const struct key *key,
+			void *to)
 {
 	int n = read_length(l, s, key->max);
 
@@ -394,14 +407,14 @@ static int check_text(const char *text, size_t len, struct loader *l)
 	unsigned line = 1;
 
 	if (len > RUBRIC_CAP_BYTES)
-		return err_set(l->err, ERR_CONFIG, "%s:1: a rubric may have %u bytes, this has %zu", l->name,
-			       RUBRIC_CAP_BYTES, len);
+		return err_set(l->err, ERR_CONFIG, "%s:1: a rubric may have %u bytes, this has %zu",
+			       l->name, RUBRIC_CAP_BYTES, len);
 	for (const char *p = text; ; line++) {
 		size_t in_line = strcspn(p, "\n");
 
 		if (strncmp(p + strspn(p, " \t"), include, strlen(include)) == 0)
-			return err_set(l->err, ERR_CONFIG, "%s:%u: a rubric cannot include other files",
-				       l->name, line);
+			return err_set(l->err, ERR_CONFIG,
+				       "%s:%u: a rubric cannot include other files", l->name, line);
 		p += in_line;
 		if (*p == '\0')
 			return p == text + len ? 0 :

@@ -1,4 +1,7 @@
-/* Splits a line of talk into words; any process. Keeps no state, and knows nothing of their meaning. */
+/*
+ * Splits a line of talk into words; any process. Keeps no state, and knows nothing of their
+ * meaning.
+ */
 #include "rubric/words.h"
 
 #include <string.h>
@@ -34,7 +37,10 @@ static struct glyph read_beyond_ascii(const char *p, const char *end)
 		if (end - p >= g.bytes && memcmp(p, signs[i].bytes, g.bytes) == 0)
 			return g;
 	}
-	/* U+0080-00BF, U+2000-2FFF and all from U+F000 on are symbols, the rest letters, byte by byte. */
+	/*
+	 * U+0080-00BF, U+2000-2FFF and all from U+F000 on are symbols, the rest letters, byte by
+	 * byte.
+	 */
 	if (lead == 0xc2 || lead == 0xe2 || lead >= 0xef)
 		return (struct glyph){ OTHER, end - p < bytes ? (uint8_t)(end - p) : bytes, ' ' };
 	return (struct glyph){ LETTER, 1, *p };
@@ -172,7 +178,8 @@ size_t words_read(const char *text, size_t len, struct word words[WORDS_CAP])
 		}
 		if (g.class == ASK && n > 0 && !words[n - 1].asks)	/* "what!?" asks as well */
 			mark_asking(words, n);
-		if ((g.class == STOP || g.class == ASK) && n > 0 && words[n - 1].sentence == sentence)
+		if ((g.class == STOP || g.class == ASK) && n > 0 &&
+		    words[n - 1].sentence == sentence)
 			sentence++;
 		opens = opens || g.class == STOP || g.class == ASK || g.class == CLAUSE;
 		p += g.bytes;

@@ -103,9 +103,10 @@ static bool has_permit(struct worker *w, struct grading *g, int64_t now)
 	return now >= g->permit.at_ms;
 }
 
-static bool may_ask(void *arg, struct grading *g, struct ask *ask)
+static bool may_ask(void *arg, struct ask *ask)
 {
 	struct worker *w = arg;
+	struct grading *g = ask->owner;
 	int64_t now = now_ms();
 
 	if (throttle_active(&w->c->sb->throttle) && !has_permit(w, g, now))
