@@ -8,10 +8,12 @@
 
 #ifdef CHECK_INVARIANTS
 #include "base/log.h"
+#define CHECKS_INVARIANTS 1
 #define INVARIANT(true_of_it) \
 	((true_of_it) ? (void)0 : fatal("broken invariant (%s:%d): %s", __FILE__, __LINE__, #true_of_it))
 #else
-#define INVARIANT(true_of_it) ((void)sizeof((true_of_it) ? 1 : 0))
+#define CHECKS_INVARIANTS 0
+#define INVARIANT(true_of_it) ((void)(0 && (true_of_it)))
 #endif
 
 #endif

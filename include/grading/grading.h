@@ -11,6 +11,7 @@
 #include "grading/decide.h"
 #include "grading/gifts.h"
 #include "grading/graded_line.h"
+#include "grading/grading_check.h"
 #include "grading/grading_settle.h"
 #include "grading/grading_state.h"
 #include "queue/queue.h"
