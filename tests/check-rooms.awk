@@ -2,8 +2,8 @@
 #
 # usage: awk -f check-rooms.awk src/ROOMS FACTS
 #
-# A file is a source with its header, and is called ROOM/BASE: src/control/show.c and src/control/show.h are
-# control/show. In the arrays a key of two parts is joined by SUBSEP.
+# A file is a source with its header, and is called ROOM/BASE: src/control/show.c and show.h beside
+# it are control/show.
 
 function say(text) { print text }
 
@@ -37,6 +37,7 @@ function read_row(row,   word, n, i, key) {
 		if (key in uses)
 			say("src/ROOMS has two rows for " key)
 		uses[key] = ""
+		place[key] = ++nrows
 		for (i = 3; i <= n; i++)
 			uses[key] = uses[key] " " word[i]
 	} else if (word[1] == "library") {
@@ -89,23 +90,11 @@ function list_has(list, file, name,   entry, n, i, room) {
 	room = room_of(file)
 	n = split(list, entry, " ")
 	for (i = 1; i <= n; i++) {
-		if (entry[i] == room || entry[i] == file || (name != "" && entry[i] == room ":" name))
+		if (entry[i] == room || entry[i] == file || entry[i] == room ":" name)
 			return 1
 		if (name == "" && index(entry[i], room ":") == 1)
 			return 1
 	}
-	return 0
-}
-
-# As list_has(), for the one who uses a library: its row is its own, as in the table of rooms.
-function may_use_library(file, library, name,   list, entry, n, i, room) {
-	list = users[library]
-	room = room_of(file)
-	n = split(list, entry, " ")
-	for (i = 1; i <= n; i++)
-		if (entry[i] == room || entry[i] == file || entry[i] == room ":" name ||
-		    (name == "" && index(entry[i], room ":") == 1))
-			return 1
 	return 0
 }
 
@@ -118,16 +107,32 @@ function allowed_to(from,   list) {
 	return who(from) " may use" (list == "" ? " no other room" : list)
 }
 
+function given_to(library) {
+	return ", which the table gives to" users[library]
+}
+
 # What the table names must be there: a row that matches nothing allows what nobody checks.
-function check_names_in(list, where,   word, n, i) {
+function check_names_in(list, where,   word, n, i, name) {
 	n = split(list, word, " ")
 	for (i = 1; i <= n; i++) {
-		if (word[i] ~ /:/) {
-			if (!(substr(word[i], 1, index(word[i], ":") - 1) in room_dir))
-				say("src/ROOMS: " where " names " word[i] ", and there is no such room")
-		} else if (!(word[i] in room_dir) && !(word[i] in file_there) && !(word[i] in headers_of)) {
-			say("src/ROOMS: " where " names " word[i] ", and there is no such room or file")
-		}
+		name = word[i]
+		sub(/:.*/, "", name)
+		if (!(name in room_dir || name in file_there || name in headers_of))
+			say("src/ROOMS: " where " names " name \
+			    ", and there is no such room or file")
+	}
+}
+
+# So no rooms form a circle.
+function check_order(key,   word, n, i, room) {
+	n = split(uses[key], word, " ")
+	for (i = 1; i <= n; i++) {
+		room = word[i]
+		sub(/:.*/, "", room)
+		if (!(room in place))
+			room = room_of(room)
+		if (place[room] > place[key] && room != room_of(key))
+			say("src/ROOMS: the row of " key " uses " word[i] ", which stands below it")
 	}
 }
 
@@ -138,6 +143,7 @@ function check_table(   key, n, i, word, list) {
 	for (key in uses) {
 		check_names_in(key, "a row")
 		check_names_in(uses[key], "the row of " key)
+		check_order(key)
 	}
 	for (key in users)
 		check_names_in(users[key], "the row of " key)
@@ -165,28 +171,25 @@ function library_of_header(header,   library) {
 
 function check_theirs(path, line, target,   library) {
 	library = library_of_header(target)
-	if (library != "" && !may_use_library(file_of(path), library, ""))
-		say(path ":" line " includes <" target "> of " library ", which the table gives to" users[library])
+	if (library != "" && !list_has(users[library], file_of(path), ""))
+		say(path ":" line " includes <" target "> of " library given_to(library))
 }
 
-function check_ours(path, line, target,   from, to, beside) {
+# "x.h" stands beside who includes it, "room/x.h" in include/.
+function check_ours(path, line, target,   from, to, beside, does) {
 	from = file_of(path)
 	to = file_of(target)
+	beside = "src/" room_of(from) "/" target
+	does = path ":" line " includes \"" target "\""
 	if (target !~ /\//) {
-		beside = "src/" room_of(from) "/" target
 		if (!(beside in path_there))
-			say(path ":" line " includes \"" target "\", and " beside " does not exist: a public header " \
-			    "is written \"room/x.h\", a private one of another room is not to be had")
-		return
+			say(does ", and " beside " does not exist")
+	} else if (("src/" target) in path_there) {
+		say(does ", which is private to " room_of(to) \
+		    (room_of(to) == room_of(from) ? ": it is written \"" base_of(target) "\"" : ""))
+	} else if (!may_use(from, to, "")) {
+		say(does "; by the table " allowed_to(from))
 	}
-	if (!(("include/" target) in path_there)) {
-		if (("src/" target) in path_there)
-			say(path ":" line " includes \"" target "\", which is private to " room_of(to) \
-			    (room_of(to) == room_of(from) ? ": it is written \"" base_of(target) "\"" : ""))
-		return
-	}
-	if (!may_use(from, to, ""))
-		say(path ":" line " includes \"" target "\"; by the table " allowed_to(from))
 }
 
 # A public header is wanted by another room, or by a public header that is.
@@ -206,7 +209,8 @@ function check_public(   i, again, path, to) {
 	} while (again)
 	for (path in path_there)
 		if (path ~ /^include\// && !(path in wanted))
-			say(path " is used by no other room: it belongs into src/" room_of(file_of(path)))
+			say(path " is used by no other room: it belongs into src/" \
+			    room_of(file_of(path)))
 }
 
 function check_includes(   i) {
@@ -227,10 +231,11 @@ function check_symbols(   i, from, name, to) {
 		if (name in home) {
 			to = home[name]
 			if (!may_use(from, to, name))
-				say("src/" from ".c names " name " of " to "; by the table " allowed_to(from))
-		} else if (name in offered && !may_use_library(from, offered[name], name)) {
-			say("src/" from ".c names " name " of " offered[name] ", which the table gives to" \
-			    users[offered[name]])
+				say("src/" from ".c names " name " of " to "; by the table " \
+				    allowed_to(from))
+		} else if (name in offered && !list_has(users[offered[name]], from, name)) {
+			say("src/" from ".c names " name " of " offered[name] \
+			    given_to(offered[name]))
 		}
 	}
 }
@@ -244,17 +249,19 @@ function arrow(from, to, why) {
 	arrows[from] = arrows[from] " " to
 }
 
-function draw_arrows(   i, to) {
+function draw_arrows(   i, from, to) {
 	for (i = 1; i <= nincludes; i++) {
-		if (inc_form[i] != "ours")
-			continue
-		to = inc_target[i] ~ /\// ? file_of(inc_target[i]) : room_of(file_of(inc_path[i])) "/" file_of(inc_target[i])
-		if (to in file_there)
-			arrow(file_of(inc_path[i]), to, inc_path[i] " includes \"" inc_target[i] "\"")
+		from = file_of(inc_path[i])
+		to = file_of(inc_target[i])
+		if (inc_target[i] !~ /\//)
+			to = room_of(from) "/" to
+		if (inc_form[i] == "ours" && to in file_there)
+			arrow(from, to, inc_path[i] " includes \"" inc_target[i] "\"")
 	}
 	for (i = 1; i <= nneeds; i++)
 		if (need_name[i] in home)
-			arrow(need_from[i], home[need_name[i]], "src/" need_from[i] ".c names " need_name[i])
+			arrow(need_from[i], home[need_name[i]],
+			      "src/" need_from[i] ".c names " need_name[i])
 }
 
 # The shortest way from a file back to itself, breadth first.
@@ -315,7 +322,8 @@ function check_program(program,   file, n, i, entry, found) {
 		found = 1
 		file = link_file[i]
 		if (!list_has(parts[program], file, ""))
-			say(program " links " file " (" who_wants(program, file) "), which the table does not give it")
+			say(program " links " file " (" who_wants(program, file) "), " \
+			    "which the table does not give it")
 		links_of[program, file] = links_of[program, room_of(file)] = 1
 	}
 	if (!found)
@@ -323,7 +331,8 @@ function check_program(program,   file, n, i, entry, found) {
 	n = split(parts[program], entry, " ")
 	for (i = 1; i <= n; i++)
 		if (!((program, entry[i]) in links_of) && entry[i] != room_of(main_of[program]))
-			say("by the table " program " may link " entry[i] ", and it links nothing of it")
+			say("by the table " program " links " entry[i] \
+			    ", and it links nothing of it")
 }
 
 function check_programs(   program) {
@@ -342,7 +351,8 @@ function way_to(file, before) {
 }
 
 # Follows all that the files of a row name, breadth first.
-function check_never(text,   part, from, what, except, queue, head, tail, at, i, name, to, before, said) {
+function check_never(text,   part, from, what, except, queue, head, tail, at, i, name, to, before,
+		     said) {
 	sub(/^never */, "", text)
 	split(text, part, / reach | except /)
 	set_of(part[1], from)
@@ -362,7 +372,8 @@ function check_never(text,   part, from, what, except, queue, head, tail, at, i,
 				continue
 			if (to in what || (name in home && room_of(to) in what)) {
 				if (!((at, name) in said))
-					say("src/" at ".c names " name " of " to ", which it must never reach: " \
+					say("src/" at ".c names " name " of " to \
+					    ", which it must never reach: " \
 					    way_to(at, before) " -> " to)
 				said[at, name] = 1
 			} else if (name in home) {
@@ -375,15 +386,15 @@ function check_never(text,   part, from, what, except, queue, head, tail, at, i,
 
 # ---- (f) names of files ----
 
-function check_names(   file, base) {
-	for (file in file_there) {
+function check_names(   i, file, base) {
+	for (i = 1; i <= nfiles; i++) {
+		file = files[i]
 		base = base_of(file)
 		if (base in named && named[base] != file)
-			say("two files are called " base ": " (named[base] < file ? named[base] " and " file : \
-			    file " and " named[base]))
+			say("two files are called " base ": " named[base] " and " file)
 		named[base] = file
 		if (("include/" file ".h") in path_there && ("src/" file ".h") in path_there)
-			say("two headers are called " file ".h: one in include/ and one in src/")
+			say("two headers are called " file ".h: in include/ and in src/")
 	}
 }
 
@@ -427,11 +438,12 @@ $1 == "offers" { offered[$3] = $2; has_offers[$2] = 1 }
 $1 == "links" { link_program[++nlinks] = $2; link_base[nlinks] = $3 }
 
 # The map has an object without its room.
-function resolve_links(   i, by_base) {
+function resolve_links(   i, base, by_base) {
 	for (i = 1; i <= nfiles; i++)
 		by_base[base_of(files[i])] = files[i]
 	for (i = 1; i <= nlinks; i++) {
-		link_file[i] = (link_base[i] in made_base) ? made_base[link_base[i]] : by_base[link_base[i]]
+		base = link_base[i]
+		link_file[i] = (base in made_base) ? made_base[base] : by_base[base]
 		linked[link_program[i], link_file[i]] = 1
 	}
 }

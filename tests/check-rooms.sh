@@ -1,7 +1,8 @@
 #!/bin/sh
-# Proves that sources, objects and programs obey src/ROOMS, the table of rooms and arrows: who includes whom,
-# who names whose functions, that no files form a circle, that each header compiles by itself, what each
-# program links, and that a file's name is its own. Gathers the facts; check-rooms.awk judges them.
+# Proves that sources, objects and programs obey src/ROOMS, the table of rooms and arrows: who
+# includes whom, who names whose functions, that no files form a circle, that each header compiles
+# by itself, what each program links, and that a file's name is its own. Gathers the facts;
+# check-rooms.awk judges them.
 #
 # usage: tests/check-rooms.sh BUILD COMPILE...
 #   BUILD    where the objects, the programs and their linker maps are
@@ -25,7 +26,8 @@ complain() {
 
 compile_headers() {
 	while read -r header; do
-		"$@" -fsyntax-only -include "$header" -include "$header" -x c /dev/null >"$tmp/cc.$part" 2>&1 ||
+		"$@" -fsyntax-only -include "$header" -include "$header" -x c /dev/null \
+			>"$tmp/cc.$part" 2>&1 ||
 			sed -e "1s|^|$header does not compile by itself: |" "$tmp/cc.$part"
 	done
 }
@@ -90,7 +92,7 @@ libraries() {
 	for library in $(awk '$1 == "library" { print $2 }' "$table"); do
 		for name in $(pkg-config --libs-only-l "$library" | sed 's/-l//g'); do
 			nm -D -P --defined-only "$(library_file "$library" "$name")" |
-				awk -v library="$library" '{ sub(/@.*/, "", $1); print "offers", library, $1 }'
+				sed "s/^\([^ @]*\).*/offers $library \1/"
 		done
 	done
 }
@@ -116,7 +118,8 @@ programs() {
 	programs
 } >"$tmp/facts"
 
-awk -f tests/check-rooms.awk "$table" "$tmp/facts" >"$tmp/findings" || complain "the table could not be read"
+awk -f tests/check-rooms.awk "$table" "$tmp/facts" >"$tmp/findings" ||
+	complain "the facts could not be judged"
 wait
 cat "$tmp"/alone.* >>"$tmp/findings"
 if [ -s "$tmp/findings" ]; then

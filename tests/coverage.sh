@@ -1,6 +1,6 @@
 #!/bin/sh
-# How many of the lines of src/ the unit tests ran, a line a room and the whole last; the files of which they
-# ran least with FILES=1.
+# How many of the lines of src/ the unit tests ran, a line a room and the whole last; with FILES=1
+# a line a file before.
 #
 # usage: [FILES=1] tests/coverage.sh BUILD
 set -eu
@@ -31,7 +31,8 @@ find "$1/obj" -name '*.gcno' -exec "${GCOV:-gcov}" -n {} + 2>/dev/null |
 			exit 1
 		}
 		for (room in all)
-			printf "%5.1f %% of %5d lines  %s\n", 100 * done[room] / all[room], all[room], room | "sort -k6"
+			printf "%5.1f %% of %5d lines  %s\n",
+				100 * done[room] / all[room], all[room], room | "sort -k6"
 		close("sort -k6")
 		printf "%5.1f %% of %5d lines in all\n", 100 * sum_ran / sum, sum
 	}'

@@ -9,12 +9,8 @@ import pytest
 from harness import BUILD, ROOT
 
 
-def run(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
-
-
 class House:
-    """Sources, objects and maps in a directory of their own, and the command that compiles there."""
+    """Sources, objects and maps in a directory of their own, and what compiles there."""
 
     def __init__(self, path):
         self.path = path
@@ -23,7 +19,8 @@ class House:
         (path / "tests").mkdir()
         for name in ("check-rooms.sh", "check-rooms.awk"):
             shutil.copy(ROOT / "tests" / name, path / "tests")
-        shutil.copytree(BUILD / "obj", path / "build" / "obj", ignore=shutil.ignore_patterns("*.d", "*.tidy*"))
+        shutil.copytree(BUILD / "obj", path / "build/obj",
+                        ignore=shutil.ignore_patterns("*.d", "*.tidy*"))
         for file in (*BUILD.glob("*.o"), *BUILD.glob("*.map"), BUILD / "libgrading.a"):
             shutil.copy(file, path / "build")
         flags = shlex.split((BUILD / "flags").read_text(encoding="utf-8"))
@@ -37,10 +34,16 @@ class House:
 
     @staticmethod
     def output(*command):
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout.split()
+
+    def run(self, *command):
+        subprocess.run(command, cwd=self.path, check=True, timeout=120)
 
     def check(self):
-        done = run(["sh", "tests/check-rooms.sh", "build", *self.compiler], cwd=self.path)
+        done = subprocess.run(["sh", "tests/check-rooms.sh", "build", *self.compiler],
+                              cwd=self.path, capture_output=True, text=True, check=False,
+                              timeout=120)
         return done.returncode, done.stdout + done.stderr
 
     def write(self, name, text):
@@ -50,38 +53,40 @@ class House:
 
     def include(self, name, header):
         """As the first line of a file: its number is 1."""
-        self.write(name, f"#include {header}\n" + (self.path / name).read_text(encoding="utf-8"))
+        text = (self.path / name).read_text(encoding="utf-8")
+        self.write(name, f"#include {header}\n{text}")
 
-    def call(self, name, *functions):
-        calls = "".join(f"extern int {f}(void); int planted_{f}(void); int planted_{f}(void) {{ return {f}(); }}\n"
-                        for f in functions)
-        self.compile(name, calls + "#if 0\n#endif\n", append=True)
+    def call(self, name, function):
+        """In the object alone: what is compiled here is added to it."""
+        new = self.compile(f"int {function}(void); int planted(void) {{ return {function}(); }}\n")
+        target = self.object_of(name)
+        old = target.rename(self.path / "old.o")
+        self.run("objcopy", "--redefine-sym", f"planted=planted_{function}", new)
+        self.run("ld", "-r", "-o", target, old, new)
 
-    def compile(self, name, text, append=False):
-        """The object beside the others; what is appended is compiled alone and added to the old object."""
-        planted = self.path / "planted.c"
-        planted.write_text(text, encoding="utf-8")
-        target = self.path / "build/obj" / pathlib.Path(name).relative_to("src").with_suffix(".o")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new = self.path / "planted.o"
-        subprocess.run([*self.compiler, "-w", "-c", "-o", new, planted], cwd=self.path, check=True, timeout=60)
-        if append:
-            old = self.path / "old.o"
-            target.rename(old)
-            subprocess.run(["ld", "-r", "-o", target, old, new], check=True, timeout=60)
-        else:
-            shutil.copy(new, target)
+    def add(self, name):
+        """A source with nothing in it, and its object."""
+        self.write(name, "")
+        target = self.object_of(name)
+        target.parent.mkdir(exist_ok=True)
+        self.compile("").rename(target)
 
-    def link(self, program, main, *changed):
-        objects = [f"build/obj/{name}.o" for name in changed]
-        subprocess.run(["ar", "r", "build/libgrading.a", *objects], cwd=self.path, check=True, timeout=60)
-        subprocess.run([*self.compiler, "-pie", f"-Wl,-Map=build/{program}.map", "-o", f"build/{program}",
-                        f"build/obj/{main}.o", "build/libgrading.a", *self.libraries],
-                       cwd=self.path, check=True, timeout=120)
+    def object_of(self, name):
+        return self.path / "build/obj" / pathlib.Path(name).relative_to("src").with_suffix(".o")
+
+    def compile(self, text):
+        self.write("planted.c", text)
+        self.run(*self.compiler, "-w", "-c", "-o", "planted.o", "planted.c")
+        return self.path / "planted.o"
+
+    def link(self, program, main, changed):
+        self.run("ar", "r", "build/libgrading.a", self.object_of(changed))
+        self.run(*self.compiler, "-pie", f"-Wl,-Map=build/{program}.map", "-o", f"build/{program}",
+                 self.object_of(main), "build/libgrading.a", *self.libraries)
 
 
 def plant(house):
-    """All faults at once: each has files of its own, and a line of its own in what the check says."""
+    """All faults at once: each in a file of its own, so that none hides another."""
     house.include("src/base/fold.c", '"queue/job.h"')
     house.include("src/control/show.c", '"config/config_keys.h"')
     house.include("src/config/config_scan.c", '"config/config_value.h"')
@@ -94,12 +99,11 @@ def plant(house):
     house.include("src/base/clock.c", '"base/uuid.h"')
     house.call("src/base/uuid.c", "duration_parse")
     house.call("src/ctl/ctl.c", "worker_main")
-    house.link("gradingctl", "ctl/gradingctl", "ctl/ctl")
-    house.write("src/lib/clock.c", "")
-    house.compile("src/lib/clock.c", "")
-    house.write("src/attic/chest.c", "")
-    house.compile("src/attic/chest.c", "")
-    house.write("src/ROOMS", "\n".join([*house.table(), "room cellar base", ""]))
+    house.link("gradingctl", "src/ctl/gradingctl.c", "src/ctl/ctl.c")
+    house.add("src/lib/clock.c")
+    house.add("src/attic/chest.c")
+    table = "\n".join([*house.table(), "room cellar base", ""])
+    house.write("src/ROOMS", table.replace("room pg ", "room pg worker "))
 
 
 @pytest.fixture(scope="module")
@@ -113,37 +117,51 @@ def said(tmp_path_factory):
     return before, after
 
 
-@pytest.mark.parametrize("message", [
-    pytest.param('src/base/fold.c:1 includes "queue/job.h"; by the table base may use no other room',
-                 id="an include that the table does not have"),
-    pytest.param('src/control/show.c:1 includes "config/config_keys.h", which is private to config',
-                 id="another room's private header"),
-    pytest.param('src/config/config_scan.c:1 includes "config/config_value.h", which is private to config: '
-                 'it is written "config_value.h"', id="a private header written as a public one"),
-    pytest.param('src/lib/uuid5.c:1 includes "words.h", and src/lib/words.h does not exist',
-                 id="a public header written as a private one"),
-    pytest.param("src/pg/pgarray.c:1 includes <json-c/json.h> of json-c, which the table gives to",
-                 id="a library's header"),
-    pytest.param("include/lib/lonely.h is used by no other room: it belongs into src/lib",
-                 id="a public header that nobody uses"),
-    pytest.param("src/rubric/words.c names http_post of lib/http; by the table rubric may use base config",
-                 id="a function that the table does not have"),
-    pytest.param("src/scoreboard/pace.c names curl_easy_init of libcurl, which the table gives to lib",
-                 id="a library's function"),
-    pytest.param("src/scoreboard/pace.c names curl_easy_init of libcurl, which it must never reach: "
-                 "scoreboard/pace -> libcurl", id="a library in the supervisor"),
-    pytest.param("src/process/notify.c names xcalloc of base/arena, which it must never reach: "
-                 "process/notify -> base/arena", id="an allocation in the supervisor that ends it"),
-    pytest.param("a circle of files: base/clock -> base/uuid -> base/clock\n"
-                 'check-rooms:     src/base/clock.c includes "base/uuid.h"\n'
-                 "check-rooms:     src/base/uuid.c names duration_parse", id="a circle of files"),
-    pytest.param("include/lib/lonely.h does not compile by itself", id="a header that leans on others"),
-    pytest.param("gradingctl links worker/worker (src/ctl/ctl.c names worker_main), which the table does not "
-                 "give it", id="a program that links too much"),
-    pytest.param("two files are called clock: base/clock and lib/clock", id="a name that is taken"),
-    pytest.param("src/attic has no row in src/ROOMS", id="a room without a row"),
-    pytest.param("src/ROOMS: a row names cellar, and there is no such room or file", id="a row without a room"),
-])
+FAULTS = {
+    "an include that the table does not have":
+        'src/base/fold.c:1 includes "queue/job.h"; by the table base may use no other room',
+    "another room's private header":
+        'src/control/show.c:1 includes "config/config_keys.h", which is private to config',
+    "a private header written as a public one":
+        'src/config/config_scan.c:1 includes "config/config_value.h", which is private to config: '
+        'it is written "config_value.h"',
+    "a public header written as a private one":
+        'src/lib/uuid5.c:1 includes "words.h", and src/lib/words.h does not exist',
+    "a library's header":
+        "src/pg/pgarray.c:1 includes <json-c/json.h> of json-c, which the table gives to lib",
+    "a public header that nobody uses":
+        "include/lib/lonely.h is used by no other room: it belongs into src/lib",
+    "a function that the table does not have":
+        "src/rubric/words.c names http_post of lib/http; by the table rubric may use base config",
+    "a library's function":
+        "src/scoreboard/pace.c names curl_easy_init of libcurl, which the table gives to lib",
+    "a library in the supervisor":
+        "src/scoreboard/pace.c names curl_easy_init of libcurl, which it must never reach: "
+        "scoreboard/pace -> libcurl",
+    "an allocation in the supervisor that ends it":
+        "src/process/notify.c names xcalloc of base/arena, which it must never reach: "
+        "process/notify -> base/arena",
+    "a circle of files":
+        "a circle of files: base/clock -> base/uuid -> base/clock\n"
+        'check-rooms:     src/base/clock.c includes "base/uuid.h"\n'
+        "check-rooms:     src/base/uuid.c names duration_parse",
+    "a header that leans on others":
+        "include/lib/lonely.h does not compile by itself",
+    "a program that links too much":
+        "gradingctl links worker/worker (src/ctl/ctl.c names worker_main), "
+        "which the table does not give it",
+    "a name that is taken":
+        "two files are called clock: base/clock and lib/clock",
+    "a room without a row":
+        "src/attic has no row in src/ROOMS",
+    "a row without a room":
+        "src/ROOMS: a row names cellar, and there is no such room or file",
+    "an arrow upwards":
+        "src/ROOMS: the row of pg uses worker, which stands below it",
+}
+
+
+@pytest.mark.parametrize("message", FAULTS.values(), ids=FAULTS)
 def test_a_fault_is_named(said, message):
     before, after = said
     assert f"check-rooms: {message}" in after
