@@ -1,13 +1,15 @@
 /*
- * One asynchronous connection to Postgres in pipeline mode: connecting, preparing, sending, waiting,
- * and coming back after a loss all happen in the loop; nothing here blocks but name resolution inside
- * libpq. Behind a transaction pooler one statement is on its way at a time. Children only. Whoever sends a statement gets exactly one answer for it.
+ * One asynchronous connection to Postgres in pipeline mode: connecting, preparing, sending,
+ * waiting, and coming back after a loss all happen in the loop; nothing here blocks but name
+ * resolution inside libpq. Behind a transaction pooler one statement is on its way at a time.
+ * Whoever sends a statement gets exactly one answer for it. Children only.
  */
 #ifndef PG_H
 #define PG_H
 
 #include <libpq-fe.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -17,62 +19,69 @@ struct pg;
 
 #define STATEMENT_MAX_PARAMS 26
 
-/* A statement of queue.c's table. */
+/* A statement that the daemon sends. All of it is constant. */
 struct statement {
-	const char *name;	/* for logs, and as the prepared statement's name */
+	const char *name;	/* name for logs, and that under which it is prepared */
 	const char *text;
 	int nparams;
 };
 
 enum pg_trouble {
-	PG_AWAY,		/* cannot be reached or went away: it is tried again by itself */
-	PG_REFUSED,		/* reached, but an operator must act: wrong password, no such database, old schema */
+	PG_AWAY,	/* cannot be reached, or went away: it is tried again by itself */
+	PG_REFUSED,	/* reached, but an operator must act: wrong password, old schema */
 };
 
 struct pg_events {
 	void (*ready)(void *arg);	/* connected, schema checked, statements prepared */
 	/* Called for each failed attempt and each loss. The next attempt is already scheduled. */
 	void (*down)(void *arg, enum pg_trouble trouble, const struct err *err);
-	void (*notified)(void *arg);	/* a NOTIFY on the channel came; NULL when nothing is listened to */
+	void (*notified)(void *arg);	/* a NOTIFY came; NULL when nothing is listened to */
 };
 
 struct pg_options {
 	const char *conninfo;
 	const char *application_name;
-	bool session;		/* prepared statements and SET survive a transaction (no pooler between) */
-	const char *listen;	/* channel, or NULL */
+	bool session;		/* no transaction pooler between: what a session sets up lasts */
+	const char *listen;	/* channel to listen to; NULL: none */
 	const struct statement *statements;	/* prepared at connect when session is set */
 	int nstatements;
-	int schema_version;	/* lowest that will do */
+	int schema_version;	/* lowest version of the schema that will do */
 };
 
 /* Starts connecting in the next turn. Options and what they point to must outlive it. */
-struct pg *pg_new(struct loop *loop, const struct pg_options *options, const struct pg_events *events,
-		  void *arg);
-void pg_free(struct pg *pg);		/* closes; unanswered requests are forgotten without a call */
+struct pg *pg_new(struct loop *loop, const struct pg_options *options,
+		  const struct pg_events *events, void *arg);
+/* Closes the connection; requests without an answer are forgotten without a call. NULL is fine. */
+void pg_free(struct pg *pg);
 
 bool pg_is_ready(const struct pg *pg);
 
 /*
  * result is the statement's (freed by pg.c after the call), or NULL and err: ERR_LOST when the
- * connection went away and nobody knows whether it was carried out, ERR_RETRY when the server rolled
- * it back and it may be sent again, ERR_PERMANENT when its values are at fault, ERR_CONFIG when a table
- * or a right is missing.
+ * connection went away and nobody knows whether it was carried out, ERR_RETRY when the server
+ * rolled it back and it may be sent again, ERR_PERMANENT when its values are at fault, ERR_CONFIG
+ * when a table or a right is missing.
  */
 typedef void pg_answer_fn(void *arg, const PGresult *result, const struct err *err);
 
 /*
- * params: the statement's nparams values in binary (pgbinary.h), copied. The answer's columns are binary
- * too. Returns -1 (and calls nothing) when not ready.
+ * params: the statement's nparams values in binary (pgbinary.h), copied. The answer's columns are
+ * binary too. Returns -1 (and calls nothing) when not ready.
  */
 int pg_send(struct pg *pg, const struct statement *statement, const struct buf *params,
 	    pg_answer_fn *answer, void *arg);
 
-/* Of the connection, as the peer gave it: a pooler's differs from the server's own. */
+/*
+ * The pid of the server process, as the peer gave it; a pooler gives another than the server's own.
+ */
 int pg_backend_pid(const struct pg *pg);
 
-/* How many statements and connections so far, for the counters. */
-struct pg_counts { uint64_t statements, connects, lost; };
+/* How often so far, for the counters. */
+struct pg_counts {
+	uint64_t statements;	/* statements sent, those of the set-up included */
+	uint64_t connects;	/* connections that became ready */
+	uint64_t lost;		/* attempts that failed, and connections that were lost */
+};
 struct pg_counts pg_counts(const struct pg *pg);
 
 #endif

@@ -1,4 +1,7 @@
-/* Array literals of Postgres ('{"a","b",NULL}'), for parameters of gradingctl that carry a column of many rows. */
+/*
+ * Array literals of Postgres ('{"a","b",NULL}'), for parameters of gradingctl that carry a column
+ * of many rows.
+ */
 #ifndef PGARRAY_H
 #define PGARRAY_H
 

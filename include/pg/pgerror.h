@@ -1,4 +1,6 @@
-/* What Postgres and libpq say went wrong, sorted and in words; shared by pg.c and pgsync.c. Pure. */
+/*
+ * What Postgres and libpq say went wrong, sorted and in words; shared by pg.c and pgsync.c. Pure.
+ */
 #ifndef PGERROR_H
 #define PGERROR_H
 
@@ -8,19 +10,25 @@
 
 #include "base/err.h"
 
-/* A message of libpq on one line, its own lines parted by "; ", without the LOCATION of PQERRORS_VERBOSE. */
+/*
+ * A message of libpq on one line, its own lines parted by "; ", without the LOCATION of
+ * PQERRORS_VERBOSE.
+ */
 void pgerror_copy_message(char *out, size_t size, const char *message);
 
 /*
- * True when a connection was refused for good: wrong password or user, no such database, no right. The
- * message must have been made under PQERRORS_VERBOSE, because libpq reports no SQLSTATE apart.
+ * True when a connection was refused for good: wrong password or user, no such database, no right.
+ * The message must have been made under PQERRORS_VERBOSE, because libpq reports no SQLSTATE apart.
  */
 bool pgerror_is_refusal(const char *message);
 
 /* True when a statement lost out to others' locks and may be sent again; message as above. */
 bool pgerror_is_lock_conflict(const char *message);
 
-/* Whether a new session may well do what this one refuses, since it began under other circumstances. */
+/*
+ * Whether a new session may well do what this one refuses, since it began under other
+ * circumstances.
+ */
 bool pgerror_is_of_session(const PGresult *result);
 
 /*
@@ -32,7 +40,10 @@ enum err_kind pgerror_kind(const char *sqlstate);
 /* Fills *err with "WHAT: the server's message (SQLSTATE ...)"; returns -1. */
 int pgerror_set(struct err *err, const char *what, const PGresult *result);
 
-/* A connection string that libpq can read; otherwise -1 and err (ERR_CONFIG), which quotes nothing of it. */
+/*
+ * A connection string that libpq can read; otherwise -1 and err (ERR_CONFIG), which quotes nothing
+ * of it.
+ */
 int pgerror_check_conninfo(const char *conninfo, struct err *err);
 
 #endif

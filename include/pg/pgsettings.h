@@ -1,4 +1,6 @@
-/* The settings of Postgres under which the daemon's statements run: pg.c's and gradingctl doctor's. */
+/*
+ * The settings of Postgres under which the daemon's statements run: pg.c's and gradingctl doctor's.
+ */
 #ifndef PGSETTINGS_H
 #define PGSETTINGS_H
 

@@ -8,21 +8,23 @@
 #include "base/err.h"
 
 /*
- * Connects ("": as libpq's environment says). NULL and err: ERR_CONFIG when an operator must act (wrong
- * password, no such database, a connection string that is none), ERR_LOST when nobody is there. No
- * message repeats the connection string, which may hold a password.
+ * Connects ("": as libpq's environment says). NULL and err: ERR_CONFIG when an operator must act
+ * (wrong password, no such database, a connection string that is none), ERR_LOST when nobody is
+ * there. No message repeats the connection string, which may hold a password.
  */
 PGconn *pgsync_connect(const char *conninfo, const char *application_name, struct err *err);
 
 /*
- * Runs one statement with n parameters; with n = 0 any number of statements, of which the last one's result
- * is returned. NULL and err: ERR_LOST when the connection is gone, else as pgerror_kind() sorts it.
+ * Runs one statement with n parameters; with n = 0 any number of statements, of which the last
+ * one's result is returned. NULL and err: ERR_LOST when the connection is gone, else as
+ * pgerror_kind() sorts it.
  */
-PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err);
+PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values,
+		       struct err *err);
 
 /*
- * The same, one statement, but no longer than timeout_ms: then ERR_LOST, and the connection is of no use any
- * more.
+ * The same, one statement, but no longer than timeout_ms: then ERR_LOST, and the connection is of
+ * no use any more.
  */
 PGresult *pgsync_query_within(PGconn *conn, const char *sql, int n, const char *const *values,
 			      int64_t timeout_ms, struct err *err);

@@ -1,7 +1,8 @@
 /*
  * One asynchronous connection to Postgres. Owned by a worker or the janitor, in its loop; it never
  * blocks and never sends anything twice. States: down (waiting for the retry timer), connecting,
- * setting up, ready. See the libpq manual, "Pipeline Mode" and "Asynchronous Connection".
+ * setting up, ready. What is on its way is in pgrequest.c, the steps of the set-up in pgsetup.c.
+ * See the libpq manual, "Pipeline Mode" and "Asynchronous Connection".
  */
 #include "pg/pg.h"
 
@@ -14,8 +15,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pg/pgerror.h"
-#include "pg/pgsettings.h"
 #include "pgconnect.h"
+#include "pgrequest.h"
+#include "pgsetup.h"
 
 #define ANSWER_TIMEOUT_MS 30000
 #define RETRY_FIRST_MS 100
@@ -24,17 +26,6 @@
 
 enum pg_state { PG_DOWN, PG_CONNECTING, PG_SETUP, PG_READY };
 
-struct request {
-	struct request *next;
-	const struct statement *statement;	/* NULL for a step of the set-up */
-	pg_answer_fn *answer;
-	void *arg;
-	PGresult *result;
-	int64_t sent_ms;		/* 0: waits for its turn */
-	bool prefaced;			/* the answer to pgsettings_transaction comes first */
-	struct buf *params;		/* of one that waits; its own copies */
-};
-
 struct pg {
 	struct loop *loop;
 	struct pg_options options;
@@ -42,14 +33,14 @@ struct pg {
 	void *arg;
 	enum pg_state state;
 	PGconn *conn;
-	int watched_fd;			/* -1: none */
-	struct request *head, **tail;	/* sent, oldest first */
-	struct loop_timer timer;	/* down: next attempt; otherwise: patience with the server */
-	int64_t retry_ms;
+	int watched_fd;			/* the descriptor that the loop watches; -1: none */
+	struct pgrequests requests;
+	struct loop_timer timer;	/* next attempt when down, else patience with the server */
+	int64_t retry_ms;		/* pause before the next attempt, doubled each time */
 	int64_t connect_ms;		/* patience with an attempt to connect */
-	unsigned first_host;		/* of several, the one that is tried first */
-	struct err setup_err;		/* first thing that went wrong while setting up */
-	struct pg_counts counts;
+	unsigned first_host;		/* the one of several hosts that is tried first */
+	struct pgsetup setup;
+	struct pg_counts counts;	/* but for the statements, which the requests count */
 };
 
 static void pg_connect(void *arg);
@@ -77,29 +68,12 @@ static void clean_up_connection(struct pg *pg)
 	pg->state = PG_DOWN;
 }
 
-static void request_free(struct request *r)
-{
-	for (int i = 0; r->params && i < r->statement->nparams; i++)
-		buf_free(&r->params[i]);
-	free(r->params);
-	PQclear(r->result);
-	free(r);
-}
-
-static struct request *pop_request(struct pg *pg)
-{
-	struct request *r = pg->head;
-
-	pg->head = r->next;
-	if (!pg->head)
-		pg->tail = &pg->head;
-	return r;
-}
+/* ---- losing it ---- */
 
 /*
  * The connection is of no use any more: closes it, schedules the next attempt, tells everyone who
- * waits for an answer that none will come. Full jitter between attempts, so that a whole pool does not
- * come back in step.
+ * waits for an answer that none will come. Full jitter between attempts, so that a whole pool does
+ * not come back in step.
  */
 static void go_down(struct pg *pg, enum pg_trouble trouble, const struct err *err)
 {
@@ -113,12 +87,12 @@ static void go_down(struct pg *pg, enum pg_trouble trouble, const struct err *er
 	if (loop_timer_set(pg->loop, &pg->timer, delay, pg_connect, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 	lost.kind = ERR_LOST;
-	while (pg->head) {
-		struct request *r = pop_request(pg);
+	while (pg->requests.head) {
+		struct pgrequest *r = pgrequests_pop(&pg->requests);
 
 		if (r->answer)
 			r->answer(r->arg, NULL, &lost);
-		request_free(r);
+		pgrequest_free(r);
 	}
 	pg->events.down(pg->arg, trouble, err);
 }
@@ -129,29 +103,33 @@ static void connection_lost(struct pg *pg)
 	char text[400];
 
 	pgerror_copy_message(text, sizeof(text), PQerrorMessage(pg->conn));
-	err_set(&err, ERR_LOST, "the database connection was lost: %s", text[0] ? text : "closed by the server");
+	err_set(&err, ERR_LOST, "the database connection was lost: %s",
+		text[0] ? text : "closed by the server");
 	go_down(pg, PG_AWAY, &err);
 }
 
 static void out_of_patience(void *arg)
 {
 	struct pg *pg = arg;
+	const struct pgrequest *oldest = pg->requests.head;
+	int64_t waited = oldest && oldest->sent_ms ? now_ms() - oldest->sent_ms : 0;
 	struct err err;
-	int64_t waited = pg->head && pg->head->sent_ms ? now_ms() - pg->head->sent_ms : 0;
 
 	if (pg->state == PG_CONNECTING) {
 		err_set(&err, ERR_LOST, "the database did not accept a connection within %d s",
 			(int)(pg->connect_ms / 1000));
 		pg->first_host++;
 		pg->retry_ms = RETRY_FIRST_MS;	/* that was pause enough */
-	} else if (!pg->head) {
+	} else if (!oldest) {
 		return;
 	} else if (waited < ANSWER_TIMEOUT_MS) {
-		loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS - waited, out_of_patience, pg);
+		loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS - waited, out_of_patience,
+			       pg);
 		return;
 	} else {
-		err_set(&err, ERR_LOST, "the database did not answer `%s` within %d s; connecting anew",
-			pg->head->statement ? pg->head->statement->name : "set-up", ANSWER_TIMEOUT_MS / 1000);
+		err_set(&err, ERR_LOST,
+			"the database did not answer `%s` within %d s; connecting anew",
+			pgrequest_name(oldest), ANSWER_TIMEOUT_MS / 1000);
 	}
 	go_down(pg, PG_AWAY, &err);
 }
@@ -162,8 +140,8 @@ static void lost_while_sending(void *arg)
 }
 
 /*
- * The connection failed under a caller of pg_send(): the loss is dealt with in the next turn, so that
- * no answer function runs inside somebody's pg_send().
+ * The connection failed under a caller of pg_send(): the loss is dealt with in the next turn, so
+ * that no answer function runs inside somebody's pg_send().
  */
 static void lose_later(struct pg *pg)
 {
@@ -171,6 +149,8 @@ static void lose_later(struct pg *pg)
 	if (loop_timer_set(pg->loop, &pg->timer, 0, lost_while_sending, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 }
+
+/* ---- sending ---- */
 
 /* While bytes wait to go out the server may wait for us to read, so wait for both. */
 static void flush(struct pg *pg)
@@ -183,68 +163,31 @@ static void flush(struct pg *pg)
 		watch(pg, rest ? POLLIN | POLLOUT : POLLIN);
 }
 
-static struct request *add_request(struct pg *pg, const struct statement *statement, pg_answer_fn *answer,
-				   void *arg)
+/* From the first statement that is on its way until none is, the server's patience is limited. */
+static void expect_answer(struct pg *pg)
 {
-	struct request *r = xcalloc(1, sizeof(*r));
-
-	*r = (struct request){ .statement = statement, .answer = answer, .arg = arg };
-	*pg->tail = r;
-	pg->tail = &r->next;
-	return r;
-}
-
-/* It went into libpq's buffer, with a sync of its own: each statement is a transaction by itself. */
-static void mark_sent(struct pg *pg, struct request *r)
-{
-	r->sent_ms = now_ms();
-	pg->counts.statements++;
 	if (!loop_timer_is_set(&pg->timer) &&
 	    loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS, out_of_patience, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 }
 
-static void copy_params(struct request *r, const struct buf *params)
+static void mark_sent(struct pg *pg, struct pgrequest *r)
 {
-	r->params = xcalloc((size_t)r->statement->nparams, sizeof(*r->params));
-	for (int i = 0; i < r->statement->nparams; i++) {
-		buf_init(&r->params[i], params[i].len);
-		buf_add(&r->params[i], params[i].data, params[i].len);
-		if (!buf_ok(&r->params[i]))
-			fatal("out of memory: cannot keep a statement's parameters");
-	}
-}
-
-/* By name where it was prepared, else as text. Values and columns are binary. */
-static bool send_statement(struct pg *pg, const struct statement *st, const struct buf *params)
-{
-	const char *values[STATEMENT_MAX_PARAMS];
-	int lengths[STATEMENT_MAX_PARAMS], formats[STATEMENT_MAX_PARAMS], sent;
-
-	for (int i = 0; i < st->nparams; i++) {
-		values[i] = buf_text(&params[i]);
-		lengths[i] = (int)params[i].len;
-		formats[i] = 1;
-	}
-	if (pg->options.session)
-		sent = PQsendQueryPrepared(pg->conn, st->name, st->nparams, values, lengths, formats, 1);
-	else
-		sent = PQsendQueryParams(pg->conn, pgsettings_transaction, 0, NULL, NULL, NULL, NULL, 1) &&
-		       PQsendQueryParams(pg->conn, st->text, st->nparams, NULL, values, lengths, formats, 1);
-	return sent && PQpipelineSync(pg->conn);
+	pgrequests_mark_sent(&pg->requests, r);
+	expect_answer(pg);
 }
 
 /*
- * Behind a transaction pooler one statement at a time: a pooler that hands the server on at the first
- * sync (PgBouncer 1.18 does) gives the answers to what followed to somebody else.
+ * Behind a transaction pooler one statement at a time: a pooler that hands the server on at the
+ * first sync (PgBouncer 1.18 does) gives the answers to what followed to somebody else.
  */
 static void send_next(struct pg *pg)
 {
-	struct request *r = pg->head;
+	struct pgrequest *r = pg->requests.head;
 
 	if (pg->state != PG_READY || !r || r->sent_ms)
 		return;
-	if (!send_statement(pg, r->statement, r->params)) {
+	if (!pgrequest_write(pg->conn, pg->options.session, r->statement, r->params)) {
 		lose_later(pg);
 		return;
 	}
@@ -253,74 +196,33 @@ static void send_next(struct pg *pg)
 	flush(pg);
 }
 
-int pg_send(struct pg *pg, const struct statement *st, const struct buf *params, pg_answer_fn *answer,
-	    void *arg)
+int pg_send(struct pg *pg, const struct statement *st, const struct buf *params,
+	    pg_answer_fn *answer, void *arg)
 {
 	if (pg->state != PG_READY)
 		return -1;
 	if (!pg->options.session) {
-		copy_params(add_request(pg, st, answer, arg), params);
+		pgrequest_keep_params(pgrequests_add(&pg->requests, st, answer, arg), params);
 		send_next(pg);
 		return 0;
 	}
-	if (!send_statement(pg, st, params)) {
+	if (!pgrequest_write(pg->conn, true, st, params)) {
 		lose_later(pg);
 		return -1;
 	}
-	mark_sent(pg, add_request(pg, st, answer, arg));
+	mark_sent(pg, pgrequests_add(&pg->requests, st, answer, arg));
 	flush(pg);
 	return 0;
 }
 
-/* ---- setting up: the schema's version, session settings, prepared statements, LISTEN ---- */
+/* ---- setting up ---- */
 
-static void note_setup_error(struct pg *pg, enum err_kind kind, const char *what, const char *detail)
-{
-	if (pg->setup_err.kind == ERR_NONE)
-		err_set(&pg->setup_err, kind, "%s%s%s", what, detail[0] ? ": " : "", detail);
-}
-
-static void on_setup_step(void *arg, const PGresult *result, const struct err *err)
+static void on_set_up(void *arg)
 {
 	struct pg *pg = arg;
 
-	(void)result;
-	if (err && err->kind != ERR_LOST)
-		note_setup_error(pg, err->kind, "the database connection cannot be set up", err->text);
-}
-
-static void on_schema_version(void *arg, const PGresult *result, const struct err *err)
-{
-	struct pg *pg = arg;
-	char text[160];
-	int version;
-
-	if (err && err->kind == ERR_LOST)
-		return;
-	if (err) {
-		note_setup_error(pg, err->kind, "the grading tables are not there, or not readable for us; run "
-				 "`gradingctl migrate`", err->text);
-		return;
-	}
-	if (strcmp(PQgetvalue(result, 0, 1), "on") == 0)
-		note_setup_error(pg, ERR_LOST, "the database is read-only", "");
-	version = atoi(PQgetvalue(result, 0, 0));
-	if (version >= pg->options.schema_version)
-		return;
-	snprintf(text, sizeof(text), "the database schema is at version %d and this gradingd needs %d; "
-		 "run `gradingctl migrate`", version, pg->options.schema_version);
-	note_setup_error(pg, ERR_CONFIG, text, "");
-}
-
-static void on_set_up(void *arg, const PGresult *result, const struct err *err)
-{
-	struct pg *pg = arg;
-
-	on_setup_step(arg, result, err);
-	if (err && err->kind == ERR_LOST)
-		return;
-	if (pg->setup_err.kind != ERR_NONE) {
-		struct err refused = pg->setup_err;
+	if (pg->setup.err.kind != ERR_NONE) {
+		struct err refused = pg->setup.err;
 
 		go_down(pg, refused.kind == ERR_CONFIG ? PG_REFUSED : PG_AWAY, &refused);
 		return;
@@ -331,60 +233,15 @@ static void on_set_up(void *arg, const PGresult *result, const struct err *err)
 	pg->events.ready(pg->arg);
 }
 
-/* Behind a pooler there is nothing to set up that would last: the schema's version is all. */
-static void on_only_step(void *arg, const PGresult *result, const struct err *err)
-{
-	on_schema_version(arg, result, err);
-	if (!err || err->kind != ERR_LOST)
-		on_set_up(arg, result, NULL);
-}
-
-static bool send_setup(struct pg *pg, const char *sql, pg_answer_fn *answer)
-{
-	if (!PQsendQueryParams(pg->conn, sql, 0, NULL, NULL, NULL, NULL, 0) || !PQpipelineSync(pg->conn))
-		return false;
-	mark_sent(pg, add_request(pg, NULL, answer, pg));
-	return true;
-}
-
-static bool send_prepare(struct pg *pg, const struct statement *st)
-{
-	if (!PQsendPrepare(pg->conn, st->name, st->text, 0, NULL) || !PQpipelineSync(pg->conn))
-		return false;
-	mark_sent(pg, add_request(pg, NULL, on_setup_step, pg));
-	return true;
-}
-
-static const char schema_version[] =
-	"SELECT coalesce(max(version), 0), current_setting('transaction_read_only') FROM grading_migrations";
-
-static bool send_session_setup(struct pg *pg)
-{
-	char listen[80];
-	bool ok = send_setup(pg, schema_version, on_schema_version) &&
-		  send_setup(pg, pgsettings_session, on_setup_step);
-
-	for (int i = 0; ok && i < pg->options.nstatements; i++)
-		ok = send_prepare(pg, &pg->options.statements[i]);
-	if (ok && pg->options.listen) {
-		snprintf(listen, sizeof(listen), "LISTEN %s", pg->options.listen);
-		ok = send_setup(pg, listen, on_setup_step);
-	}
-	return ok && send_setup(pg, "SELECT 1", on_set_up);
-}
-
 static void set_up(struct pg *pg)
 {
 	bool ok;
 
 	pg->state = PG_SETUP;
-	pg->setup_err = (struct err){ .kind = ERR_NONE };
 	loop_timer_stop(pg->loop, &pg->timer);
-	ok = PQenterPipelineMode(pg->conn);
-	if (pg->options.session)
-		ok = ok && send_session_setup(pg);
-	else
-		ok = ok && send_setup(pg, schema_version, on_only_step);
+	ok = PQenterPipelineMode(pg->conn) &&
+	     pgsetup_send(&pg->setup, pg->conn, &pg->requests, &pg->options, on_set_up, pg);
+	expect_answer(pg);
 	if (ok)
 		flush(pg);
 	else
@@ -403,7 +260,8 @@ static void connect_failed(struct pg *pg)
 	if (pgerror_is_refusal(message))
 		trouble = PG_REFUSED;
 	pgerror_copy_message(text, sizeof(text), message);
-	err_set(&err, trouble == PG_REFUSED ? ERR_CONFIG : ERR_LOST, "cannot connect to the database: %s", text);
+	err_set(&err, trouble == PG_REFUSED ? ERR_CONFIG : ERR_LOST,
+		"cannot connect to the database: %s", text);
 	go_down(pg, trouble, &err);
 }
 
@@ -440,7 +298,8 @@ static void pg_connect(void *arg)
 		go_down(pg, PG_REFUSED, &err);
 		return;
 	}
-	pg->conn = pgconnect_start(pg->options.conninfo, pg->options.application_name, pg->first_host);
+	pg->conn = pgconnect_start(pg->options.conninfo, pg->options.application_name,
+				   pg->first_host);
 	if (!pg->conn)
 		fatal("out of memory: cannot make a database connection");
 	if (now_ms() - began > 1000)
@@ -459,30 +318,33 @@ static void pg_connect(void *arg)
 
 /* ---- answers ---- */
 
-/* What a session was told when it began is no longer true: another one will do, this one never again. */
-static void begin_anew(struct pg *pg, struct request *r, const struct err *err)
+/*
+ * What a session was told when it began is no longer true: another one will do, this one never
+ * again.
+ */
+static void begin_anew(struct pg *pg, struct pgrequest *r, const struct err *err)
 {
 	struct err lost;
 
 	err_set(&lost, ERR_LOST, "%s; connecting anew", err->text);
 	r->answer(r->arg, NULL, &lost);
-	request_free(r);
+	pgrequest_free(r);
 	pg->retry_ms = RETRY_STALE_MS;
 	go_down(pg, PG_AWAY, &lost);
 }
 
 static void deliver(struct pg *pg)
 {
-	struct request *r = pop_request(pg);
+	struct pgrequest *r = pgrequests_pop(&pg->requests);
 	ExecStatusType status = PQresultStatus(r->result);
 	struct err err = { .kind = ERR_NONE };
 	char what[80];
 
 	if (!r->result || (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)) {
-		snprintf(what, sizeof(what), "statement `%s`", r->statement ? r->statement->name : "set-up");
+		snprintf(what, sizeof(what), "statement `%s`", pgrequest_name(r));
 		pgerror_set(&err, what, r->result);
 	}
-	if (!pg->head)
+	if (!pg->requests.head)
 		loop_timer_stop(pg->loop, &pg->timer);
 	if (err.kind != ERR_NONE && pg->state == PG_READY && pgerror_is_of_session(r->result)) {
 		begin_anew(pg, r, &err);
@@ -492,40 +354,30 @@ static void deliver(struct pg *pg)
 		r->answer(r->arg, NULL, &err);
 	else
 		r->answer(r->arg, r->result, NULL);
-	request_free(r);
+	pgrequest_free(r);
 	send_next(pg);
-}
-
-/* Of a statement's results the first tells all, unless an error follows it: that of the commit, at the sync. */
-static void keep_result(struct request *r, PGresult *result)
-{
-	if (r->result && PQresultStatus(result) != PGRES_FATAL_ERROR) {
-		PQclear(result);
-		return;
-	}
-	PQclear(r->result);
-	r->result = result;
 }
 
 /* Results until libpq has no whole one left. An answer may take the connection down: look again. */
 static void read_results(struct pg *pg)
 {
-	while (pg->conn && pg->head && pg->head->sent_ms && !PQisBusy(pg->conn)) {
+	while (pg->conn && pg->requests.head && pg->requests.head->sent_ms && !PQisBusy(pg->conn)) {
 		PGresult *result = PQgetResult(pg->conn);
 
 		if (!result) {
 			if (PQstatus(pg->conn) == CONNECTION_BAD)
 				return;
-			continue;	/* end of one statement's results; its sync is still to come */
+			continue;	/* the end of its results; its sync is still to come */
 		}
 		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
 			PQclear(result);
 			deliver(pg);
-		} else if (pg->head->prefaced && PQresultStatus(result) == PGRES_TUPLES_OK) {
-			pg->head->prefaced = false;
+		} else if (pg->requests.head->prefaced &&
+			   PQresultStatus(result) == PGRES_TUPLES_OK) {
+			pg->requests.head->prefaced = false;
 			PQclear(result);
 		} else {
-			keep_result(pg->head, result);
+			pgrequest_keep_result(pg->requests.head, result);
 		}
 	}
 }
@@ -566,7 +418,10 @@ static void on_socket(void *arg, int fd, short revents)
 		flush(pg);
 }
 
-struct pg *pg_new(struct loop *loop, const struct pg_options *options, const struct pg_events *events, void *arg)
+/* ---- all of it ---- */
+
+struct pg *pg_new(struct loop *loop, const struct pg_options *options,
+		  const struct pg_events *events, void *arg)
 {
 	struct pg *pg = xcalloc(1, sizeof(*pg));
 
@@ -575,7 +430,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options, const str
 	pg->events = *events;
 	pg->arg = arg;
 	pg->watched_fd = -1;
-	pg->tail = &pg->head;
+	pgrequests_init(&pg->requests);
 	pg->retry_ms = RETRY_FIRST_MS;
 	pg->connect_ms = pgconnect_timeout_ms(options->conninfo);
 	if (loop_timer_set(loop, &pg->timer, 0, pg_connect, pg) == -1)
@@ -587,8 +442,8 @@ void pg_free(struct pg *pg)
 {
 	if (!pg)
 		return;
-	while (pg->head)
-		request_free(pop_request(pg));
+	while (pg->requests.head)
+		pgrequest_free(pgrequests_pop(&pg->requests));
 	clean_up_connection(pg);
 	free(pg);
 }
@@ -600,7 +455,10 @@ bool pg_is_ready(const struct pg *pg)
 
 struct pg_counts pg_counts(const struct pg *pg)
 {
-	return pg->counts;
+	struct pg_counts counts = pg->counts;
+
+	counts.statements = pg->requests.sent;
+	return counts;
 }
 
 int pg_backend_pid(const struct pg *pg)

@@ -1,4 +1,6 @@
-/* Writes array literals; pure. See the PostgreSQL manual, 8.15.6 "Array Input and Output Syntax". */
+/*
+ * Writes array literals; pure. See the PostgreSQL manual, 8.15.6 "Array Input and Output Syntax".
+ */
 #include "pg/pgarray.h"
 
 #include <string.h>

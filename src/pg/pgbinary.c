@@ -1,7 +1,7 @@
 /*
- * The wire's binary format, written and read; pure. The manual leaves it to the server's send and receive
- * functions (src/backend/utils/adt of PostgreSQL: array_recv(), jsonb_recv(), uuid_recv()): numbers are
- * big-endian, text is bare, jsonb is a version and text.
+ * The wire's binary format, written and read; pure. The manual leaves it to the server's send and
+ * receive functions (src/backend/utils/adt of PostgreSQL: array_recv(), jsonb_recv(), uuid_recv()):
+ * numbers are big-endian, text is bare, jsonb is a version and text.
  */
 #include "pg/pgbinary.h"
 
@@ -120,7 +120,7 @@ void pgitems_drop_nulls(struct buf *b)
 	if (!buf_ok(b))
 		return;
 	memcpy(&header, b->data, sizeof(header));
-	nulls = ntohl(header.n) * sizeof(uint32_t);		/* a null is a length of -1, and no more */
+	nulls = ntohl(header.n) * sizeof(uint32_t);	/* a null is a length of -1, no more */
 	if (!header.has_null || b->len != sizeof(header) + nulls)
 		return;
 	for (size_t i = sizeof(header); i < b->len; i++)

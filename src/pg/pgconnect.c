@@ -1,7 +1,7 @@
 /*
- * How a connection to Postgres begins: what we ask of libpq beside the conninfo, in which order its hosts are
- * tried, and how long an attempt may take. Used by children (pg.c) and gradingctl (pgsync.c); it waits for
- * nothing (but name resolution inside libpq) and keeps no state.
+ * How a connection to Postgres begins: what we ask of libpq beside the conninfo, in which order its
+ * hosts are tried, and how long an attempt may take. Used by children (pg.c) and gradingctl
+ * (pgsync.c); it waits for nothing (but name resolution inside libpq) and keeps no state.
  */
 #include "pgconnect.h"
 
@@ -23,8 +23,8 @@ static char *turned(const char *list, unsigned n)
 
 	while (n-- > 0)
 		from = strchr(from, ',') ? strchr(from, ',') + 1 : list;
-	snprintf(out, len + 2, "%s%s%.*s", from, from > list ? "," : "", from > list ? (int)(from - list) - 1 : 0,
-		 list);
+	snprintf(out, len + 2, "%s%s%.*s", from, from > list ? "," : "",
+		 from > list ? (int)(from - list) - 1 : 0, list);
 	return out;
 }
 
@@ -42,8 +42,8 @@ static unsigned count_items(const char *list)
 }
 
 /*
- * libpq goes on to the next host when one refuses, but not when one is silent: that is only noticed by our
- * own clock, for the attempt as a whole. So the next attempt begins with the next host.
+ * libpq goes on to the next host when one refuses, but not when one is silent: that is only noticed
+ * by our own clock, for the attempt as a whole. So the next attempt begins with the next host.
  */
 static void turn_hosts(const char *conninfo, unsigned first_host, struct hosts *hosts)
 {
@@ -66,8 +66,8 @@ static void turn_hosts(const char *conninfo, unsigned first_host, struct hosts *
 
 /*
  * Ours come first and the conninfo's own settings override them, but for the encoding. A peer that
- * vanishes without a word is noticed by keep-alive within about 25 s, or by TCP_USER_TIMEOUT. connect_timeout
- * counts in PQreset() alone.
+ * vanishes without a word is noticed by keep-alive within about 25 s, or by TCP_USER_TIMEOUT.
+ * connect_timeout counts in PQreset() alone.
  */
 PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsigned first_host)
 {
@@ -76,8 +76,8 @@ PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsi
 
 	turn_hosts(conninfo, first_host, &hosts);
 	const char *keys[] = { "fallback_application_name", "connect_timeout", "keepalives_idle",
-		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname", "host", "hostaddr", "port",
-		"client_encoding", NULL };
+		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname",
+		"host", "hostaddr", "port", "client_encoding", NULL };
 	const char *values[] = { application_name, "10", "10", "5", "3", "20000", conninfo,
 		hosts.lists[0], hosts.lists[1], hosts.lists[2], "UTF8", NULL };
 	conn = PQconnectStartParams(keys, values, 1);
@@ -86,7 +86,10 @@ PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsi
 	return conn;
 }
 
-/* The conninfo's connect_timeout, which libpq heeds in its blocking calls alone. No end is not to be had. */
+/*
+ * The conninfo's connect_timeout, which libpq heeds in its blocking calls alone. No end is not to
+ * be had.
+ */
 int64_t pgconnect_timeout_ms(const char *conninfo)
 {
 	PQconninfoOption *options = PQconninfoParse(conninfo, NULL);
@@ -98,5 +101,6 @@ int64_t pgconnect_timeout_ms(const char *conninfo)
 	PQconninfoFree(options);
 	if (s <= 0)
 		return CONNECT_TIMEOUT_MS;
-	return s < CONNECT_TIMEOUT_MAX_S ? s * (int64_t)1000 : CONNECT_TIMEOUT_MAX_S * (int64_t)1000;
+	return s < CONNECT_TIMEOUT_MAX_S ? s * (int64_t)1000
+					 : CONNECT_TIMEOUT_MAX_S * (int64_t)1000;
 }

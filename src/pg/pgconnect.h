@@ -6,8 +6,9 @@
 #include <stdint.h>
 
 /*
- * Begins to connect, as PQconnectStart() does; NULL when out of memory. first_host: of several hosts in conninfo
- * (which must be one that libpq can read) the one to begin with, counted from 0 and round about.
+ * Begins to connect, as PQconnectStart() does; NULL when out of memory. first_host: of several
+ * hosts in conninfo (which must be one that libpq can read) the one to begin with, counted from 0
+ * and round about.
  */
 PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsigned first_host);
 

@@ -16,7 +16,8 @@ void pgerror_copy_message(char *out, size_t size, const char *message)
 		if (!isspace((unsigned char)*message)) {
 			out[n++] = *message;
 		} else if (n > 0 && out[n - 1] != ' ') {
-			if (*message == '\n' && message[1] && message + 1 != end && isalnum((unsigned char)out[n - 1]))
+			if (*message == '\n' && message[1] && message + 1 != end &&
+			    isalnum((unsigned char)out[n - 1]))
 				out[n++] = ';';
 			out[n++] = ' ';
 		}
@@ -31,7 +32,8 @@ static bool find_sqlstate(const char *message, char state[6])
 	for (const char *p = strstr(message, ":  "); p; p = strstr(p + 1, ":  ")) {
 		size_t n = 0;
 
-		while (n < 5 && (isupper((unsigned char)p[3 + n]) || isdigit((unsigned char)p[3 + n])))
+		while (n < 5 &&
+		       (isupper((unsigned char)p[3 + n]) || isdigit((unsigned char)p[3 + n])))
 			n++;
 		if (n == 5 && p[8] == ':') {
 			memcpy(state, p + 3, 5);
@@ -55,7 +57,8 @@ bool pgerror_is_refusal(const char *message)
 	static const char *const refusals[] = { "28", "3D", "42501", NULL };
 	char state[6];
 
-	if (strstr(message, "fe_sendauth: no password supplied"))	/* libpq's own word, without a state */
+	/* libpq's own words, without a state */
+	if (strstr(message, "fe_sendauth: no password supplied"))
 		return true;
 	return find_sqlstate(message, state) && has_class(state, refusals);
 }
@@ -68,7 +71,10 @@ bool pgerror_is_lock_conflict(const char *message)
 	return find_sqlstate(message, state) && has_class(state, conflicts);
 }
 
-/* Read-only since it began; a statement prepared for columns of other types; or not prepared at all. */
+/*
+ * Read-only since it began; a statement prepared for columns of other types; or not prepared at
+ * all.
+ */
 bool pgerror_is_of_session(const PGresult *result)
 {
 	static const char *const states[] = { "25006", "0A000", "26000", NULL };
@@ -79,7 +85,8 @@ bool pgerror_is_of_session(const PGresult *result)
 
 enum err_kind pgerror_kind(const char *sqlstate)
 {
-	static const char *const data[] = { "22", "23", "54", "P0", NULL };	/* P0: a trigger of theirs raises */
+	/* P0: a trigger of theirs raises. */
+	static const char *const data[] = { "22", "23", "54", "P0", NULL };
 	static const char *const set_up[] = { "0A", "28", "3D", "3F", "42", NULL };
 
 	if (sqlstate && has_class(sqlstate, data))
@@ -105,8 +112,9 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 static const char *hint_option(const char *message)
 {
 	static const char *const options[] = {
-		"host", "hostaddr", "port", "dbname", "user", "password", "passfile", "sslmode", "sslrootcert",
-		"sslcert", "sslkey", "connect_timeout", "application_name", "options", "target_session_attrs", NULL
+		"host", "hostaddr", "port", "dbname", "user", "password", "passfile", "sslmode",
+		"sslrootcert", "sslcert", "sslkey", "connect_timeout", "application_name",
+		"options", "target_session_attrs", NULL
 	};
 	const char *quoted = message ? strstr(message, "option \"") : NULL;
 	char word[32];
@@ -118,8 +126,8 @@ static const char *hint_option(const char *message)
 }
 
 /*
- * libpq's messages about a malformed connection string quote the part it stumbled over, which is that of a
- * password with a blank or a slash in it. So they are told from here, without quotation.
+ * libpq's messages about a malformed connection string quote the part it stumbled over, which is
+ * that of a password with a blank or a slash in it. So they are told from here, without quotation.
  */
 int pgerror_check_conninfo(const char *conninfo, struct err *err)
 {
@@ -134,10 +142,11 @@ int pgerror_check_conninfo(const char *conninfo, struct err *err)
 	hint = hint_option(message);
 	PQfreemem(message);
 	if (!options && hint)
-		return err_set(err, ERR_CONFIG, "the connection string has an option that is unknown; did you mean \"%s\"?",
-			       hint);
+		return err_set(err, ERR_CONFIG, "the connection string has an option that is "
+			       "unknown; did you mean \"%s\"?", hint);
 	if (!options)
-		return err_set(err, ERR_CONFIG, "the connection string is malformed; values with blanks want "
+		return err_set(err, ERR_CONFIG,
+			       "the connection string is malformed; values with blanks want "
 			       "'quotes', and in a URI special characters are written as %%XX");
 	for (PQconninfoOption *o = options; o->keyword; o++)
 		if (strcmp(o->keyword, "port") == 0 && o->val)
@@ -148,8 +157,10 @@ int pgerror_check_conninfo(const char *conninfo, struct err *err)
 	at_sign = host[0] != '@' && host[0] != '/' && strchr(host, '@');
 	PQconninfoFree(options);
 	if (!numeric || at_sign)
-		return err_set(err, ERR_CONFIG, "the %s; in a URI special characters of user and password are "
-			       "written as %%XX", numeric ? "host in the connection string has an @"
-			       : "port in the connection string is no number");
+		return err_set(err, ERR_CONFIG,
+			       "the %s; in a URI special characters of user and password are "
+			       "written as %%XX",
+			       numeric ? "host in the connection string has an @"
+				       : "port in the connection string is no number");
 	return 0;
 }

@@ -1,15 +1,16 @@
 /*
- * The settings of Postgres under which the daemon's statements run, as the statements that make them: once a
- * session, or in front of each statement. Text alone: pg.c sends it, and gradingctl doctor, which explains the
- * statements' plans under the same settings.
+ * The settings of Postgres under which the daemon's statements run, as the statements that make
+ * them: once a session, or in front of each statement. Text alone: pg.c sends it, and gradingctl
+ * doctor, which explains the statements' plans under the same settings.
  */
 #include "pg/pgsettings.h"
 
 /*
- * Name and value, quoted, of what holds for our statements. Sequential scans are off: every run-time
- * statement has its index, and a plan prepared while the tables were empty must not stay when they have
- * grown. Nested loops are left to where nothing else will do, since the planner takes a batch for a single
- * row. One plan a statement: to look for better ones with each batch's values costs more than to run it.
+ * Name and value, quoted, of what holds for our statements. Sequential scans are off: every
+ * run-time statement has its index, and a plan prepared while the tables were empty must not stay
+ * when they have grown. Nested loops are left to where nothing else will do, since the planner
+ * takes a batch for a single row. One plan a statement: to look for better ones with each batch's
+ * values costs more than to run it.
  */
 #define SETTINGS(X) \
 	X("'statement_timeout'", "'25s'") \
@@ -18,7 +19,10 @@
 	X("'enable_seqscan'", "'off'") \
 	X("'enable_nestloop'", "'off'") \
 	X("'jit'", "'off'")
-/* The server's end of the connection: it notices as soon as we do that the other one is gone, and lets its locks go. */
+/*
+ * The server's end of the connection: it notices as soon as we do that the other one is gone, and
+ * lets its locks go.
+ */
 #define SESSION_SETTINGS(X) \
 	X("'default_transaction_isolation'", "'read committed'") \
 	X("'plan_cache_mode'", "'force_generic_plan'") \
@@ -28,7 +32,10 @@
 	X("'tcp_keepalives_count'", "'3'") \
 	X("'tcp_user_timeout'", "'20s'")
 
-/* What an operator set in the conninfo's `options` (or PGOPTIONS) stays as it is; older servers know fewer of them. */
+/*
+ * What an operator set in the conninfo's `options` (or PGOPTIONS) stays as it is; older servers
+ * know fewer of them.
+ */
 const char pgsettings_session[] =
 	"SELECT set_config(ours.name, ours.value, false) FROM (VALUES"
 #define X(name, value) " (" name ", " value "),"
@@ -37,7 +44,10 @@ const char pgsettings_session[] =
 	" ('application_name', NULL)) AS ours(name, value) WHERE ours.value IS NOT NULL AND EXISTS"
 	" (SELECT FROM pg_settings s WHERE s.name = ours.name AND s.source <> 'client')";
 
-/* Behind a transaction pooler nothing lasts longer than a transaction: it goes in front of each statement. */
+/*
+ * Behind a transaction pooler nothing lasts longer than a transaction: it goes in front of each
+ * statement.
+ */
 const char pgsettings_transaction[] =
 	"SELECT true"
 #define X(name, value) ", set_config(" name ", " value ", true)"

@@ -81,9 +81,12 @@ static PGresult *check(PGconn *conn, PGresult *result, struct err *err)
 	return NULL;
 }
 
-PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err)
+PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values,
+		       struct err *err)
 {
-	return check(conn, n == 0 ? PQexec(conn, sql) : PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0),
+	return check(conn,
+		     n == 0 ? PQexec(conn, sql)
+			    : PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0),
 		     err);
 }
 
