@@ -10,11 +10,11 @@
 #include <stdint.h>
 
 struct buf {
-	char *data;		/* NUL-terminated after any successful append; NULL while empty */
-	size_t len;
-	size_t size;		/* allocated */
-	size_t cap_bytes;	/* len never exceeds this */
-	bool failed;
+	char *data;		/* text so far with a NUL behind it; NULL before the first append */
+	size_t len;		/* bytes in data, without the NUL */
+	size_t size;		/* bytes allocated */
+	size_t cap_bytes;	/* limit of len */
+	bool failed;		/* an append did not fit, or there was no memory for it */
 };
 
 void buf_init(struct buf *b, size_t cap_bytes);
@@ -36,7 +36,10 @@ void buf_billionths(struct buf *b, uint64_t n);
 
 /* Appends text as a JSON string, quotes included. Bytes that are not UTF-8 become U+FFFD. */
 void buf_json(struct buf *b, const char *text);
-/* The same string to whoever parses it, with the characters of `hidden` (up to 12, ASCII) written as \u00XX. */
+/*
+ * The same string to whoever parses it, with the characters of `hidden` (up to 12, ASCII) written
+ * as \u00XX.
+ */
 void buf_json_hiding(struct buf *b, const char *text, const char *hidden);
 
 #endif

@@ -5,14 +5,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-int64_t now_ms(void);		/* CLOCK_MONOTONIC: for intervals and deadlines; the same in all processes of a host */
-int64_t wall_ms(void);		/* since 1970: for people and files only, it may jump */
+/* For intervals and deadlines: CLOCK_MONOTONIC, the same in all processes of a host. */
+int64_t now_ms(void);
+
+/* Since 1970, for people and files only: it may jump. */
+int64_t wall_ms(void);
 
 /* "0", or a number with ms, s, m, h or d. Returns 0, or -1 when text is none of these. */
 int duration_parse(const char *text, int64_t *ms);
-/* Shortest exact form ("90s", "10m"); returns out. */
+
+/* Writes the shortest exact form ("90s", "10m") to out, size bytes with the NUL; returns out. */
 char *duration_format(int64_t ms, char *out, size_t size);
-/* About two significant units for people ("3h 12m", "450 ms"); returns out. */
+
+/*
+ * The same for people, about two significant units ("3h 12m", "1.5s", "450ms"). 32 bytes will do.
+ */
 char *duration_human(int64_t ms, char *out, size_t size);
 
 #endif

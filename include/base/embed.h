@@ -1,4 +1,6 @@
-/* Files that travel in the binary: migrations, etc/rubric.conf, etc/prompt.txt. Made at build time. */
+/*
+ * Files that travel in the binary: migrations, etc/rubric.conf, etc/prompt.txt. Made at build time.
+ */
 #ifndef EMBED_H
 #define EMBED_H
 

@@ -13,11 +13,11 @@ enum err_kind {
 	ERR_NONE,
 	ERR_RETRY,		/* may work later; the job's attempt is counted */
 	ERR_PERMANENT,		/* will not work however often it is tried */
-	ERR_UNAVAILABLE,	/* the provider is away: */
-	ERR_LIMITED,		/* it limits our rate: */
-	ERR_DENIED,		/* it wants other credentials, quota or configuration of us: not the job's fault */
-	ERR_UNCLEAR,		/* provider or job, one call cannot tell: it timed out, was cut, met a 500 */
-	ERR_LOST,		/* the database connection went away; the outcome is unknown */
+	ERR_UNAVAILABLE,	/* the provider is away */
+	ERR_LIMITED,		/* the provider limits our rate */
+	ERR_DENIED,		/* the provider wants other credentials, quota or configuration of us */
+	ERR_UNCLEAR,		/* provider or job is at fault: a call timed out, was cut, met a 500 */
+	ERR_LOST,		/* the connection went away, or none came; the outcome is unknown */
 	ERR_CONFIG,		/* an operator must change something first */
 };
 
@@ -25,12 +25,12 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	int64_t after_ms;	/* not before so long; 0: the caller's own backoff */
-	char sqlstate[ERR_SQLSTATE_SIZE];	/* of a statement that the database refused; "": of none */
-	char text[512];		/* one sentence for an operator, no newline, no secret */
+	int64_t after_ms;	/* pause before another try; 0: as long as the caller likes */
+	char sqlstate[ERR_SQLSTATE_SIZE];	/* why the database refused a statement; "": it did not */
+	char text[512];		/* one sentence for an operator, without newlines and secrets */
 };
 
-/* NULL: nothing went wrong. */
+/* What went wrong; err may be NULL: nothing did. */
 static inline enum err_kind err_kind(const struct err *err)
 {
 	return err ? err->kind : ERR_NONE;
@@ -45,6 +45,8 @@ static inline bool err_is_outside(enum err_kind kind)
 /* Fills *err (which may be NULL) and returns -1, so that callers can "return err_set(...)". */
 int err_set(struct err *err, enum err_kind kind, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* The same with a va_list; err is not NULL. */
 void err_vset(struct err *err, enum err_kind kind, const char *fmt, va_list ap)
 	__attribute__((format(printf, 3, 0)));
 

@@ -1,4 +1,7 @@
-/* What somebody meant who wrote a word that is not known: the nearest one, at most two letters away. Pure. */
+/*
+ * What somebody meant who wrote a word that is not known: the nearest one, at most two letters
+ * away. Pure.
+ */
 #ifndef HINT_H
 #define HINT_H
 
@@ -18,8 +21,8 @@ static inline struct hint hint_for(const char *text)
 }
 
 /*
- * Takes the word (len bytes of it) as the best when it is nearer than those before; of equally near ones the
- * first stays. meaning is the caller's.
+ * Takes the word (len bytes of it) as the best when it is nearer than those before; of equally near
+ * ones the first stays. meaning is the caller's.
  */
 void hint_consider(struct hint *hint, const char *word, size_t len, const void *meaning);
 

@@ -15,10 +15,10 @@ typedef void loop_timer_fn(void *arg);
 
 /* Embedded in its owner, zero-initialised; the owner stops it before it goes away. */
 struct loop_timer {
-	int64_t at_ms;
+	int64_t at_ms;		/* when it is due, by now_ms() */
 	loop_timer_fn *fn;
 	void *arg;
-	int position;		/* the loop's: index + 1 in its heap, 0 when not set */
+	int position;		/* index + 1 in the loop's heap; 0: not set */
 };
 
 struct loop *loop_new(void);		/* NULL when out of memory */
@@ -32,7 +32,10 @@ void loop_unwatch(struct loop *loop, int fd);	/* before close(2); unknown fds ar
 int loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms,
 		   loop_timer_fn *fn, void *arg);
 void loop_timer_stop(struct loop *loop, struct loop_timer *timer);
-static inline bool loop_timer_is_set(const struct loop_timer *timer) { return timer->position != 0; }
+static inline bool loop_timer_is_set(const struct loop_timer *timer)
+{
+	return timer->position != 0;
+}
 
 /* Waits until something is due, at most max_wait_ms (-1: no limit), then runs what is. */
 void loop_turn(struct loop *loop, int64_t max_wait_ms);

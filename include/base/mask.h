@@ -6,7 +6,8 @@
 
 #include "base/buf.h"
 
-#define MASK_SECRET_MIN_BYTES 7		/* a shorter one is a word like others: local servers are told "none" */
+/* A shorter one is a word like others: local servers are told "none". */
+#define MASK_SECRET_MIN_BYTES 7
 
 /* Whether the text quotes this secret, which may be NULL. */
 bool mask_is_quoted(const char *secret, const char *text, size_t len);

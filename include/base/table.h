@@ -10,10 +10,11 @@
 struct table;
 
 /*
- * columns: NULL-terminated names (JSON keys, text headings). A table with one row and `record` set is
- * shown as "name: value" lines and as one JSON object, others as columns and as an array of objects.
- * The names must outlive the table. Out of memory shows once, at the end: every function takes the
- * NULL that table_new() then returns, and table_render() of such a table fails its buffer.
+ * columns: NULL-terminated names (JSON keys, text headings). A table with one row and `record` set
+ * is shown as "name: value" lines and as one JSON object, others as columns and as an array of
+ * objects. The names must outlive the table. Out of memory shows once, at the end: every function
+ * takes the NULL that table_new() then returns, and table_render() of such a table fails its
+ * buffer.
  */
 struct table *table_new(const char *const *columns, bool record);
 void table_free(struct table *t);
@@ -25,7 +26,7 @@ void table_int(struct table *t, int64_t value);
 void table_real(struct table *t, double value, int decimals);
 void table_bool(struct table *t, bool value);
 void table_null(struct table *t);		/* JSON null, "-" for people */
-/* A duration: JSON the number in ms, text a short human form. Its column is named *_ms; text drops that. */
+/* A duration: a number in JSON, a short form for people, whose heading drops the column's "_ms". */
 void table_ms(struct table *t, int64_t ms);
 
 void table_render(const struct table *t, bool json, struct buf *out);

@@ -1,4 +1,6 @@
-/* UTF-8 from outside: decoded strictly (RFC 3629), cut at characters, made harmless. Any process. */
+/*
+ * UTF-8 from outside: decoded strictly (RFC 3629), cut at characters, made harmless. Any process.
+ */
 #ifndef UTF8_H
 #define UTF8_H
 
@@ -18,7 +20,10 @@ static inline size_t utf8_next(const char *text, size_t len, uint32_t *code)
 	return 1;
 }
 
-/* How many printable ASCII characters (blanks among them) text begins with: what most text consists of. */
+/*
+ * How many printable ASCII characters (blanks among them) text begins with: what most text consists
+ * of.
+ */
 size_t utf8_plain_run(const char *text, size_t len);
 
 bool utf8_is_valid(const char *text, size_t len);

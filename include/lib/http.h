@@ -16,39 +16,44 @@ struct http_call;	/* one of them in flight */
 
 struct http_endpoint {
 	const char *url;		/* http or https */
-	const char *const *headers;	/* "Name: value", NULL-terminated; copied, and wiped by http_free() */
-	const char *ca_file;		/* certificates trusted instead of the system's; NULL: the system's */
-	const char *proxy;		/* a URL; "": none whatever the environment says; NULL: as it says */
+	const char *const *headers;	/* lines "Name: value", NULL-terminated */
+	const char *ca_file;		/* certificates trusted; NULL: the system's */
+	const char *proxy;		/* URL; "": none; NULL: as the environment says */
 	int64_t connect_timeout_ms;
-	int64_t connections;		/* idle ones kept open, at most */
-	size_t reply_cap_bytes;		/* of a reply's body, decompressed */
+	int64_t connections;		/* number of idle connections kept open, at most */
+	size_t reply_cap_bytes;		/* limit of a reply's body, decompressed */
 };
 
 enum http_end {
 	HTTP_ANSWERED,		/* the reply is complete */
-	HTTP_OVERSIZED,		/* its body or its headers passed their cap; the rest was not read */
-	HTTP_UNREACHABLE,	/* the request never left: name, route, proxy, TLS, or no time to connect */
-	HTTP_UNTRUSTED,		/* nor did it: the certificate is not for this host, or nobody we trust signed it */
-	HTTP_TIMED_OUT,		/* it left, and the time was up before the reply was complete */
-	HTTP_BROKEN,		/* it left, and then the connection or the protocol broke */
+	HTTP_OVERSIZED,		/* body or headers passed their cap; the rest was not read */
+	HTTP_UNREACHABLE,	/* the request never left: name, route, proxy, TLS, no time to connect */
+	HTTP_UNTRUSTED,		/* the request never left: the certificate is not one that we trust */
+	HTTP_TIMED_OUT,		/* the request left, and the time was up before the reply was complete */
+	HTTP_BROKEN,		/* the request left, and then the connection or the protocol broke */
 };
 
 /* Valid during the callback only. */
 struct http_reply {
 	enum http_end end;
-	int status;			/* 0 when there was none; known also for some that broke */
-	const char *body;		/* NUL-terminated, never NULL; whole when HTTP_ANSWERED, else "" */
-	size_t len;
-	int64_t retry_after_ms;		/* as retry-after-ms or Retry-After (seconds, date) say; 0: they do not */
-	int64_t latency_ms;
-	const char *detail;		/* what went wrong, unless HTTP_ANSWERED; no secrets */
+	int status;			/* HTTP status, of some broken replies too; 0: none came */
+	const char *body;		/* whole body when HTTP_ANSWERED, else ""; NUL-terminated */
+	size_t len;			/* length of body in bytes */
+	int64_t retry_after_ms;		/* pause asked for by retry-after-ms or Retry-After; 0: none */
+	int64_t latency_ms;		/* time from the call until now */
+	const char *detail;		/* what went wrong, unless HTTP_ANSWERED; without secrets */
 };
 
 typedef void http_done_fn(void *arg, const struct http_reply *reply);
 
-/* NULL and err (ERR_CONFIG) when the URL is unusable. To be called after fork: it starts libcurl. */
+/*
+ * An endpoint on this loop, which must outlive it; what endpoint points to is copied. NULL and err
+ * (ERR_CONFIG) when the URL is unusable. To be called after fork: it starts libcurl.
+ */
 struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, struct err *err);
-void http_free(struct http *http);	/* cancels what is in flight; not from a callback */
+
+/* Cancels what is in flight, and wipes what may be secret. Not from a callback. NULL is fine. */
+void http_free(struct http *http);
 
 /*
  * Copies body and returns at once; done(arg, reply) follows once from the loop, unless the call is

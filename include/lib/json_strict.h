@@ -1,6 +1,7 @@
 /*
- * json-c in its strict mode, and a little stricter: the whole text is one value, valid UTF-8, without
- * NUL bytes, of bounded depth, and without so many values that they take far more memory than text does.
+ * json-c in its strict mode, and a little stricter: the whole text is one value, valid UTF-8,
+ * without NUL bytes, of bounded depth, and without so many values that they take far more memory
+ * than text does.
  */
 #ifndef JSON_STRICT_H
 #define JSON_STRICT_H
@@ -13,12 +14,14 @@
 #define JSON_DEPTH_CAP 64
 
 /*
- * Parses text (white space around it is fine) into *value, for json_object_put(); JSON null is NULL.
- * Returns 0, or -1 and why: a few words to follow "is not JSON: ".
+ * Parses text (white space around it is fine) into *value, for json_object_put(); JSON null is
+ * NULL. Returns 0, or -1 and why: a few words to follow "is not JSON: ".
  */
 int json_strict_parse(const char *text, size_t len, struct json_object **value, const char **why);
 
-/* True for a whole number from min to max, however written (3, 3.0, 3e0). Strings are no numbers. */
+/*
+ * True for a whole number from min to max, however written (3, 3.0, 3e0). Strings are no numbers.
+ */
 bool json_strict_integer(struct json_object *value, int64_t min, int64_t max, int64_t *out);
 
 #endif

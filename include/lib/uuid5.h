@@ -1,4 +1,7 @@
-/* Session ids from whatever an application calls its conversations: UUIDs of version 5 (RFC 9562, 5.5). */
+/*
+ * Session ids from whatever an application calls its conversations: UUIDs of version 5 (RFC 9562,
+ * 5.5).
+ */
 #ifndef UUID5_H
 #define UUID5_H
 

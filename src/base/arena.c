@@ -1,4 +1,6 @@
-/* Memory freed all at once, and the malloc family that ends a child; never used by the supervisor. */
+/*
+ * Memory freed all at once, and the malloc family that ends a child; never used by the supervisor.
+ */
 #include "base/arena.h"
 
 #include <stdarg.h>
@@ -9,7 +11,8 @@
 
 #include "base/log.h"
 
-#define BLOCK_BYTES 1024	/* hundreds of arenas wait at once, each with half of its last block free */
+/* Small: hundreds of arenas wait at once, each with half of its last block free. */
+#define BLOCK_BYTES 1024
 #define LARGE_BYTES (BLOCK_BYTES / 2)	/* such a piece has a block to itself */
 
 struct arena_block {
@@ -63,7 +66,8 @@ void *arena_alloc(struct arena *a, size_t size)
 		fatal("out of memory: %zu bytes", size);
 	size = (size + align - 1) / align * align;
 	if (!b || b->size - b->used < size)
-		b = size < LARGE_BYTES ? add_block(&a->head, BLOCK_BYTES) : add_block(b ? &b->next : &a->head, size);
+		b = size < LARGE_BYTES ? add_block(&a->head, BLOCK_BYTES)
+				       : add_block(b ? &b->next : &a->head, size);
 	p = (char *)b->data + b->used;
 	b->used += size;
 	return memset(p, 0, size);

@@ -138,7 +138,8 @@ void buf_json_hiding(struct buf *b, const char *text, const char *hidden)
 		n = utf8_next(text, (size_t)(end - text), &code);
 		if (n == 0) {
 			buf_str(b, "\xef\xbf\xbd");
-		} else if (code < 0x20 || code == 0x7f || (code < 0x7f && strchr(hidden, (int)code))) {
+		} else if (code < 0x20 || code == 0x7f ||
+			   (code < 0x7f && strchr(hidden, (int)code))) {
 			buf_printf(b, "\\u%04x", (unsigned)code);
 		} else {
 			if (code == '"' || code == '\\')

@@ -76,8 +76,8 @@ char *duration_human(int64_t ms, char *out, size_t size)
 		if (ms < units[i].ms)
 			continue;
 		if (rest)
-			snprintf(out, size, "%" PRId64 "%s %" PRId64 "%s", ms / units[i].ms, units[i].suffix,
-				 rest, units[i + 1].suffix);
+			snprintf(out, size, "%" PRId64 "%s %" PRId64 "%s", ms / units[i].ms,
+				 units[i].suffix, rest, units[i + 1].suffix);
 		else
 			snprintf(out, size, "%" PRId64 "%s", ms / units[i].ms, units[i].suffix);
 		return out;

@@ -32,11 +32,13 @@ int file_read(const char *path, const char *what, struct buf *out, struct err *e
 	int rc = 0;
 
 	if (fd == -1)
-		return err_set(err, ERR_CONFIG, "cannot open the %s %s: %s", what, path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot open the %s %s: %s", what, path,
+			       strerror(errno));
 	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode))
 		rc = err_set(err, ERR_CONFIG, "the %s %s is not a regular file", what, path);
 	else if (read_all(fd, out) == -1)
-		rc = err_set(err, ERR_CONFIG, "cannot read the %s %s: %s", what, path, strerror(errno));
+		rc = err_set(err, ERR_CONFIG, "cannot read the %s %s: %s", what, path,
+			     strerror(errno));
 	else if (!buf_ok(out))
 		rc = err_set(err, ERR_CONFIG, "the %s %s is larger than %zu bytes", what, path,
 			     out->cap_bytes);

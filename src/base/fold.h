@@ -1,7 +1,7 @@
 /*
- * Letter case, by Unicode's simple folding: one letter becomes one letter, and letters of which one capital has two
- * small forms (final sigma) become one. A letter whose capital is ASCII stays as it is, for i without a dot is another
- * letter than i.
+ * Letter case, by Unicode's simple folding: one letter becomes one letter, and letters of which one
+ * capital has two small forms (final sigma) become one. A letter whose capital is ASCII stays as it
+ * is, for i without a dot is another letter than i.
  */
 #ifndef FOLD_H
 #define FOLD_H

@@ -1,11 +1,16 @@
-/* The word that was meant by an unknown one, found by counting slips of the pen. Any process; pure. */
+/*
+ * The word that was meant by an unknown one, found by counting slips of the pen. Any process; pure.
+ */
 #include "base/hint.h"
 
 #include <string.h>
 
 #define WORD_CAP 64		/* longer than any word of ours */
 
-/* Letters to insert, drop or change between two words; HINT_TOO_FAR when one is longer than ours are. */
+/*
+ * Letters to insert, drop or change between two words; HINT_TOO_FAR when one is longer than ours
+ * are.
+ */
 static size_t distance(const char *a, size_t alen, const char *b, size_t blen)
 {
 	size_t row[WORD_CAP + 1];

@@ -30,7 +30,9 @@ static struct {
 	_Atomic int own_level;
 	_Atomic int *level;
 	char who[32];
-} logger = { .fd = STDERR_FILENO, .own_level = LOG_LEVEL_INFO, .level = &logger.own_level, .who = "main" };
+} logger = {
+	.fd = STDERR_FILENO, .own_level = LOG_LEVEL_INFO, .level = &logger.own_level, .who = "main"
+};
 
 static int open_path(const char *path, bool *made, struct err *err)
 {
@@ -41,15 +43,17 @@ static int open_path(const char *path, bool *made, struct err *err)
 	if (fd == -1 && errno == ENOENT) {
 		fd = open(path, flags | O_CREAT | O_EXCL, 0640);
 		*made = fd != -1;
-		if (fd == -1 && errno == EEXIST)	/* somebody was faster, or it is a dangling link */
+		/* Somebody was faster, or it is a dangling link. */
+		if (fd == -1 && errno == EEXIST)
 			fd = open(path, flags | O_CREAT, 0640);
 	}
 	if (fd != -1)
 		return fd;
 	user = errno == EACCES ? getpwuid(geteuid()) : NULL;
 	if (user)
-		return err_set(err, ERR_CONFIG, "user %s may not write the log file %s: chown it to %s", user->pw_name,
-			       path, user->pw_name);
+		return err_set(err, ERR_CONFIG,
+			       "user %s may not write the log file %s: chown it to %s",
+			       user->pw_name, path, user->pw_name);
 	return err_set(err, ERR_CONFIG, "cannot open the log file %s: %s", path, strerror(errno));
 }
 
@@ -95,7 +99,8 @@ int log_reopen(void)
 void log_give(uid_t uid)
 {
 	if (logger.made && fchown(logger.fd, uid, (gid_t)-1) == -1)
-		log_warn("cannot give the log file %s to the user of pool.user: %s", logger.path, strerror(errno));
+		log_warn("cannot give the log file %s to the user of pool.user: %s", logger.path,
+			 strerror(errno));
 }
 
 int log_check(struct err *err)
@@ -162,7 +167,8 @@ static void flatten(char *text)
 			*p = *p == '\n' || *p == '\t' ? ' ' : '?';
 }
 
-static void __attribute__((format(printf, 2, 0))) emit(enum log_level level, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 2, 0)))
+emit(enum log_level level, const char *fmt, va_list ap)
 {
 	char line[LINE_BYTES];
 	int saved_errno = errno;
@@ -174,7 +180,8 @@ static void __attribute__((format(printf, 2, 0))) emit(enum log_level level, con
 	clock_gettime(CLOCK_REALTIME, &now);
 	localtime_r(&now.tv_sec, &tm);
 	n = strftime(line, sizeof(line), "%Y-%m-%d %H:%M:%S", &tm);
-	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03d %-5s %s[%d]: ", (int)(now.tv_nsec / 1000000),
+	n += (size_t)snprintf(line + n, sizeof(line) - n, ".%03d %-5s %s[%d]: ",
+			      (int)(now.tv_nsec / 1000000),
 			      level_names[level], logger.who, (int)getpid());
 	message = (int)n;
 	vsnprintf(line + n, sizeof(line) - n - 1, fmt, ap);
@@ -185,7 +192,7 @@ static void __attribute__((format(printf, 2, 0))) emit(enum log_level level, con
 		n = strlen(line);
 		line[n] = '\n';
 		if (write(logger.fd, line, n + 1) == -1)
-			(void)0;	/* a full disk must not stop the work, and there is nobody to tell */
+			(void)0;	/* a full disk must not stop the work; nobody to tell */
 	}
 	errno = saved_errno;
 }

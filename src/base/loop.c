@@ -70,7 +70,8 @@ int loop_watch(struct loop *loop, int fd, short events, loop_fd_fn *fn, void *ar
 	i = loop->index_of[fd] - 1;
 	if (i < 0) {
 		if (make_room((void **)&loop->fds, &room, loop->n + 1, sizeof(*loop->fds)) == -1 ||
-		    make_room((void **)&loop->watches, &loop->room, loop->n + 1, sizeof(*loop->watches)) == -1)
+		    make_room((void **)&loop->watches, &loop->room, loop->n + 1,
+			      sizeof(*loop->watches)) == -1)
 			return -1;
 		i = loop->n++;
 		loop->index_of[fd] = i + 1;
@@ -108,7 +109,8 @@ static void timer_sift(struct loop *loop, int i, struct loop_timer *timer)
 	for (; i > 0 && loop->timers[(i - 1) / 2]->at_ms > timer->at_ms; i = (i - 1) / 2)
 		timer_place(loop, i, loop->timers[(i - 1) / 2]);
 	for (int child; (child = 2 * i + 1) < loop->ntimers; i = child) {
-		if (child + 1 < loop->ntimers && loop->timers[child + 1]->at_ms < loop->timers[child]->at_ms)
+		if (child + 1 < loop->ntimers &&
+		    loop->timers[child + 1]->at_ms < loop->timers[child]->at_ms)
 			child++;
 		if (loop->timers[child]->at_ms >= timer->at_ms)
 			break;
@@ -121,7 +123,8 @@ int loop_timer_set(struct loop *loop, struct loop_timer *timer, int64_t delay_ms
 		   loop_timer_fn *fn, void *arg)
 {
 	loop_timer_stop(loop, timer);
-	if (make_room((void **)&loop->timers, &loop->timers_room, loop->ntimers + 1, sizeof(void *)) == -1)
+	if (make_room((void **)&loop->timers, &loop->timers_room, loop->ntimers + 1,
+		      sizeof(void *)) == -1)
 		return -1;
 	timer->at_ms = now_ms() + (delay_ms > 0 ? delay_ms : 0);
 	timer->fn = fn;
@@ -143,7 +146,9 @@ void loop_timer_stop(struct loop *loop, struct loop_timer *timer)
 		timer_sift(loop, i, last);
 }
 
-/* At most as many as there were: one that sets itself again with no delay waits for the next turn. */
+/*
+ * At most as many as there were: one that sets itself again with no delay waits for the next turn.
+ */
 static void run_timers(struct loop *loop)
 {
 	int64_t now = now_ms();

@@ -12,8 +12,8 @@
 #define BLANKS " \t\r\n"
 
 static const char *const secret_names[] = {
-	"password", "sslpassword", "oauth_client_secret", "api_key", "api-key", "apikey", "key", "token", "access_token",
-	"subscription-key", "client_secret", "secret", "code", "sig", "signature",
+	"password", "sslpassword", "oauth_client_secret", "api_key", "api-key", "apikey", "key",
+	"token", "access_token", "subscription-key", "client_secret", "secret", "code", "sig", "signature",
 };
 
 /* Length of "password =" at p when its value must be hidden, else 0. */
@@ -105,7 +105,8 @@ void mask_secrets(const char *text, struct buf *out)
 		} else if (strncmp(p, "://", 3) == 0) {
 			buf_str(out, "://");
 			p += 3;
-			p = mask_userinfo(p, is_uri ? p + strlen(p) : p + strcspn(p, BLANKS "'"), out);
+			p = mask_userinfo(p, is_uri ? p + strlen(p) : p + strcspn(p, BLANKS "'"),
+					  out);
 		} else {
 			buf_char(out, *p++);
 		}

@@ -1,6 +1,6 @@
 /*
- * The form of a phrase in which equal ones are the same bytes. Pure; any process. It knows no locale: hosts share
- * what is stored under it.
+ * The form of a phrase in which equal ones are the same bytes. Pure; any process. It knows no
+ * locale: hosts share what is stored under it.
  */
 #include "base/normalise.h"
 

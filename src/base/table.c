@@ -104,7 +104,8 @@ void table_real(struct table *t, double value, int decimals)
 	if (!isfinite(value))
 		table_null(t);		/* JSON has no word for it */
 	else
-		add_cell(t, (struct cell){ .kind = CELL_REAL, .real = value, .decimals = decimals });
+		add_cell(t, (struct cell){ .kind = CELL_REAL, .real = value,
+					   .decimals = decimals });
 }
 
 void table_bool(struct table *t, bool value)
@@ -303,7 +304,8 @@ static void render_columns(const struct table *t, const struct layout *layouts, 
 	buf_char(out, '\n');
 	for (size_t row = 0; row < t->nrows; row++) {
 		for (size_t i = 0; i < t->ncolumns; i++)
-			add_padded(t, i, layouts[i], cell_human(t, cell_at(t, row, i), scratch), out);
+			add_padded(t, i, layouts[i], cell_human(t, cell_at(t, row, i), scratch),
+				   out);
 		buf_char(out, '\n');
 	}
 }

@@ -5,13 +5,14 @@
 
 size_t utf8_next_multibyte(const char *text, size_t len, uint32_t *code)
 {
-	/* The second byte's range keeps out overlong forms, surrogates and what is above U+10FFFF. */
-	static const struct { unsigned char lo, hi, second_lo, second_hi, len, payload; } forms[] = {
-		{ 0xc2, 0xdf, 0x80, 0xbf, 2, 0x1f },
-		{ 0xe0, 0xe0, 0xa0, 0xbf, 3, 0x0f }, { 0xe1, 0xec, 0x80, 0xbf, 3, 0x0f },
-		{ 0xed, 0xed, 0x80, 0x9f, 3, 0x0f }, { 0xee, 0xef, 0x80, 0xbf, 3, 0x0f },
-		{ 0xf0, 0xf0, 0x90, 0xbf, 4, 0x07 }, { 0xf1, 0xf3, 0x80, 0xbf, 4, 0x07 },
-		{ 0xf4, 0xf4, 0x80, 0x8f, 4, 0x07 },
+	/* The second byte's range keeps out overlong forms, surrogates, what is above U+10FFFF. */
+	static const struct {
+		unsigned char lo, hi, second_lo, second_hi, len, payload;
+	} forms[] = {
+		{ 0xc2, 0xdf, 0x80, 0xbf, 2, 0x1f }, { 0xe0, 0xe0, 0xa0, 0xbf, 3, 0x0f },
+		{ 0xe1, 0xec, 0x80, 0xbf, 3, 0x0f }, { 0xed, 0xed, 0x80, 0x9f, 3, 0x0f },
+		{ 0xee, 0xef, 0x80, 0xbf, 3, 0x0f }, { 0xf0, 0xf0, 0x90, 0xbf, 4, 0x07 },
+		{ 0xf1, 0xf3, 0x80, 0xbf, 4, 0x07 }, { 0xf4, 0xf4, 0x80, 0x8f, 4, 0x07 },
 	};
 	const unsigned char *p = (const unsigned char *)text;
 
@@ -32,8 +33,8 @@ size_t utf8_next_multibyte(const char *text, size_t len, uint32_t *code)
 }
 
 /*
- * Eight bytes at a time: of each, the high bit of (byte - 0x20), of (0x7e - byte) or of the byte itself says
- * that it is none. A borrow can only come from a byte that is none either.
+ * Eight bytes at a time: of each, the high bit of (byte - 0x20), of (0x7e - byte) or of the byte
+ * itself says that it is none. A borrow can only come from a byte that is none either.
  */
 static bool is_plain_word(const char *text)
 {

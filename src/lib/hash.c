@@ -10,7 +10,8 @@
 
 struct hash { EVP_MD_CTX *context; };
 
-static struct hash *spare;	/* the last one, for the next: a new context costs as much as a line */
+/* The last one, for the next: a new context costs as much as hashing a line. */
+static struct hash *spare;
 
 /* Fetched once: looking the algorithm up costs more than hashing a line. */
 static const EVP_MD *sha256(void)

@@ -1,7 +1,7 @@
 /*
  * A CURLM on the process's own loop: libcurl says which descriptors and which timeout it wants, and
- * loop.c waits for them together with everything else. Workers, and gradingctl doctor. Knows nothing of grading; never
- * retries, never follows a redirect, never blocks. Needs libcurl 7.87.
+ * loop.c waits for them together with everything else. Workers, and gradingctl doctor. Knows
+ * nothing of grading; never retries, never follows a redirect, never blocks. Needs libcurl 7.87.
  */
 #include "lib/http.h"
 
@@ -27,7 +27,7 @@
 #define HEADERS_CAP_BYTES (64u << 10)
 #define HEADERS_CAP_LINES 256		/* status lines of interim replies included */
 #define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
-#define RECEIVE_BYTES 1024L		/* libcurl's buffer a call, its least: a thousand calls wait at once */
+#define RECEIVE_BYTES 1024L		/* libcurl's least: a thousand calls wait at once */
 #define OTHER_DESCRIPTORS 512		/* that a worker may have besides */
 
 struct http_call {
@@ -48,7 +48,7 @@ struct http {
 	struct loop *loop;
 	struct loop_timer timer;	/* libcurl's one timeout */
 	CURLM *multi;
-	CURLSH *share;			/* TLS sessions, which else each call would keep to itself */
+	CURLSH *share;			/* TLS sessions, which calls would keep to themselves */
 	char *url;
 	bool tls;
 	struct curl_slist *headers;
@@ -252,7 +252,8 @@ static size_t take_header(char *bytes, size_t size, size_t n, void *arg)
 	(void)bytes;
 	call->header_bytes += size * n;
 	call->header_lines++;
-	call->oversized = call->header_bytes > HEADERS_CAP_BYTES || call->header_lines > HEADERS_CAP_LINES;
+	call->oversized = call->header_bytes > HEADERS_CAP_BYTES ||
+		call->header_lines > HEADERS_CAP_LINES;
 	return call->oversized ? 0 : size * n;
 }
 
@@ -285,7 +286,10 @@ static void call_set_up_tls(struct http_call *call)
 	SET(call, CURLOPT_PROXY_CAPATH, NULL);
 }
 
-/* libcurl sends again what a reused connection took without an answer; nobody would have counted that call. */
+/*
+ * libcurl sends again what a reused connection took without an answer; nobody would have counted
+ * that call.
+ */
 static int before_request(void *arg, char *to, char *from, int to_port, int from_port)
 {
 	struct http_call *call = arg;
@@ -334,7 +338,7 @@ static void call_set_up(struct http_call *call)
 	SET(call, CURLOPT_QUICK_EXIT, 1L);
 	/* A libcurl without HTTP/2 refuses this, and stays with 1.1. */
 	curl_easy_setopt(call->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
-	/* Over TLS the first handshake tells whether one connection will do for all; without, nothing does. */
+	/* Over TLS the first handshake tells whether one connection will do for all. */
 	SET(call, CURLOPT_PIPEWAIT, http->tls ? 1L : 0L);
 }
 
@@ -358,7 +362,8 @@ static struct http_call *call_take(struct http *http)
 	return call;
 }
 
-static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, http_done_fn *done, void *arg)
+static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, http_done_fn *done,
+				    void *arg)
 {
 	CURLMcode code;
 
@@ -368,7 +373,8 @@ static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, 
 	call->started_ms = now_ms();
 	call->done = done;
 	call->arg = arg;
-	SET(call, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 1L);	/* 0 would be for ever */
+	/* 0 would be for ever. */
+	SET(call, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 1L);
 	code = curl_multi_add_handle(call->http->multi, call->easy);
 	if (code != CURLM_OK)
 		fatal("libcurl: %s", curl_multi_strerror(code));
@@ -415,7 +421,8 @@ static int check_url(const char *url, bool *tls, struct err *err)
 	curl_free(scheme);
 	curl_url_cleanup(parsed);
 	if (code != CURLUE_OK)
-		return err_set(err, ERR_CONFIG, "the URL cannot be read: %s", curl_url_strerror(code));
+		return err_set(err, ERR_CONFIG, "the URL cannot be read: %s",
+			       curl_url_strerror(code));
 	if (!plain && !*tls)
 		return err_set(err, ERR_CONFIG, "the URL begins with neither http:// nor https://");
 	return 0;
@@ -439,8 +446,9 @@ static void allow_descriptors(int64_t connections)
 	if (getrlimit(RLIMIT_NOFILE, &limit) == -1 || limit.rlim_cur >= want)
 		return;
 	if (limit.rlim_max < want)
-		log_warn("pool.in_flight asks for %" PRId64 " connections, but this process may open no more than %ju "
-			 "files: raise its hard limit (ulimit -Hn)", connections, (uintmax_t)limit.rlim_max);
+		log_warn("pool.in_flight asks for %" PRId64 " connections, but this process may "
+			 "open no more than %ju files: raise its hard limit (ulimit -Hn)",
+			 connections, (uintmax_t)limit.rlim_max);
 	limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
@@ -471,7 +479,8 @@ struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, s
 	http->multi = curl_multi_init();
 	http->share = curl_share_init();
 	if (!http->multi || !http->share ||
-	    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) != CURLSHE_OK)
+	    curl_share_setopt(http->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+		    CURLSHE_OK)
 		fatal("out of memory for HTTP");
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
 	curl_multi_setopt(http->multi, CURLMOPT_SOCKETDATA, http);

@@ -6,22 +6,32 @@
 #include "base/log.h"
 #include "base/utf8.h"
 
-#define CHEAP_BYTES (64u << 10)			/* no text so short takes much memory */
-#define CONTAINER_BYTES 768			/* about what json-c takes for an object or an array, */
-#define VALUE_BYTES 64				/* and for one more of what is in it */
-#define MEMORY_CAP_BYTES (32u << 20)		/* or */
-#define MEMORY_CAP_TIMES 20			/* the text's own length: a transcript takes some fifteen */
+#define CHEAP_BYTES (64u << 10)		/* no text so short takes much memory */
+#define CONTAINER_BYTES 768		/* about what json-c takes for an object or an array */
+#define VALUE_BYTES 64			/* about what it takes for one more value in one of them */
+
+/*
+ * What the values of a text may take: so much, or so many times its length (a transcript: about
+ * 15).
+ */
+#define MEMORY_CAP_BYTES (32u << 20)
+#define MEMORY_CAP_TIMES 20
 
 static const char byte_order_mark[] = "\xEF\xBB\xBF";
 
-/* Three bytes of "{},{}" become 800 of memory: a megabyte of them would take a process to a quarter of a gigabyte. */
+/*
+ * Three bytes of "{},{}" become 800 of memory: a megabyte of them would take a process to a quarter
+ * of a gigabyte.
+ */
 static bool is_dear(const char *text, size_t len)
 {
-	size_t bytes = 0, cap = MEMORY_CAP_TIMES * len > MEMORY_CAP_BYTES ? MEMORY_CAP_TIMES * len : MEMORY_CAP_BYTES;
+	size_t bytes = 0, cap = MEMORY_CAP_TIMES * len;
 	bool in_string = false;
 
 	if (len <= CHEAP_BYTES)
 		return false;
+	if (cap < MEMORY_CAP_BYTES)
+		cap = MEMORY_CAP_BYTES;
 	for (size_t i = 0; i < len && bytes <= cap; i++) {
 		if (in_string && text[i] == '\\')
 			i++;
@@ -56,13 +66,15 @@ static int parse(struct json_tokener *tokener, const char *text, size_t len,
 
 int json_strict_parse(const char *text, size_t len, struct json_object **value, const char **why)
 {
-	static struct json_tokener *tokener;	/* one for all: a new one costs as much as a short text */
+	/* One for all: a new one costs as much as a short text. */
+	static struct json_tokener *tokener;
 	int result;
 
 	*value = NULL;
 	*why = NULL;
-	if (len >= strlen(byte_order_mark) && memcmp(text, byte_order_mark, strlen(byte_order_mark)) == 0) {
-		text += strlen(byte_order_mark);	/* which a parser may ignore: RFC 8259, 8.1 */
+	if (len >= strlen(byte_order_mark) &&
+	    memcmp(text, byte_order_mark, strlen(byte_order_mark)) == 0) {
+		text += strlen(byte_order_mark);	/* a parser may ignore it: RFC 8259, 8.1 */
 		len -= strlen(byte_order_mark);
 	}
 	while (len && is_json_space(text[len - 1]))

@@ -1,4 +1,7 @@
-/* UUIDs of version 5 by libcrypto's SHA-1; used by gradingctl only. Pure: the same name, the same uuid. */
+/*
+ * UUIDs of version 5 by libcrypto's SHA-1; used by gradingctl only. Pure: the same name, the same
+ * uuid.
+ */
 #include "lib/uuid5.h"
 
 #include <ctype.h>
@@ -9,10 +12,12 @@
 
 /* RFC 9562, 6.6 */
 const unsigned char uuid5_namespace_dns[UUID_BYTES] = {
-	0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
+	0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1,
+	0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
 };
 const unsigned char uuid5_namespace_url[UUID_BYTES] = {
-	0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1, 0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
+	0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1,
+	0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8,
 };
 
 /* The text form, x for a digit. */
@@ -28,13 +33,15 @@ bool uuid5_is_uuid(const char *text)
 	return text[i] == '\0';
 }
 
-static void sha1(const unsigned char *namespace, const char *name, size_t len, unsigned char *digest)
+static void sha1(const unsigned char *namespace, const char *name, size_t len,
+		 unsigned char *digest)
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 
 	if (!context || EVP_DigestInit_ex(context, EVP_sha1(), NULL) != 1 ||
 	    EVP_DigestUpdate(context, namespace, UUID_BYTES) != 1 ||
-	    EVP_DigestUpdate(context, name, len) != 1 || EVP_DigestFinal_ex(context, digest, NULL) != 1)
+	    EVP_DigestUpdate(context, name, len) != 1 ||
+	    EVP_DigestFinal_ex(context, digest, NULL) != 1)
 		fatal("libcrypto cannot compute a SHA-1");
 	EVP_MD_CTX_free(context);
 }
