@@ -45,7 +45,7 @@ ALARMS = re.compile(r"runtime error:|Sanitizer|out of memory|\bfatal\b|ended wit
                     r"|Segmentation|\(SQLSTATE (?:42|22|XX)")
 
 
-def wait_until(condition, timeout=PATIENCE_S, what=None):
+def wait_until(condition, timeout=PATIENCE_S, what=None, pause=0.01):
     """What condition() returns, as soon as that is true."""
     deadline = time.monotonic() + timeout
     while True:
@@ -54,7 +54,7 @@ def wait_until(condition, timeout=PATIENCE_S, what=None):
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {timeout} s: {what or 'the condition'} (last: {value!r})")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def stays(condition, seconds, what=None):

@@ -489,7 +489,7 @@ def test_an_outage_is_bridged_by_the_fallback(make_openai_pool, db, llm):
     rows = db.rows("SELECT provenance FROM line_ratings WHERE line_text LIKE 'Line%%'")
     assert all(row.provenance["rater"] == "rubric" and row.provenance["fallback"] is True for row in rows)
     assert db.value("SELECT count(*) FROM grading_jobs WHERE result->>'fallback' = 'true'") == 40
-    assert pool.metric("fallback_lines_total") == 40
+    pool.wait_metric("fallback_lines_total", 40)
     llm.behave("good")
 
     def asked_again():

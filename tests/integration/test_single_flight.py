@@ -191,7 +191,7 @@ def test_waiting_for_a_provider_that_is_away_costs_no_attempt(make_openai_pool, 
 
 def test_nobody_waits_beyond_half_of_its_time(make_openai_pool, db, llm):
     """However long the other one keeps its lease: here it is renewed, and nothing ever comes."""
-    make_openai_pool(queue={"job_deadline": "4s"})
+    make_openai_pool(queue={"job_deadline": "10s"})
     db.completed(rep(LINE))
     key = db.value("SELECT cache_key FROM phrase_cache")
     db.rows("DELETE FROM phrase_cache")
