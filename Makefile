@@ -1,8 +1,8 @@
 # gradingd. `make help` lists the targets; `make demo` and `make check` install what they need.
 #
-# CC, CFLAGS, LDFLAGS, PREFIX, SYSCONFDIR and DESTDIR are the caller's; our own flags are added apart.
+# CC, CFLAGS, LDFLAGS, PREFIX, SYSCONFDIR and DESTDIR are the caller's; our own flags are added.
 # WERROR=1 turns warnings into errors, SANITIZE=address,undefined builds with sanitizers (into a
-# directory of its own), V=1 shows the commands. A change of any of them compiles again what it must.
+# directory of its own), V=1 shows the commands. A change of any of them compiles anew what it must.
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr/local /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
@@ -31,11 +31,15 @@ OUR_LDFLAGS := -pie -Wl,-z,relro,-z,now -pthread $(if $(SANITIZE),-fsanitize=$(S
 # Asked when first needed, and once.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(PACKAGES)))$(PKG_CFLAGS)
 PKG_LIBS = $(eval PKG_LIBS := $(shell $(PKG_CONFIG) --libs $(PACKAGES)))$(PKG_LIBS)
+COMPILE = $(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS)
+COMPILE_TEST = $(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS)
+LINK = $(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
+LINK_TEST = $(COMPILE_TEST) $(OUR_LDFLAGS) $(LDFLAGS)
 
 # The daemon's statements, whose table is made from what psql reads.
 STATEMENTS := $(sort $(wildcard src/queue/sql/*.sql))
 
-# Main functions stand apart; all others are in one archive, from which each program takes what it needs.
+# Main functions stand apart; all else is in one archive, from which each program takes its part.
 SOURCES := $(wildcard src/*/*.c src/*/*/*.c)
 OBJECTS := $(SOURCES:src/%.c=$B/obj/%.o) $B/obj/queue/statement_table.o
 MAINS := $(foreach program,$(PROGRAMS),$B/obj/$(call main_of,$(program)).o)
@@ -49,8 +53,8 @@ SUPERVISOR := $(filter $(addprefix $B/obj/,gradingd/main.o supervisor/% process/
 	base/clock.o),$(OBJECTS))
 
 Q := $(if $(V),,@)
-# For targets that build on their way: on all cores, unless the caller said how many. Lines that begin with it want
-# a +, since make does not see $(MAKE) in it.
+# For targets that build on their way: on all cores, unless the caller said how many. Lines that
+# begin with it want a +, since make does not see $(MAKE) in it.
 PARALLEL_MAKE = $(MAKE) $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 MAKEFLAGS += --no-print-directory
 
@@ -60,7 +64,7 @@ all: $(PROGRAMS:%=$B/%)	## build gradingd and gradingctl (the default)
 # The map tells check-rooms what was linked.
 $(PROGRAMS:%=$B/%): $B/libgrading.a src/ROOMS
 	@echo "  LINK  $@"
-	$Q$(CC) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -Wl,-Map=$@.map -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS)
+	$Q$(LINK) -Wl,-Map=$@.map -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PKG_LIBS)
 $(foreach program,$(PROGRAMS),$(eval $B/$(program): $B/obj/$(call main_of,$(program)).o))
 
 $B/libgrading.a: $(LIB_OBJECTS)
@@ -69,13 +73,14 @@ $B/libgrading.a: $(LIB_OBJECTS)
 $B/obj/%.o: src/%.c $B/flags
 	@echo "  CC    $<"
 	@mkdir -p $(@D)
-	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+	$Q$(COMPILE) -c -o $@ $<
 
-$B/obj/queue/statement_table.c: src/queue/embed_sql.sh $(STATEMENTS) $(wildcard src/queue/sql/pieces/*.sql)
+$B/obj/queue/statement_table.c: src/queue/embed_sql.sh $(STATEMENTS) \
+		$(wildcard src/queue/sql/pieces/*.sql)
 	@mkdir -p $(@D)
 	$Qsh src/queue/embed_sql.sh c $(STATEMENTS) > $@.tmp && mv $@.tmp $@
 $B/obj/queue/statement_table.o: $B/obj/queue/statement_table.c $B/flags
-	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) -c -o $@ $<
+	$Q$(COMPILE) -c -o $@ $<
 
 .PHONY: sql
 sql:	## print the daemon's statements whole, for psql
@@ -86,7 +91,7 @@ EMBEDDED := $(sort $(wildcard migrations/*.sql)) etc/rubric.conf etc/prompt.txt
 $B/embed_files.c: src/base/embed.sh $(EMBEDDED) | $B/unit
 	$Qsh src/base/embed.sh $(EMBEDDED) > $@.tmp && mv $@.tmp $@
 $B/embed_files.o: $B/embed_files.c $B/flags
-	$Q$(CC) $(CFLAGS) $(OUR_CFLAGS) -c -o $@ $<
+	$Q$(COMPILE) -c -o $@ $<
 
 # What the objects were compiled with; they are compiled again when it changes.
 FLAGS := $(CC) $(CFLAGS) $(OUR_CFLAGS)
@@ -101,14 +106,14 @@ $B/unit $B/fuzz:
 
 .PHONY: tools
 tools:
-	@command -v $(firstword $(CC)) >/dev/null && $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null || \
-		{ echo 'make: a compiler or a library is missing here; "make deps" installs it' >&2; exit 1; }
+	@{ command -v $(firstword $(CC)) && $(PKG_CONFIG) --exists $(PACKAGES); } >/dev/null 2>&1 || { \
+		echo 'make: compiler or library missing; "make deps" installs it' >&2; exit 1; }
 
 .PHONY: deps demo
 deps:	## install what building needs; demo and check install what they need beyond that
 	@sh tests/deps.sh build
 
-# The demo never guesses a database from the environment: DATABASE= is said on the command line, or not.
+# The demo never guesses a database from the environment: DATABASE= is on the command line, or not.
 ifneq ($(origin DATABASE),command line)
 unexport DATABASE
 endif
@@ -128,20 +133,20 @@ check:	## install what is missing, build, run all tests
 
 $B/unit/%: tests/unit/%.c $B/libgrading.a
 	@echo "  TEST  $<"
-	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a \
-		-lcmocka $(PKG_LIBS)
+	$Q$(LINK_TEST) -o $@ $< $B/libgrading.a -lcmocka $(PKG_LIBS)
 
 # The slowest takes seconds on an idle machine; one that hangs is told and ended.
 UNIT_DEADLINE_S := 180
 check-unit: $(UNIT_TESTS)	## unit tests
 	$Qset -e; for t in $^; do timeout -k 5 $(UNIT_DEADLINE_S) $$t || { \
-		[ $$? -ne 124 ] || echo "$$t hung: it was ended after $(UNIT_DEADLINE_S) s" >&2; exit 1; }; done
+		[ $$? -ne 124 ] || echo "$$t hung: ended after $(UNIT_DEADLINE_S) s" >&2; \
+		exit 1; }; done
 
 check-supervisor: $(SUPERVISOR) $(LIB_OBJECTS)	## no libpq, libcurl, json-c in the supervisor
 	$Qsh tests/check-supervisor.sh "$(SUPERVISOR)" "$(LIB_OBJECTS)"
 
 check-rooms: all	## sources, objects and programs obey the table of rooms, src/ROOMS
-	$Qsh tests/check-rooms.sh $B $(CC) $(CFLAGS) $(filter-out -MMD -MP,$(OUR_CFLAGS)) $(PKG_CFLAGS)
+	$Qsh tests/check-rooms.sh $B $(filter-out -MMD -MP,$(COMPILE))
 
 check-docs: all	## manual pages, sample configuration and code agree
 	$QBUILD=$B sh tests/check-docs.sh
@@ -153,11 +158,12 @@ $B/drill/fakehost.so: tests/drill/fakehost.c $B/flags
 	$Q$(CC) $(CFLAGS) -Wall -Wextra $(if $(WERROR),-Werror) -shared -fPIC $(LDFLAGS) -o $@ $<
 
 check-integration: all $B/drill/fakehost.so	## tests against a Postgres of their own
-	$QGRADINGD_BUILD=$B $(PYTHON) -B -m pytest -o cache_dir=$(CURDIR)/$B/pytest $(PYTEST_FLAGS) tests/integration
+	$QGRADINGD_BUILD=$B $(PYTHON) -B -m pytest -o cache_dir=$(CURDIR)/$B/pytest \
+		$(PYTEST_FLAGS) tests/integration
 
 # ROWS="janitor failover" selects faults by a part of their names.
 .PHONY: drill
-drill: all $B/drill/fakehost.so	## work through faults of all kinds for ten minutes, then compare everything
+drill: all $B/drill/fakehost.so	## ten minutes of faults of all kinds, then everything is compared
 	@sh tests/deps.sh check
 	$QGRADINGD_BUILD=$B $(PYTHON) -B tests/drill/drill.py $(ROWS)
 
@@ -180,14 +186,13 @@ coverage:	## how many of the lines the unit tests run, by room (FILES=1: by file
 		{ cat build/coverage/unit.log; exit 1; }
 	$QFILES=$(FILES) sh tests/coverage.sh build/coverage
 
-# Fuzzers want clang and objects of their own. New inputs go to $B/corpus, the seeds stay as they are.
+# Fuzzers want clang and objects of their own. New inputs go to $B/corpus; the seeds stay.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_SECONDS ?= 20
 
 $B/fuzz/%: tests/fuzz/%.c $B/libgrading.a | $B/fuzz
 	@echo "  FUZZ  $<"
-	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS) -fsanitize=fuzzer $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< \
-		$B/libgrading.a $(PKG_LIBS)
+	$Q$(LINK_TEST) -fsanitize=fuzzer -o $@ $< $B/libgrading.a $(PKG_LIBS)
 
 FUZZING = CC=clang B=build/fuzzing SANITIZE=fuzzer-no-link,address,undefined
 
@@ -201,29 +206,30 @@ run-fuzzers: $(FUZZERS:%=run-%)
 run-fuzz_%: $B/fuzz/fuzz_%
 	$Qsh tests/run-fuzzers.sh $B $(FUZZ_SECONDS) $*
 
-# Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency" selects,
-# BENCH_FULL=1 takes the long runs.
+# Benchmarks on a private Postgres; tables and plots go to $B/bench. BENCH="burndown latency"
+# selects, BENCH_FULL=1 takes the long runs.
 $B/bench/%: tests/bench/%.c $B/libgrading.a
 	$Qmkdir -p $(@D)
 	@echo "  BENCH $<"
-	$Q$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $< $B/libgrading.a $(PKG_LIBS)
+	$Q$(LINK_TEST) -o $@ $< $B/libgrading.a $(PKG_LIBS)
 
 .PHONY: bench
-bench: all $B/bench/bare $B/bench/model	## measure, side by side with a bare loop (BENCH="burndown latency" selects)
+bench: all $B/bench/bare $B/bench/model	## measure beside a bare loop (BENCH="burndown" selects)
 	$Q$(PYTHON) tests/bench/bench.py $(BENCH)
 
-# Against other queues: PEERS="graphile-worker pg-boss" selects. npm is asked once, for what the lock file
-# pins (Node.js too); the programs run beside it.
+# Against other queues: PEERS="graphile-worker pg-boss" selects. npm is asked once, for what the
+# lock file pins (Node.js too); the programs run beside it.
 $B/bench/peers/installed: tests/bench/peers/package.json tests/bench/peers/package-lock.json
 	$Qmkdir -p $(@D) && cp $^ $(@D)/
 	@echo "  NPM   $(@D)"
-	$Qcd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 >npm.log 2>&1 || { \
-		echo 'bench-peers: npm could not install the peers (it must reach its registry, this once); see $(@D)/npm.log' >&2; \
-		exit 1; }
+	$Qcd $(@D) && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=1 \
+		>npm.log 2>&1 || { \
+		echo 'bench-peers: npm could not install the peers (it must reach its registry,' \
+			'this once); see $(@D)/npm.log' >&2; exit 1; }
 	$Qtouch $@
 
 .PHONY: bench-peers
-bench-peers: all	## measure, side by side with job queues for Node.js (PEERS="pg-boss bullmq" selects)
+bench-peers: all	## measure beside queues for Node.js (PEERS="pg-boss bullmq" selects)
 	@sh tests/deps.sh peers
 	@$(MAKE) -s $B/bench/peers/installed
 	$Qcp tests/bench/peers/*.js $B/bench/peers/
@@ -238,8 +244,7 @@ lint:	## clang's warnings as errors, clang-tidy (.clang-tidy), shellcheck
 run-tidy: $(SOURCES:src/%.c=$B/obj/%.tidy)
 $B/obj/%.tidy: src/%.c $B/obj/%.o .clang-tidy
 	@echo "  TIDY  $<"
-	$Qclang-tidy --quiet $< -- $(OUR_CFLAGS) $(PKG_CFLAGS) \
-		2>$@.log || { cat $@.log; exit 1; }
+	$Qclang-tidy --quiet $< -- $(OUR_CFLAGS) $(PKG_CFLAGS) 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
 # For editors and language servers: how each source is compiled.
@@ -251,10 +256,8 @@ write_entry = $(file >>compile_commands.json,$(if $(filter $(firstword $(SOURCES
 .PHONY: compdb
 compdb:	## write compile_commands.json, for editors
 	$(file >compile_commands.json)
-	$(foreach source,$(SOURCES),$(call write_entry,$(source),$\
-		$(CC) $(CFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS)))
-	$(foreach source,$(wildcard tests/*/*.c),$(call write_entry,$(source),$\
-		$(CC) $(CFLAGS) $(TEST_CFLAGS) $(PKG_CFLAGS)))
+	$(foreach source,$(SOURCES),$(call write_entry,$(source),$(COMPILE)))
+	$(foreach source,$(wildcard tests/*/*.c),$(call write_entry,$(source),$(COMPILE_TEST)))
 	$(file >>compile_commands.json,])
 	@echo "  WROTE compile_commands.json"
 
@@ -285,7 +288,8 @@ install: all	## install under DESTDIR and PREFIX; an existing configuration stay
 	[ -e $(CONF)/gradingd.conf ] || install -m 644 etc/gradingd.conf $(CONF)/gradingd.conf
 
 uninstall:	## remove what install put there, except gradingd.conf
-	rm -f $(SBIN)/gradingd $(BIN)/gradingctl $(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
+	rm -f $(SBIN)/gradingd $(BIN)/gradingctl
+	rm -f $(foreach page,$(MAN_PAGES),$(call man_path,$(page)))
 	rm -f $(CONF)/gradingd.conf.sample
 	rm -rf $(SHARE)
 	[ ! -e $(CONF)/gradingd.conf ] || echo "$(CONF)/gradingd.conf stays"
@@ -296,11 +300,13 @@ clean:	## remove build/
 
 help:	## what to run first, and all targets
 	@echo 'First day:'
-	@echo '  make demo      watch it work: a Postgres of its own, a pool, ratings; nothing to set up'
-	@echo '  make           build; src/README.md says what lies where, src/ROOMS who may use whom'
-	@echo '  make check     all tests, as before a push; tests/README.md says how to run one of them'
+	@echo '  make demo      watch it work: a Postgres of its own, a pool, ratings'
+	@echo '  make           build; src/README.md says what lies where, src/ROOMS who uses whom'
+	@echo '  make check     all tests, as before a push; tests/README.md: how to run one'
 	@echo '  make compdb    for your editor; then read src/gradingd/main.c, and on from there'
 	@echo
-	@awk -F '\t## ' '/^[a-z-]+:.*\t## / { sub(/:.*/, "", $$1); printf "  make %-18s %s\n", $$1, $$2 }' Makefile
+	@echo 'All targets:'
+	@awk -F '\t## ' '/^[a-z-]+:.*\t## / { sub(/:.*/, "", $$1); \
+		printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 -include $(wildcard $B/*.d $B/obj/*/*.d $B/obj/*/*/*.d $B/unit/*.d $B/bench/*.d $B/fuzz/*.d)
