@@ -18,9 +18,7 @@
 #include "rubric/rubric.h"
 #include "scoreboard/breadcrumb.h"
 
-/*
- * To be raised when the same rubric would rate a line differently than before: it is in cache keys.
- */
+/* To be raised when the same rubric would rate a line differently: cache keys hold it. */
 #define RUBRIC_ENGINE "rubric 2"
 
 static int read_file(struct buf *out, const char *path, struct err *err)

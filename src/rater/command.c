@@ -26,7 +26,7 @@
 #define REPLY_CAP_BYTES (1u << 20)
 #define SHOWN_BYTES 80			/* of an answer that is not JSON */
 #define NEWLINE_BYTES 1			/* of a request: a parser of JSON may leave it unread */
-#define HELD_MS 2000			/* of work in the worker's hands, at the pace of late */
+#define HELD_MS 2000			/* how long a job may wait for those claimed before it */
 
 /* The first restart comes at once, then they wait, with up to half of it taken off by chance. */
 #define RESTART_FIRST_MS 250
@@ -49,19 +49,19 @@ struct command {
 	struct buf request;
 	TAILQ_HEAD(, entry) waiting;
 	struct loop_timer restart;
-	bool wanted;			/* it is to run, asked or not */
+	bool keep_running;		/* also while nothing is asked */
 	bool stopping;
 
-	/* the program that runs, if one does */
+	/* The program that runs, if one does. */
 	struct program *program;
 	int64_t started_ms;
-	bool answered;			/* it has, at least once */
+	bool answered;			/* at least once */
 	char given_up[200];		/* why it was killed; "" when it was not */
 	struct entry *asked;
 	int64_t asked_ms;
-	struct loop_timer deadline, next;
+	struct loop_timer deadline, next_question;
 
-	/* what its predecessors did */
+	/* What its predecessors did. */
 	unsigned failures;		/* ends in a row without an answer between */
 	char suspect[UUID_SIZE];	/* the job over which it crashed; "" since an answer */
 	bool broken;			/* it has crashed over two different jobs since */
@@ -100,7 +100,7 @@ static struct entry *take_asked(struct command *c)
 	return e;
 }
 
-/* So many jobs that the last of them is not kept waiting for long, nor past its deadline. */
+/* As many jobs as are answered within HELD_MS, by the slower of the last answer and the average. */
 static void set_capacity(struct command *c, int64_t latency_ms)
 {
 	int64_t limit = c->rater->config->pool.in_flight, n;
@@ -118,10 +118,7 @@ static void give_up(struct command *c, const char *why)
 	program_kill(c->program);
 }
 
-/*
- * What an operator has to know of an answer that is none: mostly it is a line meant for standard
- * error.
- */
+/* Says what was wrong with an answer: mostly it is a line that was meant for standard error. */
 static void give_up_answer(struct command *c, const struct ask *ask, const char *line, size_t len)
 {
 	char shown[SHOWN_BYTES + 1], why[sizeof(c->given_up)];
@@ -152,11 +149,11 @@ static bool lost_thread(const struct ask *ask)
 	       first == OUTCOME_EMPTY;
 }
 
-static void kick(void *arg);
+static void ask_next(void *arg);
 
 /*
- * The next question waits for the turn's end: more may have been read with the answer than the
- * answer.
+ * The next question waits for the turn's end: what was read may hold more than the answer, and a
+ * second line must not pass for the answer to a question that the program has not seen.
  */
 static void on_line(void *arg, const char *line, size_t len)
 {
@@ -171,8 +168,8 @@ static void on_line(void *arg, const char *line, size_t len)
 		return;
 	}
 	/*
-	 * One more answer to the question before, which can mostly be told, but not if it reads on
-	 * at once.
+	 * A second answer to the question before. This tells most of them; not those of a program
+	 * that has read the next question already.
 	 */
 	if (program_unread(c->program) > NEWLINE_BYTES) {
 		give_up(c, "answered a question that it had not read");
@@ -194,7 +191,7 @@ static void on_line(void *arg, const char *line, size_t len)
 		c->broken = false;
 	}
 	answer(c, e);
-	loop_timer_set(c->rater->loop, &c->next, 0, kick, c);
+	loop_timer_set(c->rater->loop, &c->next_question, 0, ask_next, c);
 }
 
 static void on_overlong(void *arg)
@@ -274,10 +271,7 @@ static int64_t restart_delay_ms(unsigned failures)
 
 static void on_restart(void *arg);
 
-/*
- * Says why, and when it comes again. One that ends in order after an answer does what it was made
- * for.
- */
+/* Says why it ended and when it starts again. To end in order after an answer is its good right. */
 static void restart_later(struct command *c, const char *why, bool orderly)
 {
 	int64_t delay;
@@ -295,7 +289,7 @@ static void restart_later(struct command *c, const char *why, bool orderly)
 		log_warn("%s; starting it again %s%s", why, delay ? "in " : "at once",
 			 delay ? duration_format(delay, when, sizeof(when)) : "");
 	}
-	if (c->wanted)
+	if (c->keep_running)
 		loop_timer_set(c->rater->loop, &c->restart, delay, on_restart, c);
 }
 
@@ -340,7 +334,7 @@ static void on_restart(void *arg)
 	struct command *c = arg;
 
 	start_program(c);
-	kick(c);
+	ask_next(c);
 }
 
 static int write_request(struct command *c, struct ask *ask)
@@ -380,14 +374,14 @@ static bool ask_program(struct command *c, struct entry *e)
 }
 
 /* Starts what has to be started; asks the next question when the program is free. */
-static void kick(void *arg)
+static void ask_next(void *arg)
 {
 	struct command *c = arg;
 	int64_t since = now_ms() - c->started_ms;
 
 	if (TAILQ_EMPTY(&c->waiting) || c->stopping)
 		return;
-	c->wanted = true;
+	c->keep_running = true;
 	if (!c->program && (c->failures <= 1 || since >= RESTART_ASKED_MS))
 		start_program(c);
 	else if (!c->program && c->restart.at_ms - now_ms() > RESTART_ASKED_MS - since)
@@ -417,7 +411,7 @@ static void command_start(struct rater *rater, struct ask *ask)
 	ask->rater_data = e;
 	e->ask = ask;
 	TAILQ_INSERT_TAIL(&c->waiting, e, link);
-	kick(c);
+	ask_next(c);
 }
 
 /* The answer of a question that was withdrawn must not be taken for that of the next. */
@@ -505,8 +499,8 @@ static int command_open(struct rater *rater, struct err *err)
 	name_model(rater);
 	set_hashes(rater);
 	rater_set_fingerprint(rater, (const char *const *)argv->items, argv->n);
-	c->wanted = !rater->fallback;
-	if (c->wanted && rater->loop)
+	c->keep_running = !rater->fallback;
+	if (c->keep_running && rater->loop)
 		loop_timer_set(rater->loop, &c->restart, 0, on_restart, c);
 	return 0;
 }
@@ -534,7 +528,7 @@ static void command_close(struct rater *rater)
 	if (rater->loop) {
 		loop_timer_stop(rater->loop, &c->restart);
 		loop_timer_stop(rater->loop, &c->deadline);
-		loop_timer_stop(rater->loop, &c->next);
+		loop_timer_stop(rater->loop, &c->next_question);
 	}
 	program_free(c->program);
 	for (size_t i = 0; c->env[i]; i++)

@@ -91,9 +91,7 @@ static void __attribute__((noreturn)) become_program(const struct keeper_task *t
 
 /* ---- ending it ---- */
 
-/*
- * Kills our children; returns how many there were. Only numbers with a blank behind them are whole.
- */
+/* Kills our children and counts them. A number in the list is whole when a blank follows it. */
 static int kill_children(void)
 {
 	int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC), n = 0;

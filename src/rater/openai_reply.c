@@ -198,10 +198,7 @@ static const struct rule *find_rule(const struct complaint *c)
 	return rule;
 }
 
-/*
- * Of a refusal that no rule knows. It may quote the lines, so it is no proof that every request
- * meets the same.
- */
+/* Of a refusal that no rule knows. It may quote the lines, so other requests need not meet it. */
 static const char *advice_on(const struct complaint *c)
 {
 	return strstr(c->message, "response_format") ? "check openai.response_format" : NULL;
@@ -302,10 +299,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/*
- * What follows the last whole rating: nothing, the end of it all, or one more rating where more are
- * to come.
- */
+/* After the last whole rating comes nothing, the end of it all, or a comma if more are due. */
 static bool stops_midway(const char *tail, const char *end, bool more)
 {
 	while (tail < end && is_blank(*tail))
@@ -387,9 +381,7 @@ static void read_choice(struct json_object *choice, const struct config *config,
 	read_words(words, len, config, ask);
 }
 
-/*
- * Of one call: prices are in millionths a million tokens, both capped, so that nothing overflows.
- */
+/* Of one call. Prices are in millionths, of a million tokens; all is capped, nothing overflows. */
 static int64_t cost_of(const struct config *config, int64_t prompt_tokens,
 		       int64_t completion_tokens)
 {

@@ -56,10 +56,10 @@ struct program {
 	bool has_status;
 	int status;			/* as wait(2) gave it */
 
-	/* how many lines of its standard error were logged lately */
+	/* How many lines of its standard error were logged in the second from window_ms on. */
 	int64_t window_ms;
 	unsigned logged, suppressed;
-	struct loop_timer unsaid;
+	struct loop_timer say_suppressed;
 };
 
 int program_check(const char *path, struct err *err)
@@ -113,8 +113,8 @@ static void kill_useless(void *arg)
 }
 
 /*
- * Mostly because it is about to end, and how it ends is better to know. If it runs on, it is of no
- * use.
+ * A program closes a pipe mostly when it is about to end, and how it ends tells more: wait for
+ * that. One that runs on is of no use.
  */
 static void pipe_closed(struct program *p, const char *what)
 {
@@ -146,7 +146,7 @@ static bool may_log(struct program *p)
 	if (p->logged++ < COMPLAINTS_A_SECOND)
 		return true;
 	if (p->suppressed++ == 0)
-		loop_timer_set(p->loop, &p->unsaid, 1000, say_suppressed, p);
+		loop_timer_set(p->loop, &p->say_suppressed, 1000, say_suppressed, p);
 	return false;
 }
 
@@ -174,10 +174,7 @@ static void take_complaints(struct program *p, const char *bytes, size_t len)
 
 /* ---- its standard output ---- */
 
-/*
- * After an overlong line, or once it is killed, the rest is of no interest; it is read all the
- * same.
- */
+/* What follows an overlong line, or comes once the program is killed, is read and dropped. */
 static void take_output(struct program *p, const char *bytes, size_t len)
 {
 	bool had = p->output.cut;
@@ -383,7 +380,7 @@ void program_free(struct program *p)
 	if (!p)
 		return;
 	loop_timer_stop(p->loop, &p->patience);
-	loop_timer_stop(p->loop, &p->unsaid);
+	loop_timer_stop(p->loop, &p->say_suppressed);
 	close_fd(p, &p->in);
 	close_fd(p, &p->out);
 	close_fd(p, &p->err);

@@ -25,9 +25,7 @@ struct program_end {
 
 /* All from the loop. line and overlong may send and kill, only ended may free. */
 struct program_events {
-	/*
-	 * One line of its output, NUL-terminated, without the newline; valid during the call only.
-	 */
+	/* A line of its output, NUL-terminated, without the newline; valid during the call. */
 	void (*line)(void *arg, const char *line, size_t len);
 	void (*overlong)(void *arg);	/* a line beyond the cap: kill it, nothing more is read */
 	/* The last of them: nothing of the program is left. */
@@ -56,10 +54,7 @@ pid_t program_pid(const struct program *p);	/* 0 until known */
 
 /* Kills it and all that it started; ended() follows. */
 void program_kill(struct program *p);
-/*
- * Ends its input, then gives it some time, then TERM, then the same as program_kill(). at_once:
- * TERM now.
- */
+/* Ends its input; some time later sends TERM, at last kills it. at_once: TERM now. */
 void program_stop(struct program *p, bool at_once);
 /* At any time: kills what is left. No ended() follows. NULL is fine. */
 void program_free(struct program *p);

@@ -6,7 +6,6 @@
 
 #include "scoreboard/breadcrumb.h"
 
-
 void question_each_context(const struct config *config, const struct job *job,
 			   const struct line *const *lines, size_t n,
 			   void (*each)(void *arg, const struct line *line), void *arg)

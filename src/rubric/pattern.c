@@ -1,11 +1,14 @@
 /*
- * Finds a coach's phrases in a line of talk; any process. The distinct words of all phrases
- * ("atoms") sit in one hash table, so that a word of talk is looked up once, and only the phrases
- * that hang on it are tried: each hangs on one of its words, chosen so that none has many. An
- * atom's parent is the next shorter "prefix*", which its words match as well. Once sealed, what
- * hangs on an atom lies side by side: most of it is passed over, and to follow links to it cost
- * more than all else. It is passed over by a look at one more of the phrase's words: atoms are told
- * apart by 32 bits ("kin") there, and a word of talk has two or three of them.
+ * Finds a coach's phrases in a line of talk; any process, no state between lines. The distinct
+ * words of all phrases ("atoms") are in one hash table, so that a word of talk is looked up once,
+ * and only the phrases anchored to it are tried: each phrase is anchored to one of its words,
+ * chosen so that no atom has many. An atom's parent is the next shorter "prefix*", which its words
+ * match as well.
+ *
+ * patterns_seal() lays the phrases of an atom side by side. Most of them are passed over, and to
+ * follow links to them cost more than all else. Each has a filter on another of its words: atoms
+ * are reduced to one of 32 bits, a word of talk has two or three of them, and without a common bit
+ * the phrase cannot match.
  */
 #include "rubric/pattern.h"
 
@@ -27,9 +30,9 @@ struct atom {
 	bool prefix, opener;
 	uint32_t hash;
 	uint32_t parent;		/* 0: none */
-	uint32_t kin;			/* bits of itself and its parents; see patterns_seal() */
+	uint32_t bits;			/* of itself and its parents, for filters */
 	uint32_t next;			/* in the same bucket */
-	uint32_t hanging, nhanging;	/* the first phrase that hangs on it, and how many do */
+	uint32_t first, nphrases;	/* those anchored to it, in patterns.anchored */
 };
 struct link { uint32_t atom, phrase; };
 
@@ -37,10 +40,11 @@ enum element_kind { ELEMENT_WORD, ELEMENT_ANY, ELEMENT_GAP };
 struct element { enum element_kind kind; uint32_t choice, nchoices; };
 struct phrase {
 	uint32_t element;
-	uint32_t kin;			/* bits of which the word `ahead` of the hook's has one */
+	uint32_t filter;		/* bits; the word at filter_at has one of them */
 	uint16_t list;
-	uint8_t nelements, hook;
-	int8_t ahead;
+	uint8_t nelements;
+	uint8_t anchor;			/* the element whose atoms it is anchored to */
+	int8_t filter_at;		/* words from the anchor to that of the filter */
 	bool opens, asks;
 };
 
@@ -54,7 +58,7 @@ struct patterns {
 	uint32_t buckets[BUCKETS];
 	uint32_t prefix_lengths[PAIRS];	/* bit n: a prefix of n bytes begins with this pair */
 	ARRAY(struct link) links;
-	struct phrase *hanging;		/* of all atoms, atom by atom; made by patterns_seal() */
+	struct phrase *anchored;	/* of all atoms, atom by atom; made by patterns_seal() */
 	ARRAY(struct element) elements;
 	ARRAY(uint32_t) choices;
 	ARRAY(struct phrase) phrases;
@@ -66,7 +70,7 @@ struct scan {
 	const struct word *words;
 	size_t n;
 	uint32_t atoms[WORDS_CAP];
-	uint32_t kin[WORDS_CAP];
+	uint32_t bits[WORDS_CAP];
 	bool opens[WORDS_CAP];
 };
 
@@ -96,7 +100,7 @@ void patterns_free(struct patterns *p)
 		return;
 	free(p->atoms.at);
 	free(p->links.at);
-	free(p->hanging);
+	free(p->anchored);
 	free(p->elements.at);
 	free(p->choices.at);
 	free(p->phrases.at);
@@ -285,34 +289,32 @@ static int check_shape(const struct patterns *p, const struct phrase *phrase, st
 	return 0;
 }
 
-/*
- * How often it would be tried in vain: what hangs on its choices already; short words are common.
- */
-static size_t hook_cost(const struct patterns *p, const struct element *e)
+/* How often it would be tried in vain: what is anchored there already; short words are common. */
+static size_t anchor_cost(const struct patterns *p, const struct element *e)
 {
 	size_t cost = 0;
 
 	for (uint32_t i = 0; i < e->nchoices; i++) {
 		const struct atom *atom = &p->atoms.at[p->choices.at[e->choice + i]];
 
-		cost += (1 + atom->nhanging) * (atom->len < SHORT_WORD ? 8 : 1);
+		cost += (1 + atom->nphrases) * (atom->len < SHORT_WORD ? 8 : 1);
 	}
 	return cost;
 }
 
 /* The cheapest element at a known distance from the phrase's beginning: before any gap. */
-static uint32_t choose_hook(const struct patterns *p, const struct phrase *phrase)
+static uint32_t choose_anchor(const struct patterns *p, const struct phrase *phrase)
 {
 	const struct element *e = &p->elements.at[phrase->element];
 	uint32_t best = 0;
 
 	for (uint32_t i = 1; i < phrase->nelements && e[i].kind != ELEMENT_GAP; i++)
-		if (e[i].kind == ELEMENT_WORD && hook_cost(p, &e[i]) <= hook_cost(p, &e[best]))
+		if (e[i].kind == ELEMENT_WORD && anchor_cost(p, &e[i]) <= anchor_cost(p, &e[best]))
 			best = i;
 	return best;
 }
 
-static uint32_t kin_bit(uint32_t atom)
+static uint32_t atom_bit(uint32_t atom)
 {
 	return 1u << (atom & 31);
 }
@@ -321,33 +323,33 @@ static uint32_t kin_bit(uint32_t atom)
  * The word that is looked at before the phrase is tried: of those at a known distance, the one with
  * fewest choices.
  */
-static void choose_ahead(const struct patterns *p, struct phrase *phrase)
+static void choose_filter(const struct patterns *p, struct phrase *phrase)
 {
 	const struct element *e = &p->elements.at[phrase->element], *best = NULL;
 
 	for (uint32_t i = 0; i < phrase->nelements && e[i].kind != ELEMENT_GAP; i++)
-		if (e[i].kind == ELEMENT_WORD && i != phrase->hook &&
+		if (e[i].kind == ELEMENT_WORD && i != phrase->anchor &&
 		    (!best || e[i].nchoices < best->nchoices))
 			best = &e[i];
 	if (!best)
-		best = &e[phrase->hook];
-	phrase->ahead = (int8_t)(best - e - phrase->hook);
+		best = &e[phrase->anchor];
+	phrase->filter_at = (int8_t)(best - e - phrase->anchor);
 	for (uint32_t i = 0; i < best->nchoices; i++)
-		phrase->kin |= kin_bit(p->choices.at[best->choice + i]);
+		phrase->filter |= atom_bit(p->choices.at[best->choice + i]);
 }
 
-static void hang_phrase(struct patterns *p, struct phrase phrase)
+static void anchor_phrase(struct patterns *p, struct phrase phrase)
 {
-	struct element hook;
+	struct element anchor;
 
-	phrase.hook = (uint8_t)choose_hook(p, &phrase);
-	choose_ahead(p, &phrase);
-	hook = p->elements.at[phrase.element + phrase.hook];
-	for (uint32_t i = 0; i < hook.nchoices; i++) {
-		uint32_t atom = p->choices.at[hook.choice + i];
+	phrase.anchor = (uint8_t)choose_anchor(p, &phrase);
+	choose_filter(p, &phrase);
+	anchor = p->elements.at[phrase.element + phrase.anchor];
+	for (uint32_t i = 0; i < anchor.nchoices; i++) {
+		uint32_t atom = p->choices.at[anchor.choice + i];
 
 		*PUSH(p->links) = (struct link){ .atom = atom, .phrase = p->phrases.n };
-		p->atoms.at[atom].nhanging++;
+		p->atoms.at[atom].nphrases++;
 	}
 	*PUSH(p->phrases) = phrase;
 }
@@ -370,7 +372,7 @@ int patterns_add(struct patterns *p, const char *text, unsigned list, struct err
 	}
 	if (add_elements(p, &phrase, text, len, err) != 0 || check_shape(p, &phrase, err) != 0)
 		return -1;
-	hang_phrase(p, phrase);
+	anchor_phrase(p, phrase);
 	return 0;
 }
 
@@ -393,16 +395,16 @@ static void lay_out_phrases(struct patterns *p)
 {
 	uint32_t next = 0;
 
-	p->hanging = xcalloc(p->links.n, sizeof(*p->hanging));
+	p->anchored = xcalloc(p->links.n, sizeof(*p->anchored));
 	for (uint32_t a = 0; a < p->atoms.n; a++) {
-		p->atoms.at[a].hanging = next;
-		next += p->atoms.at[a].nhanging;
-		p->atoms.at[a].nhanging = 0;
+		p->atoms.at[a].first = next;
+		next += p->atoms.at[a].nphrases;
+		p->atoms.at[a].nphrases = 0;
 	}
 	for (uint32_t l = 0; l < p->links.n; l++) {
 		struct atom *atom = &p->atoms.at[p->links.at[l].atom];
 
-		p->hanging[atom->hanging + atom->nhanging++] = p->phrases.at[p->links.at[l].phrase];
+		p->anchored[atom->first + atom->nphrases++] = p->phrases.at[p->links.at[l].phrase];
 	}
 }
 
@@ -414,8 +416,8 @@ void patterns_seal(struct patterns *p)
 		atom->parent = find_prefix(p, atom->text, atom->len - (atom->prefix ? 1u : 0u));
 	}
 	for (uint32_t a = 1; a < p->atoms.n; a++)
-		for (uint32_t kin = a; kin; kin = p->atoms.at[kin].parent)
-			p->atoms.at[a].kin |= kin_bit(kin);
+		for (uint32_t b = a; b; b = p->atoms.at[b].parent)
+			p->atoms.at[a].bits |= atom_bit(b);
 	lay_out_phrases(p);
 }
 
@@ -467,23 +469,23 @@ static bool elements_match(const struct scan *s, const struct element *e, uint32
 	return true;
 }
 
-/* The phrases that hang on this atom, which word w is. */
+/* The phrases anchored to this atom, which word w is. */
 static void try_phrases(const struct scan *s, uint32_t a, size_t w, bool *found)
 {
 	const struct atom *atom = &s->p->atoms.at[a];
-	const struct phrase *phrase = &s->p->hanging[atom->hanging], *end = phrase + atom->nhanging;
+	const struct phrase *phrase = &s->p->anchored[atom->first], *end = phrase + atom->nphrases;
 	const struct word *word = &s->words[w];
 
 	for (; phrase < end; phrase++) {
 		/* Before the first word is far beyond the last. */
-		size_t ahead = w + (size_t)phrase->ahead;
+		size_t other = w + (size_t)phrase->filter_at;
 
-		if (ahead >= s->n || !(s->kin[ahead] & phrase->kin) || found[phrase->list] ||
-		    phrase->hook > w || (phrase->asks && !word->asks) ||
-		    (phrase->opens && !s->opens[w - phrase->hook]))
+		if (other >= s->n || !(s->bits[other] & phrase->filter) || found[phrase->list] ||
+		    phrase->anchor > w || (phrase->asks && !word->asks) ||
+		    (phrase->opens && !s->opens[w - phrase->anchor]))
 			continue;
 		found[phrase->list] = elements_match(s, &s->p->elements.at[phrase->element],
-						     phrase->nelements, w - phrase->hook,
+						     phrase->nelements, w - phrase->anchor,
 						     word->sentence);
 	}
 }
@@ -497,7 +499,7 @@ void patterns_scan(const struct patterns *p, const struct word *words, size_t n,
 	s.n = n;
 	for (size_t i = 0; i < n; i++) {
 		s.atoms[i] = find_atom(p, &words[i]);
-		s.kin[i] = p->atoms.at[s.atoms[i]].kin | p->atoms.at[words[i].kind].kin;
+		s.bits[i] = p->atoms.at[s.atoms[i]].bits | p->atoms.at[words[i].kind].bits;
 		s.opens[i] = words[i].opens ||
 			     (i > 0 && s.opens[i - 1] && p->atoms.at[s.atoms[i - 1]].opener);
 	}

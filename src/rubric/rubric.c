@@ -12,8 +12,8 @@
 #define REASONS_CAP 3	/* of a kind in one verdict: a reason is to be read at a glance */
 #define REASON_TEXT_CAP_BYTES (2 * REASONS_CAP * (RUBRIC_TEXT_CAP_BYTES + 2) + 1)
 
-/* A line under judgement. */
-struct hearing {
+/* What is known of the line that is being rated. */
+struct findings {
 	const struct rules *rules;
 	size_t nwords;
 	bool asks;
@@ -23,59 +23,59 @@ struct hearing {
 	uint32_t seed;				/* of the choice among alternatives */
 };
 
-static void hear_line(struct hearing *h, const char *line)
+static void read_line(struct findings *f, const char *line)
 {
 	struct word words[WORDS_CAP];
 	/* Of the words: another spelling of a blank or a dash changes nothing. */
 	uint32_t seed = WORD_HASH_BEGIN;
 
-	h->nwords = words_read(line, strlen(line), words);
-	for (size_t i = 0; i < h->nwords; i++) {
-		h->asks |= words[i].asks;
+	f->nwords = words_read(line, strlen(line), words);
+	for (size_t i = 0; i < f->nwords; i++) {
+		f->asks |= words[i].asks;
 		seed = seed * 31 + words[i].hash;
 	}
-	h->seed = seed ^ seed >> 15;
-	patterns_scan(h->rules->patterns, words, h->nwords, h->in_line);
+	f->seed = seed ^ seed >> 15;
+	patterns_scan(f->rules->patterns, words, f->nwords, f->in_line);
 }
 
-static void hear_customer(struct hearing *h, const char *customer)
+static void read_customer(struct findings *f, const char *customer)
 {
 	struct word words[WORDS_CAP];
 
-	patterns_scan(h->rules->patterns, words, words_read(customer, strlen(customer), words),
-		      h->in_customer);
+	patterns_scan(f->rules->patterns, words, words_read(customer, strlen(customer), words),
+		      f->in_customer);
 }
 
-static bool is_found(const struct hearing *h, size_t signal)
+static bool is_found(const struct findings *f, size_t signal)
 {
-	return h->signals >> signal & 1;
+	return f->signals >> signal & 1;
 }
 
-static bool signal_applies(const struct hearing *h, const struct signal_rule *r)
+static bool signal_applies(const struct findings *f, const struct signal_rule *r)
 {
-	if (r->phrases != LIST_NONE && !h->in_line[r->phrases])
+	if (r->phrases != LIST_NONE && !f->in_line[r->phrases])
 		return false;
-	if (r->except != LIST_NONE && h->in_line[r->except])
+	if (r->except != LIST_NONE && f->in_line[r->except])
 		return false;
-	if (r->customer != LIST_NONE && !h->in_customer[r->customer])
+	if (r->customer != LIST_NONE && !f->in_customer[r->customer])
 		return false;
-	if (h->nwords < (size_t)r->min_words || h->nwords > (size_t)r->max_words)
+	if (f->nwords < (size_t)r->min_words || f->nwords > (size_t)r->max_words)
 		return false;
-	if (r->question >= 0 && h->asks != r->question)
+	if (r->question >= 0 && f->asks != r->question)
 		return false;
-	return (!r->with || (h->signals & r->with)) && !(h->signals & r->without);
+	return (!r->with || (f->signals & r->with)) && !(f->signals & r->without);
 }
 
 /* Finds the signals in the order of the file, since one may ask for others; returns the score. */
-static int find_signals(struct hearing *h)
+static int find_signals(struct findings *f)
 {
 	int score = 0;
 
-	for (size_t i = 0; i < h->rules->nsignals; i++) {
-		if (!signal_applies(h, &h->rules->signals[i]))
+	for (size_t i = 0; i < f->rules->nsignals; i++) {
+		if (!signal_applies(f, &f->rules->signals[i]))
 			continue;
-		h->signals |= UINT64_C(1) << i;
-		score += h->rules->signals[i].weight;
+		f->signals |= UINT64_C(1) << i;
+		score += f->rules->signals[i].weight;
 	}
 	return score;
 }
@@ -90,15 +90,15 @@ static const struct band *find_band(const struct rules *rules, int score)
 }
 
 /* Reasons of the found signals that speak for the line (sign 1) or against it (-1). */
-static void add_reasons(struct buf *out, const struct hearing *h, int sign)
+static void add_reasons(struct buf *out, const struct findings *f, int sign)
 {
 	const char *separator = out->len > 0 ? "; " : "";
 	int n = 0;
 
-	for (size_t i = 0; i < h->rules->nsignals && n < REASONS_CAP; i++) {
-		const struct signal_rule *r = &h->rules->signals[i];
+	for (size_t i = 0; i < f->rules->nsignals && n < REASONS_CAP; i++) {
+		const struct signal_rule *r = &f->rules->signals[i];
 
-		if (!is_found(h, i) || r->weight * sign <= 0)
+		if (!is_found(f, i) || r->weight * sign <= 0)
 			continue;
 		buf_str(out, separator);
 		buf_str(out, r->reason);
@@ -107,15 +107,15 @@ static void add_reasons(struct buf *out, const struct hearing *h, int sign)
 	}
 }
 
-static const char *write_reason(const struct hearing *h, const struct band *band,
+static const char *write_reason(const struct findings *f, const struct band *band,
 				struct arena *arena)
 {
 	const char *reason = band->reason;
 	struct buf out;
 
 	buf_init(&out, REASON_TEXT_CAP_BYTES);
-	add_reasons(&out, h, 1);
-	add_reasons(&out, h, -1);
+	add_reasons(&out, f, 1);
+	add_reasons(&out, f, -1);
 	if (out.len > 0 && buf_ok(&out))
 		reason = arena_dup(arena, out.data, out.len);
 	buf_free(&out);
@@ -125,15 +125,15 @@ static const char *write_reason(const struct hearing *h, const struct band *band
 /*
  * Whose alternatives fit best: the gravest fault's, or else the best point's, or else the band's.
  */
-static const struct alternatives *find_alternatives(const struct hearing *h,
+static const struct alternatives *find_alternatives(const struct findings *f,
 						    const struct band *band)
 {
 	const struct signal_rule *fault = NULL, *point = NULL;
 
-	for (size_t i = 0; i < h->rules->nsignals; i++) {
-		const struct signal_rule *r = &h->rules->signals[i];
+	for (size_t i = 0; i < f->rules->nsignals; i++) {
+		const struct signal_rule *r = &f->rules->signals[i];
 
-		if (!is_found(h, i) || r->alternatives.n == 0)
+		if (!is_found(f, i) || r->alternatives.n == 0)
 			continue;
 		if (r->weight < 0 && (!fault || r->weight < fault->weight))
 			fault = r;
@@ -143,22 +143,22 @@ static const struct alternatives *find_alternatives(const struct hearing *h,
 	return fault ? &fault->alternatives : point ? &point->alternatives : &band->alternatives;
 }
 
-static const char *find_topic(const struct hearing *h)
+static const char *find_topic(const struct findings *f)
 {
-	for (size_t i = 0; i < h->rules->ntopics; i++)
-		if (h->in_line[h->rules->topics[i].phrases])
-			return h->rules->topics[i].topic;
+	for (size_t i = 0; i < f->rules->ntopics; i++)
+		if (f->in_line[f->rules->topics[i].phrases])
+			return f->rules->topics[i].topic;
 	return NULL;
 }
 
 /* Takes up to as many as fit, from a place that the line's words decide; {topic} needs a topic. */
-static void choose_alternatives(const struct hearing *h, const struct alternatives *from,
+static void choose_alternatives(const struct findings *f, const struct alternatives *from,
 				struct arena *arena, struct rubric_rating *out)
 {
-	const char *topic = find_topic(h);
+	const char *topic = find_topic(f);
 
 	for (size_t i = 0; i < from->n && out->nalternatives < RUBRIC_ALTERNATIVES_CAP; i++) {
-		const struct alternative *a = &from->at[(h->seed + i) % from->n];
+		const struct alternative *a = &from->at[(f->seed + i) % from->n];
 
 		if (!a->after)
 			out->alternatives[out->nalternatives++] = a->before;
@@ -171,15 +171,15 @@ static void choose_alternatives(const struct hearing *h, const struct alternativ
 void rubric_rate(const struct rules *rules, const char *line, const char *customer,
 		 struct arena *arena, struct rubric_rating *out)
 {
-	struct hearing h = { .rules = rules };
+	struct findings f = { .rules = rules };
 	const struct band *band;
 
-	hear_line(&h, line);
+	read_line(&f, line);
 	if (customer)
-		hear_customer(&h, customer);
-	*out = (struct rubric_rating){ .score = find_signals(&h) };
+		read_customer(&f, customer);
+	*out = (struct rubric_rating){ .score = find_signals(&f) };
 	band = find_band(rules, out->score);
 	out->rating = band->rating;
-	out->reason = write_reason(&h, band, arena);
-	choose_alternatives(&h, find_alternatives(&h, band), arena, out);
+	out->reason = write_reason(&f, band, arena);
+	choose_alternatives(&f, find_alternatives(&f, band), arena, out);
 }
