@@ -1,159 +1,190 @@
 /*
- * A worker's way through a deep queue with a rater that answers at once: a claim that is held by the locks of its
- * rows, rated, completed and committed in one transaction, so that it is never written down. That spares a third of
- * what a job costs the server. Whatever goes wrong in between, be it this worker's death, nothing has happened; what
- * cannot end as completed is left alone here, and claimed in the ordinary way next.
+ * Claims held by locks, from begin to commit. Runs in workers with a rater that answers at once, on a deep queue. While
+ * a transaction is open nothing else is sent: it would become part of it.
  *
- * While `holding`, from begin to commit, nothing else may be sent: it would become part of the transaction.
+ * A race that the order prevents: the commit of one claim and the begin of the next travel in one pipeline. Were an
+ * ordinary settlement gathered in between, it would land inside the next claim's transaction, and a rollback there
+ * would undo ratings that were reported as stored.
  */
-#include "worker.h"
-
-#include <string.h>
+#include "claim_txn.h"
 
 #include "base/clock.h"
+#include "base/invariant.h"
 #include "base/log.h"
+#include "scoreboard/floor.h"
 
-#define AIM_MS 250		/* for how long rows are locked, about */
-
-bool worker_may_hold(const struct worker *w)
+bool claim_txn_fits(const struct claim_txn *t, bool deep)
 {
-	return w->deep && w->rater->instant && !w->fallback && !w->write_next && !worker_pays_to_cache(w) &&
-	       w->config->database.pool_mode == POOL_MODE_SESSION;
+	const struct context *ctx = t->ctx;
+
+	return deep && ctx->rater->instant && !ctx->fallback && !t->write_next &&
+	       !claim_size_pays_to_cache(t->size, ctx->config->cache.ttl_ms, true) &&
+	       ctx->config->database.pool_mode == POOL_MODE_SESSION;
 }
 
-bool worker_can_complete_held(const struct claimed_row *row)
+bool claim_txn_can_complete(const struct claimed_row *row)
 {
 	return row->claim == 0 && row->counted_as == COUNTED_NOT;
 }
 
-int worker_hold(struct worker *w, const struct claim *claim, pg_answer_fn *answer)
+int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
-	worker_settle(w);	/* what was gathered before */
-	w->holding = true;
-	w->held_since_ms = now_ms();
-	return queue_hold(&w->queue, claim, answer, w);
+	settler_send(t->settler);	/* what was gathered before */
+	t->open = true;
+	t->opened_ms = now_ms();
+	return queue_hold(t->ctx->queue, claim, answer, arg);
+}
+
+void claim_txn_written(struct claim_txn *t)
+{
+	t->write_next = false;
 }
 
 /* It is as if they had never been claimed, and the next claim takes them in the ordinary way. */
-void worker_leave_held(struct worker *w, int n)
+void claim_txn_leave(struct claim_txn *t, int n)
 {
 	if (n == 0)
 		return;
-	w->write_next = true;
-	w->exhausted = false;
-	worker_give_back_budget(w, n);
-	floors_forget(w->c->sb);
+	t->write_next = true;
+	t->left += n;
+	context_give_back_budget(t->ctx, n);
+	floors_forget(context_scoreboard(t->ctx));
 }
 
-static void leave_all(struct worker *w)
+int claim_txn_take_left(struct claim_txn *t)
+{
+	int n = t->left;
+
+	t->left = 0;
+	return n;
+}
+
+static void leave_all(struct claim_txn *t)
 {
 	int n = 0;
 
-	for (struct grading *g = w->head, *next; g; g = next) {
+	for (struct grading *g = t->jobs->head, *next; g; g = next) {
 		next = g->next;
 		if (!g->held)
 			continue;
-		worker_drop(w, g);
+		dispatch_drop(t->dispatch, g);
 		n++;
 	}
-	worker_leave_held(w, n);
+	claim_txn_leave(t, n);
 }
 
-static void halve_stride(struct worker *w)
-{
-	if (w->claim_factor_max > CLAIM_FACTOR_PAST_CACHE)
-		w->claim_factor_max /= 2;
-}
-
-/* Slow servers, and those that many workers share, get smaller bites. */
-static void adapt_stride(struct worker *w)
-{
-	int64_t took = now_ms() - w->committing_since_ms;
-
-	if (took > AIM_MS)
-		halve_stride(w);
-	else if (took < AIM_MS / 4 && w->claim_factor_max < CLAIM_FACTOR_MAX)
-		w->claim_factor_max *= 2;
-}
+/* ---- the end of it ---- */
 
 static void on_completed(void *arg, const PGresult *result, const struct err *err)
 {
-	struct worker *w = arg;
+	struct claim_txn *t = arg;
 
-	w->hold_err = err ? *err : (struct err){ .kind = ERR_NONE };
+	if (err)
+		t->err = *err;
 	if (result)
-		queue_settled(result, w->held_settled, (size_t)w->settling);
+		queue_settled(result, t->still_ours, (size_t)t->under_way);
+}
+
+static void not_committed(struct claim_txn *t)
+{
+	settler_say_trouble(t->settler, &t->err, SETTLE_HELD);
+	claim_size_halve(t->size);
+	leave_all(t);
+}
+
+static void committed(struct claim_txn *t, int n)
+{
+	int place = 0;
+
+	claim_size_took(t->size, now_ms() - t->committing_since_ms);
+	context_count(t->ctx, COUNTER_JOBS_CLAIMED, (uint64_t)n);
+	t->completed += (uint64_t)n;
+	for (struct grading *g = t->jobs->head, *next; g; g = next) {
+		next = g->next;
+		if (g->held)
+			settler_finish(t->settler, g, t->still_ours[place++]);
+	}
 }
 
 static void on_committed(void *arg, const PGresult *result, const struct err *err)
 {
-	struct worker *w = arg;
-	int n = w->settling, place = 0;
+	struct claim_txn *t = arg;
+	int n = t->under_way;
 
-	if (err && w->hold_err.kind == ERR_NONE)
-		w->hold_err = *err;
-	w->settling = 0;
-	w->committing = false;
-	if (w->hold_err.kind == ERR_NONE && !queue_committed(result))
-		err_set(&w->hold_err, ERR_RETRY, "the database did not commit");
-	if (w->hold_err.kind != ERR_NONE) {
-		worker_say_trouble(w, &w->hold_err, SETTLE_HELD);
-		halve_stride(w);
-		leave_all(w);
-		return;
-	}
-	adapt_stride(w);
-	worker_count_claimed(w, n);
-	for (struct grading *g = w->head, *next; g; g = next) {
-		next = g->next;
-		if (g->held)
-			worker_finish(w, g, w->held_settled[place++]);
-	}
+	if (err && t->err.kind == ERR_NONE)
+		t->err = *err;
+	t->under_way = 0;
+	t->committing = false;
+	if (t->err.kind == ERR_NONE && !queue_committed(result))
+		err_set(&t->err, ERR_RETRY, "the database did not commit");
+	if (t->err.kind == ERR_NONE)
+		committed(t, n);
+	else
+		not_committed(t);
 }
 
 /* All jobs of a claim that is held have been rated. Those that are completed are, the others are left. */
-static int gather_held(struct worker *w)
+static int gather(struct claim_txn *t)
 {
 	int64_t bytes = 0;
 	int n = 0, left = 0;
 
-	for (struct grading *g = w->head, *next; g; g = next) {
+	for (struct grading *g = t->jobs->head, *next; g; g = next) {
 		next = g->next;
 		if (!g->held)
 			continue;
-		if (bytes < WORKER_SETTLE_BYTES && grading_is_first(g) && grading_attach(g)) {
-			w->gathered[n++] = &g->settlement;
+		if (bytes < SETTLE_BYTES && grading_is_first(g) && grading_attach(g)) {
+			t->gathered[n++] = &g->settlement;
 			bytes += g->bytes;
 		} else {
-			worker_drop(w, g);
+			dispatch_drop(t->dispatch, g);
 			left++;
 		}
 	}
-	worker_leave_held(w, left);
+	claim_txn_leave(t, left);
 	return n;
 }
 
-void worker_end_hold(struct worker *w)
+void claim_txn_end(struct claim_txn *t)
 {
+	const struct context *ctx = t->ctx;
 	struct err lost = { .kind = ERR_LOST };
 	int n;
 
-	if (!w->holding || w->claiming || !pg_is_ready(w->pg))
+	if (!t->open || !pg_is_ready(ctx->pg))
 		return;
-	w->hold_err = (struct err){ .kind = ERR_NONE };
-	w->settling = n = gather_held(w);
-	w->holding = false;
-	w->committing = true;
-	w->committing_since_ms = w->held_since_ms;	/* the next one may begin before this one is over */
-	if (n > 0 && queue_settle(&w->queue, SETTLE_HELD, w->c->identity, w->gathered, (size_t)n, 0, on_completed, w) == -1)
-		on_completed(w, NULL, &lost);
-	if (queue_commit(&w->queue, on_committed, w) == -1)
-		on_committed(w, NULL, &lost);
+	t->err = (struct err){ .kind = ERR_NONE };
+	t->under_way = n = gather(t);
+	t->open = false;
+	t->committing = true;
+	t->committing_since_ms = t->opened_ms;	/* the next one may begin before this one is over */
+	if (n > 0 && queue_settle(ctx->queue, SETTLE_HELD, ctx->child->identity, t->gathered, (size_t)n, 0,
+				  on_completed, t) == -1)
+		on_completed(t, NULL, &lost);
+	if (queue_commit(ctx->queue, on_committed, t) == -1)
+		on_committed(t, NULL, &lost);
 }
 
-void worker_lose_hold(struct worker *w)
+void claim_txn_lose(struct claim_txn *t)
 {
-	if (w->holding)
-		leave_all(w);
-	w->holding = false;
+	if (t->open)
+		leave_all(t);
+	t->open = false;
+}
+
+/* ---- life ---- */
+
+void claim_txn_init(struct claim_txn *t, const struct context *ctx, struct joblist *jobs,
+		    struct dispatch *dispatch, struct settler *settler, struct claim_size *size)
+{
+	*t = (struct claim_txn){
+		.ctx = ctx, .jobs = jobs, .dispatch = dispatch, .settler = settler, .size = size,
+	};
+}
+
+void claim_txn_check(const struct claim_txn *t)
+{
+	INVARIANT(t->committing || t->under_way == 0);
+	INVARIANT(!t->open || t->settler->under_way == 0 || t->settler->ngathered == 0);
+	INVARIANT(t->under_way >= 0 && t->under_way <= WORKER_BATCH_MAX);
 }

@@ -1,15 +1,14 @@
 /*
- * A worker's part in the host's limits: a permit for each job before it is claimed, another for each
- * further call of it, all of them given back or settled. Only for the rater that is metered; for any other
- * there is nothing here to pay for. It sends no statement and never waits: it says for how long to.
+ * A worker's part in the host's limits. Runs in workers; it sends no statement and never waits: it says for how long
+ * to. The limits themselves are throttle.c's, in the scoreboard.
  */
-#include "worker.h"
+#include "permits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "scoreboard/breaker.h"
+#include "base/invariant.h"
 
 #define SPREAD_MS 300		/* so that not all who wait look at the same moment; less than the burst */
 #define LOOK_MS 2000		/* limits may change, and permits come back */
@@ -18,59 +17,71 @@
 /* Claims beyond its attempts in which a job may bring no rating because its calls were not let out. */
 #define FREE_CLAIMS 20
 
-void worker_publish_calls(struct worker *w)
+static struct throttle *limits_of(const struct permits *p)
 {
-	if (w->metered)
-		atomic_store(&w->c->sb->throttle.calls_open[w->c->index], (uint32_t)(w->metered->in_flight + w->permits));
+	return &context_scoreboard(p->ctx)->throttle;
+}
+
+static _Atomic uint32_t *calls_open(const struct permits *p)
+{
+	return &limits_of(p)->calls_open[p->ctx->child->index];
+}
+
+void permits_publish(const struct permits *p)
+{
+	if (p->metered)
+		atomic_store(calls_open(p), (uint32_t)(p->metered->in_flight + p->held));
 }
 
 /* ---- claims ---- */
 
 /* It will look again by itself: nobody need wake it meanwhile, and none else on this host could claim. */
-static int64_t rest(struct worker *w, int64_t wait)
+static int64_t rest(const struct permits *p, int64_t wait)
 {
-	atomic_store(&w->c->slot->demand, DEMAND_NONE);
+	atomic_store(&context_slot(p->ctx)->demand, DEMAND_NONE);
 	return (wait < LOOK_MS ? wait : LOOK_MS) + 1 + random() % SPREAD_MS;
 }
 
-int worker_reserve(struct worker *w, int wanted, int64_t now, int64_t *wait)
+int permits_reserve(struct permits *p, const struct rater *rater, int wanted, bool probe, int64_t now_ms,
+		    int64_t *wait)
 {
-	struct scoreboard *sb = w->c->sb;
-	bool probe = w->probing && w->claim_for == w->rater;
 	int n;
 
-	w->permit = (struct permit){ .held = false };
-	if (w->claim_for != w->metered || !throttle_active(&sb->throttle))
+	p->claim = (struct permit){ .held = false };
+	if (rater != p->metered || !throttle_active(limits_of(p)))
 		return wanted;
-	n = throttle_reserve(&sb->throttle, w->c->index, wanted, probe, now, &w->permit, wait);
-	w->permits += n;
-	if (n > 0)
-		return n;
-	*wait = rest(w, *wait);
-	if (probe) {
-		breaker_probe_unused(&sb->breaker);
-		w->probing = false;
-	}
-	return 0;
+	n = throttle_reserve(limits_of(p), p->ctx->child->index, wanted, probe, now_ms, &p->claim, wait);
+	p->claim_held = n;
+	p->held += n;
+	if (n == 0)
+		*wait = rest(p, *wait);
+	return n;
 }
 
-void worker_unreserve(struct worker *w, int n)
+void permits_unreserve(struct permits *p, int n)
 {
-	if (!w->permit.held || n <= 0)
+	if (!p->claim.held || n <= 0)
 		return;
-	throttle_give_back(&w->c->sb->throttle, &w->permit, n, now_ms());
-	w->permits -= n;
-	worker_publish_calls(w);
+	throttle_give_back(limits_of(p), &p->claim, n, now_ms());
+	p->claim_held -= n;
+	p->held -= n;
+	permits_publish(p);
 }
 
-void worker_drop_permit(struct worker *w, struct grading *g)
+void permits_give(struct permits *p, struct grading *g)
+{
+	g->permit = p->claim;
+	p->claim_held -= p->claim.held;
+}
+
+void permits_drop(struct permits *p, struct grading *g)
 {
 	if (!g->permit.held)
 		return;
-	throttle_give_back(&w->c->sb->throttle, &g->permit, 1, now_ms());
+	throttle_give_back(limits_of(p), &g->permit, 1, now_ms());
 	g->permit.held = false;
-	w->permits--;
-	worker_publish_calls(w);
+	p->held--;
+	permits_publish(p);
 }
 
 /* ---- calls ---- */
@@ -85,122 +96,160 @@ static size_t question_bytes(const struct rater *rater, const struct ask *ask)
 }
 
 /* The one it was claimed with, while that is good; else another, which may be for a moment to come. */
-static bool has_permit(struct worker *w, struct grading *g, int64_t now)
+static bool has_permit(struct permits *p, struct grading *g, int64_t now)
 {
+	struct throttle *limits = limits_of(p);
 	int64_t wait;
 
-	if (g->permit.held && !throttle_is_fresh(&g->permit, now) && !throttle_renew(&w->c->sb->throttle, &g->permit, now))
-		w->permits--;
+	if (g->permit.held && !throttle_is_fresh(&g->permit, now) &&
+	    !throttle_renew(limits, &g->permit, now))
+		p->held--;
 	if (!g->permit.held) {
-		if (grading_calls_open(g) > 0 && !throttle_has_room(&w->c->sb->throttle))
+		if (grading_calls_open(g) > 0 && !throttle_has_room(limits))
 			return false;		/* the answer to one of them asks again */
-		if (!throttle_reserve_ahead(&w->c->sb->throttle, &g->permit, now, &wait))
+		if (!throttle_reserve_ahead(limits, &g->permit, now, &wait))
 			return false;
-		w->permits++;
-		worker_publish_calls(w);
+		p->held++;
+		permits_publish(p);
 	}
-	w->pacing |= now < g->permit.at_ms;
+	p->pacing |= now < g->permit.at_ms;
 	return now >= g->permit.at_ms;
 }
 
+/* The metered rater's gate. */
 static bool may_ask(void *arg, struct ask *ask)
 {
-	struct worker *w = arg;
+	struct permits *p = arg;
 	struct grading *g = ask->owner;
 	int64_t now = now_ms();
+	uint32_t unpaid;
 
-	if (throttle_active(&w->c->sb->throttle) && !has_permit(w, g, now))
+	if (throttle_active(limits_of(p)) && !has_permit(p, g, now))
 		return false;
 	ask->permit = g->permit;
 	ask->sent_ms = now;
-	ask->bytes = question_bytes(w->metered, ask);
-	throttle_sent(&w->c->sb->throttle, &ask->permit, ask->bytes, now);
-	w->permits -= g->permit.held;
+	ask->bytes = question_bytes(p->metered, ask);
+	throttle_sent(limits_of(p), &ask->permit, ask->bytes, now);
+	p->held -= g->permit.held;
 	g->permit.held = false;
-	atomic_fetch_add(&w->c->sb->throttle.calls_open[w->c->index], ask->permit.held ? 0 : 1);	/* a permit was counted */
+	unpaid = ask->permit.held ? 0 : 1;	/* a permit was counted when it was taken */
+	atomic_fetch_add(calls_open(p), unpaid);
 	return true;
 }
 
-void worker_keep_pace(struct worker *w, struct grading *g)
+/* It has permits to itself: as long as calls of it are to be made. */
+static bool wants_permit(const struct permits *p, const struct grading *g)
 {
-	bool no_charge;
+	return !grading_is_decided(g) && g->calls.nopen > 0 && g->calls.nstarted < g->calls.n &&
+	       g->rater == p->metered;
+}
+
+/* No call of it is open, and none will be for a while. */
+static void send_back(struct permits *p, struct grading *g)
+{
+	bool no_charge = grading_got_on(g) || g->job.claim <= g->job.attempts + FREE_CLAIMS;
 	struct err err;
 
-	if (!w->metered)
-		return;
-	if (!grading_is_decided(g) && g->calls.nopen == 0 && flights_undecided(g))
-		return;		/* whether it needs a call will be known in a moment */
-	if (grading_is_decided(g) || g->calls.nopen == 0 || g->calls.nstarted == g->calls.n || g->rater != w->metered) {
-		worker_drop_permit(w, g);
-		return;
-	}
-	if (g->permit.held || grading_calls_open(g) > 0)
-		return;
-	/* No call of it is open, and none will be for a while. */
-	no_charge = grading_got_on(g) || g->job.claim <= g->job.attempts + FREE_CLAIMS;
-	err_set(&err, no_charge ? ERR_LIMITED : ERR_RETRY,
-		"openai.requests_per_minute or openai.tokens_per_minute leave no room for another call now");
-	err.after_ms = throttle_wait_ms(&w->c->sb->throttle, now_ms());
-	flights_leave(w, g, false);
+	err_set(&err, no_charge ? ERR_LIMITED : ERR_RETRY, "openai.requests_per_minute or "
+		"openai.tokens_per_minute leave no room for another call now");
+	err.after_ms = throttle_wait_ms(limits_of(p), now_ms());
+	flights_leave(p->flights, g, false);
 	grading_fail(g, &err, g->rater);
 }
 
-/* What it has is stored, and the next claim begins with the others: that ends, however many calls it needs. */
-bool worker_was_paced(const struct worker *w, const struct grading *g, struct err *err)
+void permits_keep_pace(struct permits *p, struct grading *g)
 {
-	if (g->rater != w->metered || g->calls.nstarted == g->calls.n || grading_calls_open(g) >= GRADING_CALLS_AT_ONCE ||
-	    !throttle_active(&w->c->sb->throttle) || !grading_got_on(g))
+	if (!p->metered)
+		return;
+	if (!grading_is_decided(g) && g->calls.nopen == 0 && flights_undecided(g))
+		return;		/* whether it needs a call will be known in a moment */
+	if (!wants_permit(p, g))
+		permits_drop(p, g);
+	else if (!g->permit.held && grading_calls_open(g) == 0)
+		send_back(p, g);
+}
+
+/* What it has is stored, and the next claim begins with the others: that ends, however many calls it needs. */
+bool permits_kept_calls_in(const struct permits *p, const struct grading *g, struct err *err)
+{
+	if (g->rater != p->metered || g->calls.nstarted == g->calls.n ||
+	    grading_calls_open(g) >= GRADING_CALLS_AT_ONCE || !throttle_active(limits_of(p)) ||
+	    !grading_got_on(g))
 		return false;
-	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no room for all its calls "
-		"within queue.job_deadline");
+	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no room "
+		"for all its calls within queue.job_deadline");
 	return true;
 }
 
-int64_t worker_ask_paced(struct worker *w)
+/* Holds a permit for a call that is to go out when its time has come. */
+static bool is_paced(const struct grading *g)
+{
+	return g->permit.held && !grading_is_decided(g) && !grading_in_lookup(g) && g->calls.nopen > 0;
+}
+
+int64_t permits_ask_due(struct permits *p)
 {
 	int64_t now, wait = -1;
 
-	if (!w->pacing)
+	if (!p->pacing)
 		return -1;
-	w->pacing = false;
+	p->pacing = false;
 	now = now_ms();
-	for (struct grading *g = w->head; g; g = g->next) {
-		if (!g->permit.held || grading_is_decided(g) || grading_in_lookup(g) || g->calls.nopen == 0)
+	for (struct grading *g = p->jobs->head; g; g = g->next) {
+		if (!is_paced(g))
 			continue;
 		if (now >= g->permit.at_ms) {
 			grading_ask_more(g, g->rater);
-			worker_keep_pace(w, g);
+			permits_keep_pace(p, g);
 		}
 		if (!g->permit.held || grading_is_decided(g))
 			continue;
-		w->pacing = true;
-		wait = worker_sooner(wait, g->permit.at_ms > now ? g->permit.at_ms - now : 0);
+		p->pacing = true;
+		wait = wait_sooner(wait, g->permit.at_ms > now ? g->permit.at_ms - now : 0);
 	}
 	return wait;
 }
 
-void worker_settle_call(struct worker *w, const struct rater *rater, const struct ask *ask)
+void permits_settle_call(struct permits *p, const struct rater *rater, const struct ask *ask)
 {
 	struct call_end end;
 
-	if (rater != w->metered)
+	if (rater != p->metered)
 		return;
 	end = (struct call_end){
 		.permit = ask->permit, .sent_ms = ask->sent_ms, .bytes = ask->bytes,
 		.tokens = ask->used.prompt_tokens + ask->used.completion_tokens,
 		.never_sent = ask->never_sent, .limited = err_kind(ask->err) == ERR_LIMITED,
 		.answered = !ask->err,
-		.most = (int)(atomic_load(&w->c->sb->workers) * w->config->pool.in_flight),
+		.most = (int)(atomic_load(&context_scoreboard(p->ctx)->workers) * p->ctx->config->pool.in_flight),
 	};
-	worker_publish_calls(w);
-	throttle_settle(&w->c->sb->throttle, &end, now_ms());
+	permits_publish(p);
+	throttle_settle(limits_of(p), &end, now_ms());
 }
 
-void worker_meter(struct worker *w)
+/* ---- life ---- */
+
+void permits_init(struct permits *p, const struct context *ctx, struct joblist *jobs,
+		  struct flights *flights)
 {
-	w->metered = w->rater->metered ? w->rater : w->fallback && w->fallback->metered ? w->fallback : NULL;
-	if (!w->metered)
+	*p = (struct permits){ .ctx = ctx, .jobs = jobs, .flights = flights };
+	if (ctx->rater->metered)
+		p->metered = ctx->rater;
+	else if (ctx->fallback && ctx->fallback->metered)
+		p->metered = ctx->fallback;
+	if (!p->metered)
 		return;
-	w->metered->gate = may_ask;
-	w->metered->gate_arg = w;
+	p->metered->gate = may_ask;
+	p->metered->gate_arg = p;
+}
+
+void permits_check(const struct permits *p)
+{
+	int held = p->claim_held;
+
+	for (const struct grading *g = p->jobs->head; g; g = g->next)
+		held += g->permit.held;
+	INVARIANT(p->held == held);
+	INVARIANT(p->claim_held >= 0);
+	INVARIANT(p->metered || p->held == 0);
 }

@@ -1,0 +1,69 @@
+/*
+ * A worker's claims: when, how many, from where in the queue, and what to do with their answers. One claim is on its
+ * way at a time; it asks for no more than there is room for.
+ */
+#ifndef WORKER_CLAIMER_H
+#define WORKER_CLAIMER_H
+
+#include "claim_size.h"
+#include "claim_state.h"
+#include "claim_txn.h"
+#include "context.h"
+#include "dispatch.h"
+#include "joblist.h"
+#include "permits.h"
+#include "quarantine.h"
+#include "reclaim.h"
+#include "scoreboard/floor.h"
+#include "settler.h"
+
+/* What a claimer works with; all of it outlives the claimer. */
+struct claimer_parts {
+	struct joblist *jobs;
+	struct claim_txn *txn;
+	struct settler *settler;
+	struct dispatch *dispatch;
+	struct permits *permits;
+	const struct reclaim *reclaim;
+	struct claim_size *size;
+};
+
+struct claimer {
+	const struct context *ctx;
+	struct claimer_parts with;
+	struct quarantine quarantine;
+	enum claim_state state;
+	int asked;			/* jobs that the claim under way is for */
+	struct rater *asked_for;	/* who is to rate them */
+	struct floors floors;		/* where that claim began to look */
+	bool from_floors;		/* from the very floors, not from some time before */
+	uint64_t behind_epoch;		/* whose floors fell short of what there is; 0: none did */
+	bool deep;			/* the last claim was full: there is more */
+	bool took_some;			/* since the queue was empty last */
+	int64_t exhausted_since_ms;
+	int64_t not_before_ms;		/* pause after trouble */
+	uint64_t claimed;		/* jobs in this worker's life, but for those of claim_txn */
+};
+
+void claimer_init(struct claimer *c, const struct context *ctx, const struct claimer_parts *parts);
+
+/*
+ * Claims when there is room and reason to. Returns how long to wait before asking again, -1: until something else
+ * happens.
+ */
+int64_t claimer_turn(struct claimer *c);
+
+/* Something was inserted, is due, or went back; or the connection is there again. */
+void claimer_wake(struct claimer *c);
+/* The connection is gone: a wake that this worker took, and those to come, are for others. */
+void claimer_pass_wake_on(struct claimer *c);
+
+/* A claim is on its way, or what it brought is not in hand yet. */
+bool claimer_is_claiming(const struct claimer *c);
+/* No statement of a claim is on its way, and no transaction is open. */
+bool claimer_is_quiet(const struct claimer *c);
+bool claimer_is_exhausted(const struct claimer *c);
+
+void claimer_check(const struct claimer *c);
+
+#endif

@@ -1,0 +1,52 @@
+/* Places of the queue that are left alone. Runs in workers; pure. */
+#include "quarantine.h"
+
+#include <string.h>
+
+#include "base/invariant.h"
+
+bool quarantine_refused(struct quarantine *q, int asked, const struct err *why)
+{
+	q->most = asked / 2;
+	if (q->most > 0)
+		return false;
+	q->most = 1;
+	q->why = *why;
+	return true;
+}
+
+bool quarantine_found(struct quarantine *q, const struct floor *place, int64_t now_ms)
+{
+	bool room = q->n < QUARANTINE_PLACES;
+
+	q->most = 0;
+	if (!place)
+		return true;
+	if (!room)
+		memmove(&q->places[0], &q->places[1], (size_t)--q->n * sizeof(q->places[0]));
+	q->places[q->n++] = *place;
+	q->until_ms = now_ms + QUARANTINE_MS;
+	return room;
+}
+
+void quarantine_all_claimed(struct quarantine *q)
+{
+	q->most = 0;
+}
+
+void quarantine_expire(struct quarantine *q, int64_t now_ms)
+{
+	if (now_ms >= q->until_ms)
+		q->n = 0;
+}
+
+int quarantine_cap(const struct quarantine *q, int n)
+{
+	return q->most > 0 && n > q->most ? q->most : n;
+}
+
+void quarantine_check(const struct quarantine *q)
+{
+	INVARIANT(q->n >= 0 && q->n <= QUARANTINE_PLACES);
+	INVARIANT(q->most >= 0);
+}

@@ -1,0 +1,54 @@
+/*
+ * A worker's settlements: one statement on its way at a time, with all jobs that were ready when it was sent. Nothing
+ * is dropped before the database has said that it is stored or that the job moved on.
+ */
+#ifndef WORKER_SETTLER_H
+#define WORKER_SETTLER_H
+
+#include "context.h"
+#include "dispatch.h"
+#include "joblist.h"
+#include "single_flight.h"
+
+#define SETTLE_BYTES (16 << 20)	/* of job_data in one settlement; one job may be larger */
+
+struct settler {
+	const struct context *ctx;
+	struct joblist *jobs;
+	struct dispatch *dispatch;
+	struct flights *flights;
+	const struct settlement *gathered[WORKER_BATCH_MAX];	/* ngathered of them, to be sent this turn */
+	int ngathered;
+	int under_way;			/* jobs whose settlement is gathered or sent */
+	enum settle_form form;		/* of that settlement */
+	int64_t not_before_ms;		/* pause after trouble that is nobody's fault */
+	int max;			/* jobs in the next one: fewer after one that failed */
+	int64_t retry_pause_ms;		/* between settlements of jobs whose last one failed */
+	int64_t retry_not_before_ms;	/* such jobs wait until then */
+	bool retried_last;		/* the last settlement was of such jobs */
+};
+
+void settler_init(struct settler *s, const struct context *ctx, struct joblist *jobs,
+		  struct dispatch *dispatch, struct flights *flights);
+
+/*
+ * Gathers all jobs that are ready to be settled, unless some are on their way. Returns how long to wait before asking
+ * again, -1: until something else happens.
+ */
+int64_t settler_gather(struct settler *s);
+/* Sends the settlement of those gathered. */
+void settler_send(struct settler *s);
+
+/* A job that is in hand may be settled now: whether there is any. */
+bool settler_has_any(const struct settler *s, int64_t now_ms);
+
+/* ---- for claim_txn.c, which sends settlements of its own ---- */
+
+/* The settlement of g was answered: it was settled, or the job had moved on. May free g. */
+void settler_finish(struct settler *s, struct grading *g, bool settled);
+/* A settlement in this form failed: said where an operator can do something, and a pause before the next. */
+void settler_say_trouble(struct settler *s, const struct err *err, enum settle_form form);
+
+void settler_check(const struct settler *s);
+
+#endif
