@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "await.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "ctl/cmd.h"
-#include "enqueue_batch.h"
 #include "pg/pgarray.h"
+#include "await.h"
+#include "enqueue_batch.h"
 #include "transcripts.h"
 
 /* How a session is called by whoever waits for it. */

@@ -11,8 +11,8 @@
 
 #include "base/loop.h"
 #include "control/server.h"
-#include "restart.h"
 #include "supervisor/supervisor.h"
+#include "restart.h"
 
 struct child_slot {
 	struct supervisor *s;

@@ -12,10 +12,10 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
-#include "lookup.h"
 #include "process/wake.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/trouble.h"
+#include "lookup.h"
 
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */

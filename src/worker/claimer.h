@@ -5,6 +5,7 @@
 #ifndef WORKER_CLAIMER_H
 #define WORKER_CLAIMER_H
 
+#include "scoreboard/floor.h"
 #include "claim_size.h"
 #include "claim_state.h"
 #include "claim_txn.h"
@@ -14,7 +15,6 @@
 #include "permits.h"
 #include "quarantine.h"
 #include "reclaim.h"
-#include "scoreboard/floor.h"
 #include "settler.h"
 
 /* What a claimer works with; all of it outlives the claimer. */

@@ -6,11 +6,11 @@
 
 #include "base/clock.h"
 #include "base/invariant.h"
-#include "fault.h"
 #include "grading/decide.h"
 #include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/trouble.h"
+#include "fault.h"
 
 #define FALLBACK_PAUSE_MS 2000	/* for one that cannot answer either */
 

@@ -5,8 +5,8 @@
 #ifndef WORKER_FAULT_H
 #define WORKER_FAULT_H
 
-#include "context.h"
 #include "grading/grading.h"
+#include "context.h"
 
 /* What an answered call says of the rater that was asked. */
 enum fault {

@@ -5,8 +5,8 @@
 #ifndef WORKER_LOOKUP_H
 #define WORKER_LOOKUP_H
 
-#include "context.h"
 #include "grading/grading.h"
+#include "context.h"
 
 /* The n jobs have been looked up, or could not be. */
 typedef void lookup_done_fn(void *arg, struct grading *const *gradings, size_t n);

@@ -9,12 +9,12 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/embed.h"
+#include "pg/pgarray.h"
+#include "pg/pgsync.h"
 #include "doctor_ask.h"
 #include "doctor_plans.h"
 #include "doctor_pool.h"
 #include "doctor_sql.h"
-#include "pg/pgarray.h"
-#include "pg/pgsync.h"
 
 #define PATIENCE_MS 20000		/* for all questions together */
 #define LIST_CAP_BYTES (64u << 10)
