@@ -15,8 +15,8 @@ enum err_kind {
 	ERR_PERMANENT,		/* will not work however often it is tried */
 	ERR_UNAVAILABLE,	/* the provider is away */
 	ERR_LIMITED,		/* the provider limits our rate */
-	ERR_DENIED,		/* the provider wants other credentials, quota or configuration of us */
-	ERR_UNCLEAR,		/* provider or job is at fault: a call timed out, was cut, met a 500 */
+	ERR_DENIED,		/* the provider wants other credentials, quota, configuration */
+	ERR_UNCLEAR,		/* provider or job is at fault: timed out, was cut, met a 500 */
 	ERR_LOST,		/* the connection went away, or none came; the outcome is unknown */
 	ERR_CONFIG,		/* an operator must change something first */
 };
@@ -26,7 +26,7 @@ enum err_kind {
 struct err {
 	enum err_kind kind;
 	int64_t after_ms;	/* pause before another try; 0: as long as the caller likes */
-	char sqlstate[ERR_SQLSTATE_SIZE];	/* why the database refused a statement; "": it did not */
+	char sqlstate[ERR_SQLSTATE_SIZE];	/* the database's reason for refusing; "": none */
 	char text[512];		/* one sentence for an operator, without newlines and secrets */
 };
 

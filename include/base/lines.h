@@ -13,7 +13,7 @@
 struct lines {
 	struct buf line;	/* first bytes of the line under way, without its newline */
 	bool cut;		/* the line was longer than the cap */
-	bool whole;		/* the newline has come: lines_next() before the next lines_feed() */
+	bool whole;		/* the newline has come: now lines_next(), then lines_feed() */
 };
 
 void lines_init(struct lines *lines, size_t cap_bytes);

@@ -6,9 +6,9 @@
 #include "base/err.h"
 
 /*
- * Asks the daemon at path one line (no newline) and appends the body of its answer to out. Returns 0,
- * or -1 and err: ERR_LOST when no daemon answers there, ERR_PERMANENT with the daemon's own reason, or
- * ours.
+ * Asks the daemon at path one line (no newline) and appends the body of its answer to out. Returns
+ * 0, or -1 and err: ERR_LOST when no daemon answers there, ERR_PERMANENT with the daemon's own
+ * reason, or ours.
  */
 int control_client_ask(const char *path, const char *line, struct buf *out, struct err *err);
 

@@ -13,9 +13,20 @@
 
 #define EXIT_INTERRUPTED 130	/* as shells report a SIGINT */
 
-/* Options with names of their own: ctl/options.h. Which command takes which, the table of commands says. */
+/*
+ * Options with names of their own: ctl/options.h. Which command takes which, the table of commands
+ * says.
+ */
 enum ctl_option {
-	CTL_JSON, CTL_STATUS, CTL_WAIT, CTL_BATCH_SIZE, CTL_PRIORITY, CTL_SINCE, CTL_MODEL, CTL_PROMPT, CTL_ALL,
+	CTL_JSON,
+	CTL_STATUS,
+	CTL_WAIT,
+	CTL_BATCH_SIZE,
+	CTL_PRIORITY,
+	CTL_SINCE,
+	CTL_MODEL,
+	CTL_PROMPT,
+	CTL_ALL,
 	CTL_FAILED, CTL_PENDING, CTL_PROCESSING, CTL_LIMIT, CTL_OPTIONS
 };
 
@@ -23,9 +34,9 @@ struct ctl {
 	const char *config_path;	/* -c; NULL when not given */
 	const char *socket_path;	/* -s; NULL when not given */
 	char *conninfo;			/* -d, which may hold a password; NULL when not given */
-	int64_t option[CTL_OPTIONS];	/* the number given, 1 for a flag that is given, or the default */
-	const char *text[CTL_OPTIONS];	/* the value of an option that takes a text; NULL when not given */
-	struct config *config;		/* what ctl_load_config() loaded; NULL: nothing yet, or no file */
+	int64_t option[CTL_OPTIONS];	/* number given, 1 for a flag given, or the default */
+	const char *text[CTL_OPTIONS];	/* text given; NULL: none, or the option takes a number */
+	struct config *config;		/* what was loaded; NULL: nothing yet, or no file */
 	struct term out, err;		/* standard output and standard error */
 };
 
@@ -36,8 +47,8 @@ void ctl_complain(struct ctl *ctl, const char *fmt, ...) __attribute__((format(p
 int ctl_fail(struct ctl *ctl, const struct err *err);
 
 /*
- * Loads -c FILE or the default configuration into ctl->config, once. Returns 0, or -1 and err. A default
- * file that does not exist is no error: ctl->config then stays NULL.
+ * Loads -c FILE or the default configuration into ctl->config, once. Returns 0, or -1 and err. A
+ * default file that does not exist is no error: ctl->config then stays NULL.
  */
 int ctl_load_config(struct ctl *ctl, struct err *err);
 
@@ -45,13 +56,16 @@ int ctl_load_config(struct ctl *ctl, struct err *err);
 const char *ctl_socket_path(struct ctl *ctl, struct err *err);
 
 /*
- * Connects to the database of -d, of the configuration, or of libpq's environment. The connection is the
- * caller's, for PQfinish(). direct: past a pooler, where the configuration names a way. NULL and err: ERR_CONFIG
- * when an operator must act, ERR_LOST when nobody is there.
+ * Connects to the database of -d, of the configuration, or of libpq's environment. The connection
+ * is the caller's, for PQfinish(). direct: past a pooler, where the configuration names a way. NULL
+ * and err: ERR_CONFIG when an operator must act, ERR_LOST when nobody is there.
  */
 PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err);
 
-/* The same, not past a pooler, and the schema is one that knows all functions of gradingctl (else ERR_CONFIG). */
+/*
+ * The same, not past a pooler, and the schema is one that knows all functions of gradingctl (else
+ * ERR_CONFIG).
+ */
 PGconn *ctl_database(struct ctl *ctl, struct err *err);
 
 /* Frees what the command line and the configuration left behind; ctl_complain() still works. */

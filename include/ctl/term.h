@@ -1,4 +1,7 @@
-/* The terminal, or what stands in for it: styles, width, text made harmless, wrapping, progress bars. */
+/*
+ * The terminal, or what stands in for it: styles, width, text made harmless, wrapping, progress
+ * bars.
+ */
 #ifndef TERM_H
 #define TERM_H
 
@@ -38,8 +41,8 @@ void term_json(struct buf *out, const char *json);
 void term_wrap(const struct term *t, struct buf *out, const char *text, int indent);
 
 /*
- * Prints text of several lines. On a terminal, those that are wider are broken at blanks, and what follows is
- * indented.
+ * Prints text of several lines. On a terminal, those that are wider are broken at blanks, and what
+ * follows is indented.
  */
 void term_print(const struct term *t, const char *text);
 
@@ -50,8 +53,9 @@ const char *term_plural(int64_t n);
 void term_bar(const struct term *t, struct buf *out, double fraction, int width);
 
 /*
- * One line that is drawn again and again, at most ten times a second (force: now). term_live_clear()
- * takes it away, for other output or at the end. Both do nothing where there is no terminal.
+ * One line that is drawn again and again, at most ten times a second (force: now).
+ * term_live_clear() takes it away, for other output or at the end. Both do nothing where there is
+ * no terminal.
  */
 void term_live(struct term *t, double fraction, const char *text, bool force);
 void term_live_clear(struct term *t);

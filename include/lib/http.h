@@ -27,10 +27,10 @@ struct http_endpoint {
 enum http_end {
 	HTTP_ANSWERED,		/* the reply is complete */
 	HTTP_OVERSIZED,		/* body or headers passed their cap; the rest was not read */
-	HTTP_UNREACHABLE,	/* the request never left: name, route, proxy, TLS, no time to connect */
-	HTTP_UNTRUSTED,		/* the request never left: the certificate is not one that we trust */
-	HTTP_TIMED_OUT,		/* the request left, and the time was up before the reply was complete */
-	HTTP_BROKEN,		/* the request left, and then the connection or the protocol broke */
+	HTTP_UNREACHABLE,	/* request not sent: name, route, proxy, TLS, time to connect */
+	HTTP_UNTRUSTED,		/* request not sent: the certificate is not to be trusted */
+	HTTP_TIMED_OUT,		/* request sent; the time was up before the reply was whole */
+	HTTP_BROKEN,		/* request sent; then connection or protocol broke */
 };
 
 /* Valid during the callback only. */
@@ -39,7 +39,7 @@ struct http_reply {
 	int status;			/* HTTP status, of some broken replies too; 0: none came */
 	const char *body;		/* whole body when HTTP_ANSWERED, else ""; NUL-terminated */
 	size_t len;			/* length of body in bytes */
-	int64_t retry_after_ms;		/* pause asked for by retry-after-ms or Retry-After; 0: none */
+	int64_t retry_after_ms;		/* pause that retry-after-ms or Retry-After asks for */
 	int64_t latency_ms;		/* time from the call until now */
 	const char *detail;		/* what went wrong, unless HTTP_ANSWERED; without secrets */
 };

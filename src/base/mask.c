@@ -13,7 +13,8 @@
 
 static const char *const secret_names[] = {
 	"password", "sslpassword", "oauth_client_secret", "api_key", "api-key", "apikey", "key",
-	"token", "access_token", "subscription-key", "client_secret", "secret", "code", "sig", "signature",
+	"token", "access_token", "subscription-key", "client_secret", "secret", "code", "sig",
+	"signature",
 };
 
 /* Length of "password =" at p when its value must be hidden, else 0. */

@@ -1,6 +1,6 @@
 /*
- * Waiting for sessions by polling grading_sessions. Each poll gets the ids that were open at the last one
- * and returns those that still are, so that it grows cheaper as the work is done.
+ * Waiting for sessions by polling grading_sessions. Each poll gets the ids that were open at the
+ * last one and returns those that still are, so that it grows cheaper as the work is done.
  */
 #include "await.h"
 
@@ -33,7 +33,8 @@ static const char poll_sql[] =
 	"  FROM grading_sessions WHERE session_id = ANY ($1::uuid[]))"
 	" SELECT coalesce(array_agg(session_id) FILTER (WHERE NOT over), '{}'),"
 	"        coalesce(array_agg(session_id) FILTER (WHERE over AND failed), '{}'),"
-	"        count(*) FILTER (WHERE over AND NOT failed), count(*) FILTER (WHERE over AND failed),"
+	"        count(*) FILTER (WHERE over AND NOT failed), count(*) FILTER (WHERE over"
+	"          AND failed),"
 	"        coalesce(sum(rated) FILTER (WHERE over), 0),"
 	"        coalesce(sum(lines) FILTER (WHERE over), 0),"
 	"        coalesce(sum(rated) FILTER (WHERE NOT over), 0),"
@@ -41,8 +42,10 @@ static const char poll_sql[] =
 	" FROM s";
 
 static const char failures_sql[] =
-	"SELECT session_id, job_data ->> 'batchIndex', coalesce(error, 'no reason given') FROM grading_jobs"
-	" WHERE status = 'failed' AND session_id = ANY ($1::uuid[]) ORDER BY failed_at LIMIT $2::int";
+	"SELECT session_id, job_data ->> 'batchIndex', coalesce(error, 'no reason given')"
+	"  FROM grading_jobs"
+	" WHERE status = 'failed' AND session_id = ANY ($1::uuid[]) ORDER BY failed_at"
+	"   LIMIT $2::int";
 
 struct await {
 	struct ctl *ctl;
@@ -81,7 +84,8 @@ static int show_failures(struct await *w, const char *sessions, struct err *err)
 	snprintf(limit, sizeof(limit), "%d", FAILURES_SHOWN - w->failures);
 	result = pgsync_query(w->conn, failures_sql, 2, values, err);
 	for (int i = 0; i < PQntuples(result); i++, w->failures++)
-		ctl_complain(w->ctl, "session %s, batch %s: %s", w->what->name_of(w->what->arg, PQgetvalue(result, i, 0)),
+		ctl_complain(w->ctl, "session %s, batch %s: %s",
+			     w->what->name_of(w->what->arg, PQgetvalue(result, i, 0)),
 			     PQgetisnull(result, i, 1) ? "?" : PQgetvalue(result, i, 1),
 			     PQgetvalue(result, i, 2));
 	PQclear(result);
@@ -145,8 +149,8 @@ static void describe(const struct await *w, char *text, size_t size)
 }
 
 /*
- * How the daemon is, mostly in its own words; true when that is what keeps it from working. With -d alone it might be
- * a daemon of another database that answers.
+ * How the daemon is, mostly in its own words; true when that is what keeps it from working. With -d
+ * alone it might be a daemon of another database that answers.
  */
 static bool ask_why(struct await *w, char *why, size_t size)
 {
@@ -190,7 +194,9 @@ static void tell_stall(struct await *w)
 	if (!wrong && stalled < LONG_STALL_MS)
 		return;
 	w->stall_told = true;
-	ctl_complain(w->ctl, "nothing was rated for %d s: %s; `gradingctl show status` and `gradingctl jobs` tell more",
+	ctl_complain(w->ctl,
+		     "nothing was rated for %d s: %s; `gradingctl show status` and `gradingctl "
+		     "jobs` tell more",
 		     (int)(stalled / 1000), why);
 }
 
@@ -219,17 +225,18 @@ static void summarise(const struct await *w)
 
 	if (w->ctl->option[CTL_JSON])
 		return;		/* the caller's one line holds it */
-	printf("rated %" PRId64 " line%s of %" PRId64 " session%s", rated(w), term_plural(rated(w)), sessions,
-	       term_plural(sessions));
+	printf("rated %" PRId64 " line%s of %" PRId64 " session%s", rated(w), term_plural(rated(w)),
+	       sessions, term_plural(sessions));
 	if (done > 0 && done < rated(w))
 		printf(", %" PRId64 " of them", done);
 	if (done > 0 && elapsed > 0)
-		printf(" in %s, %.*f lines a second", duration_human(elapsed, took, sizeof(took)), speed < 10 ? 1 : 0,
-		       speed);
+		printf(" in %s, %.*f lines a second", duration_human(elapsed, took, sizeof(took)),
+		       speed < 10 ? 1 : 0, speed);
 	if (w->result->failed)
 		printf("; %" PRId64 " of them with failed batches", w->result->failed);
 	if (given_up > 0)
-		printf("; %" PRId64 " line%s given up, see error and result of the jobs", given_up, term_plural(given_up));
+		printf("; %" PRId64 " line%s given up, see error and result of the jobs", given_up,
+		       term_plural(given_up));
 	printf("\n");
 }
 
@@ -263,11 +270,18 @@ static int watch_until_over(struct await *w, struct err *err)
 	return 0;
 }
 
-int await_sessions(struct ctl *ctl, PGconn *conn, const struct awaited *what, struct await_result *result)
+int await_sessions(struct ctl *ctl, PGconn *conn, const struct awaited *what,
+		   struct await_result *result)
 {
 	struct sigaction action = { .sa_handler = on_interrupt }, before;
-	struct await w = { .ctl = ctl, .conn = conn, .what = what, .open = xstrdup(what->sessions), .result = result,
-		.began_ms = what->began_ms ? what->began_ms : now_ms(), .moved_ms = now_ms(), .line_ms = now_ms() };
+	struct await w = { .ctl = ctl,
+			   .conn = conn,
+			   .what = what,
+			   .open = xstrdup(what->sessions),
+			   .result = result,
+			   .began_ms = what->began_ms ? what->began_ms : now_ms(),
+			   .moved_ms = now_ms(),
+			   .line_ms = now_ms() };
 	struct err err;
 	int outcome;
 
@@ -280,7 +294,8 @@ int await_sessions(struct ctl *ctl, PGconn *conn, const struct awaited *what, st
 	term_live_clear(&ctl->err);
 	free(w.open);
 	if (interrupted) {
-		ctl_complain(ctl, "stopped waiting; the work goes on, and the same command waits again");
+		ctl_complain(ctl,
+			     "stopped waiting; the work goes on, and the same command waits again");
 		return EXIT_INTERRUPTED;
 	}
 	if (outcome == -1)

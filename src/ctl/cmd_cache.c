@@ -1,4 +1,7 @@
-/* gradingctl cache: what the phrase cache holds and how often it answers; dropping entries of a model or prompt. */
+/*
+ * gradingctl cache: what the phrase cache holds and how often it answers; dropping entries of a
+ * model or prompt.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +15,7 @@
 
 #define ANSWER_CAP_BYTES (16 << 20)
 #define DAY_MS (24 * 60 * 60 * INT64_C(1000))
-#define PAGES 200			/* of the table gone through in one statement: a few thousand entries */
+#define PAGES 200			/* gone through in one statement: some thousand entries */
 #define PROMPT_HASH_MIN 4		/* characters that are enough to name one */
 
 /* ---- how often it answers ---- */
@@ -34,7 +37,8 @@ static void read_metrics(const char *text, struct hits *hits)
 	struct json_object *root = NULL;
 	const char *why;
 
-	if (json_strict_parse(text, strlen(text), &root, &why) == 0 && json_object_is_type(root, json_type_object)) {
+	if (json_strict_parse(text, strlen(text), &root, &why) == 0 &&
+	    json_object_is_type(root, json_type_object)) {
 		hits->hits = counter(root, "gradingd_cache_hits_total");
 		hits->lines = hits->hits + counter(root, "gradingd_cache_misses_total");
 		hits->hits += counter(root, "gradingd_cache_shared_total");
@@ -60,8 +64,11 @@ static void ask_daemon(struct ctl *ctl, struct hits *hits)
 
 static int ask_ratings(PGconn *conn, struct hits *hits, struct err *err)
 {
-	PGresult *result = pgsync_query(conn, "SELECT count(*) FILTER (WHERE cached), count(*) FROM line_ratings"
-					" WHERE rated_at > now() - interval '24 hours'", 0, NULL, err);
+	PGresult *result = pgsync_query(
+		conn,
+		"SELECT count(*) FILTER (WHERE cached), count(*) FROM line_ratings"
+		" WHERE rated_at > now() - interval '24 hours'",
+		0, NULL, err);
 
 	if (!result)
 		return -1;
@@ -79,7 +86,8 @@ static int ask_ratings(PGconn *conn, struct hits *hits, struct err *err)
 enum { ENTRIES, EXPIRED, BYTES, OLDEST };
 
 static const char cache_sql[] =
-	"SELECT count(*), count(*) FILTER (WHERE now() - created_at >= $1::bigint * interval '1 ms'),"
+	"SELECT count(*), count(*) FILTER (WHERE now() - created_at >= $1::bigint * interval"
+	"  '1 ms'),"
 	"  pg_total_relation_size('phrase_cache'), " WHEN("min(created_at)") " FROM phrase_cache";
 
 enum { RATER, MODEL, PROMPT, GROUP_ENTRIES, GROUP_OLDEST, GROUP_NEWEST };
@@ -89,7 +97,9 @@ static const char groups_sql[] =
 	WHEN("min(created_at)") ", " WHEN("max(created_at)")
 	" FROM phrase_cache GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
 
-/* A provider named the model: for people it is made harmless here, for programs when it is printed. */
+/*
+ * A provider named the model: for people it is made harmless here, for programs when it is printed.
+ */
 static void cell(struct table *t, const PGresult *result, int row, int column, bool json)
 {
 	struct buf clean;
@@ -107,7 +117,8 @@ static void cell(struct table *t, const PGresult *result, int row, int column, b
 static struct table *total_table(const PGresult *result, const struct hits *hits)
 {
 	static const char *const columns[] = {
-		"entries", "expired", "bytes", "oldest", "hit_percent", "looked_up", "hits_from", NULL
+		"entries", "expired", "bytes", "oldest", "hit_percent", "looked_up", "hits_from",
+		NULL
 	};
 	struct table *t = table_new(columns, true);
 
@@ -126,7 +137,8 @@ static struct table *total_table(const PGresult *result, const struct hits *hits
 
 static struct table *group_table(const PGresult *result, bool json)
 {
-	static const char *const columns[] = { "rater", "model", "prompt", "entries", "oldest", "newest", NULL };
+	static const char *const columns[] = { "rater",	 "model",  "prompt", "entries",
+					       "oldest", "newest", NULL };
 	struct table *t = table_new(columns, false);
 
 	for (int row = 0; row < PQntuples(result); row++) {
@@ -186,7 +198,8 @@ static int show(struct ctl *ctl, PGconn *conn, struct err *err)
 	if (cache)
 		groups = pgsync_query(conn, groups_sql, 0, NULL, err);
 	if (groups) {
-		struct table *total = total_table(cache, &hits), *by_model = group_table(groups, ctl->option[CTL_JSON]);
+		struct table *total = total_table(cache, &hits),
+			     *by_model = group_table(groups, ctl->option[CTL_JSON]);
 
 		print(ctl, total, by_model, ctl->option[CTL_JSON]);
 		table_free(total);
@@ -200,8 +213,8 @@ static int show(struct ctl *ctl, PGconn *conn, struct err *err)
 /* ---- dropping ---- */
 
 /*
- * Of the table's pages $1 to $2: the entries of model $3 and of a prompt whose hash begins with $4, null being any.
- * What a settlement holds this moment is newer than this and stays.
+ * Of the table's pages $1 to $2: the entries of model $3 and of a prompt whose hash begins with $4,
+ * null being any. What a settlement holds this moment is newer than this and stays.
  */
 static const char drop_sql[] =
 	"WITH gone AS ("
@@ -209,9 +222,11 @@ static const char drop_sql[] =
 	"    SELECT c.ctid FROM phrase_cache c WHERE c.ctid >= format('(%s,0)', $1::bigint)::tid"
 	"      AND c.ctid < format('(%s,0)', $2::bigint)::tid"
 	"      AND ($3::text IS NULL OR c.provenance ->> 'model' = $3::text)"
-	"      AND ($4::text IS NULL OR starts_with(c.provenance ->> 'prompt', $4::text)) FOR UPDATE SKIP LOCKED))"
+	"      AND ($4::text IS NULL OR starts_with(c.provenance ->> 'prompt', $4::text))"
+	"        FOR UPDATE SKIP LOCKED))"
 	"  RETURNING 1)"
-	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint FROM gone";
+	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint"
+	"  FROM gone";
 
 /* Each statement is a transaction of its own, so that workers are held up for an instant only. */
 static int drop(struct ctl *ctl, PGconn *conn, int64_t *dropped, struct err *err)
@@ -231,7 +246,8 @@ static int drop(struct ctl *ctl, PGconn *conn, int64_t *dropped, struct err *err
 		*dropped += pgsync_int(result, 0);
 		pages = pgsync_int(result, 1);
 		PQclear(result);
-		term_live(&ctl->err, pages > 0 ? (double)(page + PAGES) / (double)pages : 1, "dropping", false);
+		term_live(&ctl->err, pages > 0 ? (double)(page + PAGES) / (double)pages : 1,
+			  "dropping", false);
 	}
 	term_live_clear(&ctl->err);
 	return 0;
@@ -250,7 +266,9 @@ static int run_drop(struct ctl *ctl, PGconn *conn, struct err *err)
 		printf("{\"dropped\": %" PRId64 "}\n", dropped);
 	else
 		printf("%" PRId64 " %s dropped%s\n", dropped, dropped == 1 ? "entry" : "entries",
-		       dropped || ctl->option[CTL_ALL] ? "" : "; `gradingctl cache` lists models and prompts there are");
+		       dropped || ctl->option[CTL_ALL]
+			       ? ""
+			       : "; `gradingctl cache` lists models and prompts there are");
 	return 0;
 }
 
@@ -271,11 +289,15 @@ static const char *complaint(const struct ctl *ctl, char **args, int n)
 	if (n > 0 && strcmp(args[0], "drop") != 0)
 		return "usage: gradingctl cache [drop --model NAME | --prompt HASH | --all]";
 	if (n == 0)
-		return all || some ? "--model, --prompt and --all say what to drop: gradingctl cache drop ..." : NULL;
+		return all || some
+			? "--model, --prompt and --all say what to drop: gradingctl cache drop ..."
+			: NULL;
 	if (all == some)
-		return "say what to drop: --model NAME, --prompt HASH (both: entries of both), or --all alone";
+		return "say what to drop: --model NAME, --prompt HASH (both: entries of both), or "
+		       "--all alone";
 	if (ctl->text[CTL_PROMPT] && !is_hash(ctl->text[CTL_PROMPT]))
-		return "--prompt takes a hash as `gradingctl cache` shows it, or its first characters (4 at least)";
+		return "--prompt takes a hash as `gradingctl cache` shows it, or its first "
+		       "characters (4 at least)";
 	return NULL;
 }
 

@@ -1,6 +1,6 @@
 /*
- * gradingctl enqueue: reads transcripts from files, hands them on by the batch, and says what came of it; with --wait it
- * stays until they are rated.
+ * gradingctl enqueue: reads transcripts from files, hands them on by the batch, and says what came
+ * of it; with --wait it stays until they are rated.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,8 +74,8 @@ static int enqueue_file(struct enqueue *e, const char *path, struct err *err)
 	struct transcript transcript;
 	int found, outcome = 0;
 
-	if (!file) {
-		enqueue_batch_refuse(&e->batch, err->text);	/* the other files are not to blame */
+	if (!file) {	/* the other files are not to blame */
+		enqueue_batch_refuse(&e->batch, err->text);
 		return 0;
 	}
 	while (outcome == 0 && (found = transcripts_next(file, &transcript, err)) != 0) {
@@ -103,8 +103,9 @@ static int enqueue_files(struct enqueue *e, char **paths, int n, struct err *err
 
 static void print_result(const struct enqueue_counts *c)
 {
-	printf("enqueued %" PRId64 " session%s: %" PRId64 " job%s, %" PRId64 " line%s to rate", c->made,
-	       term_plural(c->made), c->jobs, term_plural(c->jobs), c->lines, term_plural(c->lines));
+	printf("enqueued %" PRId64 " session%s: %" PRId64 " job%s, %" PRId64 " line%s to rate",
+	       c->made, term_plural(c->made), c->jobs, term_plural(c->jobs), c->lines,
+	       term_plural(c->lines));
 	if (c->present)
 		printf("; %" PRId64 " %s already there", c->present,
 		       c->present == 1 ? "session was" : "sessions were");

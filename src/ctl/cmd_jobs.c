@@ -1,4 +1,7 @@
-/* gradingctl jobs, retry and cancel: which jobs there are and why they failed; putting them back, ending them. */
+/*
+ * gradingctl jobs, retry and cancel: which jobs there are and why they failed; putting them back,
+ * ending them.
+ */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,16 +21,23 @@
 
 enum { JSON, SESSION, BATCH, STATUS, ATTEMPTS, MAX_ATTEMPTS, SINCE_MS, ERROR };
 
-/* At most $1 of each status; $2 to $4 say which. Each by its own index: what failed last, what is claimed next. */
+/*
+ * At most $1 of each status; $2 to $4 say which. Each by its own index: what failed last, what is
+ * claimed next.
+ */
 static const char jobs_sql[] =
 	"SELECT row_to_json(r), session_id, batch, status, attempts, max_attempts,"
-	"  greatest(extract(epoch FROM now() - coalesce(failed_at, started_at, created_at)) * 1000, 0)::bigint, error"
-	" FROM (SELECT id, session_id, status, job_data ->> 'batchIndex' AS batch, attempts, max_attempts, priority,"
+	"  greatest(extract(epoch FROM now() - coalesce(failed_at, started_at, created_at))"
+	"    * 1000, 0)::bigint, error"
+	" FROM (SELECT id, session_id, status, job_data ->> 'batchIndex' AS batch, attempts,"
+	"   max_attempts, priority,"
 	"  created_at, CASE WHEN status = 'processing' THEN started_at END AS started_at,"
 	"  CASE WHEN status = 'failed' THEN failed_at END AS failed_at, error FROM ("
-	"   (SELECT * FROM grading_jobs WHERE $2::bool AND status = 'failed' ORDER BY failed_at DESC LIMIT $1::int)"
+	"   (SELECT * FROM grading_jobs WHERE $2::bool AND status = 'failed'"
+	"     ORDER BY failed_at DESC LIMIT $1::int)"
 	"   UNION ALL"
-	"   (SELECT * FROM grading_jobs WHERE $3::bool AND status = 'processing' ORDER BY started_at LIMIT $1::int)"
+	"   (SELECT * FROM grading_jobs WHERE $3::bool AND status = 'processing'"
+	"     ORDER BY started_at LIMIT $1::int)"
 	"   UNION ALL"
 	"   (SELECT * FROM grading_jobs WHERE $4::bool AND status = 'pending'"
 	"     ORDER BY priority DESC, available_at, id LIMIT $1::int)) g LIMIT $1::int) r";
@@ -48,7 +58,9 @@ static void text_cell(struct table *t, const PGresult *result, int row, int colu
 
 static void print_table(struct ctl *ctl, const PGresult *result, int rows)
 {
-	static const char *const columns[] = { "session", "batch", "status", "attempts", "since_ms", "error", NULL };
+	static const char *const columns[] = {
+		"session", "batch", "status", "attempts", "since_ms", "error", NULL
+	};
 	struct table *t = table_new(columns, false);
 	char attempts[48];
 	struct buf out;
@@ -58,8 +70,8 @@ static void print_table(struct ctl *ctl, const PGresult *result, int rows)
 		text_cell(t, result, row, SESSION);
 		text_cell(t, result, row, BATCH);
 		text_cell(t, result, row, STATUS);
-		snprintf(attempts, sizeof(attempts), "%.16s/%.16s", PQgetvalue(result, row, ATTEMPTS),
-			 PQgetvalue(result, row, MAX_ATTEMPTS));
+		snprintf(attempts, sizeof(attempts), "%.16s/%.16s",
+			 PQgetvalue(result, row, ATTEMPTS), PQgetvalue(result, row, MAX_ATTEMPTS));
 		table_text(t, attempts);
 		table_ms(t, strtoll(PQgetvalue(result, row, SINCE_MS), NULL, 10));
 		text_cell(t, result, row, ERROR);
@@ -87,13 +99,15 @@ static void print_json(const PGresult *result, int rows)
 /* One more than is shown tells that there are more. */
 static PGresult *ask_jobs(struct ctl *ctl, PGconn *conn, struct err *err)
 {
-	bool failed = ctl->option[CTL_FAILED], processing = ctl->option[CTL_PROCESSING], pending = ctl->option[CTL_PENDING];
+	bool failed = ctl->option[CTL_FAILED], processing = ctl->option[CTL_PROCESSING];
+	bool pending = ctl->option[CTL_PENDING];
 	bool all = !failed && !processing && !pending;
 	char limit[24];
+	const char *const values[] = { limit, all || failed ? "t" : "f",
+				       all || processing ? "t" : "f", all || pending ? "t" : "f" };
 
 	snprintf(limit, sizeof(limit), "%" PRId64, ctl->option[CTL_LIMIT] + 1);
-	return pgsync_query(conn, jobs_sql, 4, (const char *const[]){ limit, all || failed ? "t" : "f",
-			    all || processing ? "t" : "f", all || pending ? "t" : "f" }, err);
+	return pgsync_query(conn, jobs_sql, 4, values, err);
 }
 
 int cmd_jobs(struct ctl *ctl, char **args, int n)
@@ -122,16 +136,23 @@ int cmd_jobs(struct ctl *ctl, char **args, int n)
 /* ---- retry and cancel ---- */
 
 static const char retry_sql[] = "SELECT grading_retry_many($1::uuid[])";
-static const char cancel_sql[] = "SELECT coalesce(sum(grading_cancel(s)), 0) FROM unnest($1::uuid[]) AS s";
+static const char cancel_sql[] =
+	"SELECT coalesce(sum(grading_cancel(s)), 0) FROM unnest($1::uuid[]) AS s";
 
-/* The next sessions behind $1 that have failed jobs, as an array (null: none), and the last of them. */
+/*
+ * The next sessions behind $1 that have failed jobs, as an array (null: none), and the last of
+ * them.
+ */
 static const char failed_sql[] =
-	"SELECT array_agg(session_id ORDER BY session_id), (array_agg(session_id ORDER BY session_id DESC))[1] FROM ("
-	" SELECT DISTINCT session_id FROM grading_jobs WHERE status = 'failed' AND ($1::uuid IS NULL OR session_id > $1::uuid)"
+	"SELECT array_agg(session_id ORDER BY session_id),"
+	"  (array_agg(session_id ORDER BY session_id DESC))[1] FROM ("
+	" SELECT DISTINCT session_id FROM grading_jobs WHERE status = 'failed'"
+	"   AND ($1::uuid IS NULL OR session_id > $1::uuid)"
 	"  ORDER BY session_id LIMIT $2::int) s";
 
 /* Adds to *jobs how many jobs of these sessions (uuid[]) it was. */
-static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *jobs, struct err *err)
+static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *jobs,
+		 struct err *err)
 {
 	PGresult *result = NULL;
 
@@ -147,7 +168,8 @@ static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *j
 	return 0;
 }
 
-static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int64_t *jobs, struct err *err)
+static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int64_t *jobs,
+			  struct err *err)
 {
 	int outcome = 0;
 
@@ -176,8 +198,8 @@ static int retry_all_failed(PGconn *conn, int64_t *jobs, struct err *err)
 
 	snprintf(limit, sizeof(limit), "%d", SESSIONS);
 	for (bool done = false; !done && outcome == 0; ) {
-		PGresult *found = pgsync_query(conn, failed_sql, 2,
-					       (const char *const[]){ last[0] ? last : NULL, limit }, err);
+		const char *const values[] = { last[0] ? last : NULL, limit };
+		PGresult *found = pgsync_query(conn, failed_sql, 2, values, err);
 
 		if (!found)
 			return -1;
@@ -191,13 +213,15 @@ static int retry_all_failed(PGconn *conn, int64_t *jobs, struct err *err)
 	return outcome;
 }
 
-static int finish(struct ctl *ctl, int outcome, const char *key, const char *words, int64_t jobs, const struct err *err)
+static int finish(struct ctl *ctl, int outcome, const char *key, const char *words, int64_t jobs,
+		  const struct err *err)
 {
 	if (ctl->option[CTL_JSON])
 		printf("{\"%s\": %" PRId64 "}\n", key, jobs);
 	else if (jobs > 0 || outcome == 0)
 		printf("%" PRId64 " job%s %s%s\n", jobs, term_plural(jobs), words,
-		       jobs ? "" : "; `gradingctl jobs` lists those that wait, are rated or have failed");
+		       jobs ? "" : "; `gradingctl jobs` lists those that wait, are rated or have "
+		       "failed");
 	return outcome == 0 ? EXIT_STOPPED : ctl_fail(ctl, err);
 }
 
@@ -210,13 +234,15 @@ int cmd_retry(struct ctl *ctl, char **args, int n)
 	int outcome;
 
 	if (all == (n > 0)) {
-		ctl_complain(ctl, "say what to put back: gradingctl retry SESSION..., or --failed for all failed jobs");
+		ctl_complain(ctl, "say what to put back: gradingctl retry SESSION..., or --failed "
+			     "for all failed jobs");
 		return EXIT_FAILED;
 	}
 	conn = ctl_database(ctl, &err);
 	if (!conn)
 		return ctl_fail(ctl, &err);
-	outcome = all ? retry_all_failed(conn, &jobs, &err) : apply_to_words(conn, retry_sql, args, n, &jobs, &err);
+	outcome = all ? retry_all_failed(conn, &jobs, &err)
+		      : apply_to_words(conn, retry_sql, args, n, &jobs, &err);
 	PQfinish(conn);
 	return finish(ctl, outcome, "retried", "put back into the queue", jobs, &err);
 }

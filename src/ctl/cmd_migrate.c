@@ -16,7 +16,9 @@ static const struct { const char *word, *note; } states[MIGRATE_STATE_COUNT] = {
 	[MIGRATE_CHANGED] = { "changed", "applied from another text than this gradingctl brings" },
 	[MIGRATE_NEWER] = { "newer", "not known to this gradingctl, and left alone" },
 	[MIGRATE_WAITING] = { "waiting", "another gradingctl is migrating this database" },
-	[MIGRATE_BLOCKED] = { "blocked", "another transaction holds a lock on the table; trying again" },
+	[MIGRATE_BLOCKED] = {
+		"blocked", "another transaction holds a lock on the table; trying again"
+	},
 };
 
 struct report {
@@ -45,7 +47,8 @@ static void print_text(const struct term *out, const char *name, enum migrate_st
 	struct buf line;
 
 	buf_init(&line, 4096);
-	buf_printf(&line, "%s%-9s%s", term_style(out, state == MIGRATE_PRESENT ? TERM_DIM : TERM_BOLD),
+	buf_printf(&line, "%s%-9s%s",
+		   term_style(out, state == MIGRATE_PRESENT ? TERM_DIM : TERM_BOLD),
 		   states[state].word, term_style(out, TERM_PLAIN));
 	if (name)
 		term_escape(&line, name);
@@ -68,8 +71,9 @@ static void on_report(void *arg, const char *name, enum migrate_state state)
 }
 
 /*
- * A session's lock and settings mean nothing behind a pooler of transactions. One that pools sessions is
- * fine, so only what the configuration says counts; the differing pid tells that a pooler is there.
+ * A session's lock and settings mean nothing behind a pooler of transactions. One that pools
+ * sessions is fine, so only what the configuration says counts; the differing pid tells that a
+ * pooler is there.
  */
 static int check_direct(const struct ctl *ctl, PGconn *conn, struct err *err)
 {
@@ -111,7 +115,8 @@ int cmd_migrate(struct ctl *ctl, char **args, int n)
 		return ctl_fail(ctl, &err);
 	PQsetNoticeReceiver(conn, on_notice, ctl);
 	if (!ctl->conninfo && !ctl->config)
-		ctl_complain(ctl, "there is no " CONFIG_DEFAULT_PATH "; this is the database \"%s\", as user \"%s\"",
+		ctl_complain(ctl, "there is no " CONFIG_DEFAULT_PATH
+			     "; this is the database \"%s\", as user \"%s\"",
 			     PQdb(conn), PQuser(conn));
 	if (ctl->option[CTL_STATUS])
 		result = migrate_status(conn, on_report, &report, &err);

@@ -1,4 +1,7 @@
-/* gradingctl progress and ratings: one session, as grading_progress() and grading_ratings() tell it. */
+/*
+ * gradingctl progress and ratings: one session, as grading_progress() and grading_ratings() tell
+ * it.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +21,15 @@
 /* ---- asking ---- */
 
 /* $1 is the session's uuid, $2, where the statement has one, a number. */
-static PGresult *ask(PGconn *conn, const char *sql, const char *id, const int64_t *number, struct err *err)
+static PGresult *ask(PGconn *conn, const char *sql, const char *id, const int64_t *number,
+		     struct err *err)
 {
 	char session[UUID_SIZE], digits[24];
 
 	uuid5_from_id(id, session);
 	snprintf(digits, sizeof(digits), "%" PRId64, number ? *number : 0);
-	return pgsync_query(conn, sql, number ? 2 : 1, (const char *const[]){ session, digits }, err);
+	return pgsync_query(conn, sql, number ? 2 : 1, (const char *const[]){ session, digits },
+			    err);
 }
 
 static int unknown(struct ctl *ctl, const char *id)
@@ -33,11 +38,12 @@ static int unknown(struct ctl *ctl, const char *id)
 
 	uuid5_from_id(id, session);
 	if (strcasecmp(id, session) == 0)
-		ctl_complain(ctl, "session %s is not known: it was not enqueued into this database, or its "
-			     "jobs were inserted and none has been taken up yet", session);
+		ctl_complain(ctl, "session %s is not known: it was not enqueued into this "
+			     "database, or its jobs were inserted and none has been taken up yet",
+			     session);
 	else
-		ctl_complain(ctl, "session \"%.100s\" (%s) is not known: it was not enqueued into this "
-			     "database", id, session);
+		ctl_complain(ctl, "session \"%.100s\" (%s) is not known: it was not enqueued "
+			     "into this database", id, session);
 	return EXIT_FAILED;
 }
 
@@ -56,12 +62,17 @@ static void print_json_rows(const PGresult *result)
 
 /* One more than is shown, so that it is known whether there are more. */
 static const char failures_sql[] =
-	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given'), status = 'failed',"
+	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given'),"
+	"  status = 'failed',"
 	"  bool_or(status = 'failed') OVER () FROM grading_jobs"
-	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL) AND session_id = $1::uuid"
+	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL)"
+	"   AND session_id = $1::uuid"
 	" ORDER BY status DESC, coalesce(failed_at, completed_at) LIMIT $2::int";
 
-/* Why batches failed or lack ratings, and what to do. A role that may not read jobs is told nothing. */
+/*
+ * Why batches failed or lack ratings, and what to do. A role that may not read jobs is told
+ * nothing.
+ */
 static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 {
 	const int64_t limit = FAILURES_SHOWN + 1;
@@ -71,9 +82,11 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 
 	for (int i = 0; i < n && i < FAILURES_SHOWN; i++)
 		ctl_complain(ctl, "batch %s %s: %s", PQgetvalue(result, i, 0),
-			     PQgetvalue(result, i, 2)[0] == 't' ? "failed" : "is incomplete", PQgetvalue(result, i, 1));
+			     PQgetvalue(result, i, 2)[0] == 't' ? "failed" : "is incomplete",
+			     PQgetvalue(result, i, 1));
 	if (n > 0 && PQgetvalue(result, 0, 3)[0] == 't')
-		ctl_complain(ctl, "%s`gradingctl retry %.100s` puts failed jobs back into the queue",
+		ctl_complain(ctl,
+			     "%s`gradingctl retry %.100s` puts failed jobs back into the queue",
 			     n > FAILURES_SHOWN ? "and more; " : "", id);
 	PQclear(result);
 }
@@ -81,19 +94,22 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 /* ---- progress ---- */
 
 enum {
-	STATUS, BATCHES_DONE, BATCHES_FAILED, BATCHES, LINES_DONE, LINES, PERCENT, ETA_MS, FIRST_MS, ELAPSED_MS,
-	UUID
+	STATUS, BATCHES_DONE, BATCHES_FAILED, BATCHES, LINES_DONE, LINES, PERCENT, ETA_MS, FIRST_MS,
+	ELAPSED_MS, UUID
 };
 
 static const char progress_sql[] =
-	"SELECT status, batches_done, batches_failed, batches_total, lines_done, lines_total, percent,"
+	"SELECT status, batches_done, batches_failed, batches_total, lines_done, lines_total,"
+	"  percent,"
 	"       (eta_seconds * 1000)::bigint,"
 	"       (extract(epoch FROM first_rated_at - started_at) * 1000)::bigint,"
-	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at) * 1000)::bigint, $1::uuid"
+	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at)"
+	"         * 1000)::bigint, $1::uuid"
 	" FROM grading_progress($1::uuid)";
 
 static const char progress_json_sql[] =
-	"SELECT row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.* FROM grading_progress($1::uuid) p) t";
+	"SELECT row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.*"
+	"  FROM grading_progress($1::uuid) p) t";
 
 static enum term_style status_style(const char *status)
 {
@@ -107,14 +123,18 @@ static enum term_style status_style(const char *status)
 	return TERM_YELLOW;
 }
 
-/* "BEFORE1.2sAFTER" when the column has a duration. It has none of 0: what one transaction did takes no time. */
-static void print_duration(const PGresult *result, int column, const char *before, const char *after)
+/*
+ * "BEFORE1.2sAFTER" when the column has a duration. It has none of 0: what one transaction did
+ * takes no time.
+ */
+static void print_duration(const PGresult *result, int column, const char *before,
+			   const char *after)
 {
 	char text[32];
 
 	if (pgsync_int(result, column) > 0)
-		printf("%s%s%s", before, duration_human(pgsync_int(result, column), text, sizeof(text)),
-		       after);
+		printf("%s%s%s", before,
+		       duration_human(pgsync_int(result, column), text, sizeof(text)), after);
 }
 
 static void print_progress(const struct term *out, const PGresult *result)
@@ -125,8 +145,8 @@ static void print_progress(const struct term *out, const PGresult *result)
 
 	buf_init(&bar, 4 * BAR_WIDTH);
 	term_bar(out, &bar, strtod(PQgetvalue(result, 0, PERCENT), NULL) / 100, BAR_WIDTH);
-	printf("%s%-10s %s%s  %s %%", term_style(out, status_style(status)), status, buf_text(&bar), term_style(out, TERM_PLAIN),
-	       PQgetvalue(result, 0, PERCENT));
+	printf("%s%-10s %s%s  %s %%", term_style(out, status_style(status)), status, buf_text(&bar),
+	       term_style(out, TERM_PLAIN), PQgetvalue(result, 0, PERCENT));
 	if (!over)
 		print_duration(result, ETA_MS, ", about ", " left");
 	printf("\n%s of %s lines rated, %s of %s batches done", PQgetvalue(result, 0, LINES_DONE),
@@ -137,13 +157,14 @@ static void print_progress(const struct term *out, const PGresult *result)
 		       PQgetvalue(result, 0, BATCHES_FAILED), term_style(out, TERM_PLAIN));
 	print_duration(result, ELAPSED_MS, over ? "\ntook " : "\nrunning for ", "");
 	print_duration(result, FIRST_MS, ", first rating after ", "");
-	printf("\n%ssession %s%s\n", term_style(out, TERM_DIM), PQgetvalue(result, 0, UUID), term_style(out, TERM_PLAIN));
+	printf("\n%ssession %s%s\n", term_style(out, TERM_DIM), PQgetvalue(result, 0, UUID),
+	       term_style(out, TERM_PLAIN));
 	buf_free(&bar);
 }
 
 /* Asks and prints: text for people by `print`, or the rows that are JSON already. */
-static int show(struct ctl *ctl, const char *session, const char *sql, const char *json_sql, const int64_t *since,
-		void (*print)(const struct term *out, const PGresult *result))
+static int show(struct ctl *ctl, const char *session, const char *sql, const char *json_sql,
+		const int64_t *since, void (*print)(const struct term *out, const PGresult *result))
 {
 	bool json = ctl->option[CTL_JSON];
 	struct err err;
@@ -202,7 +223,8 @@ static enum term_style rating_style(const char *rating)
 	return TERM_BOLD;
 }
 
-static void add_paragraph(const struct term *out, struct buf *page, const char *mark, const char *text)
+static void add_paragraph(const struct term *out, struct buf *page, const char *mark,
+			  const char *text)
 {
 	buf_printf(page, "%*s%s", TEXT_INDENT, "", mark);
 	term_wrap(out, page, text, TEXT_INDENT + (int)strlen(mark));
@@ -253,12 +275,14 @@ static void print_ratings(const struct term *out, const PGresult *result)
 	}
 	buf_free(&page);
 	if (out->is_tty && rows > 0)
-		printf("%s%d rating%s; --since %s shows what comes later%s\n", term_style(out, TERM_DIM), rows,
-		       term_plural(rows), PQgetvalue(result, 0, CURSOR), term_style(out, TERM_PLAIN));
+		printf("%s%d rating%s; --since %s shows what comes later%s\n",
+		       term_style(out, TERM_DIM), rows, term_plural(rows),
+		       PQgetvalue(result, 0, CURSOR), term_style(out, TERM_PLAIN));
 }
 
 int cmd_ratings(struct ctl *ctl, char **args, int n)
 {
 	(void)n;
-	return show(ctl, args[0], ratings_sql, ratings_json_sql, &ctl->option[CTL_SINCE], print_ratings);
+	return show(ctl, args[0], ratings_sql, ratings_json_sql, &ctl->option[CTL_SINCE],
+		    print_ratings);
 }

@@ -20,7 +20,8 @@ static int set_address(struct sockaddr_un *address, const char *path, struct err
 {
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (strlen(path) >= sizeof(address->sun_path))
-		return err_set(err, ERR_CONFIG, "the path of the control socket is longer than %zu bytes: %s",
+		return err_set(err, ERR_CONFIG,
+			       "the path of the control socket is longer than %zu bytes: %s",
 			       sizeof(address->sun_path) - 1, path);
 	strcpy(address->sun_path, path);
 	return 0;
@@ -29,8 +30,9 @@ static int set_address(struct sockaddr_un *address, const char *path, struct err
 static int refuse(const char *path, struct err *err)
 {
 	if (errno == EACCES || errno == EPERM)
-		return err_set(err, ERR_PERMANENT, "you may not connect to %s; see control.group in "
-			       "gradingd.conf", path);
+		return err_set(err, ERR_PERMANENT,
+			       "you may not connect to %s; see control.group in gradingd.conf",
+			       path);
 	return err_set(err, ERR_LOST, "no gradingd answers at %s (%s)", path, strerror(errno));
 }
 
@@ -75,7 +77,7 @@ static int send_line(int fd, const char *path, const char *line, struct err *err
 	request[len] = '\n';
 	if (send(fd, request, len + 1, MSG_NOSIGNAL) == (ssize_t)(len + 1))
 		return 0;
-	/* A daemon that is full says so and hangs up without reading: its words are worth more than EPIPE. */
+	/* A daemon that is full says so and hangs up without reading: its words count more. */
 	return errno == EPIPE || errno == ECONNRESET ? 0 : refuse(path, err);
 }
 
@@ -121,7 +123,8 @@ static int unframe(const char *path, const struct buf *reply, struct buf *out, s
 			return 0;
 		}
 	}
-	return err_set(err, ERR_LOST, "the answer of the gradingd at %s was cut off; is it stopping?", path);
+	return err_set(err, ERR_LOST,
+		       "the answer of the gradingd at %s was cut off; is it stopping?", path);
 }
 
 int control_client_ask(const char *path, const char *line, struct buf *out, struct err *err)

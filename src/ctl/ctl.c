@@ -58,7 +58,8 @@ const char *ctl_socket_path(struct ctl *ctl, struct err *err)
 	if (ctl_load_config(ctl, err) == -1) {
 		size_t len = strlen(err->text);
 
-		snprintf(err->text + len, sizeof(err->text) - len, " (a running daemon can be asked with -s SOCKET)");
+		snprintf(err->text + len, sizeof(err->text) - len,
+			 " (a running daemon can be asked with -s SOCKET)");
 		return NULL;
 	}
 	if (!ctl->config)	/* a daemon may still run with the defaults */
@@ -85,8 +86,9 @@ PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err)
 	if (!conn && !conninfo[0]) {
 		size_t len = strlen(err->text);
 
-		snprintf(err->text + len, sizeof(err->text) - len, " (there is no %s: name a configuration with -c, or a "
-			 "database with -d)", CONFIG_DEFAULT_PATH);
+		snprintf(err->text + len, sizeof(err->text) - len,
+			 " (there is no %s: name a configuration with -c, or a database with -d)",
+			 CONFIG_DEFAULT_PATH);
 	}
 	return conn;
 }
@@ -94,22 +96,27 @@ PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err)
 static int check_schema(PGconn *conn, struct err *err)
 {
 	struct err cause;
-	PGresult *result = pgsync_query(conn, "SELECT coalesce(max(version), 0) FROM grading_migrations", 0,
-					NULL, &cause);
+	PGresult *result = pgsync_query(conn, "SELECT coalesce(max(version), 0) FROM "
+					"grading_migrations", 0, NULL, &cause);
 	int version = result ? atoi(PQgetvalue(result, 0, 0)) : 0;
 
 	PQclear(result);
 	if (!result && pgerror_is_refusal(PQerrorMessage(conn)))
-		return err_set(err, ERR_CONFIG, "this role may not read the grading tables; as their owner: GRANT "
-			       "grading_app TO \"%s\" (or gradingd_worker, for a daemon): %s", PQuser(conn), cause.text);
+		return err_set(err, ERR_CONFIG,
+			       "this role may not read the grading tables; as their owner: GRANT "
+			       "grading_app TO \"%s\" (or gradingd_worker, for a daemon): %s",
+			       PQuser(conn), cause.text);
 	if (!result && cause.kind == ERR_CONFIG)
-		return err_set(err, ERR_CONFIG, "the grading tables are not there; run `gradingctl migrate`: %s",
+		return err_set(err, ERR_CONFIG,
+			       "the grading tables are not there; run `gradingctl migrate`: %s",
 			       cause.text);
 	if (!result)
 		return err_set(err, cause.kind, "%s", cause.text);
 	if (version < API_VERSION)
-		return err_set(err, ERR_CONFIG, "the database schema is at version %d and this gradingctl "
-			       "needs %d; run `gradingctl migrate`", version, API_VERSION);
+		return err_set(err, ERR_CONFIG,
+			       "the database schema is at version %d and this gradingctl "
+			       "needs %d; run `gradingctl migrate`",
+			       version, API_VERSION);
 	return 0;
 }
 

@@ -1,4 +1,7 @@
-/* Sending transcripts by the batch, and what the database says to them; gradingctl enqueue alone. It reads no file. */
+/*
+ * Sending transcripts by the batch, and what the database says to them; gradingctl enqueue alone.
+ * It reads no file.
+ */
 #include "enqueue_batch.h"
 
 #include <inttypes.h>
@@ -8,7 +11,7 @@
 #include "pg/pgarray.h"
 #include "pg/pgsync.h"
 
-#define BATCH_BYTES (8 << 20)		/* sent when it holds so much, so at most this and one transcript */
+#define BATCH_BYTES (8 << 20)		/* sent when its texts are so long together */
 
 static const char enqueue_sql[] =
 	"WITH asked AS MATERIALIZED ("
@@ -16,16 +19,19 @@ static const char enqueue_sql[] =
 	"         EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = a.session) AS known"
 	"  FROM unnest($1::uuid[], $2::jsonb[]) AS a(session, record)),"
 	" answered AS MATERIALIZED ("
-	"  SELECT session, known, transcript, grading_enqueue(session, transcript, record ->> 'salesRepName',"
+	"  SELECT session, known, transcript, grading_enqueue(session, transcript,"
+	"    record ->> 'salesRepName',"
 	"         record ->> 'customerName', $3::int, $4::int) AS jobs FROM asked),"
 	/* No jobs: it was there, in the table or in this very batch; or there is nothing in it. */
 	" counted AS ("
-	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]' AND NOT known) AS made FROM answered)"
+	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]' AND NOT known) AS made"
+	"    FROM answered)"
 	" SELECT count(*) FILTER (WHERE made), sum(jobs),"
 	"        coalesce(array_agg(session) FILTER (WHERE made), '{}') FROM counted";
 
 static const char lines_sql[] =
-	"SELECT coalesce(sum(total_lines), 0) FROM grading_sessions WHERE session_id = ANY ($1::uuid[])";
+	"SELECT coalesce(sum(total_lines), 0) FROM grading_sessions"
+	"  WHERE session_id = ANY ($1::uuid[])";
 
 /* ---- notices ---- */
 
@@ -42,7 +48,8 @@ static void on_notice(void *arg, const PGresult *result)
 }
 
 /* The notice names the session: where it came from says more. */
-static const struct enqueue_item *item_of(const struct enqueue_item *items, size_t n, const char *notice, size_t len)
+static const struct enqueue_item *item_of(const struct enqueue_item *items, size_t n,
+					  const char *notice, size_t len)
 {
 	for (size_t i = 0; i < n; i++)
 		if (memmem(notice, len, items[i].session, strlen(items[i].session)))
@@ -70,7 +77,8 @@ static void tell_notices(struct enqueue_batch *b, const struct enqueue_item *ite
 
 /* ---- sending ---- */
 
-static void pack(const struct enqueue_item *items, size_t n, struct buf *sessions, struct buf *records)
+static void pack(const struct enqueue_item *items, size_t n, struct buf *sessions,
+		 struct buf *records)
 {
 	buf_init(sessions, ENQUEUE_LITERAL_CAP_BYTES);
 	buf_init(records, ENQUEUE_LITERAL_CAP_BYTES);
@@ -101,7 +109,8 @@ static int count(struct enqueue_batch *b, size_t n, const PGresult *result, stru
 }
 
 /* All of them or none. */
-static int send_items(struct enqueue_batch *b, const struct enqueue_item *items, size_t n, struct err *err)
+static int send_items(struct enqueue_batch *b, const struct enqueue_item *items, size_t n,
+		      struct err *err)
 {
 	char batch_size[24], priority[24];
 	struct buf sessions, records;
@@ -151,7 +160,8 @@ static int send_one_by_one(struct enqueue_batch *b, struct err *err)
 			continue;
 		if (is_fatal(err))
 			return -1;
-		err_set(&refusal, ERR_PERMANENT, "%s:%lu: %s", b->items[i].file, b->items[i].line, err->text);
+		err_set(&refusal, ERR_PERMANENT, "%s:%lu: %s", b->items[i].file, b->items[i].line,
+			err->text);
 		enqueue_batch_refuse(b, refusal.text);
 	}
 	return 0;
@@ -168,7 +178,8 @@ int enqueue_batch_send(struct enqueue_batch *b, struct err *err)
 	return outcome;
 }
 
-int enqueue_batch_add(struct enqueue_batch *b, const char *file, const struct transcript *t, struct err *err)
+int enqueue_batch_add(struct enqueue_batch *b, const char *file, const struct transcript *t,
+		      struct err *err)
 {
 	struct enqueue_item *item = &b->items[b->n++];
 

@@ -1,6 +1,7 @@
 /*
- * gradingctl: the table of its own commands, and what is done with the words of a command line. It alone knows all
- * commands; what each does is in cmd_*.c and in the room ctl/doctor, and words that are no command of ours are the daemon's.
+ * gradingctl: the table of its own commands, and what is done with the words of a command line. It
+ * alone knows all commands; what each does is in cmd_*.c and in the room ctl/doctor, and words that
+ * are no command of ours are the daemon's.
  */
 #include <stdio.h>
 #include <string.h>
@@ -38,9 +39,10 @@ static const struct command {
 	  "put failed jobs back into the queue" },
 	{ "cancel", "SESSION...", 1, 10000, TAKES(JSON), cmd_cancel,
 	  "end jobs that wait or are being rated" },
-	{ "cache", "[drop]", 0, 1, TAKES(JSON) | TAKES(MODEL) | TAKES(PROMPT) | TAKES(ALL), cmd_cache,
-	  "the phrase cache: what it holds, hit rate, dropping" },
-	{ "doctor", "", 0, 0, TAKES(JSON), cmd_doctor, "look for what is wrong, and say what to do" },
+	{ "cache", "[drop]", 0, 1, TAKES(JSON) | TAKES(MODEL) | TAKES(PROMPT) | TAKES(ALL),
+	  cmd_cache, "the phrase cache: what it holds, hit rate, dropping" },
+	{ "doctor", "", 0, 0, TAKES(JSON), cmd_doctor,
+	  "look for what is wrong, and say what to do" },
 	{ "version", "", 0, 0, TAKES(JSON), cmd_version, "the version of gradingctl" },
 	{ "help", "", 0, 0, 0, cmd_help, "this list" },
 };
@@ -64,7 +66,8 @@ static void print_usage(void)
 		snprintf(left, sizeof(left), "%s %s", commands[i].name, commands[i].args);
 		printf("  %-*s%s\n", OPTIONS_HELP_WIDTH, left, commands[i].help);
 	}
-	printf("\nExit status: 0 done, 1 failed, %d try later, %d wrong configuration, %d interrupted.\n",
+	printf("\nExit status: 0 done, 1 failed, %d try later, %d wrong configuration, %d "
+	       "interrupted.\n",
 	       EXIT_TRY_LATER, EXIT_BAD_CONFIG, EXIT_INTERRUPTED);
 }
 
@@ -104,14 +107,15 @@ static int run(struct ctl *ctl, const struct options *o, char **words, int n)
 	}
 	for (int i = 0; i < CTL_OPTIONS; i++)
 		if (o->given & ~takes & OPTION_BIT(i)) {
-			ctl_complain(ctl, "`%s` takes no --%s", words[0], options_name((enum ctl_option)i));
+			ctl_complain(ctl, "`%s` takes no --%s", words[0],
+				     options_name((enum ctl_option)i));
 			return EXIT_FAILED;
 		}
 	if (!command)
 		return relay_words(ctl, words, n);
 	if (n - 1 < command->min_args || n - 1 > command->max_args) {
-		ctl_complain(ctl, "usage: gradingctl %s%s%s", command->name, *command->args ? " " : "",
-			     command->args);
+		ctl_complain(ctl, "usage: gradingctl %s%s%s", command->name,
+			     *command->args ? " " : "", command->args);
 		return EXIT_FAILED;
 	}
 	return command->run(ctl, words + 1, n - 1);

@@ -1,7 +1,7 @@
 /*
- * Migrations: what the database has, what is missing, applying it, one gradingctl at a time. It prints
- * nothing. Each file may be applied twice (IF NOT EXISTS and the like), so an interrupted run is
- * simply run again.
+ * Migrations: what the database has, what is missing, applying it, one gradingctl at a time. It
+ * prints nothing. Each file may be applied twice (IF NOT EXISTS and the like), so an interrupted
+ * run is simply run again.
  */
 #include "migrate.h"
 
@@ -25,7 +25,7 @@ enum { COLUMN_VERSION, COLUMN_NAME, COLUMN_CHECKSUM, COLUMN_APPLIED_AT };
 
 struct migration {
 	PGconn *conn;
-	PGresult *records;	/* grading_migrations as it was at the beginning; NULL: no such table */
+	PGresult *records;	/* grading_migrations as it was at first; NULL: no such table */
 	migrate_report_fn *report;
 	void *arg;
 };
@@ -39,8 +39,8 @@ static int version_of(const struct embedded *file)
 
 static int load_records(struct migration *m, struct err *err)
 {
-	PGresult *exists = pgsync_query(m->conn, "SELECT to_regclass('grading_migrations') IS NOT NULL", 0,
-					NULL, err);
+	PGresult *exists = pgsync_query(
+		m->conn, "SELECT to_regclass('grading_migrations') IS NOT NULL", 0, NULL, err);
 	struct err cause;
 	bool there = exists && PQgetvalue(exists, 0, 0)[0] == 't';
 
@@ -49,14 +49,16 @@ static int load_records(struct migration *m, struct err *err)
 		return -1;
 	if (!there)
 		return 0;
-	m->records = pgsync_query(m->conn, "SELECT version, name, checksum, to_char(applied_at, "
-				  "'YYYY-MM-DD HH24:MI') FROM grading_migrations ORDER BY version", 0,
-				  NULL, &cause);
+	m->records = pgsync_query(m->conn, "SELECT version, name, checksum, "
+				  "to_char(applied_at, 'YYYY-MM-DD HH24:MI') "
+				  "FROM grading_migrations ORDER BY version", 0, NULL, &cause);
 	if (m->records)
 		return 0;
 	if (pgerror_is_refusal(PQerrorMessage(m->conn)))
-		return err_set(err, ERR_CONFIG, "\"%s\" may not read what is applied; migrate as the owner of the "
-			       "tables: %s", PQuser(m->conn), cause.text);
+		return err_set(err, ERR_CONFIG,
+			       "\"%s\" may not read what is applied; migrate as the owner of the "
+			       "tables: %s",
+			       PQuser(m->conn), cause.text);
 	return err_set(err, cause.kind, "%s", cause.text);
 }
 
@@ -95,7 +97,9 @@ static enum migrate_state state_of(const struct migration *m, const struct embed
 		return MIGRATE_BY_HAND;
 	recorded = PQgetvalue(m->records, row, COLUMN_CHECKSUM);
 	hash_text(file->text, file->len, checksum);
-	return strcmp(recorded, checksum) == 0 || is_superseded(version_of(file), recorded) ? MIGRATE_PRESENT : MIGRATE_CHANGED;
+	return strcmp(recorded, checksum) == 0 || is_superseded(version_of(file), recorded)
+		? MIGRATE_PRESENT
+		: MIGRATE_CHANGED;
 }
 
 static void report_newer(const struct migration *m)
@@ -113,11 +117,14 @@ static int refuse_changed(const struct migration *m, struct err *err)
 		const struct embedded *file = &embedded_migrations[i];
 
 		if (state_of(m, file) == MIGRATE_CHANGED)
-			return err_set(err, ERR_PERMANENT, "%s was changed after it was applied on %s; nothing "
-				       "was done: use the gradingctl of the release that applied it, and "
-				       "bring changes as a new file", file->name,
-				       PQgetvalue(m->records, find_record(m, version_of(file)),
-						  COLUMN_APPLIED_AT));
+			return err_set(
+				err, ERR_PERMANENT,
+				"%s was changed after it was applied on %s; nothing "
+				"was done: use the gradingctl of the release that applied it, and "
+				"bring changes as a new file",
+				file->name,
+				PQgetvalue(m->records, find_record(m, version_of(file)),
+					   COLUMN_APPLIED_AT));
 	}
 	return 0;
 }
@@ -154,7 +161,8 @@ static int record(PGconn *conn, const struct embedded *file, struct err *err)
 	hash_text(file->text, file->len, checksum);
 	return pgsync_run(conn, "INSERT INTO grading_migrations (version, name, checksum) "
 			  "VALUES ($1::int, $2, $3) ON CONFLICT (version) DO UPDATE "
-			  "SET name = excluded.name, checksum = excluded.checksum, applied_at = now()",
+			  "SET name = excluded.name, checksum = excluded.checksum,"
+			  "  applied_at = now()",
 			  3, values, err);
 }
 
@@ -181,7 +189,7 @@ static int apply(PGconn *conn, const struct embedded *file, bool *blocked, struc
 	if (result == -1 && !single)
 		pgsync_run(conn, "ROLLBACK", 0, NULL, NULL);
 	if (result == -1)
-		pgsync_run(conn, "RESET ALL", 0, NULL, NULL);	/* what the file's own SETs left behind */
+		pgsync_run(conn, "RESET ALL", 0, NULL, NULL);	/* what its own SETs left */
 	return result;
 }
 
@@ -194,7 +202,8 @@ static int apply_patiently(const struct migration *m, const struct embedded *fil
 		if (!blocked || n == TRIES)
 			return err_set(err, cause.kind == ERR_LOST ? ERR_LOST : ERR_PERMANENT,
 				       "%s was not applied: %s%s", file->name, cause.text,
-				       blocked ? "; look in pg_locks for whose lock is in the way" : "");
+				       blocked ? "; look in pg_locks for whose lock is in the way"
+					       : "");
 		m->report(m->arg, file->name, MIGRATE_BLOCKED);
 		poll(NULL, 0, n * 1000);
 	}
@@ -219,13 +228,14 @@ static int apply_missing(const struct migration *m, struct err *err)
 /* ---- one at a time ---- */
 
 /*
- * By trying, not by waiting inside the server: a statement that waits holds a snapshot, and CREATE INDEX
- * CONCURRENTLY in the other gradingctl would wait for that one in turn.
+ * By trying, not by waiting inside the server: a statement that waits holds a snapshot, and CREATE
+ * INDEX CONCURRENTLY in the other gradingctl would wait for that one in turn.
  */
 static int take_lock(const struct migration *m, struct err *err)
 {
 	for (bool waiting = false;; poll(NULL, 0, LOCK_POLL_MS)) {
-		PGresult *result = pgsync_query(m->conn, "SELECT pg_try_advisory_lock" LOCK, 0, NULL, err);
+		PGresult *result = pgsync_query(m->conn, "SELECT pg_try_advisory_lock" LOCK, 0,
+						NULL, err);
 		bool taken = result && PQgetvalue(result, 0, 0)[0] == 't';
 
 		PQclear(result);

@@ -1,4 +1,7 @@
-/* The options of gradingctl: one table, from which they are parsed, checked and listed. It knows no command. */
+/*
+ * The options of gradingctl: one table, from which they are parsed, checked and listed. It knows no
+ * command.
+ */
 #include "options.h"
 
 #include <getopt.h>
@@ -10,7 +13,10 @@
 #include "base/arena.h"
 #include "config/config_load.h"
 
-/* argument NULL: a flag. Values begin as preset, which may lie outside of min to max; without a range: a text. */
+/*
+ * argument NULL: a flag. Values begin as preset, which may lie outside of min to max; without a
+ * range: a text.
+ */
 static const struct {
 	const char *name, *argument;
 	int64_t min, max, preset;
@@ -51,7 +57,8 @@ static int64_t parse_value(int i, const char *text)
 		return 1;
 	value = strtoll(text, &end, 10);
 	if (*end || end == text || value < options[i].min || value > options[i].max) {
-		fprintf(stderr, "gradingctl: --%s %s: must be a number from %" PRId64 " to %" PRId64 "\n",
+		fprintf(stderr,
+			"gradingctl: --%s %s: must be a number from %" PRId64 " to %" PRId64 "\n",
 			options[i].name, text, options[i].min, options[i].max);
 		exit(EXIT_FAILED);
 	}
@@ -79,7 +86,8 @@ static void fill_long_options(struct option *out)
 {
 	for (int i = 0; i < CTL_OPTIONS; i++)
 		*out++ = (struct option){ options[i].name,
-			options[i].argument ? required_argument : no_argument, NULL, OPTION_VALUE + i };
+					  options[i].argument ? required_argument : no_argument,
+					  NULL, OPTION_VALUE + i };
 	*out++ = (struct option){ "commands", no_argument, NULL, COMMANDS_VALUE };
 	*out++ = (struct option){ "version", no_argument, NULL, 'V' };
 	*out++ = (struct option){ "help", no_argument, NULL, 'h' };

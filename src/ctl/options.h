@@ -1,4 +1,7 @@
-/* The options of gradingctl: the table of those with names of their own, reading them, listing them. */
+/*
+ * The options of gradingctl: the table of those with names of their own, reading them, listing
+ * them.
+ */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
@@ -14,14 +17,14 @@
 struct options {
 	unsigned given;		/* set of enum ctl_option */
 	bool help, version;
-	bool commands;		/* --commands, which no help names: for the check of the manual page */
+	bool commands;		/* --commands, for the check of the manual page; no help names it */
 	int words;		/* the index in argv of the first word that is no option */
 };
 
 /*
- * Reads the command line into *ctl, which keeps pointers into argv, and moves argv's words behind its options. A
- * conninfo is copied, for free(), and starred in argv, out of sight of ps(1). What is wrong ends the process, with
- * a complaint.
+ * Reads the command line into *ctl, which keeps pointers into argv, and moves argv's words behind
+ * its options. A conninfo is copied, for free(), and starred in argv, out of sight of ps(1). What
+ * is wrong ends the process, with a complaint.
  */
 struct options options_parse(struct ctl *ctl, int argc, char **argv);
 

@@ -1,6 +1,6 @@
 /*
- * Passing words on to the daemon, and telling which it knows: its own answer where one answers, else the table that
- * it shares with us.
+ * Passing words on to the daemon, and telling which it knows: its own answer where one answers,
+ * else the table that it shares with us.
  */
 #include "relay.h"
 
@@ -86,7 +86,8 @@ static int join_words(char **words, int n, bool json, struct buf *line, struct e
 	for (int i = 0; i < n; i++) {
 		for (const char *p = words[i]; *p; p++)
 			if ((unsigned char)*p < ' ')
-				return err_set(err, ERR_PERMANENT, "words hold no control characters");
+				return err_set(err, ERR_PERMANENT,
+					       "words hold no control characters");
 		buf_printf(line, i ? " %s" : "%s", words[i]);
 	}
 	if (json)
@@ -113,8 +114,8 @@ int relay_words(struct ctl *ctl, char **words, int n)
 	if (result == 0)
 		term_print(&ctl->out, buf_text(&answer));
 	else if (err.kind != ERR_CONFIG && !daemon_knows(words[0]))
-		err_set(&err, ERR_PERMANENT, "there is no command \"%.40s\"; `gradingctl help` lists them",
-			words[0]);
+		err_set(&err, ERR_PERMANENT,
+			"there is no command \"%.40s\"; `gradingctl help` lists them", words[0]);
 	buf_free(&line);
 	buf_free(&answer);
 	return result == 0 ? EXIT_STOPPED : ctl_fail(ctl, &err);

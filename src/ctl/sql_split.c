@@ -1,6 +1,6 @@
 /*
- * A scanner for PostgreSQL's lexical structure (manual, 4.1), as far as splitting needs it. gradingctl
- * only; it never judges whether the SQL is right.
+ * A scanner for PostgreSQL's lexical structure (manual, 4.1), as far as splitting needs it.
+ * gradingctl only; it never judges whether the SQL is right.
  */
 #include "sql_split.h"
 
@@ -19,8 +19,8 @@ static bool continues_name(char c)
 }
 
 /*
- * Each skip function takes the beginning of its token and returns what follows it; a token that is not
- * closed ends with the text.
+ * Each skip function takes the beginning of its token and returns what follows it; a token that is
+ * not closed ends with the text.
  */
 
 static const char *skip_line_comment(const char *p)

@@ -5,10 +5,10 @@
 #include <stddef.h>
 
 /*
- * The next statement at *sql, without what stands before it (blanks, comments, empty statements) and
- * without its semicolon; *len is its length. Advances *sql behind it. NULL when there is none left.
- * Semicolons in strings, quoted identifiers, $tag$ bodies, comments and parentheses do not count;
- * BEGIN ATOMIC bodies are not known.
+ * The next statement at *sql, without what stands before it (blanks, comments, empty statements)
+ * and without its semicolon; *len is its length. Advances *sql behind it. NULL when there is none
+ * left. Semicolons in strings, quoted identifiers, $tag$ bodies, comments and parentheses do not
+ * count; BEGIN ATOMIC bodies are not known.
  */
 const char *sql_split_next(const char **sql, size_t *len);
 

@@ -1,4 +1,6 @@
-/* Everything gradingctl knows about terminals. What it prints of others' texts goes through here. */
+/*
+ * Everything gradingctl knows about terminals. What it prints of others' texts goes through here.
+ */
 #include "ctl/term.h"
 
 #include <langinfo.h>
@@ -20,8 +22,9 @@
 #define PRINT_INDENT 4
 
 static const char *const styles[] = {
-	[TERM_PLAIN] = "\033[0m", [TERM_BOLD] = "\033[1m", [TERM_DIM] = "\033[2m", [TERM_RED] = "\033[31m",
-	[TERM_GREEN] = "\033[32m", [TERM_YELLOW] = "\033[33m", [TERM_CYAN] = "\033[36m",
+	[TERM_PLAIN] = "\033[0m", [TERM_BOLD] = "\033[1m",   [TERM_DIM] = "\033[2m",
+	[TERM_RED] = "\033[31m",  [TERM_GREEN] = "\033[32m", [TERM_YELLOW] = "\033[33m",
+	[TERM_CYAN] = "\033[36m",
 };
 
 static int width_of(FILE *file)
@@ -97,7 +100,9 @@ void term_json(struct buf *out, const char *json)
 	}
 }
 
-/* Columns of n bytes of clean UTF-8. In a locale that does not know a character it counts as one. */
+/*
+ * Columns of n bytes of clean UTF-8. In a locale that does not know a character it counts as one.
+ */
 static int columns_of(const char *text, size_t n)
 {
 	int columns = 0;
@@ -121,7 +126,7 @@ void term_wrap(const struct term *t, struct buf *out, const char *text, int inde
 	int column = indent;
 	size_t blanks = 0;	/* before the word, dropped where a line ends */
 
-	buf_init(&clean, strlen(text) * 6 + 1);		/* the longest escape is \u0085 for two bytes */
+	buf_init(&clean, strlen(text) * 6 + 1);		/* at most \u0085 for two bytes */
 	term_escape(&clean, text);
 	for (const char *p = buf_text(&clean); *p; ) {
 		size_t word = strcspn(p, " ");
@@ -172,8 +177,8 @@ const char *term_plural(int64_t n)
 /* Eighths of a block, so that a bar moves smoothly; '#' and '-' where there are none. */
 void term_bar(const struct term *t, struct buf *out, double fraction, int width)
 {
-	static const char *const eighths[] = { "", "\u258f", "\u258e", "\u258d", "\u258c", "\u258b", "\u258a",
-		"\u2589" };
+	static const char *const eighths[] = { "",	 "\u258f", "\u258e", "\u258d",
+					       "\u258c", "\u258b", "\u258a", "\u2589" };
 	int done = (int)(fraction * width * 8 + 0.5), part = done % 8;
 
 	for (int i = 0; i < width; i++) {

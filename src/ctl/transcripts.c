@@ -1,6 +1,6 @@
 /*
- * Reading transcripts, for gradingctl only. A first scan finds where a value ends, by its brackets and
- * strings alone, so that files need not fit into memory and a broken value spoils no other;
+ * Reading transcripts, for gradingctl only. A first scan finds where a value ends, by its brackets
+ * and strings alone, so that files need not fit into memory and a broken value spoils no other;
  * json_strict.c then judges each. It never looks at what is said in them.
  */
 #include "transcripts.h"
@@ -27,7 +27,7 @@ struct transcripts {
 	struct buf text;
 };
 
-#define STRANGE_MAX 3		/* lines at the beginning that are no JSON: it is another kind of file */
+#define STRANGE_MAX 3		/* so many lines of no JSON at first: another kind of file */
 
 /* Inside a value that is not complete yet. */
 struct scan {
@@ -108,7 +108,8 @@ static void skip_line(struct transcripts *r)
 	while (c != '\n' && c != EOF);
 }
 
-static int complain(const struct transcripts *r, unsigned long line, struct err *err, const char *what)
+static int complain(const struct transcripts *r, unsigned long line, struct err *err,
+		    const char *what)
 {
 	return err_set(err, ERR_PERMANENT, "%s:%lu: %s", r->name, line, what);
 }
@@ -136,7 +137,9 @@ static void skip_byte_order_mark(struct transcripts *r)
 	put_back(r, c);
 }
 
-/* Past blanks and the array's punctuation, behind the next '{': 1, 0 or -1 as transcripts_next(). */
+/*
+ * Past blanks and the array's punctuation, behind the next '{': 1, 0 or -1 as transcripts_next().
+ */
 static int find_value(struct transcripts *r, struct err *err)
 {
 	char what[80];
@@ -165,7 +168,8 @@ static int find_value(struct transcripts *r, struct err *err)
 
 		while (next(r) != EOF)
 			;
-		return complain(r, line, err, "no line so far begins like a transcript; is this another file?");
+		return complain(r, line, err,
+				"no line so far begins like a transcript; is this another file?");
 	}
 	snprintf(what, sizeof(what), c > ' ' && c < 0x7f ? "\"%c\" where a transcript should begin"
 		 : "byte 0x%02x where a transcript should begin", c);
@@ -187,9 +191,10 @@ static void scan_char(struct scan *s, int c)
 }
 
 /*
- * Reads the value whose '{' was just read into r->text. In JSON lines a value that was cut off would swallow
- * all that follow. Two signs give it away: a string goes on over the end of a line, or a line begins with
- * '{' within a value whose own first line holds more than its '{' (if not, it is printed without indents).
+ * Reads the value whose '{' was just read into r->text. In JSON lines a value that was cut off
+ * would swallow all that follow. Two signs give it away: a string goes on over the end of a line,
+ * or a line begins with '{' within a value whose own first line holds more than its '{' (if not, it
+ * is printed without indents).
  */
 static int read_value(struct transcripts *r, unsigned long first, struct err *err)
 {
@@ -203,13 +208,16 @@ static int read_value(struct transcripts *r, unsigned long first, struct err *er
 		before = c;
 		c = next(r);
 		if (c == EOF)
-			return ferror(r->file) ? end_of_file(r, err)
-				: complain(r, first, err, "the transcript is cut off at the end of the file");
+			return ferror(r->file)
+				? end_of_file(r, err)
+				: complain(r, first, err,
+					   "the transcript is cut off at the end of the file");
 		if (c == '\n' && scan.in_string)
 			return complain(r, first, err, "the transcript is cut off within a string");
 		if (c == '{' && before == '\n' && compact) {
 			put_back(r, c);
-			return complain(r, first, err, "the transcript is cut off at the end of its line");
+			return complain(r, first, err,
+					"the transcript is cut off at the end of its line");
 		}
 		compact |= r->line == first && !is_blank(c);
 		buf_char(&r->text, (char)c);
@@ -225,7 +233,8 @@ static const char *check_entries(struct json_object *transcript)
 	if (!json_object_is_type(transcript, json_type_array))
 		return "it has no \"transcript\", an array of {\"speaker\", \"text\"} objects";
 	for (size_t i = 0; i < json_object_array_length(transcript); i++)
-		if (!json_object_is_type(json_object_array_get_idx(transcript, i), json_type_object))
+		if (!json_object_is_type(json_object_array_get_idx(transcript, i),
+					 json_type_object))
 			return "an entry of its \"transcript\" is no object";
 	return NULL;
 }

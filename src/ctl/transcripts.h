@@ -1,4 +1,7 @@
-/* Transcripts out of files of any size: one object, an array of them, or one after the other (JSON lines). */
+/*
+ * Transcripts out of files of any size: one object, an array of them, or one after the other (JSON
+ * lines).
+ */
 #ifndef TRANSCRIPTS_H
 #define TRANSCRIPTS_H
 
@@ -27,8 +30,8 @@ void transcripts_close(struct transcripts *r);
 const char *transcripts_name(const struct transcripts *r);	/* for messages */
 
 /*
- * The next one: 1. 0 at the end. -1 when what stands there is no transcript: err says where and why, and
- * the next call goes on behind it. ERR_LOST: the file cannot be read any further.
+ * The next one: 1. 0 at the end. -1 when what stands there is no transcript: err says where and
+ * why, and the next call goes on behind it. ERR_LOST: the file cannot be read any further.
  */
 int transcripts_next(struct transcripts *r, struct transcript *out, struct err *err);
 

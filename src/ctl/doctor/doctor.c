@@ -1,6 +1,6 @@
 /*
- * gradingctl doctor: the order in which things are looked at. It changes nothing and has no line rated; each part stays
- * within its own bound of time, whatever the other side does.
+ * gradingctl doctor: the order in which things are looked at. It changes nothing and has no line
+ * rated; each part stays within its own bound of time, whatever the other side does.
  */
 #include "ctl/doctor/doctor.h"
 
@@ -29,7 +29,8 @@ static void check_all(struct ctl *ctl, struct doctor_report *r)
 	if (loaded)
 		say_config(ctl, r);
 	else
-		doctor_say(r, "configuration", DOCTOR_ERROR, "gradingd -t checks it again", "%s", err.text);
+		doctor_say(r, "configuration", DOCTOR_ERROR, "gradingd -t checks it again", "%s",
+			   err.text);
 	if (loaded || ctl->conninfo)
 		doctor_database(ctl, ctl->conninfo ? NULL : ctl->config, r);
 	if (loaded && ctl->config)

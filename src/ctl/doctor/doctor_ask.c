@@ -7,11 +7,13 @@
 
 #define QUESTION_MS 5000		/* for one of them */
 
-PGresult *questions_ask(struct questions *q, const char *sql, int n, const char *const *values, struct err *err)
+PGresult *questions_ask(struct questions *q, const char *sql, int n, const char *const *values,
+			struct err *err)
 {
 	int64_t left = q->until_ms - now_ms();
 
-	return pgsync_query_within(q->conn, sql, n, values, left < QUESTION_MS ? left : QUESTION_MS, err);
+	return pgsync_query_within(q->conn, sql, n, values, left < QUESTION_MS ? left : QUESTION_MS,
+				   err);
 }
 
 int questions_run(struct questions *q, const char *sql, struct err *err)
@@ -22,7 +24,9 @@ int questions_run(struct questions *q, const char *sql, struct err *err)
 	return result ? 0 : -1;
 }
 
-/* Shorter than QUESTION_MS: what the server gives up by itself leaves a connection that can go on. */
+/*
+ * Shorter than QUESTION_MS: what the server gives up by itself leaves a connection that can go on.
+ */
 static int limit(struct questions *q, struct err *err)
 {
 	return questions_run(q, "SELECT set_config('statement_timeout', '4500', true), "
@@ -52,8 +56,8 @@ void questions_end(struct questions *q)
 		questions_run(q, "ROLLBACK", &ignored);
 }
 
-PGresult *questions_ask_apart(struct questions *q, const char *sql, int n, const char *const *values,
-			      struct err *err)
+PGresult *questions_ask_apart(struct questions *q, const char *sql, int n,
+			      const char *const *values, struct err *err)
 {
 	PGresult *result = begin(q, err) == -1 ? NULL : questions_ask(q, sql, n, values, err);
 

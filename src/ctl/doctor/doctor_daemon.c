@@ -22,17 +22,20 @@ static void judge(struct doctor_report *r, const char *path, struct json_object 
 	const char *reason = text_of(status, "breaker_reason");
 
 	if (strcmp(summary, "at work") != 0 && strcmp(reason, "?") != 0)
-		doctor_say(r, "daemon", DOCTOR_WARNING, "gradingctl show limits tells when the rater is asked again",
+		doctor_say(r, "daemon", DOCTOR_WARNING,
+			   "gradingctl show limits tells when the rater is asked again",
 			   "%s (%s): %s", summary, path, reason);
 	else if (strcmp(summary, "at work") != 0)
-		doctor_say(r, "daemon", DOCTOR_WARNING, "gradingctl show status, show errors and show limits tell more",
+		doctor_say(r, "daemon", DOCTOR_WARNING,
+			   "gradingctl show status, show errors and show limits tell more",
 			   "%s (%s)", summary, path);
 	else if (strcmp(version, VERSION) != 0)
 		doctor_say(r, "daemon", DOCTOR_WARNING, "restart the daemon after an update",
 			   "at work, but of version %s; this is %s", version, VERSION);
 	else
 		doctor_say(r, "daemon", DOCTOR_OK, NULL, "at work: %s of %s workers, version %s",
-			   text_of(status, "workers_alive"), text_of(status, "workers_wanted"), version);
+			   text_of(status, "workers_alive"), text_of(status, "workers_wanted"),
+			   version);
 }
 
 /* With a database of one's own (-d) this may well be a host that runs no daemon. */
@@ -50,8 +53,8 @@ void doctor_daemon(struct ctl *ctl, struct doctor_report *r)
 		doctor_say(r, "daemon", wanted ? DOCTOR_ERROR : DOCTOR_WARNING,
 			   "start gradingd, or name its socket with -s", "%s", err.text);
 	else if (json_strict_parse(buf_text(&answer), answer.len, &status, &why) == -1)
-		doctor_say(r, "daemon", DOCTOR_ERROR, "is it a gradingd?", "what answers at %s sends no JSON: %s",
-			   path, why);
+		doctor_say(r, "daemon", DOCTOR_ERROR, "is it a gradingd?",
+			   "what answers at %s sends no JSON: %s", path, why);
 	else
 		judge(r, path, status);
 	json_object_put(status);

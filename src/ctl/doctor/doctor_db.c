@@ -1,6 +1,6 @@
 /*
- * What gradingctl doctor looks at in the database, in order: the checks of doctor_sql.c, the schema, the daemon's
- * statements, the clock, a pooler.
+ * What gradingctl doctor looks at in the database, in order: the checks of doctor_sql.c, the
+ * schema, the daemon's statements, the clock, a pooler.
  */
 #include "doctor_db.h"
 
@@ -31,10 +31,12 @@ struct examination {
 
 /* ---- the checks that are a statement ---- */
 
-static void say_rows(struct doctor_report *r, const char *what, const PGresult *rows, const char *ok)
+static void say_rows(struct doctor_report *r, const char *what, const PGresult *rows,
+		     const char *ok)
 {
 	for (int i = 0; i < PQntuples(rows); i++)
-		doctor_say(r, what, doctor_state_of(PQgetvalue(rows, i, 0)), PQgetvalue(rows, i, 2), "%s", PQgetvalue(rows, i, 1));
+		doctor_say(r, what, doctor_state_of(PQgetvalue(rows, i, 0)), PQgetvalue(rows, i, 2),
+			   "%s", PQgetvalue(rows, i, 1));
 	if (PQntuples(rows) == 0)
 		doctor_say(r, what, DOCTOR_OK, NULL, "%s", ok);
 }
@@ -43,12 +45,14 @@ static void check_sql(struct examination *x, const struct doctor_check *check)
 {
 	const char *const migrations[] = { buf_text(&x->names), buf_text(&x->texts) };
 	struct err err;
-	PGresult *rows = questions_ask_apart(&x->q, check->sql, check->migrations ? 2 : 0, migrations, &err);
+	PGresult *rows = questions_ask_apart(&x->q, check->sql, check->migrations ? 2 : 0,
+					     migrations, &err);
 
 	if (rows)
 		say_rows(x->r, check->what, rows, check->ok);
 	else
-		doctor_say(x->r, check->what, err.kind == ERR_CONFIG ? DOCTOR_WARNING : DOCTOR_ERROR, check->advice,
+		doctor_say(x->r, check->what,
+			   err.kind == ERR_CONFIG ? DOCTOR_WARNING : DOCTOR_ERROR, check->advice,
 			   "cannot be looked at: %s", err.text);
 	PQclear(rows);
 }
@@ -64,8 +68,10 @@ static void list_versions(struct buf *out)
 }
 
 static const char schema_sql[] =
-	"SELECT (SELECT coalesce(max(version), 0) FROM grading_migrations), coalesce((SELECT string_agg(v::text, ', ' ORDER BY v)"
-	" FROM unnest($1::int[]) AS v WHERE v NOT IN (SELECT version FROM grading_migrations)), '')";
+	"SELECT (SELECT coalesce(max(version), 0) FROM grading_migrations),"
+	"  coalesce((SELECT string_agg(v::text, ', ' ORDER BY v)"
+	"    FROM unnest($1::int[]) AS v"
+	"    WHERE v NOT IN (SELECT version FROM grading_migrations)), '')";
 
 /* False when there is nothing more to be looked at. */
 static bool check_schema(struct examination *x)
@@ -79,16 +85,21 @@ static bool check_schema(struct examination *x)
 	buf_init(&versions, LIST_CAP_BYTES);
 	list_versions(&versions);
 	newest = atoi(embedded_migrations[embedded_migrations_n - 1].name);
-	row = questions_ask_apart(&x->q, schema_sql, 1, (const char *const[]){ buf_text(&versions) }, &err);
+	row = questions_ask_apart(&x->q, schema_sql, 1,
+				  (const char *const[]){ buf_text(&versions) }, &err);
 	if (!row)
-		doctor_say(x->r, "schema", DOCTOR_ERROR, err.kind == ERR_CONFIG
-			   ? "gradingctl migrate; or GRANT gradingd_worker TO this role, which must INHERIT" : NULL,
+		doctor_say(x->r, "schema", DOCTOR_ERROR,
+			   err.kind == ERR_CONFIG ? "gradingctl migrate; or GRANT gradingd_worker "
+						    "TO this role, which must INHERIT"
+						  : NULL,
 			   "the grading tables are not there, or not readable: %s", err.text);
 	else if (PQgetvalue(row, 0, 1)[0])
-		doctor_say(x->r, "schema", DOCTOR_ERROR, "gradingctl migrate", "at version %s, and lacks %s",
-			   PQgetvalue(row, 0, 0), PQgetvalue(row, 0, 1));
+		doctor_say(x->r, "schema", DOCTOR_ERROR, "gradingctl migrate",
+			   "at version %s, and lacks %s", PQgetvalue(row, 0, 0),
+			   PQgetvalue(row, 0, 1));
 	else if (atoi(PQgetvalue(row, 0, 0)) > newest)
-		doctor_say(x->r, "schema", DOCTOR_OK, NULL, "at version %s, which is newer than this gradingctl (%d)",
+		doctor_say(x->r, "schema", DOCTOR_OK, NULL,
+			   "at version %s, which is newer than this gradingctl (%d)",
 			   PQgetvalue(row, 0, 0), newest);
 	else
 		doctor_say(x->r, "schema", DOCTOR_OK, NULL, "at version %s", PQgetvalue(row, 0, 0));
@@ -109,10 +120,13 @@ static void check_clock(struct examination *x)
 
 	for (int i = 0; i < CLOCK_SAMPLES; i++) {
 		int64_t before = wall_ms(), took;
-		PGresult *row = questions_ask(&x->q, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", 0, NULL, &err);
+		PGresult *row = questions_ask(
+			&x->q, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", 0,
+			NULL, &err);
 
 		if (!row) {
-			doctor_say(x->r, "clock", DOCTOR_ERROR, NULL, "the database's cannot be read: %s", err.text);
+			doctor_say(x->r, "clock", DOCTOR_ERROR, NULL,
+				   "the database's cannot be read: %s", err.text);
 			return;
 		}
 		took = wall_ms() - before;
@@ -124,11 +138,15 @@ static void check_clock(struct examination *x)
 	}
 	duration_human(skew < 0 ? -skew : skew, text, sizeof(text));
 	if (skew > -SKEW_WARNING_MS && skew < SKEW_WARNING_MS)
-		doctor_say(x->r, "clock", DOCTOR_OK, NULL, "the database's is ours, give or take %s", text);
+		doctor_say(x->r, "clock", DOCTOR_OK, NULL,
+			   "the database's is ours, give or take %s", text);
 	else
-		doctor_say(x->r, "clock", skew <= -SKEW_ERROR_MS || skew >= SKEW_ERROR_MS ? DOCTOR_ERROR : DOCTOR_WARNING,
-			   "have both synchronised (chrony, systemd-timesyncd); jobs go by the database's alone, logs and "
-			   "certificates by this host's", "the database's is %s %s ours", text, skew < 0 ? "behind" : "ahead of");
+		doctor_say(x->r, "clock",
+			   skew <= -SKEW_ERROR_MS || skew >= SKEW_ERROR_MS ? DOCTOR_ERROR
+									   : DOCTOR_WARNING,
+			   "have both synchronised (chrony, systemd-timesyncd); jobs go by the "
+			   "database's alone, logs and certificates by this host's",
+			   "the database's is %s %s ours", text, skew < 0 ? "behind" : "ahead of");
 }
 
 /* ---- all of it ---- */
@@ -170,19 +188,23 @@ void doctor_database(struct ctl *ctl, const struct config *config, struct doctor
 {
 	struct err err;
 	PGconn *conn = ctl_connect(ctl, false, &err);
+	const char *own = config ? config->database.conninfo : "";
+	const char *conninfo = ctl->conninfo ? ctl->conninfo : own;
 	struct examination x = { .r = r, .q = {
 		.conn = conn, .until_ms = now_ms() + PATIENCE_MS,
 		.session = !config || config->database.pool_mode == POOL_MODE_SESSION,
 	} };
 
 	if (!conn) {
-		doctor_say(r, "database", DOCTOR_ERROR, err.kind == ERR_LOST
-			   ? "is it running, and database.conninfo right?"
-			   : "correct database.conninfo, or the server's pg_hba.conf and roles", "%s", err.text);
+		doctor_say(r, "database", DOCTOR_ERROR,
+			   err.kind == ERR_LOST ? "is it running, and database.conninfo right?"
+						: "correct database.conninfo, or the server's "
+						  "pg_hba.conf and roles",
+			   "%s", err.text);
 		return;
 	}
 	read_migrations(&x);
-	examine(&x, ctl->conninfo ? ctl->conninfo : config ? config->database.conninfo : "", config);
+	examine(&x, conninfo, config);
 	buf_free(&x.names);
 	buf_free(&x.texts);
 	if (!questions_can_go_on(&x.q))

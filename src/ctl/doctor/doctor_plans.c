@@ -1,5 +1,6 @@
 /*
- * The daemon's own statements: prepared and explained as the daemon would run them, never executed. gradingctl doctor.
+ * The daemon's own statements: prepared and explained as the daemon would run them, never executed.
+ * gradingctl doctor.
  */
 #include "doctor_plans.h"
 
@@ -23,11 +24,13 @@ static void write_execute(struct buf *out, const struct statement *st)
 }
 
 /*
- * The plan that the daemon has, as text; NULL and err. EXPLAIN asks for the rights, too. Behind a pooler of
- * transactions each execution is planned for its values. They are not known here, and without any the conditions on
- * them fall away; only a claim's plan depends on their being there, and is the same for all.
+ * The plan that the daemon has, as text; NULL and err. EXPLAIN asks for the rights, too. Behind a
+ * pooler of transactions each execution is planned for its values. They are not known here, and
+ * without any the conditions on them fall away; only a claim's plan depends on their being there,
+ * and is the same for all.
  */
-static PGresult *explain(struct questions *q, const struct statement *st, bool generic, struct err *err)
+static PGresult *explain(struct questions *q, const struct statement *st, bool generic,
+			 struct err *err)
 {
 	const char *const mode[] = { generic ? "force_generic_plan" : "force_custom_plan" };
 	PGresult *plan = NULL, *set;
@@ -36,7 +39,9 @@ static PGresult *explain(struct questions *q, const struct statement *st, bool g
 
 	buf_init(&sql, STATEMENT_CAP_BYTES);
 	buf_printf(&sql, "PREPARE gradingd_doctor AS %s", st->text);
-	set = questions_begin_as_daemon(q, err) == 0 ? questions_ask(q, "SELECT set_config('plan_cache_mode', $1, true)", 1, mode, err) : NULL;
+	set = questions_begin_as_daemon(q, err) == 0
+		? questions_ask(q, "SELECT set_config('plan_cache_mode', $1, true)", 1, mode, err)
+		: NULL;
 	if (set && questions_run(q, buf_text(&sql), err) == 0) {
 		buf_reset(&sql);
 		write_execute(&sql, st);
@@ -44,7 +49,8 @@ static PGresult *explain(struct questions *q, const struct statement *st, bool g
 		plan = questions_ask(q, buf_text(&sql), 0, NULL, err);
 		if (PQtransactionStatus(q->conn) == PQTRANS_INERROR)
 			questions_run(q, "ROLLBACK TO explained", &ignored);
-		questions_run(q, "DEALLOCATE gradingd_doctor", &ignored);	/* here: elsewhere a pooler may give another server */
+		/* Here: outside of the transaction a pooler may give another server. */
+		questions_run(q, "DEALLOCATE gradingd_doctor", &ignored);
 	}
 	questions_end(q);
 	PQclear(set);
@@ -53,7 +59,8 @@ static PGresult *explain(struct questions *q, const struct statement *st, bool g
 }
 
 /* The first table of ours that the plan reads whole although it is large; "" when none. */
-static void find_scan(struct questions *q, const PGresult *plan, char *table, size_t size, char *pretty, size_t pretty_size)
+static void find_scan(struct questions *q, const PGresult *plan, char *table, size_t size,
+		      char *pretty, size_t pretty_size)
 {
 	static const char words[] = "Seq Scan on ";
 	struct err err;
@@ -67,8 +74,10 @@ static void find_scan(struct questions *q, const PGresult *plan, char *table, si
 		if (!at)
 			continue;
 		snprintf(table, size, "%.*s", (int)strcspn(name, " "), name);
-		row = questions_ask_apart(q, "SELECT pg_relation_size(to_regclass($1)), pg_size_pretty(pg_relation_size(to_regclass($1)))", 1,
-				(const char *const[]){ table }, &err);
+		row = questions_ask_apart(q,
+					  "SELECT pg_relation_size(to_regclass($1)), "
+					  "pg_size_pretty(pg_relation_size(to_regclass($1)))",
+					  1, (const char *const[]){ table }, &err);
 		if (!row || pgsync_int(row, 0) < LARGE_BYTES)
 			table[0] = '\0';
 		else
@@ -89,7 +98,8 @@ static void find_index(const PGresult *plan, char *name, size_t size)
 	}
 }
 
-static void judge_plan(struct questions *q, struct doctor_report *r, const struct statement *st, const PGresult *plan, bool claim)
+static void judge_plan(struct questions *q, struct doctor_report *r, const struct statement *st,
+		       const PGresult *plan, bool claim)
 {
 	const char *what = claim ? "claim" : "statements";
 	char table[80], pretty[40] = "", index[80];
@@ -115,7 +125,8 @@ void doctor_plans(struct questions *q, struct doctor_report *r)
 	const char *first_name = "";
 
 	for (int i = STATEMENT_FIRST_PLANNED; i < STATEMENT_COUNT && questions_can_go_on(q); i++) {
-		PGresult *plan = explain(q, &statements[i], q->session || i == STATEMENT_CLAIM, &err);
+		PGresult *plan = explain(q, &statements[i], q->session || i == STATEMENT_CLAIM,
+					 &err);
 
 		if (plan)
 			judge_plan(q, r, &statements[i], plan, i == STATEMENT_CLAIM);
@@ -124,10 +135,12 @@ void doctor_plans(struct questions *q, struct doctor_report *r)
 		PQclear(plan);
 	}
 	if (bad == 0)
-		doctor_say(r, "statements", DOCTOR_OK, NULL, "all %d of the daemon can be run by this role", planned);
+		doctor_say(r, "statements", DOCTOR_OK, NULL,
+			   "all %d of the daemon can be run by this role", planned);
 	else
-		doctor_say(r, "statements", DOCTOR_ERROR, "where a right is missing: GRANT gradingd_worker TO the daemon's role; "
+		doctor_say(r, "statements", DOCTOR_ERROR,
+			   "where a right is missing: GRANT gradingd_worker TO the daemon's role; "
 			   "where a table or column is: gradingctl migrate",
-			   "%d of %d of the daemon cannot be run by this role; `%s`: %s", bad, planned, first_name,
-			   first.text);
+			   "%d of %d of the daemon cannot be run by this role; `%s`: %s", bad,
+			   planned, first_name, first.text);
 }

@@ -1,4 +1,7 @@
-/* gradingctl doctor: the daemon's statements, whether this role may run them, and how the server would. */
+/*
+ * gradingctl doctor: the daemon's statements, whether this role may run them, and how the server
+ * would.
+ */
 #ifndef DOCTOR_PLANS_H
 #define DOCTOR_PLANS_H
 

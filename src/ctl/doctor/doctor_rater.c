@@ -1,6 +1,6 @@
 /*
- * Whether the rater can be reached: a file that loads, a program that may be executed, a provider that answers
- * GET /models, which costs nothing. gradingctl doctor; nothing is rated.
+ * Whether the rater can be reached: a file that loads, a program that may be executed, a provider
+ * that answers GET /models, which costs nothing. gradingctl doctor; nothing is rated.
  */
 #include "doctor_rater.h"
 
@@ -67,28 +67,35 @@ static void judge_answer(struct probe *p, const struct http_reply *reply)
 	int status = reply->status;
 
 	if ((status == 401 || status == 403) && !has_key)
-		doctor_say(p->r, p->what, DOCTOR_OK, NULL, "openai: %s answers, and wants a key (HTTP %d)", url, status);
+		doctor_say(p->r, p->what, DOCTOR_OK, NULL,
+			   "openai: %s answers, and wants a key (HTTP %d)", url, status);
 	else if (status == 401 || status == 403)
-		doctor_say(p->r, p->what, DOCTOR_ERROR, "put a valid key where openai.api_key_file or api_key_env says",
+		doctor_say(p->r, p->what, DOCTOR_ERROR,
+			   "put a valid key where openai.api_key_file or api_key_env says",
 			   "openai: %s refuses the API key (HTTP %d)", url, status);
 	else if (status == 429)
-		doctor_say(p->r, p->what, DOCTOR_WARNING, "wait, or see to the quota", "openai: %s limits our rate (HTTP 429)",
-			   url);
+		doctor_say(p->r, p->what, DOCTOR_WARNING, "wait, or see to the quota",
+			   "openai: %s limits our rate (HTTP 429)", url);
 	else if (status >= 500)
-		doctor_say(p->r, p->what, DOCTOR_ERROR, "the provider is in trouble; jobs wait until it is well again",
+		doctor_say(p->r, p->what, DOCTOR_ERROR,
+			   "the provider is in trouble; jobs wait until it is well again",
 			   "openai: %s answers with HTTP %d", url, status);
 	else if (status >= 300 && status < 400)
-		doctor_say(p->r, p->what, DOCTOR_ERROR, "set openai.base_url to where it leads; redirects are not followed",
+		doctor_say(p->r, p->what, DOCTOR_ERROR,
+			   "set openai.base_url to where it leads; redirects are not followed",
 			   "openai: %s redirects (HTTP %d)", url, status);
 	else if (status == 200 && lacks_model(reply, model))
 		doctor_say(p->r, p->what, DOCTOR_WARNING, "set openai.model to one that it lists",
 			   "openai: %s answers, but does not list the model %s", url, model);
 	else if (status == 404 && !has_path(p->config->openai.base_url))
-		doctor_say(p->r, p->what, DOCTOR_WARNING, "most want one: add /v1 to openai.base_url, unless the provider does "
-			   "not list models", "openai: %s answers with HTTP 404, and has no path", url);
+		doctor_say(p->r, p->what, DOCTOR_WARNING,
+			   "most want one: add /v1 to openai.base_url, unless the provider does "
+			   "not list models",
+			   "openai: %s answers with HTTP 404, and has no path", url);
 	else	/* 404 too: not everybody lists models */
-		doctor_say(p->r, p->what, DOCTOR_OK, NULL, "openai: %s answers within %d ms (HTTP %d)", url,
-			   (int)reply->latency_ms, status);
+		doctor_say(p->r, p->what, DOCTOR_OK, NULL,
+			   "openai: %s answers within %d ms (HTTP %d)", url, (int)reply->latency_ms,
+			   status);
 }
 
 static void on_reply(void *arg, const struct http_reply *reply)
@@ -99,17 +106,21 @@ static void on_reply(void *arg, const struct http_reply *reply)
 	if (reply->end == HTTP_ANSWERED || (reply->end == HTTP_OVERSIZED && reply->status))
 		judge_answer(p, reply);
 	else if (reply->end == HTTP_UNTRUSTED)
-		doctor_say(p->r, p->what, DOCTOR_ERROR, "set openai.ca_file to the certificates that sign for it",
-			   "openai: %s has a certificate that nobody we trust signed: %s", buf_text(&p->url), reply->detail);
+		doctor_say(p->r, p->what, DOCTOR_ERROR,
+			   "set openai.ca_file to the certificates that sign for it",
+			   "openai: %s has a certificate that nobody we trust signed: %s",
+			   buf_text(&p->url), reply->detail);
 	else
 		doctor_say(p->r, p->what, DOCTOR_ERROR,
-			   "check openai.base_url, openai.proxy and the network; jobs wait meanwhile, or rater.fallback rates",
+			   "check openai.base_url, openai.proxy and the network; jobs wait"
+			   "  meanwhile, or rater.fallback rates",
 			   "openai: %s cannot be reached: %s", buf_text(&p->url), reply->detail);
 }
 
 static void ask_provider(struct probe *p, struct loop *loop)
 {
-	int64_t timeout = p->config->openai.timeout_ms < PATIENCE_MS ? p->config->openai.timeout_ms : PATIENCE_MS;
+	int64_t timeout = p->config->openai.timeout_ms < PATIENCE_MS ? p->config->openai.timeout_ms
+								     : PATIENCE_MS;
 	int64_t until = now_ms() + timeout + 1000;
 	struct err err;
 	struct http *http = openai_connect(p->config, "/models", loop, &err);
@@ -124,7 +135,10 @@ static void ask_provider(struct probe *p, struct loop *loop)
 	http_free(http);
 }
 
-/* The daemon's user may read a key that ours may not; the daemon's environment may hold one that ours does not. */
+/*
+ * The daemon's user may read a key that ours may not; the daemon's environment may hold one that
+ * ours does not.
+ */
 static void check_provider(struct probe *p, struct loop *loop)
 {
 	buf_init(&p->url, URL_CAP_BYTES);
@@ -140,14 +154,16 @@ static void check(struct probe *p, struct loop *loop, struct rater *rater, const
 	struct err err = *opened;
 
 	if (!rater || rater_check(rater, &err) == -1)
-		doctor_say(p->r, p->what, DOCTOR_ERROR, "checked as the user who asks; gradingd -t checks as root or pool.user",
+		doctor_say(p->r, p->what, DOCTOR_ERROR,
+			   "checked as the user who asks; gradingd -t checks as root or pool.user",
 			   "%s", err.text);
 	else if (rater->ops == &rater_openai_ops)
 		check_provider(p, loop);
 	else
 		doctor_say(p->r, p->what, DOCTOR_OK, NULL, "%s: %s", rater->ops->name,
-			   rater->ops->check ? p->config->command.argv.items[0] : p->config->rubric.file[0]
-			   ? p->config->rubric.file : "the rules built in");
+			   rater->ops->check		       ? p->config->command.argv.items[0]
+				   : p->config->rubric.file[0] ? p->config->rubric.file
+							       : "the rules built in");
 	rater_free(rater);
 }
 
@@ -163,7 +179,8 @@ void doctor_rater(struct config *config, struct doctor_report *r)
 	if (!loop)
 		return;
 	if (config_read_api_key(config, &why) == -1)
-		doctor_say(r, "API key", DOCTOR_WARNING, "run it as the daemon's user, with the daemon's environment",
+		doctor_say(r, "API key", DOCTOR_WARNING,
+			   "run it as the daemon's user, with the daemon's environment",
 			   "cannot be had here, so the provider is asked without: %s", why.text);
 	opened = backends_open(config, loop, &err);
 	check(&rater, loop, opened, &err);

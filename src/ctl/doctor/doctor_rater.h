@@ -5,7 +5,10 @@
 #include "config/config.h"
 #include "doctor_report.h"
 
-/* Whether they can be reached, within seconds. Reads the API key into config, where it can. Has no line rated. */
+/*
+ * Whether they can be reached, within seconds. Reads the API key into config, where it can. Has no
+ * line rated.
+ */
 void doctor_rater(struct config *config, struct doctor_report *r);
 
 #endif

@@ -1,4 +1,7 @@
-/* The findings of gradingctl doctor: as lines for people, each as soon as it is found, or as one JSON object. */
+/*
+ * The findings of gradingctl doctor: as lines for people, each as soon as it is found, or as one
+ * JSON object.
+ */
 #include "doctor_report.h"
 
 #include <stdarg.h>
@@ -26,7 +29,8 @@ void doctor_report_begin(struct doctor_report *r, const struct term *out, bool a
 void doctor_report_end(struct doctor_report *r)
 {
 	if (r->as_json)
-		printf("{\"state\": \"%s\", \"checks\": [%s]}\n", states[r->worst].word, buf_text(&r->json));
+		printf("{\"state\": \"%s\", \"checks\": [%s]}\n", states[r->worst].word,
+		       buf_text(&r->json));
 	buf_free(&r->json);
 }
 
@@ -45,8 +49,8 @@ static void add_json(struct buf *json, const char *what, enum doctor_state state
 	buf_char(json, '}');
 }
 
-static void print_line(const struct term *out, const char *what, enum doctor_state state, const char *found,
-		       const char *advice)
+static void print_line(const struct term *out, const char *what, enum doctor_state state,
+		       const char *found, const char *advice)
 {
 	struct buf line;
 
@@ -63,8 +67,8 @@ static void print_line(const struct term *out, const char *what, enum doctor_sta
 	buf_free(&line);
 }
 
-void doctor_say(struct doctor_report *r, const char *what, enum doctor_state state, const char *advice,
-		const char *fmt, ...)
+void doctor_say(struct doctor_report *r, const char *what, enum doctor_state state,
+		const char *advice, const char *fmt, ...)
 {
 	char found[TEXT_CAP_BYTES];
 	va_list ap;

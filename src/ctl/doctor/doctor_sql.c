@@ -1,13 +1,15 @@
 /*
- * The checks of gradingctl doctor that the database can make by itself: what it finds and what to do are told by
- * the statement. No statement writes anything, waits for a lock on a table or reads a table of ours as a whole.
+ * The checks of gradingctl doctor that the database can make by itself: what it finds and what to
+ * do are told by the statement. No statement writes anything, waits for a lock on a table or reads
+ * a table of ours as a whole.
  */
 #include "doctor_sql.h"
 
 /* All tables of ours that any release has; those that are not there are passed over. */
 #define OURS \
-	"ours AS (SELECT c.* FROM unnest(ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache', 'phrase_flights'," \
-	"  'grading_sessions', 'line_ratings']) AS name JOIN pg_class c ON c.oid = to_regclass(name))"
+	"ours AS (SELECT c.* FROM unnest(ARRAY['grading_migrations', 'grading_jobs'," \
+	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings']) AS name" \
+	"  JOIN pg_class c ON c.oid = to_regclass(name))"
 
 /* Half of an "open since" is nothing an operator wants to read. */
 #define SINCE(seconds) "justify_interval(make_interval(secs => round(" seconds ")))"
@@ -15,23 +17,31 @@
 static const char server_sql[] =
 	"SELECT CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
 	"    OR current_setting('server_version_num')::int < 140000 THEN 'error' ELSE 'ok' END,"
-	"  format('PostgreSQL %s, database %s, as %s%s', split_part(current_setting('server_version'), ' ', 1),"
+	"  format('PostgreSQL %s, database %s, as %s%s',"
+	"    split_part(current_setting('server_version'), ' ', 1),"
 	"    current_database(), current_user,"
 	"    CASE WHEN pg_is_in_recovery() THEN '; a standby, nothing can be written here'"
 	"      WHEN current_setting('transaction_read_only')::bool THEN '; read-only' ELSE '' END),"
-	"  CASE WHEN pg_is_in_recovery() THEN 'name all hosts in database.conninfo, with target_session_attrs=read-write'"
-	"    WHEN current_setting('transaction_read_only')::bool THEN 'see default_transaction_read_only'"
-	"    WHEN current_setting('server_version_num')::int < 140000 THEN 'PostgreSQL 14 or newer is needed' END";
+	"  CASE WHEN pg_is_in_recovery() THEN"
+	"    'name all hosts in database.conninfo, with target_session_attrs=read-write'"
+	"    WHEN current_setting('transaction_read_only')::bool"
+	"      THEN 'see default_transaction_read_only'"
+	"    WHEN current_setting('server_version_num')::int < 140000"
+	"      THEN 'PostgreSQL 14 or newer is needed' END";
 
 static const char horizon_sql[] =
 	"WITH pin AS ("
-	"  SELECT greatest(age(backend_xmin), age(backend_xid)) AS xids, extract(epoch FROM now() - xact_start) AS seconds,"
+	"  SELECT greatest(age(backend_xmin), age(backend_xid)) AS xids,"
+	"    extract(epoch FROM now() - xact_start) AS seconds,"
 	"    usesysid IS NOT NULL AND NOT pg_has_role(usesysid, 'USAGE')"
 	"      AND NOT pg_has_role('pg_read_all_stats', 'USAGE') AS hidden,"
-	"    format('a transaction of pid %s, user %s, application %s, %s', pid, coalesce(usename, '?'),"
-	"      coalesce(nullif(application_name, ''), '?'), coalesce(state, backend_type, 'state hidden')) AS who,"
-	"    format('SELECT pg_terminate_backend(%s); or idle_in_transaction_session_timeout, for next time', pid) AS advice"
-	"  FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type IS DISTINCT FROM 'autovacuum worker'"
+	"    format('a transaction of pid %s, user %s, application %s, %s', pid,"
+	"      coalesce(usename, '?'), coalesce(nullif(application_name, ''), '?'),"
+	"      coalesce(state, backend_type, 'state hidden')) AS who,"
+	"    format('SELECT pg_terminate_backend(%s);"
+	" or idle_in_transaction_session_timeout, for next time', pid) AS advice"
+	"  FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+	"    AND backend_type IS DISTINCT FROM 'autovacuum worker'"
 	"    AND (datname = current_database() OR backend_type = 'walsender')"
 	"  UNION ALL"
 	"  SELECT age(transaction), extract(epoch FROM now() - prepared), false,"
@@ -50,20 +60,26 @@ static const char horizon_sql[] =
 	" FROM pin WHERE xids IS NOT NULL AND (seconds >= 300 OR xids >= 50000)"
 	" ORDER BY xids DESC, seconds DESC LIMIT 3)"
 	"SELECT * FROM long UNION ALL"
-	" SELECT 'ok', format('%s transactions of other roles are open; for how long is hidden from %s', count(*), current_user),"
+	" SELECT 'ok', format('%s transactions of other roles are open; for how long is hidden"
+	" from %s', count(*), current_user),"
 	"  format('GRANT pg_read_all_stats TO %I, to have it looked at', current_user)"
-	" FROM pin WHERE hidden AND xids >= 1000 AND NOT EXISTS (SELECT FROM long) HAVING count(*) > 0";
+	" FROM pin WHERE hidden AND xids >= 1000 AND NOT EXISTS (SELECT FROM long)"
+	"   HAVING count(*) > 0";
 
 static const char slots_sql[] =
-	"SELECT 'warning', format('nobody uses the replication slot %s, for which the server keeps %s of WAL', slot_name,"
+	"SELECT 'warning', format('nobody uses the replication slot %s, for which the server keeps"
+	" %s of WAL', slot_name,"
 	"    pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn))),"
 	"  format('see to its standby, or SELECT pg_drop_replication_slot(%L)', slot_name)"
-	" FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL ORDER BY restart_lsn LIMIT 3";
+	" FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL"
+	"   ORDER BY restart_lsn LIMIT 3";
 
 static const char dead_sql[] =
 	"WITH " OURS
-	" SELECT 'warning', format('%s has %s dead rows beside %s live ones; vacuumed last: %s', o.relname, s.n_dead_tup,"
-	"    s.n_live_tup, coalesce(to_char(greatest(s.last_vacuum, s.last_autovacuum), 'YYYY-MM-DD HH24:MI'), 'never')),"
+	" SELECT 'warning', format('%s has %s dead rows beside %s live ones; vacuumed last: %s',"
+	"   o.relname, s.n_dead_tup,"
+	"    s.n_live_tup, coalesce(to_char(greatest(s.last_vacuum, s.last_autovacuum),"
+	"      'YYYY-MM-DD HH24:MI'), 'never')),"
 	"  format('VACUUM (ANALYZE) %s; if they stay, see \"horizon\"', o.relname)"
 	" FROM ours o JOIN pg_stat_all_tables s ON s.relid = o.oid"
 	" WHERE s.n_dead_tup > 20000 AND s.n_dead_tup > s.n_live_tup / 4"
@@ -73,18 +89,21 @@ static const char dead_sql[] =
 	" FROM ours o WHERE EXISTS (SELECT FROM pg_options_to_table(o.reloptions)"
 	"   WHERE option_name = 'autovacuum_enabled' AND NOT option_value::bool)"
 	" UNION ALL"
-	" SELECT 'warning', 'autovacuum is off', 'ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf()'"
+	" SELECT 'warning', 'autovacuum is off',"
+	"   'ALTER SYSTEM SET autovacuum = on; SELECT pg_reload_conf()'"
 	" WHERE NOT current_setting('autovacuum')::bool";
 
 /*
- * Row-level security where it is on and no policy is for us shows an empty queue, without an error. The second to the
- * fourth are Supabase's roles: what they may do, everybody may who has the public key.
+ * Row-level security where it is on and no policy is for us shows an empty queue, without an error.
+ * The second to the fourth are Supabase's roles: what they may do, everybody may who has the public
+ * key.
  */
 static const char rights_sql[] =
 	"WITH " OURS ", stranger AS ("
 	"  SELECT oid, rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated')"
 	"), allowed AS ("
-	"  SELECT o.relname, r.rolname, string_agg(p, ', ') AS rights FROM ours o CROSS JOIN stranger r"
+	"  SELECT o.relname, r.rolname, string_agg(p, ', ') AS rights"
+	"    FROM ours o CROSS JOIN stranger r"
 	"    CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS p"
 	"  WHERE (has_table_privilege(r.oid, o.oid, p) OR p IN ('SELECT', 'INSERT', 'UPDATE')"
 	"      AND has_any_column_privilege(r.oid, o.oid, p))"
@@ -92,9 +111,12 @@ static const char rights_sql[] =
 	"      AND o.relname IN ('grading_sessions', 'line_ratings'))"
 	"  GROUP BY 1, 2"
 	")"
-	"SELECT 'error', format('%s sees no row of %s: row-level security is on, and no policy is for it', current_user,"
-	"    string_agg(o.relname, ', ')), format('GRANT gradingd_worker TO %I (for a daemon), or grading_app', current_user)"
-	" FROM ours o WHERE row_security_active(o.oid) AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = o.oid"
+	"SELECT 'error', format('%s sees no row of %s: row-level security is on, and no policy is"
+	" for it', current_user,"
+	"    string_agg(o.relname, ', ')), format('GRANT gradingd_worker TO %I (for a daemon), or"
+	" grading_app', current_user)"
+	" FROM ours o WHERE row_security_active(o.oid) AND NOT EXISTS (SELECT FROM pg_policy"
+	"   WHERE polrelid = o.oid"
 	"   AND polcmd IN ('*', 'r') AND EXISTS (SELECT FROM unnest(polroles) AS role"
 	"     WHERE role = 0 OR pg_has_role(current_user, role, 'USAGE')))"
 	"   AND has_table_privilege(o.oid, 'SELECT')"
@@ -108,99 +130,136 @@ static const char rights_sql[] =
 	" SELECT 'error', format('%s has %s on %s', rolname, rights, relname),"
 	"  'unless that is meant, as the owner of the tables: SELECT grading_secure()' FROM allowed"
 	" UNION ALL"
-	" SELECT 'error', format('the policy %s on %s shows %s more than grading_may_read() says', pol.polname, o.relname, r.rolname),"
+	" SELECT 'error', format('the policy %s on %s shows %s more than grading_may_read() says',"
+	"   pol.polname, o.relname, r.rolname),"
 	"  'drop it, or as the owner of the tables: SELECT grading_secure()'"
-	" FROM ours o JOIN pg_policy pol ON pol.polrelid = o.oid JOIN stranger r ON pol.polroles && ARRAY[0::oid, r.oid]"
-	" WHERE pol.polpermissive AND NOT starts_with(pol.polname, 'grading_') AND has_table_privilege(r.oid, o.oid, 'SELECT')"
+	" FROM ours o JOIN pg_policy pol ON pol.polrelid = o.oid"
+	"   JOIN stranger r ON pol.polroles && ARRAY[0::oid, r.oid]"
+	" WHERE pol.polpermissive AND NOT starts_with(pol.polname, 'grading_')"
+	"   AND has_table_privilege(r.oid, o.oid, 'SELECT')"
 	" UNION ALL"
-	" SELECT 'error', format('%s may call %s', r.rolname, string_agg(DISTINCT p.proname, ', ')),"
+	" SELECT 'error', format('%s may call %s', r.rolname,"
+	"    string_agg(DISTINCT p.proname, ', ')),"
 	"  'unless that is meant, as its owner: SELECT grading_secure()'"
-	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue', 'grading_retry',"
-	"    'grading_retry_many', 'grading_cancel', 'grading_secure') AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
+	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue',"
+	"    'grading_retry', 'grading_retry_many', 'grading_cancel', 'grading_secure')"
+	"   AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
 	" GROUP BY r.rolname"
 	" UNION ALL"
-	" SELECT 'warning', format('there is no role %s to grant to a daemon or an application', string_agg(name, ' or ')),"
-	"  'SELECT grading_secure(), as a superuser, makes it; needed only where others than the owner of the tables connect'"
+	" SELECT 'warning', format('there is no role %s to grant to a daemon or an application',"
+	"   string_agg(name, ' or ')),"
+	"  'SELECT grading_secure(), as a superuser, makes it; needed only where others than the"
+	" owner of the tables connect'"
 	" FROM unnest(ARRAY['gradingd_worker', 'grading_app']) AS name"
 	" WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) HAVING count(*) > 0";
 
 /*
- * What the migrations make and no later one drops: their text, without its comments, is the only list. Each that
- * is named is the last one to make it; those after it may have changed what an earlier one makes again.
+ * What the migrations make and no later one drops: their text, without its comments, is the only
+ * list. Each that is named is the last one to make it; those after it may have changed what an
+ * earlier one makes again.
  */
 #define MIGRATIONS \
 	"migration AS (SELECT file, regexp_replace(text, '--.*', '', 'gn') AS text, place" \
 	"  FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS m(file, text, place))"
 #define MADE(kind) \
-	MIGRATIONS ", made AS (SELECT m.name[1] AS name, (array_agg(file ORDER BY place DESC))[1] AS file FROM migration," \
-	"  regexp_matches(text, 'CREATE (?:OR REPLACE )?" kind " (?:CONCURRENTLY )?(?:IF NOT EXISTS )?([a-z_]+)', 'g') AS m(name)" \
+	MIGRATIONS ", made AS (SELECT m.name[1] AS name," \
+	"   (array_agg(file ORDER BY place DESC))[1] AS file FROM migration," \
+	"  regexp_matches(text, 'CREATE (?:OR REPLACE )?" kind \
+	" (?:CONCURRENTLY )?(?:IF NOT EXISTS )?([a-z_]+)', 'g') AS m(name)" \
 	"  WHERE NOT EXISTS (SELECT FROM migration AS later WHERE later.place > migration.place" \
 	"    AND later.text ~ format('DROP " kind " [^;]*[[:<:]]%s[[:>:]]', m.name[1]))" \
 	"  GROUP BY 1)"
-#define AGAIN "format('apply %s and those after it again, in order, with psql -f: they make what is missing', file)"
+#define AGAIN \
+	"format('apply %s and those after it again, in order, with psql -f: they make what is" \
+	" missing', file)"
 
 static const char functions_sql[] =
 	"WITH " MADE("FUNCTION")
 	"SELECT 'error', format('the function %s() is missing', name), " AGAIN
-	" FROM made WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = name AND pg_function_is_visible(oid))";
+	" FROM made WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = name"
+	"   AND pg_function_is_visible(oid))";
 
 /* Jobs are found all the same, but late. */
 static const char triggers_sql[] =
 	"WITH " OURS ", " MADE("TRIGGER")
-	"SELECT 'warning', format('the trigger %s is %s: new jobs wait for a poll (queue.poll)', name,"
+	"SELECT 'warning',"
+	"  format('the trigger %s is %s: new jobs wait for a poll (queue.poll)', name,"
 	"    CASE WHEN t.oid IS NULL THEN 'missing' ELSE 'disabled' END),"
 	"  CASE WHEN t.oid IS NULL THEN " AGAIN
 	"    ELSE format('ALTER TABLE %s ENABLE TRIGGER %s', t.tgrelid::regclass, name) END"
 	" FROM made LEFT JOIN pg_trigger t ON tgname = name AND tgrelid IN (SELECT oid FROM ours)"
 	" WHERE t.oid IS NULL OR tgenabled NOT IN ('O', 'A')";
 
-/* An application's row names three columns and relies on the others' defaults, in an adopted table as well. */
+/*
+ * An application's row names three columns and relies on the others' defaults, in an adopted table
+ * as well.
+ */
 static const char defaults_sql[] =
-	"WITH " MIGRATIONS ", wanted AS (SELECT DISTINCT d.words[1] AS name, d.words[2] AS expression FROM migration,"
+	"WITH " MIGRATIONS ", wanted AS ("
+	" SELECT DISTINCT d.words[1] AS name, d.words[2] AS expression FROM migration,"
 	"  regexp_matches(text, 'ALTER TABLE grading_jobs[^;]*', 'g') AS s(statement),"
-	"  regexp_matches(statement[1], 'COLUMN (?:IF NOT EXISTS )?([a-z_]+)[^,]* DEFAULT ([^,]+)', 'g') AS d(words))"
-	"SELECT 'error', format('the column %s of grading_jobs has no default: plain rows are refused, or never claimed', name),"
+	"  regexp_matches(statement[1],"
+	"    'COLUMN (?:IF NOT EXISTS )?([a-z_]+)[^,]* DEFAULT ([^,]+)', 'g') AS d(words))"
+	"SELECT 'error', format('the column %s of grading_jobs has no default: plain rows are"
+	" refused, or never claimed', name),"
 	"  format('ALTER TABLE grading_jobs ALTER COLUMN %s SET DEFAULT %s', name, expression)"
-	" FROM wanted JOIN pg_attribute a ON attrelid = to_regclass('grading_jobs') AND attname = name"
-	" WHERE NOT atthasdef AND attidentity = '' AND name NOT IN ('session_id', 'job_type', 'job_data')";
+	" FROM wanted JOIN pg_attribute a ON attrelid = to_regclass('grading_jobs')"
+	"   AND attname = name"
+	" WHERE NOT atthasdef AND attidentity = ''"
+	"   AND name NOT IN ('session_id', 'job_type', 'job_data')";
 
-/* What the daemon relies upon to store nothing twice; a table that an application made may have come without. */
+/*
+ * What the daemon relies upon to store nothing twice; a table that an application made may have
+ * come without.
+ */
 #define UNIQUE_KEYS \
 	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
 	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')"
 
 static const char indexes_sql[] =
 	"WITH " OURS ", " MADE("INDEX") ", state AS ("
-	"  SELECT name, file, i.indexrelid IS NULL AS missing, p.index_relid IS NOT NULL AS building"
+	"  SELECT name, file, i.indexrelid IS NULL AS missing,"
+	"    p.index_relid IS NOT NULL AS building"
 	"  FROM made LEFT JOIN pg_index i ON i.indexrelid = to_regclass(name)"
 	"    LEFT JOIN pg_stat_progress_create_index p ON p.index_relid = i.indexrelid"
 	"  WHERE i.indisvalid IS NOT TRUE OR i.indisready IS NOT TRUE)"
 	"SELECT CASE WHEN building THEN 'warning' ELSE 'error' END,"
-	"  format('the index %s is %s', name, CASE WHEN missing THEN 'missing' WHEN building THEN 'being built' ELSE 'invalid' END),"
+	"  format('the index %s is %s', name, CASE WHEN missing THEN 'missing'"
+	"    WHEN building THEN 'being built' ELSE 'invalid' END),"
 	"  CASE WHEN NOT building THEN " AGAIN " END"
 	" FROM state"
-	" UNION ALL SELECT 'error', format('the index %s of %s is invalid', i.indexrelid::regclass, i.indrelid::regclass),"
+	" UNION ALL SELECT 'error', format('the index %s of %s is invalid',"
+	"   i.indexrelid::regclass, i.indrelid::regclass),"
 	"  format('REINDEX INDEX CONCURRENTLY %s', i.indexrelid::regclass)"
 	" FROM pg_index i WHERE NOT i.indisvalid AND i.indrelid IN (SELECT oid FROM ours)"
-	"  AND i.indexrelid NOT IN (SELECT to_regclass(name) FROM made WHERE to_regclass(name) IS NOT NULL)"
+	"  AND i.indexrelid NOT IN (SELECT to_regclass(name) FROM made"
+	"    WHERE to_regclass(name) IS NOT NULL)"
 	"  AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)"
-	" UNION ALL SELECT 'error', format('no unique index keeps %s from having two rows of one %s', tab, key),"
+	" UNION ALL SELECT 'error', format('no unique index keeps %s from having two rows of one"
+	" %s', tab, key),"
 	"  format('CREATE UNIQUE INDEX CONCURRENTLY ON %s (%s)', tab, key)"
-	" FROM (VALUES " UNIQUE_KEYS ") AS k(tab, key) WHERE to_regclass(tab) IS NOT NULL AND NOT EXISTS ("
-	"  SELECT FROM pg_index i WHERE i.indrelid = to_regclass(tab) AND i.indisunique AND i.indisvalid AND i.indimmediate"
+	" FROM (VALUES " UNIQUE_KEYS ") AS k(tab, key)"
+	" WHERE to_regclass(tab) IS NOT NULL AND NOT EXISTS ("
+	"  SELECT FROM pg_index i WHERE i.indrelid = to_regclass(tab)"
+	"    AND i.indisunique AND i.indisvalid AND i.indimmediate"
 	"   AND i.indpred IS NULL AND i.indexprs IS NULL AND string_to_array(key, ', ') = ARRAY("
-	"    SELECT a.attname::text FROM unnest(i.indkey[:i.indnkeyatts - 1]) WITH ORDINALITY AS c(attnum, place)"
-	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum ORDER BY c.place))";
+	"    SELECT a.attname::text"
+	"     FROM unnest(i.indkey[:i.indnkeyatts - 1]) WITH ORDINALITY AS c(attnum, place)"
+	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum"
+	"       ORDER BY c.place))";
 
 const struct doctor_check doctor_checks[] = {
 	{ "server", server_sql, "", NULL, false },
 	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL, false },
-	{ "slots", slots_sql, "no replication slot is left over", "the role needs no more than to be connected", false },
+	{ "slots", slots_sql, "no replication slot is left over",
+	  "the role needs no more than to be connected", false },
 	{ "dead rows", dead_sql, "few, and autovacuum is on", NULL, false },
-	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not", NULL, false },
+	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not",
+	  NULL, false },
 	{ "functions", functions_sql, "all present", NULL, true },
 	{ "triggers", triggers_sql, "all present, and enabled", NULL, true },
-	{ "defaults", defaults_sql, "plain rows of session_id, job_type and job_data are taken", NULL, true },
+	{ "defaults", defaults_sql, "plain rows of session_id, job_type and job_data are taken",
+	  NULL, true },
 	{ "indexes", indexes_sql, "all present and valid", NULL, true },
 };
 const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);

@@ -10,7 +10,7 @@ struct doctor_check {
 	const char *sql;	/* rows of (state, found, advice); no row: all is well */
 	const char *ok;		/* what to say when there is no row */
 	const char *advice;	/* what to do when the statement fails; NULL: nothing is known */
-	bool migrations;	/* $1 and $2 are the names and the texts of the migrations, as text[] */
+	bool migrations;	/* $1 and $2 are names and texts of the migrations, as text[] */
 };
 
 /* The first one tells whether there is a server that will do. */
