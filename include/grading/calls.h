@@ -1,6 +1,6 @@
 /*
- * The calls of a job under way: its open lines split into calls, which go out a few at a time, and what
- * their answers say of the lines.
+ * The calls of a job under way: its open lines split into calls, which go out a few at a time, and
+ * what their answers say of the lines.
  */
 #ifndef CALLS_H
 #define CALLS_H
@@ -18,18 +18,20 @@
 size_t grading_open_lines(const struct grading *g);
 
 /*
- * Splits its open lines into calls (none when none are open; failed attempts make them smaller) and starts
- * the first few, as the rater's gate lets them. grading_ask_more() starts what is left, as answers are
- * taken. Lines that cease to wait are asked about by another grading_ask(). After a job was put back its
- * calls begin with another one each time, so that what stopped it does not keep the same lines waiting.
+ * Splits its open lines into calls (none when none are open; failed attempts make them smaller)
+ * and starts the first few, as the rater's gate lets them. grading_ask_more() starts what is left,
+ * as answers are taken. Lines that cease to wait are asked about by another grading_ask(). After a
+ * job was put back its calls begin with another one each time, so that what stopped it does not
+ * keep the same lines waiting.
  */
 void grading_ask(struct grading *g, struct rater *rater);
 void grading_ask_more(struct grading *g, struct rater *rater);
 /* From now on one call at a time, or GRADING_CALLS_AT_ONCE. */
 void grading_ask_one_by_one(struct grading *g, bool one_by_one);
 /*
- * Asks, before its own lines, about one that anybody can rate. Who answers that is well; nothing of the
- * answer is kept. A failure from outside, or an unclear one, ends the claim: its lines are not asked about.
+ * Asks, before its own lines, about one that anybody can rate. Who answers that is well; nothing
+ * of the answer is kept. A failure from outside, or an unclear one, ends the claim: its lines are
+ * not asked about.
  */
 void grading_ask_control(struct grading *g, struct rater *rater);
 
@@ -39,16 +41,24 @@ size_t grading_calls_open(const struct grading *g);
 bool grading_got_on(const struct grading *g);
 
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
-void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember);
+void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater,
+			 bool remember);
 /* A call failed, or was not made: err is what decides, unless a failure noted before does. */
 void grading_note_failure(struct grading *g, const struct err *err);
-/* Its open lines are not asked about, for this reason; calls under way go on, and the decision is theirs. */
+/*
+ * Its open lines are not asked about, for this reason; calls under way go on, and the decision is
+ * theirs.
+ */
 void grading_put_off(struct grading *g, const struct err *err);
-/* All calls are back, if any were made: what is open is for another rater now, who is to be asked anew. */
+/*
+ * All calls are back, if any were made: what is open is for another rater now, who is to be asked
+ * anew.
+ */
 void grading_hand_over(struct grading *g, struct rater *rater);
 /*
- * Gives up its calls. Those in g->calls.asks below what g->calls.nstarted was stay readable, NULL where
- * answered before: what they took counts for the job, and err is set where the answer did not come.
+ * Gives up its calls. Those in g->calls.asks below what g->calls.nstarted was stay readable, NULL
+ * where answered before: what they took counts for the job, and err is set where the answer did
+ * not come.
  */
 void grading_cancel(struct grading *g, struct rater *rater);
 

@@ -10,13 +10,17 @@
 #include "rater/rater.h"
 
 /*
- * All calls are back: completed, failed, or pending for another attempt. When no attempt is left, or none
- * would help, a job that has ratings is completed, and names the lines without one in result and error.
+ * All calls are back: completed, failed, or pending for another attempt. When no attempt is left,
+ * or none would help, a job that has ratings is completed, and names the lines without one in
+ * result and error.
  */
 void grading_decide(struct grading *g, const struct rater *rater);
 /* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
 void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
-/* Back to the queue as it was, no attempt counted (shutdown), with what it has so far. why: or NULL. */
+/*
+ * Back to the queue as it was, no attempt counted (shutdown), with what it has so far. why: or
+ * NULL.
+ */
 void grading_release(struct grading *g, const char *why, int64_t delay_ms);
 /* Its row cannot be read: it ends as failed, for this reason. */
 void grading_reject(struct grading *g, const char *why);

@@ -1,6 +1,6 @@
 /*
- * A line of a job under way, and where it stands between the row and the database. graded_line.c alone
- * moves it, and keeps the struct grading_flight that follows from it.
+ * A line of a job under way, and where it stands between the row and the database. graded_line.c
+ * alone moves it, and keeps the struct grading_flight that follows from it.
  */
 #ifndef GRADED_LINE_H
 #define GRADED_LINE_H
@@ -21,7 +21,7 @@ enum line_state {
 	LINE_ASKED,		/* part of a call without an answer, which may have been given up */
 	LINE_UNRATED,		/* answered or put off without a rating */
 	LINE_RATED,		/* its rating is still to be stored */
-	LINE_IN_DOUBT,		/* the same; an earlier settlement, whose outcome is unknown, had it */
+	LINE_IN_DOUBT,		/* the same, but it may be stored: a settlement with it got lost */
 	LINE_SENT,		/* part of the settlement under way */
 	LINE_STORED,		/* in line_ratings */
 	LINE_STATES,
@@ -34,9 +34,9 @@ struct graded_line {
 	enum line_state state;
 	enum outcome outcome;		/* PENDING below LINE_UNRATED, RATED above it */
 	const char *why;		/* what else is known where it has no rating, or NULL */
-	bool hopeless;			/* refused when asked alone: to ask again will not help (calls.c's) */
-	bool repeated;			/* an equal line of the claim is the one to be cached (the worker's) */
-	struct flight *flight;		/* in which it is asked about, or waits, for others; or NULL */
+	bool hopeless;			/* refused when asked alone: asking is no use. calls.c's */
+	bool repeated;			/* an equal line of the claim is the cached one. Worker's */
+	struct flight *flight;		/* where it waits, or is asked about for others, or NULL */
 	TAILQ_ENTRY(graded_line) waits;	/* the flight's list of those who wait */
 	struct settle_line store;	/* filled where this claim has given the rating */
 };

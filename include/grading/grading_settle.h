@@ -8,8 +8,9 @@
 #include "grading/grading_state.h"
 
 /*
- * Fills its settlement with the ratings that are not stored yet. While calls are still under way that is one
- * that only stores. False, and nothing is changed, when there is nothing to send, or one is under way.
+ * Fills its settlement with the ratings that are not stored yet. While calls are still under way
+ * that is one that only stores. False, and nothing is changed, when there is nothing to send, or
+ * one is under way.
  */
 bool grading_attach(struct grading *g);
 /* The settlement was answered: stored, or not (lost on the way, to be sent again). */
@@ -22,7 +23,10 @@ void grading_may_be_stored(struct grading *g);
 
 /* It goes by itself: a batch with it was refused. */
 void grading_settle_alone(struct grading *g);
-/* The database refuses its ratings for good: none of them is sent again. For decide.c's grading_refuse(). */
+/*
+ * The database refuses its ratings for good: none of them is sent again. For decide.c's
+ * grading_refuse().
+ */
 void grading_keep_lines_back(struct grading *g);
 
 /* Its settlement could not be carried out at now_ms; next time at most so many jobs go together. */

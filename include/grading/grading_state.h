@@ -1,6 +1,7 @@
 /*
- * What a worker knows of a job under way, and where the job stands. Everybody may read it. Who writes what
- * is said at each part: a function of that file, so that a field's writers can be listed by reading one.
+ * What a worker knows of a job under way, and where the job stands. Everybody may read it. Who
+ * writes what is said at each part: a function of that file, so that a field's writers can be
+ * listed by reading one.
  */
 #ifndef GRADING_STATE_H
 #define GRADING_STATE_H
@@ -21,8 +22,8 @@ struct graded_line;
 /* Where a job stands. It moves forward only, but for asking and held back, which may take turns. */
 enum grading_phase {
 	GRADING_LOOKUP,			/* its lines are being looked up */
-	GRADING_ASKING,			/* its lines are asked about, or wait for the calls of others */
-	GRADING_HELD_BACK,		/* some are to be asked about, but the rater has all its calls */
+	GRADING_ASKING,			/* its lines are in calls, or wait for those of others */
+	GRADING_HELD_BACK,		/* some are to be asked about, but no call is free */
 	GRADING_DECIDED_IN_LOOKUP,	/* decided, but the look-up's answer is still to come */
 	GRADING_DECIDED,		/* its settlement is final: nothing more will be asked */
 };
@@ -52,7 +53,7 @@ struct grading_settle {
 	bool last;			/* that one is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool alone;			/* settled by itself, because a batch with it was refused */
-	bool refused;			/* the database refused its result: no rating of it is sent again */
+	bool refused;			/* the database refused its ratings: none is sent again */
 	int64_t failed_ms;		/* when one could not be carried out, 0: none was */
 	int most;			/* jobs of that moment sent together next time, at most */
 };
@@ -77,7 +78,7 @@ struct grading {
 	bool keyed;			/* its lines have keys: they go through the phrase cache */
 
 	struct rater *rater;		/* who is asked: the worker's, or its fallback */
-	struct permit permit;		/* of a metered rater, for the next call: the worker's permits' */
+	struct permit permit;		/* of a metered rater, for the next call: permits.c's */
 
 	enum grading_phase phase;	/* grading_state.c's */
 	struct grading_calls calls;
@@ -86,13 +87,13 @@ struct grading {
 	struct err *err;		/* the failure that decides, or NULL: calls.c's */
 	struct settlement settlement;	/* what is sent: decide.c's, its lines grading_settle.c's */
 
-	int free_retries;		/* earlier claims with an unexplained failure that cost no attempt */
+	int free_retries;		/* earlier claims that failed unexplained, free of charge */
 	bool used_free_retry;		/* such a failure in this claim too: decide.c's */
-	int worker_deaths;		/* that it was held in, as the recovering statement counts them */
+	int worker_deaths;		/* of workers that held it, as the janitor counts them */
 	size_t cached;			/* lines rated by the phrase cache: gifts.c's */
 	size_t nfailed;			/* lines without a rating at the end: decide.c's */
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, over all attempts */
-	size_t stray;			/* ratings for lines nobody asked about, over all attempts */
+	size_t stray;			/* ratings that nobody asked for, over all attempts */
 	struct grading_used used;
 };
 
@@ -108,8 +109,8 @@ static inline bool grading_in_lookup(const struct grading *g)
 }
 
 /*
- * The look-up was answered; no call is free for its open lines; one is. Each returns false, and changes
- * nothing, where that does not follow on the phase.
+ * The look-up was answered; no call is free for its open lines; one is. Each returns false, and
+ * changes nothing, where that does not follow on the phase.
  */
 bool grading_end_lookup(struct grading *g);
 bool grading_hold_back(struct grading *g);
@@ -117,7 +118,9 @@ bool grading_go_on(struct grading *g);
 /* Decided, in whatever phase: for decide.c, which fills the settlement. */
 void grading_end_asking(struct grading *g);
 
-/* So often a call for it may fail free of charge, though others get answers and nobody knows why. */
+/*
+ * So often a call for it may fail free of charge, though others get answers and nobody knows why.
+ */
 #define GRADING_FREE_DOUBTS 2
 /* The same when others meet such failures now and then. */
 #define GRADING_FREE_DOUBTS_FLAKY 12

@@ -1,6 +1,6 @@
 /*
- * When two lines are the same question, and so may share a rating: the rater, the context and the phrase, as
- * base/normalise.h writes it, agree. Pure; runs in workers.
+ * When two lines are the same question, and so may share a rating: the rater, the context and the
+ * phrase, as base/normalise.h writes it, agree. Pure; runs in workers.
  */
 #include "grading/cache_key.h"
 
@@ -43,7 +43,7 @@ void phrase_key(const struct rater *rater, const struct job *job, const struct l
 	struct key key = { .hash = hash_begin(), .line = line };
 
 	hash_string(key.hash, rater->fingerprint);
-	if (!rater->instant) {		/* it is told the names, and may use them in what it proposes */
+	if (!rater->instant) {	/* it is told the names, and may use them in what it proposes */
 		hash_string(key.hash, job->sales_rep);
 		hash_string(key.hash, job->customer);
 	}

@@ -1,7 +1,7 @@
 /*
- * The calls of a job under way, and the one failure of them that decides. Runs in workers; it hands calls to
- * a rater and takes them back, and decides nothing about the job. There is no path here that invents a
- * rating.
+ * The calls of a job under way, and the one failure of them that decides. Runs in workers; it
+ * hands calls to a rater and takes them back, and decides nothing about the job. There is no path
+ * here that invents a rating.
  */
 #include "grading/calls.h"
 
@@ -31,9 +31,9 @@ static size_t halved(const struct grading *g, size_t n)
 }
 
 /*
- * A job that failed before is asked in smaller calls, so that one bad line cannot sink its neighbours. Not
- * in more than so many, though: when hundreds of lines are open no line is to blame, and line by line they
- * would not be rated within the job's deadline.
+ * A job that failed before is asked in smaller calls, so that one bad line cannot sink its
+ * neighbours. Not in more than so many, though: when hundreds of lines are open no line is to
+ * blame, and line by line they would not be rated within the job's deadline.
  */
 static size_t lines_per_call(const struct grading *g, const struct rater *rater, size_t open)
 {
@@ -124,7 +124,9 @@ void grading_ask(struct grading *g, struct rater *rater)
 
 void grading_ask_control(struct grading *g, struct rater *rater)
 {
-	static const struct line greeting = { .rated = true, .speaker = "rep", .text = "Good morning." };
+	static const struct line greeting = {
+		.rated = true, .speaker = "rep", .text = "Good morning.",
+	};
 	struct ask *ask = new_ask(g, 1);
 
 	ask->control = g->calls.controlled = true;
@@ -182,8 +184,8 @@ bool grading_got_on(const struct grading *g)
 /* ---- failures ---- */
 
 /*
- * Of several failures the one decides that is least the job's fault: its own can wait until the provider
- * is well again. Of equal ones the one that asks for the longest pause.
+ * Of several failures the one decides that is least the job's fault: its own can wait until the
+ * provider is well again. Of equal ones the one that asks for the longest pause.
  */
 void grading_note_failure(struct grading *g, const struct err *err)
 {
@@ -221,7 +223,8 @@ static void add_context(void *arg, const struct line *line)
 }
 
 /* What the rater saw around the line, for people who read the cache; NULL when that is nothing. */
-static const char *context_text(struct grading *g, const struct config *config, const struct line *line)
+static const char *context_text(struct grading *g, const struct config *config,
+				const struct line *line)
 {
 	struct buf b;
 	const char *text = NULL;
@@ -237,10 +240,11 @@ static const char *context_text(struct grading *g, const struct config *config, 
 /* A line without a reason keeps what was said of it before. */
 static void keep_no_rating(struct graded_line *gl, const struct verdict *v)
 {
+	struct arena *arena = &gl->owner->job.arena;
 	const char *why = gl->why;
 
 	if (v->reason[0])
-		why = arena_printf(&gl->owner->job.arena, "%s: %s", outcome_words(v->outcome), v->reason);
+		why = arena_printf(arena, "%s: %s", outcome_words(v->outcome), v->reason);
 	line_leave_unrated(gl, v->outcome, why);
 }
 
@@ -271,7 +275,9 @@ static void account(struct grading *g, const struct ask *ask)
 		g->used.model = ask->used.model;
 }
 
-/* The graded line of a call's i-th line, at or after gl: both are in the order of the transcript. */
+/*
+ * The graded line of a call's i-th line, at or after gl: both are in the order of the transcript.
+ */
 static struct graded_line *line_of(struct graded_line *gl, const struct ask *ask, size_t i)
 {
 	while (gl->line != ask->lines[i])
@@ -323,7 +329,8 @@ static void close_call(struct grading_calls *calls, const struct ask *ask)
 			calls->asks[i] = NULL;
 }
 
-void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater, bool remember)
+void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater,
+			 bool remember)
 {
 	enum err_kind kind = err_kind(ask->err);
 

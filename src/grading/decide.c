@@ -1,6 +1,7 @@
 /*
- * What becomes of a job under way: completed, failed, or back to the queue, when, and at whose charge. Runs
- * in workers; it fills the settlement and sends nothing. No line gets or loses a rating by it.
+ * What becomes of a job under way: completed, failed, or back to the queue, when, and at whose
+ * charge. Runs in workers; it fills the settlement and sends nothing. No line gets or loses a
+ * rating by it.
  */
 #include "grading/decide.h"
 
@@ -20,10 +21,11 @@
 #define SPREAD_MIN_MS 1000
 
 /*
- * Decided: the job gets this status ("pending" again delay_ms from now), counting an attempt or not. status
- * and error (NULL: none) outlive the settlement.
+ * Decided: the job gets this status ("pending" again delay_ms from now), counting an attempt or
+ * not. status and error (NULL: none) outlive the settlement.
  */
-static void end(struct grading *g, const char *status, bool attempt, int64_t delay_ms, const char *error)
+static void end(struct grading *g, const char *status, bool attempt, int64_t delay_ms,
+		const char *error)
 {
 	grading_end_asking(g);
 	g->settlement.status = status;
@@ -44,7 +46,9 @@ static int64_t backoff_ms(int attempts)
 	return 1 + (int64_t)(random() % limit);
 }
 
-/* Never before what the provider asked for, and spread over half as much again, a second at least. */
+/*
+ * Never before what the provider asked for, and spread over half as much again, a second at least.
+ */
 static int64_t retry_delay_ms(const struct err *err, int failures)
 {
 	int64_t asked = err ? err->after_ms : 0;
@@ -54,7 +58,10 @@ static int64_t retry_delay_ms(const struct err *err, int failures)
 	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
 }
 
-/* Free of charge. A job under suspicion backs off further each time, others wait for the provider alone. */
+/*
+ * Free of charge. A job under suspicion backs off further each time, others wait for the provider
+ * alone.
+ */
 static void put_back(struct grading *g)
 {
 	int64_t delay_ms = random() % FREE_DELAY_MS;

@@ -1,6 +1,6 @@
 /*
- * Ratings that cost no call. Runs in workers. What the tables hold is held to the rules of a rater's answer:
- * a rating outside the scale is none, and the line stays as it was.
+ * Ratings that cost no call. Runs in workers. What the tables hold is held to the rules of a
+ * rater's answer: a rating outside the scale is none, and the line stays as it was.
  */
 #include "grading/gifts.h"
 
@@ -15,6 +15,7 @@ void grading_give_cached(struct graded_line *line, const struct config *config,
 {
 	struct arena *arena = &line->owner->job.arena;
 	struct settle_line store;
+	const char *alternatives;
 	struct verdict v;
 
 	if (!line_is_pending(line))
@@ -23,10 +24,11 @@ void grading_give_cached(struct graded_line *line, const struct config *config,
 	verdict_give(&v, config, arena, cached->rating, NULL, 0, cached->reason);
 	if (v.outcome != OUTCOME_RATED)
 		return;
+	alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives));
 	store = (struct settle_line){
 		.line = line->line, .rating = v.rating, .cached = true,
 		.reason = v.reason[0] ? v.reason : NULL,
-		.alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives)),
+		.alternatives = alternatives,
 		.provenance = provenance_cached(arena, cached->provenance),
 	};
 	line->owner->cached += line_rate(line, &store);
@@ -50,7 +52,9 @@ void grading_give_stored(struct grading *g, int index, const char *text)
 		struct graded_line *gl = &g->lines[i];
 		bool cached = line_is_rated(gl);	/* found in the cache as well */
 
-		if (gl->line->index == index && strcmp(gl->line->text, text) == 0 && line_find_stored(gl))
+		if (gl->line->index != index || strcmp(gl->line->text, text) != 0)
+			continue;
+		if (line_find_stored(gl))
 			g->cached -= cached;
 	}
 }

@@ -1,6 +1,7 @@
 /*
- * Where a line stands: which step may follow on which, in one table; and what its job knows of its flights.
- * Runs in workers. Of calls, flights and settlements it knows no more than that a line is part of one.
+ * Where a line stands: which step may follow on which, in one table; and what its job knows of its
+ * flights. Runs in workers. Of calls, flights and settlements it knows no more than that a line is
+ * part of one.
  */
 #include "grading/graded_line.h"
 

@@ -1,6 +1,6 @@
 /*
- * A job under way, made from its row. Runs in workers; it sends nothing and waits for nothing. What becomes of
- * the job afterwards is in the room's other files, which know nothing of this one.
+ * A job under way, made from its row. Runs in workers; it sends nothing and waits for nothing.
+ * What becomes of the job afterwards is in the room's other files, which know nothing of this one.
  */
 #include "grading/grading.h"
 
@@ -23,14 +23,15 @@ static int read_row(struct grading *g, const struct claimed_row *row, struct err
 			       "job_type is \"%.40s\"; gradingd knows line_rating and full_grading",
 			       row->job_type);
 	if (!row->session_id[0])
-		return err_set(err, ERR_PERMANENT, "session_id is null; ratings are stored by session");
+		return err_set(err, ERR_PERMANENT,
+			       "session_id is null; ratings are stored by session");
 	if (row->data_bytes < 0)
 		return err_set(err, ERR_PERMANENT,
 			       "job_data is null; it must hold {\"transcript\": [...]}");
 	if (!row->data)
 		return err_set(err, ERR_PERMANENT,
-			       "job_data is %" PRId64 " bytes long; the limit is %u", row->data_bytes,
-			       JOB_DATA_CAP_BYTES);
+			       "job_data is %" PRId64 " bytes long; the limit is %u",
+			       row->data_bytes, JOB_DATA_CAP_BYTES);
 	g->job.full = full;
 	return job_parse(&g->job, row->data, (size_t)row->data_bytes, err);
 }
@@ -62,7 +63,8 @@ static void copy_claim(struct job *job, const struct claimed_row *row)
 	job->counted_as = row->counted_as;
 }
 
-struct grading *grading_new(const struct claimed_row *row, const struct rater *rater, bool with_keys)
+struct grading *grading_new(const struct claimed_row *row, const struct rater *rater,
+			    bool with_keys)
 {
 	struct grading *g = xcalloc(1, sizeof(*g));
 	struct err err;

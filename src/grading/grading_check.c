@@ -1,6 +1,7 @@
 /*
- * The invariants of a job under way: what its phase, its calls, its lines and its settlement say of each
- * other. Runs in workers, once a turn, in builds that look at invariants. It changes nothing.
+ * The invariants of a job under way: what its phase, its calls, its lines and its settlement say
+ * of each other. Runs in workers, once a turn, in builds that look at invariants. It changes
+ * nothing.
  */
 #include "grading/grading_check.h"
 

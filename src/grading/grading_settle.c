@@ -1,7 +1,7 @@
 /*
- * A job's way into the database, as far as it is the job's own. Runs in workers; it sends nothing: which jobs
- * go together, and when, is the settler's. A rating is part of one settlement at a time, and of no further one
- * once it is known to be stored.
+ * A job's way into the database, as far as it is the job's own. Runs in workers; it sends nothing:
+ * which jobs go together, and when, is the settler's. A rating is part of one settlement at a
+ * time, and of no further one once it is known to be stored.
  */
 #include "grading/grading_settle.h"
 

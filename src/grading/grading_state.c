@@ -1,6 +1,6 @@
 /*
- * Where a job under way stands: the steps of enum grading_phase. Runs in workers; it knows nothing of what
- * makes a job take a step.
+ * Where a job under way stands: the steps of enum grading_phase. Runs in workers; it knows nothing
+ * of what makes a job take a step.
  */
 #include "grading/grading_state.h"
 

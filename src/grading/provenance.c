@@ -1,6 +1,7 @@
 /*
- * Provenance: the JSON object beside each stored rating that tells who gave it, by which prompt, when, and
- * whether it came from the phrase cache. Runs in workers; it judges nothing and stores nothing.
+ * Provenance: the JSON object beside each stored rating that tells who gave it, by which prompt,
+ * when, and whether it came from the phrase cache. Runs in workers; it judges nothing and stores
+ * nothing.
  */
 #include "provenance.h"
 
@@ -53,14 +54,18 @@ const char *provenance_fresh(struct arena *arena, const struct rater *rater, con
 	return text;
 }
 
-/* As it was when the line was rated, but for where this one has it from. Of equal keys the last one counts. */
+/*
+ * As it was when the line was rated, but for where this one has it from. Of equal keys the last
+ * one counts.
+ */
 const char *provenance_cached(struct arena *arena, const char *provenance)
 {
 	static const char source[] = "\"source\":\"cache\"}";
 	size_t len = provenance ? strlen(provenance) : 0;
 	char *text, *end;
 
-	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')	/* not ours: the table may hold anything */
+	/* Not ours: the table may hold anything. */
+	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')
 		provenance = "{}", len = 2;
 	text = arena_alloc(arena, len + sizeof(source) + 1);
 	end = mempcpy(text, provenance, len - 1);

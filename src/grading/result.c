@@ -1,7 +1,7 @@
 /*
- * What a job under way says of itself in its row: `result`, with what earlier attempts left there carried
- * over, and the part of `error` that names lines without a rating. Runs in workers; it decides nothing, and
- * what it writes is in the job's arena.
+ * What a job under way says of itself in its row: `result`, with what earlier attempts left there
+ * carried over, and the part of `error` that names lines without a rating. Runs in workers; it
+ * decides nothing, and what it writes is in the job's arena.
  */
 #include "result.h"
 
@@ -16,23 +16,26 @@
 #include "provenance.h"
 
 #define RESULT_CAP_BYTES (1u << 20)
-#define CARRIED_CAP 1000000000	/* counts of earlier attempts that are believed: the row may hold anything */
+#define CARRIED_CAP 1000000000	/* of earlier attempts is believed: the row may hold anything */
 #define ERROR_LINES 20		/* lines that error names; the rest is counted */
 #define RESULT_LINES 200	/* and result */
 
 static int count_of(struct json_object *object, const char *key)
 {
+	struct json_object *number = json_object_object_get(object, key);
 	int64_t n;
 
-	return json_strict_integer(json_object_object_get(object, key), 0, CARRIED_CAP, &n) ? (int)n : 0;
+	return json_strict_integer(number, 0, CARRIED_CAP, &n) ? (int)n : 0;
 }
 
 /* Billionths of what is no more than CARRIED_CAP; 0 for anything else. */
 static int64_t nanos_of(struct json_object *number)
 {
-	double value = json_object_is_type(number, json_type_double) || json_object_is_type(number, json_type_int) ?
-		       json_object_get_double(number) : 0;
+	double value = 0;
 
+	if (json_object_is_type(number, json_type_double) ||
+	    json_object_is_type(number, json_type_int))
+		value = json_object_get_double(number);
 	return value > 0 && value <= CARRIED_CAP ? (int64_t)(value * 1e9 + 0.5) : 0;
 }
 
@@ -87,7 +90,8 @@ const char *result_name_unrated(struct grading *g, size_t unrated)
 	buf_printf(&b, " (%s)", why ? why : "");
 	if (unrated > n)
 		buf_printf(&b, " and %zu more", unrated - n);
-	text = arena_printf(&g->job.arena, "no rating for line%s %s", unrated == 1 ? "" : "s", buf_text(&b));
+	text = arena_printf(&g->job.arena, "no rating for line%s %s", unrated == 1 ? "" : "s",
+			    buf_text(&b));
 	buf_free(&b);
 	return text;
 }
@@ -100,8 +104,11 @@ static void write_counts(struct buf *b, const struct grading *g, const struct ra
 	for (size_t s = 0; s < scale->n; s++) {
 		size_t n = 0;
 
-		for (size_t i = 0; i < g->job.nrated; i++)
-			n += g->lines[i].store.rating && strcmp(g->lines[i].store.rating, scale->items[s]) == 0;
+		for (size_t i = 0; i < g->job.nrated; i++) {
+			const char *rating = g->lines[i].store.rating;
+
+			n += rating && strcmp(rating, scale->items[s]) == 0;
+		}
 		buf_str(b, s ? "," : "");
 		buf_json(b, scale->items[s]);
 		buf_char(b, ':');
@@ -117,7 +124,8 @@ static void write_outcomes(struct buf *b, const struct grading *g)
 	buf_str(b, ",\"outcomes\":{");
 	for (int o = 0; o < OUTCOME_COUNT; o++)
 		if (g->outcomes[o]) {
-			buf_printf(b, "%s\"%s\":%zu", separator, outcome_name((enum outcome)o), g->outcomes[o]);
+			buf_printf(b, "%s\"%s\":%zu", separator, outcome_name((enum outcome)o),
+				   g->outcomes[o]);
 			separator = ",";
 		}
 	buf_printf(b, "},\"stray\":%zu", g->stray);
@@ -133,47 +141,68 @@ static void write_unrated(struct buf *b, const struct grading *g)
 
 		if (line_is_rated(gl))
 			continue;
-		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\",\"why\":", n++ ? "," : "", gl->line->index,
-			   outcome_name(gl->outcome));
+		buf_printf(b, "%s{\"line\":%d,\"outcome\":\"%s\",\"why\":", n++ ? "," : "",
+			   gl->line->index, outcome_name(gl->outcome));
 		buf_json(b, why_unrated(gl));
 		buf_char(b, '}');
 	}
 	buf_char(b, ']');
 }
 
-/* The job's `result`: what was done and what it took, earlier attempts included. */
+static void write_lines(struct buf *b, const struct grading *g, size_t unrated)
+{
+	buf_str(b, "{\"lines\":");
+	buf_int(b, (int64_t)g->job.nrated);
+	buf_str(b, ",\"rated\":");
+	buf_int(b, (int64_t)(g->job.nrated - unrated));
+	buf_str(b, ",\"skipped\":");
+	buf_int(b, (int64_t)g->job.skipped);
+	buf_str(b, ",\"cached\":");
+	buf_int(b, (int64_t)g->cached);
+	buf_char(b, ',');
+}
+
+static void write_used(struct buf *b, const struct grading_used *used)
+{
+	buf_printf(b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64, used->calls, used->prompt_tokens);
+	buf_printf(b, ",\"completion_tokens\":%" PRId64 ",\"latency_ms\":%" PRId64,
+		   used->completion_tokens, used->latency_ms);
+}
+
+static void write_cost(struct buf *b, const struct grading_used *used)
+{
+	buf_str(b, ",\"cost\":");
+	buf_billionths(b, (uint64_t)used->cost_nanos);
+}
+
+static void write_troubles(struct buf *b, const struct grading *g)
+{
+	int unclear = g->free_retries + g->used_free_retry;
+
+	if (g->worker_deaths)
+		buf_printf(b, ",\"worker_deaths\":%d", g->worker_deaths);
+	if (unclear)
+		buf_printf(b, ",\"unclear\":%d", unclear);
+}
+
 const char *result_write(struct grading *g, const struct rater *rater, size_t unrated)
 {
-	bool asked = !rater->instant || g->used.calls > 0;	/* a fallback may have ended what another began */
+	/* A fallback that answers at once may have ended what another began. */
+	bool asked = !rater->instant || g->used.calls > 0;
 	struct buf b;
 	const char *text;
 
 	buf_init(&b, RESULT_CAP_BYTES);
-	buf_str(&b, "{\"lines\":");
-	buf_int(&b, (int64_t)g->job.nrated);
-	buf_str(&b, ",\"rated\":");
-	buf_int(&b, (int64_t)(g->job.nrated - unrated));
-	buf_str(&b, ",\"skipped\":");
-	buf_int(&b, (int64_t)g->job.skipped);
-	buf_str(&b, ",\"cached\":");
-	buf_int(&b, (int64_t)g->cached);
-	buf_char(&b, ',');
+	write_lines(&b, g, unrated);
 	provenance_write_rater(&b, rater, g->used.model);
 	if (asked)
-		buf_printf(&b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64 ",\"completion_tokens\":%" PRId64
-			   ",\"latency_ms\":%" PRId64, g->used.calls, g->used.prompt_tokens,
-			   g->used.completion_tokens, g->used.latency_ms);
-	if (config_has_prices(rater->config)) {
-		buf_str(&b, ",\"cost\":");
-		buf_billionths(&b, (uint64_t)g->used.cost_nanos);
-	}
+		write_used(&b, &g->used);
+	if (config_has_prices(rater->config))
+		write_cost(&b, &g->used);
 	write_counts(&b, g, rater);
 	if (asked || unrated)
 		write_outcomes(&b, g);
-	if (g->worker_deaths)
-		buf_printf(&b, ",\"worker_deaths\":%d", g->worker_deaths);
-	if (g->free_retries + g->used_free_retry)
-		buf_printf(&b, ",\"unclear\":%d", g->free_retries + g->used_free_retry);
+	write_troubles(&b, g);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');

@@ -1,6 +1,6 @@
 /*
- * What a job under way says of itself in its row, for decide.c and grading.c. All texts are in the job's
- * arena.
+ * What a job under way says of itself in its row, for decide.c and grading.c. All texts are in the
+ * job's arena.
  */
 #ifndef RESULT_H
 #define RESULT_H
@@ -14,7 +14,8 @@
 void result_carry_over(struct grading *g, const char *result);
 
 /*
- * "no rating for lines 12, 13 (the reply left the line out), 15 (...)"; unrated: how many there are, not 0.
+ * "no rating for lines 12, 13 (the reply left the line out), 15 (...)"; unrated: how many there
+ * are, not 0.
  */
 const char *result_name_unrated(struct grading *g, size_t unrated);
 

@@ -20,14 +20,18 @@ static void test_hash_text_is_sha256(void **state)
 
 	(void)state;
 	hash_text("abc", 3, hex);
-	assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	assert_string_equal(hex,
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	hash_text("", 0, hex);
-	assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+	assert_string_equal(hex,
+			    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
 static void test_hash_parts_are_told_apart(void **state)
 {
-	static const char *const parts[][2] = { { "ab", "c" }, { "a", "bc" }, { "abc", "" }, { "", "abc" } };
+	static const char *const parts[][2] = {
+		{ "ab", "c" }, { "a", "bc" }, { "abc", "" }, { "", "abc" },
+	};
 	char hex[4][HASH_HEX_SIZE];
 
 	(void)state;
@@ -48,14 +52,16 @@ static void test_hash_parts_are_told_apart(void **state)
 struct talk { struct job job; struct line lines[3]; };
 
 /* The key of the middle one of three lines. */
-static void key_of(const char *before, const char *text, const char *after, char key[PHRASE_KEY_SIZE])
+static void key_of(const char *before, const char *text, const char *after,
+		   char key[PHRASE_KEY_SIZE])
 {
 	struct talk t = { .lines = {
 		{ .index = 4, .speaker = "customer", .text = before, .text_len = strlen(before) },
-		{ .index = 5, .speaker = "rep", .text = text, .text_len = strlen(text), .rated = true },
+		{ .index = 5, .speaker = "rep", .text = text, .text_len = strlen(text) },
 		{ .index = 6, .speaker = "customer", .text = after, .text_len = strlen(after) },
 	} };
 
+	t.lines[1].rated = true;
 	t.job.lines = t.lines;
 	t.job.nlines = 3;
 	t.job.sales_rep = "";
