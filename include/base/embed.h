@@ -1,6 +1,4 @@
-/*
- * Files that travel in the binary: migrations, etc/rubric.conf, etc/prompt.txt. Made at build time.
- */
+/* Files that travel in the binary, made at build: migrations, etc/rubric.conf, etc/prompt.txt. */
 #ifndef EMBED_H
 #define EMBED_H
 
@@ -8,8 +6,9 @@
 
 struct embedded { const char *name; const char *text; size_t len; };	/* text is NUL-terminated */
 
-extern const struct embedded embedded_migrations[];	/* in order of their numbers */
+extern const struct embedded embedded_migrations[];	/* numbered ones, in their order */
 extern const size_t embedded_migrations_n;
+extern const struct embedded embedded_functions;	/* migrations/functions.sql, applied after all of them */
 extern const struct embedded embedded_rubric, embedded_prompt;
 
 #endif

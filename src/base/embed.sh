@@ -18,7 +18,7 @@ echo 'const struct embedded embedded_migrations[] = {'
 for file in "$@"; do
 	n=$((n + 1))
 	case $file in
-	migrations/*) row "$n" "$file"; echo ,; migrations=$((migrations + 1)) ;;
+	migrations/[0-9]*) row "$n" "$file"; echo ,; migrations=$((migrations + 1)) ;;
 	esac
 done
 printf '};\nconst size_t embedded_migrations_n = %d;\n' "$migrations"
@@ -26,6 +26,8 @@ n=0
 for file in "$@"; do
 	n=$((n + 1))
 	case $file in
+	migrations/functions.sql)
+		printf 'const struct embedded embedded_functions = '; row "$n" "$file"; echo ';' ;;
 	*/rubric.conf) printf 'const struct embedded embedded_rubric = '; row "$n" "$file"; echo ';' ;;
 	*/prompt.txt) printf 'const struct embedded embedded_prompt = '; row "$n" "$file"; echo ';' ;;
 	esac

@@ -14,6 +14,7 @@ static const struct { const char *word, *note; } states[MIGRATE_STATE_COUNT] = {
 	[MIGRATE_MISSING] = { "missing", "" },
 	[MIGRATE_BY_HAND] = { "by hand", "applied with psql; the next migrate records it" },
 	[MIGRATE_CHANGED] = { "changed", "applied from another text than this gradingctl brings" },
+	[MIGRATE_OUTDATED] = { "outdated", "of another release; the next migrate applies it again" },
 	[MIGRATE_NEWER] = { "newer", "not known to this gradingctl, and left alone" },
 	[MIGRATE_WAITING] = { "waiting", "another gradingctl is migrating this database" },
 	[MIGRATE_BLOCKED] = {
@@ -62,7 +63,8 @@ static void on_report(void *arg, const char *name, enum migrate_state state)
 {
 	struct report *report = arg;
 
-	report->incomplete |= state == MIGRATE_MISSING || state == MIGRATE_CHANGED;
+	report->incomplete |= state == MIGRATE_MISSING || state == MIGRATE_CHANGED ||
+		state == MIGRATE_OUTDATED;
 	if (report->ctl->option[CTL_JSON])
 		print_json(name, state);
 	else

@@ -1,7 +1,8 @@
 /*
  * Migrations: what the database has, what is missing, applying it, one gradingctl at a time. It
  * prints nothing. Each file may be applied twice (IF NOT EXISTS and the like), so an interrupted
- * run is simply run again.
+ * run is simply run again. functions.sql is recorded as version 0, so that the highest version is
+ * a numbered file's.
  */
 #include "migrate.h"
 
@@ -102,13 +103,28 @@ static enum migrate_state state_of(const struct migration *m, const struct embed
 		: MIGRATE_CHANGED;
 }
 
-static void report_newer(const struct migration *m)
+/* How many files in the database are not known here. */
+static int report_newer(const struct migration *m)
 {
-	int highest = version_of(&embedded_migrations[embedded_migrations_n - 1]);
+	int highest = version_of(&embedded_migrations[embedded_migrations_n - 1]), n = 0;
 
-	for (int row = 0; row < PQntuples(m->records); row++)
-		if (atoi(PQgetvalue(m->records, row, COLUMN_VERSION)) > highest)
-			m->report(m->arg, PQgetvalue(m->records, row, COLUMN_NAME), MIGRATE_NEWER);
+	for (int row = 0; row < PQntuples(m->records); row++) {
+		if (atoi(PQgetvalue(m->records, row, COLUMN_VERSION)) <= highest)
+			continue;
+		m->report(m->arg, PQgetvalue(m->records, row, COLUMN_NAME), MIGRATE_NEWER);
+		n++;
+	}
+	return n;
+}
+
+/* functions.sql, of which there is always the text of some release: the newest may stay. */
+static enum migrate_state functions_state(const struct migration *m, int newer)
+{
+	enum migrate_state state = state_of(m, &embedded_functions);
+
+	if (state != MIGRATE_CHANGED)
+		return state;
+	return newer > 0 ? MIGRATE_NEWER : MIGRATE_OUTDATED;
 }
 
 static int refuse_changed(const struct migration *m, struct err *err)
@@ -211,18 +227,37 @@ static int apply_patiently(const struct migration *m, const struct embedded *fil
 	return 0;
 }
 
-static int apply_missing(const struct migration *m, struct err *err)
+static int apply_numbered(const struct migration *m, bool *applied, struct err *err)
 {
+	*applied = false;
 	for (size_t i = 0; i < embedded_migrations_n; i++) {
 		const struct embedded *file = &embedded_migrations[i];
 
-		if (state_of(m, file) == MIGRATE_PRESENT)
+		if (state_of(m, file) == MIGRATE_PRESENT) {
 			m->report(m->arg, file->name, MIGRATE_PRESENT);
-		else if (apply_patiently(m, file, err) == -1)
+			continue;
+		}
+		if (apply_patiently(m, file, err) == -1)
 			return -1;
+		*applied = true;
 	}
-	report_newer(m);
 	return 0;
+}
+
+/* A numbered file that was applied just now may have made a function as it once was. */
+static int apply_missing(const struct migration *m, struct err *err)
+{
+	enum migrate_state state;
+	bool applied;
+
+	if (apply_numbered(m, &applied, err) == -1)
+		return -1;
+	state = functions_state(m, report_newer(m));
+	if (state == MIGRATE_NEWER || (state == MIGRATE_PRESENT && !applied)) {
+		m->report(m->arg, embedded_functions.name, state);
+		return 0;
+	}
+	return apply_patiently(m, &embedded_functions, err);
 }
 
 /* ---- one at a time ---- */
@@ -274,7 +309,7 @@ int migrate_status(PGconn *conn, migrate_report_fn *report, void *arg, struct er
 		return -1;
 	for (size_t i = 0; i < embedded_migrations_n; i++)
 		report(arg, embedded_migrations[i].name, state_of(&m, &embedded_migrations[i]));
-	report_newer(&m);
+	report(arg, embedded_functions.name, functions_state(&m, report_newer(&m)));
 	PQclear(m.records);
 	return 0;
 }

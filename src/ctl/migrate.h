@@ -12,8 +12,9 @@ enum migrate_state {
 	MIGRATE_APPLIED,	/* just now */
 	MIGRATE_PRESENT,	/* recorded with the checksum of our file */
 	MIGRATE_MISSING,
-	MIGRATE_BY_HAND,	/* applied with psql, nobody knows which text: applied again */
+	MIGRATE_BY_HAND,	/* with psql, so nobody knows which text: applied again */
 	MIGRATE_CHANGED,	/* recorded with another checksum */
+	MIGRATE_OUTDATED,	/* the same of functions.sql, which is applied again then */
 	MIGRATE_NEWER,		/* unknown here: a newer gradingctl was at work */
 	MIGRATE_WAITING,	/* another gradingctl is migrating; name is NULL */
 	MIGRATE_BLOCKED,	/* others' locks were in the way for too long; tried again soon */
@@ -26,8 +27,9 @@ typedef void migrate_report_fn(void *arg, const char *name, enum migrate_state s
  * Applies what is missing, in order, each file in one transaction (a file whose first line holds
  * "gradingctl: statement by statement" is sent a statement at a time, for CREATE INDEX
  * CONCURRENTLY), under a session advisory lock that is waited for without holding a snapshot. Where
- * a file was changed after it was applied, nothing is done. report(arg, name, state) is called
- * after each. 0, or -1 and err.
+ * a file was changed after it was applied, nothing is done. functions.sql comes last, and again
+ * whenever its text is another than was applied or another file has just been applied; not where a
+ * newer gradingctl was at work. report(arg, name, state) is called after each. 0, or -1 and err.
  */
 int migrate_run(PGconn *conn, migrate_report_fn *report, void *arg, struct err *err);
 

@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/embed.h"
 #include "base/exit_code.h"
 #include "base/loop.h"
 #include "base/mask.h"
+#include "lib/hash.h"
 #include "pg/pg.h"
 #include "pg/pgbinary.h"
 #include "queue/statements.h"
@@ -33,7 +35,14 @@ struct check {
 	int status;		/* -1 while it goes on */
 };
 
-static const struct statement backend_pid = { "backend_pid", "SELECT pg_backend_pid()", 0 };
+/* What functions.sql was applied with, unless a newer release did or psql, which keeps no checksum. */
+enum { QUESTION_FUNCTIONS, QUESTION_BACKEND_PID, QUESTION_COUNT };
+static const struct statement questions[QUESTION_COUNT] = {
+	[QUESTION_FUNCTIONS] = { "functions",
+		"SELECT max(version), coalesce(max(checksum) FILTER (WHERE version = 0), ''),"
+		" coalesce(bool_or(version = 0), false) FROM grading_migrations", 0 },
+	[QUESTION_BACKEND_PID] = { "backend_pid", "SELECT pg_backend_pid()", 0 },
+};
 
 static void say(const char *what, const char *how)
 {
@@ -62,13 +71,35 @@ static void on_backend_pid(void *arg, const PGresult *result, const struct err *
 		say("pool mode", session ? "session: ok" : "transaction: ok");
 }
 
+static bool functions_are_current(const PGresult *result)
+{
+	int newest = atoi(embedded_migrations[embedded_migrations_n - 1].name);
+	const char *checksum = PQgetvalue(result, 0, 1);
+	char ours[HASH_HEX_SIZE];
+
+	hash_text(embedded_functions.text, embedded_functions.len, ours);
+	return pgvalue_int4(result, 0, 0) > newest ||
+		(pgvalue_bool(result, 0, 2) && (!checksum[0] || strcmp(checksum, ours) == 0));
+}
+
+static void on_functions(void *arg, const PGresult *result, const struct err *err)
+{
+	(void)arg;
+	if (err)
+		say("functions", err->text);
+	else
+		say("functions", functions_are_current(result) ? "ok"
+		    : "of another release; `gradingctl migrate` brings ours");
+}
+
 static void on_ready(void *arg)
 {
 	struct check *c = arg;
 
 	say("database", "ok");
 	say("schema", "ok");
-	if (pg_send(c->pg, &backend_pid, NULL, on_backend_pid, c) == -1)
+	if (pg_send(c->pg, &questions[QUESTION_FUNCTIONS], NULL, on_functions, c) == -1 ||
+	    pg_send(c->pg, &questions[QUESTION_BACKEND_PID], NULL, on_backend_pid, c) == -1)
 		c->status = EXIT_TRY_LATER;
 }
 
@@ -89,7 +120,8 @@ static int check_database(const struct config *config, struct loop *loop)
 	struct pg_options options = {
 		.conninfo = config->database.conninfo, .application_name = "gradingd -t",
 		.session = config->database.pool_mode == POOL_MODE_SESSION,
-		.statements = &backend_pid, .nstatements = 1, .schema_version = SCHEMA_VERSION,
+		.statements = questions, .nstatements = QUESTION_COUNT,
+		.schema_version = SCHEMA_VERSION,
 	};
 	int64_t until = now_ms() + PATIENCE_MS;
 
