@@ -192,7 +192,23 @@ def test_a_table_without_the_key_that_keeps_its_rows_apart(db):
 
 
 CALLED = ["grading_uuid", "grading_jobs_wake", "grading_enqueue", "grading_progress", "grading_ratings", "grading_retry",
-          "grading_retry_many", "grading_cancel", "grading_may_read", "grading_open_jobs", "grading_secure"]
+          "grading_retry_many", "grading_cancel", "grading_may_read", "grading_open_jobs", "grading_count", "grading_secure"]
+
+
+def test_a_function_of_another_release(db):
+    """As psql -f of an old migration makes it."""
+    harness.migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path.name.startswith("090")])
+    lines = examine(db).of("functions")
+    assert {line["state"] for line in lines} == {"error"}
+    assert {"grading_cancel", "grading_retry_many"} == {line["found"].split()[2].rstrip("()") for line in lines}
+    migrate_as_advised(db, lines[0])
+    assert examine(db).state("functions") == "ok"
+
+
+def test_functions_of_a_newer_release_are_no_fault(db):
+    harness.migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path.name.startswith("090")])
+    db.rows("INSERT INTO grading_migrations (version, name) VALUES (999, '999_later.sql')")
+    assert examine(db).state("functions") == "ok"
 
 
 def test_functions_that_are_missing(db):

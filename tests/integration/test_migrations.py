@@ -103,6 +103,63 @@ def test_two_hosts_may_migrate_at_the_same_moment(bare_db):
     assert bare_db.value("SELECT count(*) FROM grading_migrations") == len(harness.MIGRATIONS)
 
 
+# ---- functions.sql ----
+
+CANCEL = "SELECT prosrc FROM pg_proc WHERE proname = 'grading_cancel'"
+
+
+def states(db, *arguments):
+    """What `gradingctl migrate` says of each file."""
+    done = harness.gradingctl("--json", "-d", db.conninfo, "migrate", *arguments)
+    return {line["migration"]: line["state"] for line in map(json.loads, done.stdout.splitlines())}, done.returncode
+
+
+def test_functions_of_another_release_are_replaced(bare_db):
+    migrate(bare_db.conninfo)
+    ours = bare_db.value(CANCEL)
+    bare_db.rows("CREATE OR REPLACE FUNCTION grading_cancel(session_id uuid) RETURNS integer LANGUAGE sql AS 'SELECT 0'")
+    bare_db.rows("UPDATE grading_migrations SET checksum = 'of another text' WHERE version = 0")
+    found, status = states(bare_db, "--status")
+    assert (found["functions.sql"], status) == ("outdated", 1)
+    found, status = states(bare_db)
+    assert (found.pop("functions.sql"), set(found.values()), status) == ("applied", {"present"}, 0)
+    assert bare_db.value(CANCEL) == ours
+    found, status = states(bare_db)
+    assert (set(found.values()), status) == ({"present"}, 0)
+
+
+def test_functions_come_again_after_a_file_that_makes_them_as_they_were(bare_db):
+    migrate(bare_db.conninfo)
+    ours = bare_db.value(CANCEL)
+    bare_db.rows("UPDATE grading_migrations SET checksum = NULL WHERE version = 90")     # as psql records it
+    found, _ = states(bare_db)
+    assert found["090_retry_cancel.sql"] == found["functions.sql"] == "applied"
+    assert bare_db.value(CANCEL) == ours
+
+
+def test_functions_by_psql_are_on_record_without_a_checksum(bare_db):
+    migrate(bare_db.conninfo)
+    migrate_by_psql(bare_db.conninfo, harness.MIGRATIONS[-1:])
+    assert harness.MIGRATIONS[-1].name == "functions.sql"
+    assert states(bare_db, "--status")[0]["functions.sql"] == "by hand"
+    assert states(bare_db)[0]["functions.sql"] == "applied"
+
+
+def test_functions_of_a_newer_release_are_left_alone(bare_db):
+    migrate(bare_db.conninfo)
+    bare_db.rows("INSERT INTO grading_migrations (version, name, checksum) VALUES (999, '999_later.sql', 'x')")
+    bare_db.rows("UPDATE grading_migrations SET checksum = 'of a newer text' WHERE version = 0")
+    before = bare_db.rows("SELECT * FROM grading_migrations ORDER BY version")
+    found, status = states(bare_db)
+    assert (found["999_later.sql"], found["functions.sql"], status) == ("newer", "newer", 0)
+    assert bare_db.rows("SELECT * FROM grading_migrations ORDER BY version") == before
+
+
+def test_the_highest_version_is_a_numbered_files(bare_db):
+    migrate(bare_db.conninfo)
+    assert bare_db.value("SELECT max(version) FROM grading_migrations") == int(harness.MIGRATIONS[-2].name[:3])
+
+
 @pytest.mark.parametrize("sql", [APPLICATION, POOR], ids=["application", "poor"])
 def test_an_earlier_table_gets_what_it_lacks(bare_db, sql):
     adopted(bare_db, sql)

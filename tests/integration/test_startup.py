@@ -139,8 +139,19 @@ def test_the_check_says_what_is_wrong(make_pool, db, trouble, status, words):
 def test_the_check_of_a_good_configuration(make_pool, db):
     result = make_pool(db, start=False).run("-t")
     assert result.returncode == 0, result.stdout + result.stderr
-    for what in ("configuration", "database", "schema", "pool mode", "rater"):
+    for what in ("configuration", "database", "schema", "functions", "pool mode", "rater"):
         assert what in result.stdout
+
+
+@pytest.mark.parametrize("change, words", [
+    ("UPDATE grading_migrations SET checksum = 'x' WHERE version = 0", "of another release"),
+    ("DELETE FROM grading_migrations WHERE version = 0", "of another release"),
+    ("UPDATE grading_migrations SET checksum = NULL WHERE version = 0", "ok")])
+def test_the_check_knows_functions_of_another_release(make_pool, db, change, words):
+    db.rows(change)
+    result = make_pool(db, start=False).run("-t")
+    line = next(line for line in result.stdout.splitlines() if line.startswith("functions"))
+    assert words in line and result.returncode == 0
 
 
 @pytest.mark.parametrize("option, stream", [("-t", "stdout"), ("-d", "stderr")])

@@ -180,6 +180,8 @@ static void read_migrations(struct examination *x)
 		pgarray_text(&x->names, embedded_migrations[i].name);
 		pgarray_text(&x->texts, embedded_migrations[i].text);
 	}
+	pgarray_text(&x->names, embedded_functions.name);
+	pgarray_text(&x->texts, embedded_functions.text);
 	pgarray_end(&x->names);
 	pgarray_end(&x->texts);
 }

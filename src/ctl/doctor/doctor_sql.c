@@ -141,9 +141,9 @@ static const char rights_sql[] =
 	" SELECT 'error', format('%s may call %s', r.rolname,"
 	"    string_agg(DISTINCT p.proname, ', ')),"
 	"  'unless that is meant, as its owner: SELECT grading_secure()'"
-	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue',"
-	"    'grading_retry', 'grading_retry_many', 'grading_cancel', 'grading_secure')"
-	"   AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
+	" FROM stranger r CROSS JOIN pg_proc p WHERE p.proname IN ('grading_enqueue', 'grading_retry',"
+	"    'grading_retry_many', 'grading_cancel', 'grading_count', 'grading_secure')"
+	"  AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
 	" GROUP BY r.rolname"
 	" UNION ALL"
 	" SELECT 'warning', format('there is no role %s to grant to a daemon or an application',"
@@ -173,11 +173,24 @@ static const char rights_sql[] =
 	"format('apply %s and those after it again, in order, with psql -f: they make what is" \
 	" missing', file)"
 
+/* What functions.sql makes has its text, unless a newer release was here. */
 static const char functions_sql[] =
-	"WITH " MADE("FUNCTION")
+	"WITH " MADE("FUNCTION") ", present AS ("
+	"  SELECT proname, prosrc FROM pg_proc WHERE pg_function_is_visible(oid)"
+	"    AND proname IN (SELECT name FROM made)"
+	"), ours AS ("
+	"  SELECT ($2::text[])[cardinality($2::text[])] AS text,"
+	"    (SELECT max(substring(file FROM '^[0-9]+')::int) FROM migration)"
+	"      >= (SELECT max(version) FROM grading_migrations) AS newest"
+	")"
 	"SELECT 'error', format('the function %s() is missing', name), " AGAIN
-	" FROM made WHERE NOT EXISTS (SELECT FROM pg_proc WHERE proname = name"
-	"   AND pg_function_is_visible(oid))";
+	" FROM made WHERE name NOT IN (SELECT proname FROM present)"
+	" UNION ALL"
+	" SELECT 'error', format('the function %s() is not that of this release', name),"
+	"  'gradingctl migrate; where that finds nothing to do, apply functions.sql with psql -f'"
+	" FROM made CROSS JOIN ours WHERE newest AND file = 'functions.sql'"
+	"  AND name IN (SELECT proname FROM present)"
+	"  AND NOT EXISTS (SELECT FROM present WHERE proname = name AND strpos(text, prosrc) > 0)";
 
 /* Jobs are found all the same, but late. */
 static const char triggers_sql[] =
@@ -256,7 +269,7 @@ const struct doctor_check doctor_checks[] = {
 	{ "dead rows", dead_sql, "few, and autovacuum is on", NULL, false },
 	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not",
 	  NULL, false },
-	{ "functions", functions_sql, "all present", NULL, true },
+	{ "functions", functions_sql, "all present, and of this release", NULL, true },
 	{ "triggers", triggers_sql, "all present, and enabled", NULL, true },
 	{ "defaults", defaults_sql, "plain rows of session_id, job_type and job_data are taken",
 	  NULL, true },
