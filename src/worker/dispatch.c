@@ -271,8 +271,9 @@ static void go_on(struct dispatch *d, struct grading *g)
 {
 	struct err err;
 
-	g->flight.waited |= g->phase == GRADING_HELD_BACK && flights_is_impatient(g, now_ms());
-	g->flight.ready = false;
+	if (g->phase == GRADING_HELD_BACK && flights_is_impatient(g, now_ms()))
+		grading_note_wait(g);
+	grading_take_ready(g);
 	if (grading_is_decided(g))
 		return;
 	grading_go_on(g);
@@ -318,7 +319,8 @@ static void take_answer(struct dispatch *d, struct rater *rater, struct ask *ask
 	}
 	breadcrumb_job(g->job.id);
 	grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
-	g->calls.one_by_one &= d->probing;
+	if (!d->probing)
+		grading_ask_one_by_one(g, false);
 	flights_answered(d->flights, g, ask->err);
 	stop_at_breaker(d, g);
 	go_on_after(d, g, rater, ask->control);
@@ -399,9 +401,9 @@ static void ask(struct dispatch *d, struct grading *g)
 			grading_fail(g, &err, rater);
 			return;
 		}
-		g->rater = d->ctx->fallback;
+		grading_hand_over(g, d->ctx->fallback);
 	}
-	g->calls.one_by_one = d->probing && g->rater == rater;
+	grading_ask_one_by_one(g, d->probing && g->rater == rater);
 	if (has_flights(d, g))
 		flights_join(d->flights, g);
 	start_asking(d, g);

@@ -105,7 +105,7 @@ static bool costs_nothing(const struct context *ctx, struct grading *g)
 
 	if (ctx->rater->metered && g->free_retries == 0 && !g->used_free_retry)
 		breaker_doubt(breaker_of(ctx), now);
-	g->used_free_retry = true;
+	grading_use_free_retry(g);
 	return g->free_retries < GRADING_FREE_DOUBTS ||
 	       (g->free_retries < GRADING_FREE_DOUBTS_FLAKY &&
 		breaker_is_flaky(breaker_of(ctx), calls_lately(ctx), now));

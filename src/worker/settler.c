@@ -50,9 +50,8 @@ void settler_finish(struct settler *s, struct grading *g, bool settled)
 	}
 	context_count(s->ctx, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
-	if (g->settle.failed_ms)
+	if (grading_resume(g))
 		s->retry_pause_ms = s->retry_not_before_ms = 0;
-	g->settle.failed_ms = 0;
 	flights_stored(s->flights, g);
 	if (!g->settle.last)
 		return;		/* only lines were stored; its calls go on */
@@ -86,10 +85,8 @@ static void defer(struct settler *s, int company)
 		s->retry_pause_ms = RETRY_MAX_MS;
 	s->retry_not_before_ms = now + s->retry_pause_ms;
 	for (struct grading *g = s->jobs->head; g; g = g->next)
-		if (g->settle.under_way || (company == 1 && strcmp(g->job.session_id, session) == 0)) {
-			g->settle.failed_ms = now;
-			g->settle.most = (company + 1) / 2;
-		}
+		if (g->settle.under_way || (company == 1 && strcmp(g->job.session_id, session) == 0))
+			grading_postpone(g, now, (company + 1) / 2);
 }
 
 /*
@@ -103,9 +100,9 @@ static void refused(struct settler *s, struct grading *g, bool batch, const stru
 	if (err->kind != ERR_PERMANENT)
 		return;
 	if (s->form == SETTLE_FIRST) {
-		g->settle.stored_before = true;
+		grading_may_be_stored(g);
 	} else if (batch) {
-		g->settle.alone = true;
+		grading_settle_alone(g);
 	} else if (!g->settle.refused) {
 		dispatch_cancel(s->dispatch, g);
 		grading_refuse(g, err->text);

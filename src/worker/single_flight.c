@@ -129,7 +129,7 @@ void flights_leave_all(struct flights *fl, struct flight *f)
 	struct graded_line *gl;
 
 	while ((gl = TAILQ_FIRST(&f->waiting))) {
-		gl->owner->flight.waited = true;
+		grading_note_wait(gl->owner);
 		leave(fl, f, gl);
 	}
 }
@@ -296,7 +296,7 @@ int64_t flights_lose_patience(struct flights *fl, int64_t now_ms)
 			continue;
 		if (!flights_is_impatient(g, now_ms))
 			return patience_ms(g) - now_ms;
-		g->flight.waited = true;
+		grading_note_wait(g);
 		leave_early(fl, g);
 	}
 	return -1;

@@ -242,6 +242,8 @@ static void give_memory_back(struct worker *w)
 static void check_invariants(const struct worker *w)
 {
 	joblist_check(&w->jobs);
+	for (const struct grading *g = w->jobs.head; g; g = g->next)
+		grading_check(g);
 	claim_size_check(&w->size);
 	flights_check(&w->flights);
 	permits_check(&w->permits);
