@@ -84,6 +84,7 @@ ANSWERS = {
     "good": lambda request: say(good(request)),
     "slow": lambda request: (time.sleep(0.3), say(good(request))),
     "late": lambda request: (time.sleep(0.7), say(good(request))),
+    "too_late": lambda request: (time.sleep(3), say(good(request))),
     "hang": lambda request: time.sleep(1000),
     "crash": lambda request: kill_self(signal.SIGUSR2),
     "exit": lambda request: sys.exit(3),

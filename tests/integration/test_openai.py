@@ -314,7 +314,7 @@ def test_a_job_past_its_deadline_is_tried_again_and_says_why(make_openai_pool, d
 
 def test_an_outage_that_lasts_until_the_deadline_costs_no_attempt(make_openai_pool, db, llm):
     """Calls may take all of their jobs' time, and while the provider hangs each of them does."""
-    pool = make_openai_pool(queue={"job_deadline": "1s"}, openai={"timeout": "1s"})
+    pool = make_openai_pool(queue={"job_deadline": "2s"}, openai={"timeout": "2s"})
     llm.behave("hang")
     for n in range(6):
         db.insert(rep(f"Line {n}."), max_attempts=1)

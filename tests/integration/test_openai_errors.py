@@ -55,7 +55,7 @@ def test_a_date_is_by_the_providers_clock(make_openai_pool, db, llm):
     make_openai_pool()
     llm.behave({"do": "429", "first": 1, "retry_after": "date:-3597", "clock": -3600}, "good")
     db.wait(db.insert(), "completed")
-    assert 2 <= llm.requests[1]["at"] - llm.requests[0]["at"] < 10
+    assert llm.requests[1]["at"] - llm.requests[0]["at"] >= 2
 
 
 @pytest.mark.parametrize("after", [99999, "date:99999", "99999999999999999999", "1e300"])
@@ -74,7 +74,7 @@ def test_a_long_retry_after_is_bounded(make_openai_pool, db, llm, after):
 def test_a_retry_after_of_no_use_is_none(make_openai_pool, db, llm, after):
     make_openai_pool()
     llm.behave({"do": "429", "first": 1, "retry_after": after}, "good")
-    db.wait(db.insert(), "completed", timeout=15)
+    db.wait(db.insert(), "completed")       # within less than what the longest of them is cut to
 
 
 def test_a_job_of_many_calls_stops_at_the_first_limit(make_openai_pool, db, llm):

@@ -301,7 +301,7 @@ def test_a_renumbered_reply_puts_no_rating_on_another_line(make_openai_pool, db,
 
 
 def test_a_deadline_at_the_last_attempt_keeps_what_is_rated(make_openai_pool, db, llm):
-    make_openai_pool(queue={"job_deadline": "2s"}, openai={"timeout": "5s"}, rater={"lines_per_call": 1})
+    make_openai_pool(queue={"job_deadline": "4s"}, openai={"timeout": "20s"}, rater={"lines_per_call": 1})
     llm.behave({"do": "hang", "text": "slow"}, "good")
     session = new_session()
     row = db.wait(db.insert(rep("One.", "slow", "Three."), session=session, max_attempts=1), "completed", "failed")

@@ -1,7 +1,6 @@
 """The bytes that go out and come in: injection, connections, TLS, proxies, caps and deadlines."""
 import json
 import subprocess
-import time
 
 import pytest
 
@@ -285,12 +284,10 @@ def test_what_is_too_large_is_not_read(make_openai_pool, db, llm, do):
 @pytest.mark.parametrize("rule", [{"do": "drip", "chunk_ms": 400}, {"do": "slow_head", "chunk_ms": 100}, {"do": "hang"}])
 def test_a_slow_drip_ends_at_the_deadline(make_openai_pool, db, llm, rule):
     """Bytes keep coming, but the call's time is up. Nobody else had an answer, so it is the provider that is away."""
-    make_openai_pool(openai={"timeout": "20s"}, queue={"job_deadline": "1s"})
+    make_openai_pool(openai={"timeout": "10m"}, queue={"job_deadline": "1s"})
     llm.behave(rule)
-    began = time.monotonic()
     job = db.insert(max_attempts=1)
     wait_until(lambda: db.job(job).error, what="the job to be back in the queue")
-    assert time.monotonic() - began < 10
     assert "in time" in db.job(job).error and db.job(job).attempts == 0
     llm.behave("good")
     assert db.wait(job, "completed").attempts == 0
