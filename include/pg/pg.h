@@ -14,17 +14,9 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "pg/pgstatement.h"
 
 struct pg;
-
-#define STATEMENT_MAX_PARAMS 26
-
-/* A statement that the daemon sends. All of it is constant. */
-struct statement {
-	const char *name;	/* name for logs, and that under which it is prepared */
-	const char *text;
-	int nparams;
-};
 
 enum pg_trouble {
 	PG_AWAY,	/* cannot be reached, or went away: it is tried again by itself */
@@ -55,14 +47,6 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options,
 void pg_free(struct pg *pg);
 
 bool pg_is_ready(const struct pg *pg);
-
-/*
- * result is the statement's (freed by pg.c after the call), or NULL and err: ERR_LOST when the
- * connection went away and nobody knows whether it was carried out, ERR_RETRY when the server
- * rolled it back and it may be sent again, ERR_PERMANENT when its values are at fault, ERR_CONFIG
- * when a table or a right is missing.
- */
-typedef void pg_answer_fn(void *arg, const PGresult *result, const struct err *err);
 
 /*
  * params: the statement's nparams values in binary (pgbinary.h), copied. The answer's columns are

@@ -240,7 +240,7 @@ static void set_up(struct pg *pg)
 	pg->state = PG_SETUP;
 	loop_timer_stop(pg->loop, &pg->timer);
 	ok = PQenterPipelineMode(pg->conn) &&
-	     pgsetup_send(&pg->setup, pg->conn, &pg->requests, &pg->options, on_set_up, pg);
+	     pgsetup_send(&pg->setup, pg->conn, &pg->requests);
 	expect_answer(pg);
 	if (ok)
 		flush(pg);
@@ -431,6 +431,11 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options,
 	pg->arg = arg;
 	pg->watched_fd = -1;
 	pgrequests_init(&pg->requests);
+	pg->setup = (struct pgsetup){
+		.session = options->session, .listen = options->listen,
+		.statements = options->statements, .nstatements = options->nstatements,
+		.schema_version = options->schema_version, .done = on_set_up, .arg = pg,
+	};
 	pg->retry_ms = RETRY_FIRST_MS;
 	pg->connect_ms = pgconnect_timeout_ms(options->conninfo);
 	if (loop_timer_set(loop, &pg->timer, 0, pg_connect, pg) == -1)

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "pg/pg.h"
+#include "pg/pgstatement.h"
 
 struct pgrequest {
 	struct pgrequest *next;

@@ -42,12 +42,12 @@ static void on_schema_version(void *arg, const PGresult *result, const struct er
 	if (strcmp(PQgetvalue(result, 0, 1), "on") == 0)
 		note_error(s, ERR_LOST, "the database is read-only", "");
 	version = atoi(PQgetvalue(result, 0, 0));
-	if (version >= s->options->schema_version)
+	if (version >= s->schema_version)
 		return;
 	snprintf(text, sizeof(text),
 		 "the database schema is at version %d and this gradingd needs %d; "
 		 "run `gradingctl migrate`",
-		 version, s->options->schema_version);
+		 version, s->schema_version);
 	note_error(s, ERR_CONFIG, text, "");
 }
 
@@ -96,25 +96,24 @@ static const char schema_version[] =
 
 static bool send_session(const struct way *w)
 {
-	const struct pg_options *options = w->s->options;
+	const struct pgsetup *s = w->s;
 	char listen[80];
 	bool ok = send_sql(w, schema_version, on_schema_version) &&
 		send_sql(w, pgsettings_session, on_step);
 
-	for (int i = 0; ok && i < options->nstatements; i++)
-		ok = send_prepare(w, &options->statements[i]);
-	if (ok && options->listen) {
-		snprintf(listen, sizeof(listen), "LISTEN %s", options->listen);
+	for (int i = 0; ok && i < s->nstatements; i++)
+		ok = send_prepare(w, &s->statements[i]);
+	if (ok && s->listen) {
+		snprintf(listen, sizeof(listen), "LISTEN %s", s->listen);
 		ok = send_sql(w, listen, on_step);
 	}
 	return ok && send_sql(w, "SELECT 1", on_last_step);
 }
 
-bool pgsetup_send(struct pgsetup *s, PGconn *conn, struct pgrequests *list,
-		  const struct pg_options *options, pgsetup_done_fn *done, void *arg)
+bool pgsetup_send(struct pgsetup *s, PGconn *conn, struct pgrequests *list)
 {
 	struct way w = { s, conn, list };
 
-	*s = (struct pgsetup){ .options = options, .err.kind = ERR_NONE, .done = done, .arg = arg };
-	return options->session ? send_session(&w) : send_sql(&w, schema_version, on_only_step);
+	s->err = (struct err){ .kind = ERR_NONE };
+	return s->session ? send_session(&w) : send_sql(&w, schema_version, on_only_step);
 }

@@ -9,25 +9,28 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "pg/pg.h"
+#include "pg/pgstatement.h"
 #include "pgrequest.h"
 
 /* Called once all steps are answered, unless the connection is lost first. */
 typedef void pgsetup_done_fn(void *arg);
 
-/* Embedded in its owner, whose lists of requests point to it. */
+/* Embedded in its owner, whose requests point to it. */
 struct pgsetup {
-	const struct pg_options *options;
-	struct err err;			/* the first thing that went wrong; ERR_NONE: nothing */
+	bool session;			/* no transaction pooler is between */
+	const struct statement *statements;	/* to be prepared */
+	int nstatements;
+	const char *listen;		/* channel to listen to; NULL: none */
+	int schema_version;		/* lowest version of the schema that will do */
 	pgsetup_done_fn *done;
 	void *arg;
+	struct err err;			/* first thing that went wrong; ERR_NONE: nothing */
 };
 
 /*
  * Puts all steps into libpq's buffer, and into the list. False when the connection takes nothing
  * any more.
  */
-bool pgsetup_send(struct pgsetup *s, PGconn *conn, struct pgrequests *list,
-		  const struct pg_options *options, pgsetup_done_fn *done, void *arg);
+bool pgsetup_send(struct pgsetup *s, PGconn *conn, struct pgrequests *list);
 
 #endif
