@@ -1,194 +1,70 @@
 /*
- * The janitor: the pool's one look at the queue each poll, from which it publishes the gauges and where claims
- * are to begin, wakes idle workers and has done what is due (janitor_*.c). One connection, in one child the
- * supervisor restarts like any other. It claims nothing and rates nothing; if it dies, workers go on and look
- * for themselves.
+ * The janitor: the pool's one look at the queue each poll, and what follows from it. One
+ * connection, in one child that the supervisor restarts like any other. Here are its life, its
+ * connection, and who of its parts does what when; no part knows another. It claims nothing and
+ * rates nothing; if it dies, workers go on and look for themselves.
  */
-#include "janitor.h"
+#include "process/child.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/exit_code.h"
-#include "base/log.h"
-#include "pg/pgbinary.h"
-#include "process/identity.h"
-#include "process/wake.h"
-#include "scoreboard/trouble.h"
+#include "clean.h"
+#include "listen.h"
+#include "recover.h"
+#include "statement.h"
+#include "tick.h"
 
-#define REAP_EVERY_MS 10000		/* the reaper looks at least so often, however long the poll */
-#define FRESH_MS 1000			/* the gauges need no second look within so long */
-#define LAST_WORK_MS 1500		/* when stopped with dead workers' jobs still to be put back */
-#define PARAM_CAP_BYTES (1u << 20)
+#define LAST_WORK_MS 1500	/* when stopped with dead workers' jobs still to be put back */
+#define LAST_TURN_MS 50		/* so often it is looked whether they are */
 
-void janitor_set_timer(struct janitor *j, struct loop_timer *timer, int64_t delay_ms, loop_timer_fn *fn)
-{
-	if (loop_timer_set(j->c->loop, timer, delay_ms, fn, j) == -1)
-		fatal("out of memory: cannot set a timer");
-}
+struct janitor {
+	struct child *c;
+	struct maintenance m;		/* what the parts share, the connection among it */
+	struct tick tick;
+	struct listen listen;
+	struct recover recover;
+	struct clean clean;
+	struct loop_timer due_timer;	/* the next job that is for later is due */
+	struct pg_counts counted;	/* statements and connections in the slot's counters */
+	bool stopping;
+	int64_t stop_by_ms;
+	int exit_status;		/* -1 while it lives */
+};
 
-/* A maintenance statement failed for a reason of its own; the next tick asks for it again. */
-bool janitor_answered(struct janitor *j, const struct err *err)
-{
-	(void)j;
-	if (err && err->kind != ERR_LOST) {
-		log_error("%s; trying again with the next poll", err->text);
-		trouble_say(err->text);
-	}
-	return !err;
-}
+/* ---- what the tick reports ---- */
 
-/* The parameters, empty, for a statement to fill and send at once. */
-struct buf *janitor_begin(struct janitor *j)
-{
-	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++) {
-		buf_free(&j->params[i]);
-		buf_init(&j->params[i], PARAM_CAP_BYTES);
-	}
-	return j->params;
-}
-
-bool janitor_send(struct janitor *j, enum statement_id id, pg_answer_fn *answer)
-{
-	for (int i = 0; i < statements[id].nparams; i++)
-		if (!buf_ok(&j->params[i]))
-			return false;
-	return pg_send(j->pg, &statements[id], j->params, answer, j) == 0;
-}
-
-bool janitor_wake_worker(struct janitor *j)
-{
-	if (!wake_one_waiting(j->c->sb, -1))
-		return false;
-	slot_count(j->c->slot, COUNTER_WAKES, 1);
-	return true;
-}
-
-void janitor_wake_for_due(void *arg)
-{
-	janitor_wake_worker(arg);
-}
-
-/* ---- the tick ---- */
-
-/* Columns of sql/tick.sql, in its order. */
-enum { TICK_DUE, TICK_NEXT_MS, TICK_PENDING, TICK_DUE_COUNT, TICK_PROCESSING, TICK_FAILED, TICK_OLDEST_MS,
-       TICK_STUCK, TICK_OLD_JOBS, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY, TICK_AVAILABLE_AT, TICK_ID };
-
-static void publish_gauges(struct janitor *j, const PGresult *result)
-{
-	static const struct { enum gauge gauge; int column; } shown[] = {
-		{ GAUGE_QUEUE_PENDING, TICK_PENDING }, { GAUGE_QUEUE_DUE, TICK_DUE_COUNT },
-		{ GAUGE_QUEUE_PROCESSING, TICK_PROCESSING }, { GAUGE_QUEUE_FAILED, TICK_FAILED },
-		{ GAUGE_QUEUE_OLDEST_MS, TICK_OLDEST_MS },
-	};
-
-	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
-		atomic_store(&j->c->sb->gauges[shown[i].gauge], pgvalue_int8(result, 0, shown[i].column));
-	atomic_store(&j->c->sb->gauges_ms, now_ms());
-}
-
-/*
- * Where claims are to begin from now on. Of a priority that has jobs (a row each) at the first one or, if
- * that is for later, now; of one that had some lately (and of the usual one), now.
- */
-static void renew_floors(struct janitor *j, const PGresult *result)
-{
-	struct floors found = { .n = 0 };
-	int64_t now = pgvalue_int8(result, 0, TICK_NOW);
-
-	for (int row = 0; row < PQntuples(result); row++) {
-		struct floor f = { .priority = pgvalue_int4(result, row, TICK_PRIORITY), .available_at = now };
-
-		if (PQgetlength(result, row, TICK_ID) != UUID_BYTES)
-			break;		/* nothing is pending */
-		if (pgvalue_int8(result, row, TICK_AVAILABLE_AT) < now) {
-			f.available_at = pgvalue_int8(result, row, TICK_AVAILABLE_AT);
-			memcpy(f.id, PQgetvalue(result, row, TICK_ID), UUID_BYTES);
-		}
-		floors_add(&found, &f);
-	}
-	floors_add(&found, &(struct floor){ .priority = 0, .available_at = now });
-	for (int i = 0; i < j->known.n; i++)
-		floors_add(&found, &(struct floor){ .priority = j->known.at[i].priority, .available_at = now });
-	floors_renew(j->c->sb, j->floors_epoch, &found, now_ms());
-	j->known = found;
-}
-
-static void on_tick(void *arg, const PGresult *result, const struct err *err)
+static void on_looking(void *arg)
 {
 	struct janitor *j = arg;
 
-	j->ticking = false;
-	if (!janitor_answered(j, err))
-		return;
-	publish_gauges(j, result);
-	renew_floors(j, result);
-	if (pgvalue_bool(result, 0, TICK_DUE))
-		janitor_wake_worker(j);
-	if (!PQgetisnull(result, 0, TICK_NEXT_MS))
-		janitor_set_timer(j, &j->due_timer, pgvalue_int8(result, 0, TICK_NEXT_MS), janitor_wake_for_due);
-	if (pgvalue_bool(result, 0, TICK_STUCK))
-		janitor_reap(j);
-	if (pgvalue_bool(result, 0, TICK_OLD_JOBS))
-		janitor_clean_jobs(j);
-	if (!PQgetisnull(result, 0, TICK_CLAIMANTS)) {
-		char *claimants = xstrdup(PQgetvalue(result, 0, TICK_CLAIMANTS));
-
-		janitor_recover_orphans(j, claimants);
-		free(claimants);
-	}
-	j->looked_once = true;
+	recover_deaths(&j->recover);
+	listen_poll(&j->listen);
 }
 
-static int64_t tick_every_ms(const struct janitor *j)
-{
-	return j->config->queue.poll_ms < REAP_EVERY_MS ? j->config->queue.poll_ms : REAP_EVERY_MS;
-}
-
-void janitor_tick(void *arg)
+static void on_seen(void *arg, const struct tick_report *seen)
 {
 	struct janitor *j = arg;
-	const struct config *config = j->config;
-	char prefix[80];
-	struct buf *p;
-	const int64_t parameters[] = { tick_every_ms(j), config->queue.stuck_after_ms,
-		config->queue.keep_completed_ms, config->queue.keep_failed_ms };
 
-	janitor_set_timer(j, &j->tick_timer, tick_every_ms(j), janitor_tick);
-	janitor_recover_deaths(j);
-	j->sleep_tries = 0;
-	janitor_fall_asleep(j);
-	if (j->ticking)
-		return;
-	p = janitor_begin(j);
-	for (int i = 0; i < 4; i++)
-		pgbinary_int8(&p[i], parameters[i]);
-	identity_host_prefix(prefix, sizeof(prefix));
-	buf_str(&p[4], prefix);
-	j->floors_epoch = atomic_load(&j->c->sb->floors_epoch);
-	j->ticking = janitor_send(j, STATEMENT_TICK, on_tick);
+	if (seen->due)
+		statement_wake(&j->m);
+	if (seen->next_ms >= 0)
+		statement_timer(&j->m, &j->due_timer, seen->next_ms, statement_wake, &j->m);
+	if (seen->stuck)
+		recover_stuck(&j->recover);
+	if (seen->old_jobs)
+		clean_jobs(&j->clean);
+	recover_orphans(&j->recover, seen->claimants);
 }
 
 /* ---- the connection, waking and stopping ---- */
-
-/* The queue has changed since the last look: look again, but not more than once in FRESH_MS. */
-static void tick_soon(struct janitor *j)
-{
-	int64_t age = now_ms() - atomic_load(&j->c->sb->gauges_ms);
-
-	janitor_set_timer(j, &j->tick_timer, age < FRESH_MS ? FRESH_MS - age : 0, janitor_tick);
-}
 
 static void on_notified(void *arg)
 {
 	struct janitor *j = arg;
 
-	tick_soon(j);		/* it may be for later: then the tick sets a timer for it */
-	janitor_wake_worker(j);
-	janitor_get_up(j);
+	tick_soon(&j->tick);	/* it may be for later: then the tick sets a timer for it */
+	statement_wake(&j->m);
+	listen_unless_any_waits(&j->listen);
 }
 
 static void on_ready(void *arg)
@@ -196,30 +72,30 @@ static void on_ready(void *arg)
 	struct janitor *j = arg;
 
 	child_database_up(j->c);
-	janitor_tick(j);
-	if (!loop_timer_is_set(&j->cache_timer))
-		janitor_set_timer(j, &j->cache_timer, j->config->queue.poll_ms, janitor_clean_cache);
+	tick_look(&j->tick);
+	clean_begin_cache(&j->clean);
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 {
 	struct janitor *j = arg;
 
-	j->asleep = j->sleep_asked = false;
-	atomic_store(&j->c->sb->listening, 0);
+	listen_lost(&j->listen);
 	j->exit_status = child_database_down(j->c, trouble == PG_REFUSED, err->text);
 }
 
 /*
- * The supervisor has put a death into the ring, or a worker has run out of jobs (it wants to be told of new
- * ones) or found many. The queue's gauges are no longer true.
+ * The supervisor has put a death into the ring, or a worker has run out of jobs (it wants to be
+ * told of new ones) or found many. The queue's gauges are no longer true.
  */
 static void on_wake(void *arg)
 {
-	janitor_recover_deaths(arg);
-	janitor_fall_asleep(arg);
-	janitor_get_up(arg);
-	tick_soon(arg);
+	struct janitor *j = arg;
+
+	recover_deaths(&j->recover);
+	listen_if_any_waits(&j->listen);
+	listen_unless_any_waits(&j->listen);
+	tick_soon(&j->tick);
 }
 
 static void on_stop(void *arg, bool at_once)
@@ -228,12 +104,12 @@ static void on_stop(void *arg, bool at_once)
 
 	j->stopping = true;
 	j->stop_by_ms = now_ms() + (at_once ? 0 : LAST_WORK_MS);
-	janitor_recover_deaths(j);
+	recover_deaths(&j->recover);
 }
 
 static void check_stop(struct janitor *j)
 {
-	bool work_left = pg_is_ready(j->pg) && (j->recovering || deaths_peek(&j->c->sb->deaths, 0));
+	bool work_left = pg_is_ready(j->m.pg) && recover_is_at_work(&j->recover);
 
 	if (!work_left || now_ms() >= j->stop_by_ms)
 		j->exit_status = EXIT_STOPPED;
@@ -241,50 +117,87 @@ static void check_stop(struct janitor *j)
 
 static void count_statements(struct janitor *j)
 {
-	struct pg_counts now = pg_counts(j->pg);
+	struct pg_counts now = pg_counts(j->m.pg), before = j->counted;
 
-	slot_count(j->c->slot, COUNTER_STATEMENTS, now.statements - j->counted.statements);
-	slot_count(j->c->slot, COUNTER_CONNECTS, now.connects - j->counted.connects);
-	slot_count(j->c->slot, COUNTER_CONNECTIONS_LOST, now.lost - j->counted.lost);
+	slot_count(j->c->slot, COUNTER_STATEMENTS, now.statements - before.statements);
+	slot_count(j->c->slot, COUNTER_CONNECTS, now.connects - before.connects);
+	slot_count(j->c->slot, COUNTER_CONNECTIONS_LOST, now.lost - before.lost);
 	j->counted = now;
+}
+
+/* ---- setting up ---- */
+
+/* A connection of its own for listening, where the other one is a pooler's. */
+static bool is_direct(const struct config *config)
+{
+	return config->database.listen_conninfo[0] != '\0';
+}
+
+/* LISTEN and locks of the session last on it. */
+static bool is_session(const struct config *config)
+{
+	return is_direct(config) || config->database.pool_mode == POOL_MODE_SESSION;
 }
 
 static struct pg *connect_janitor(struct janitor *j)
 {
 	static const struct pg_events events = { on_ready, on_down, on_notified };
-	bool direct = j->config->database.listen_conninfo[0] != '\0';
-	bool session = direct || j->config->database.pool_mode == POOL_MODE_SESSION;
+	const struct config *config = j->c->config;
+	bool session = is_session(config);
 	struct pg_options options = {
-		.conninfo = direct ? j->config->database.listen_conninfo : j->config->database.conninfo,
+		.conninfo = is_direct(config) ? config->database.listen_conninfo
+					      : config->database.conninfo,
 		.application_name = "gradingd janitor",
 		.session = session,
 		.listen = session ? NOTIFY_CHANNEL : NULL,
-		.statements = statements + STATEMENT_TICK, .nstatements = STATEMENT_COUNT - STATEMENT_TICK,
+		.statements = statements + STATEMENT_TICK,
+		.nstatements = STATEMENT_COUNT - STATEMENT_TICK,
 		.schema_version = SCHEMA_VERSION,
 	};
 
-	j->can_listen = session;
 	return pg_new(j->c->loop, &options, &events, j);
+}
+
+static void init(struct janitor *j, struct child *c)
+{
+	static const struct tick_events events = { on_looking, on_seen };
+
+	*j = (struct janitor){ .c = c, .exit_status = -1 };
+	j->m = (struct maintenance){
+		.loop = c->loop, .config = c->config, .sb = c->sb, .slot = c->slot
+	};
+	tick_init(&j->tick, &j->m, &events, j);
+	listen_init(&j->listen, &j->m, is_session(c->config), tick_look, &j->tick);
+	recover_init(&j->recover, &j->m);
+	clean_init(&j->clean, &j->m);
+	listen_lost(&j->listen);	/* a forerunner's lock went with its connection */
+	c->on_wake = on_wake;
+	c->on_stop = on_stop;
+	c->arg = j;
+	j->m.pg = connect_janitor(j);
+}
+
+static enum slot_state state_of(const struct janitor *j)
+{
+	if (j->stopping)
+		return SLOT_DRAINING;
+	return pg_is_ready(j->m.pg) ? SLOT_IDLE : SLOT_CONNECTING;
 }
 
 int janitor_main(struct child *c)
 {
-	struct janitor j = { .c = c, .config = c->config, .exit_status = -1 };
+	struct janitor j;
 
-	c->on_wake = on_wake;
-	c->on_stop = on_stop;
-	c->arg = &j;
-	atomic_store(&c->sb->listening, 0);	/* a forerunner's lock went with its connection */
-	j.pg = connect_janitor(&j);
+	init(&j, c);
 	while (j.exit_status == -1) {
-		child_state(c, j.stopping ? SLOT_DRAINING : pg_is_ready(j.pg) ? SLOT_IDLE : SLOT_CONNECTING);
+		child_state(c, state_of(&j));
 		count_statements(&j);
-		child_turn(c, j.stopping ? 50 : -1);
+		child_turn(c, j.stopping ? LAST_TURN_MS : -1);
 		if (j.stopping && j.exit_status == -1)
 			check_stop(&j);
 	}
 	count_statements(&j);
-	janitor_begin(&j);
-	pg_free(j.pg);
+	statement_free(&j.m);
+	pg_free(j.m.pg);
 	return j.exit_status;
 }

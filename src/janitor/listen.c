@@ -1,76 +1,99 @@
 /*
- * The janitor's sleep: while it holds the sleep lock, inserts notify (see migration 082), so that idle workers
- * hear of new jobs at once; while everyone is at work it gives the lock back and spares them that. It looks at
- * no job: the tick does.
+ * The janitor's sleep lock. Runs in the janitor, which alone LISTENs; it looks at no job, but
+ * says when the queue is to be looked at.
  */
-#include "janitor.h"
+#include "listen.h"
 
 #include "pg/pgbinary.h"
 
-#define SLEEP_RETRY_MS 20
-#define SLEEP_TRIES 5			/* then the next poll tries again: another pool holds the lock */
-#define LATE_COMMIT_MS 100		/* look again so long after falling asleep */
+#define RETRY_MS 20
+#define TRIES 5				/* then another pool must hold it */
+#define LATE_COMMIT_MS 100		/* after inserts began to notify a worker looks again */
 
-static void on_awake(void *arg, const PGresult *result, const struct err *err)
+void listen_init(struct listen *l, struct maintenance *m, bool possible, void (*look)(void *arg),
+		 void *arg)
 {
-	struct janitor *j = arg;
-
-	(void)result;
-	j->sleep_asked = false;
-	janitor_answered(j, err);
+	*l = (struct listen){ .m = m, .possible = possible, .look = look, .arg = arg };
 }
 
-static void on_asleep(void *arg, const PGresult *result, const struct err *err);
+static void publish(struct listen *l, bool listening)
+{
+	atomic_store(&l->m->sb->listening, listening);
+}
 
-static bool anyone_dry(const struct scoreboard *sb)
+static bool any_waits(const struct scoreboard *sb)
 {
 	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++)
-		if (atomic_load(&sb->slots[i].pid) && atomic_load(&sb->slots[i].demand) == DEMAND_WAITING)
+		if (atomic_load(&sb->slots[i].pid) &&
+		    atomic_load(&sb->slots[i].demand) == DEMAND_WAITING)
 			return true;
 	return false;
 }
 
-void janitor_fall_asleep(void *arg)
+static void retry(void *arg)
 {
-	struct janitor *j = arg;
-
-	if (!j->can_listen || j->asleep || j->sleep_asked || !anyone_dry(j->c->sb))
-		return;
-	j->sleep_asked = janitor_send(j, STATEMENT_SLEEP, on_asleep);
+	listen_if_any_waits(arg);
 }
 
 /*
- * From here on inserts notify. Those that looked at the lock before us did not: we look at the queue now,
- * and a worker does again a little later for those that had not committed yet.
+ * From here on inserts notify. Those that looked at the lock before us did not: we look at the
+ * queue now, and a worker does again a little later for those that had not committed yet.
  */
-static void on_asleep(void *arg, const PGresult *result, const struct err *err)
+static void on_lock_tried(void *arg, const PGresult *result, const struct err *err)
 {
-	struct janitor *j = arg;
+	struct listen *l = arg;
 
-	j->sleep_asked = false;
-	if (!janitor_answered(j, err))
+	l->asked = false;
+	if (!statement_answered(err))
 		return;
-	if (!pgvalue_bool(result, 0, 0)) {	/* an insert looks at it this very moment, or another pool has it */
-		if (++j->sleep_tries < SLEEP_TRIES)
-			janitor_set_timer(j, &j->sleep_timer, SLEEP_RETRY_MS, janitor_fall_asleep);
+	if (!pgvalue_bool(result, 0, 0)) {	/* an insert looks at it, or another pool has it */
+		if (++l->tries < TRIES)
+			statement_timer(l->m, &l->retry_timer, RETRY_MS, retry, l);
 		else
-			atomic_store(&j->c->sb->listening, 1);	/* what is notified for it reaches us too */
+			publish(l, true);	/* what is notified for it reaches us too */
 		return;
 	}
-	j->asleep = true;
-	atomic_store(&j->c->sb->listening, 1);
-	janitor_tick(j);
-	janitor_set_timer(j, &j->late_timer, LATE_COMMIT_MS, janitor_wake_for_due);
+	l->locked = true;
+	publish(l, true);
+	l->look(l->arg);
+	statement_timer(l->m, &l->late_timer, LATE_COMMIT_MS, statement_wake, l->m);
 }
 
-/* When everyone is at work: spares the inserts their NOTIFY until somebody is idle again. */
-void janitor_get_up(struct janitor *j)
+void listen_if_any_waits(struct listen *l)
 {
-	if (!j->asleep || j->sleep_asked || anyone_dry(j->c->sb))
+	if (!l->possible || l->locked || l->asked || !any_waits(l->m->sb))
 		return;
-	if (janitor_send(j, STATEMENT_AWAKE, on_awake)) {
-		j->asleep = false;
-		j->sleep_asked = true;
-		atomic_store(&j->c->sb->listening, 0);
-	}
+	l->asked = statement_send(l->m, STATEMENT_SLEEP, on_lock_tried, l);
+}
+
+void listen_poll(struct listen *l)
+{
+	l->tries = 0;
+	listen_if_any_waits(l);
+}
+
+static void on_unlocked(void *arg, const PGresult *result, const struct err *err)
+{
+	struct listen *l = arg;
+
+	(void)result;
+	l->asked = false;
+	statement_answered(err);
+}
+
+void listen_unless_any_waits(struct listen *l)
+{
+	if (!l->locked || l->asked || any_waits(l->m->sb))
+		return;
+	if (!statement_send(l->m, STATEMENT_AWAKE, on_unlocked, l))
+		return;
+	l->locked = false;
+	l->asked = true;
+	publish(l, false);
+}
+
+void listen_lost(struct listen *l)
+{
+	l->locked = l->asked = false;
+	publish(l, false);
 }

@@ -1,84 +1,96 @@
 /*
- * The janitor's care for jobs whose worker is gone: those of this host's dead workers, by name and at once; those
- * of its earlier pools; and, by their age, those of lost hosts (the reaper). It puts them back and judges no
- * other.
+ * Puts back jobs whose worker is gone. Runs in the janitor; it judges no other job, and takes a
+ * death off the ring only when its jobs are back.
  */
-#include "janitor.h"
+#include "recover.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/log.h"
 #include "pg/pgbinary.h"
 #include "process/identity.h"
+#include "scoreboard/floor.h"
+
+void recover_init(struct recover *r, struct maintenance *m)
+{
+	*r = (struct recover){ .m = m };
+}
+
+/* n jobs are back, nfailed of them as failed. */
+static void count(struct recover *r, enum counter counter, int64_t n, int64_t nfailed)
+{
+	slot_count(r->m->slot, counter, (uint64_t)n);
+	slot_count(r->m->slot, COUNTER_JOBS_FAILED, (uint64_t)nfailed);
+	floors_forget(r->m->sb);
+	statement_wake(r->m);
+}
 
 static void on_reaped(void *arg, const PGresult *result, const struct err *err)
 {
-	struct janitor *j = arg;
-	int64_t n;
+	struct recover *r = arg;
+	int64_t n, nfailed;
 
-	j->reaping = false;
-	if (!janitor_answered(j, err) || (n = pgvalue_int8(result, 0, 0)) == 0)
+	r->reaping = false;
+	if (!statement_answered(err) || (n = pgvalue_int8(result, 0, 0)) == 0)
 		return;
-	slot_count(j->c->slot, COUNTER_JOBS_REAPED, (uint64_t)n);
-	slot_count(j->c->slot, COUNTER_JOBS_FAILED, (uint64_t)pgvalue_int8(result, 0, 1));
-	floors_forget(j->c->sb);
+	nfailed = pgvalue_int8(result, 0, 1);
 	log_warn("the reaper put %" PRId64 " stuck jobs back, %" PRId64 " of them as failed", n,
-		 pgvalue_int8(result, 0, 1));
-	janitor_wake_worker(j);
+		 nfailed);
+	count(r, COUNTER_JOBS_REAPED, n, nfailed);
 }
 
-void janitor_reap(struct janitor *j)
+void recover_stuck(struct recover *r)
 {
 	char prefix[IDENTITY_SIZE];
 	struct buf *p;
 
-	if (j->reaping)
+	if (r->reaping)
 		return;
-	p = janitor_begin(j);
-	pgbinary_int8(&p[0], j->config->queue.stuck_after_ms);
+	p = statement_begin(r->m);
+	pgbinary_int8(&p[0], r->m->config->queue.stuck_after_ms);
 	identity_host_prefix(prefix, sizeof(prefix));
 	buf_str(&p[1], prefix);
-	j->reaping = janitor_send(j, STATEMENT_REAP, on_reaped);
+	r->reaping = statement_send(r->m, STATEMENT_REAP, on_reaped, r);
 }
 
 static void on_recovered(void *arg, const PGresult *result, const struct err *err)
 {
-	struct janitor *j = arg;
-	int64_t n;
+	struct recover *r = arg;
+	int64_t n, nfailed;
 
-	j->recovering = false;
-	if (!janitor_answered(j, err)) {
-		j->deaths_sent = 0;
-		j->impatient = err->kind == ERR_RETRY;
+	r->recovering = false;
+	if (!statement_answered(err)) {
+		r->deaths_sent = 0;
+		r->impatient = err->kind == ERR_RETRY;
 		return;
 	}
-	j->impatient = false;
-	deaths_pop(&j->c->sb->deaths, j->deaths_sent);
-	j->deaths_sent = 0;
+	r->impatient = false;
+	deaths_pop(&r->m->sb->deaths, r->deaths_sent);
+	r->deaths_sent = 0;
 	n = pgvalue_int8(result, 0, 0);
+	nfailed = pgvalue_int8(result, 0, 1);
 	if (n > 0) {
-		floors_forget(j->c->sb);
-		slot_count(j->c->slot, COUNTER_JOBS_RECOVERED, (uint64_t)n);
-		slot_count(j->c->slot, COUNTER_JOBS_FAILED, (uint64_t)pgvalue_int8(result, 0, 1));
-		log_info("%" PRId64 " jobs of dead workers are back in the queue, %" PRId64 " ended as failed", n,
-			 pgvalue_int8(result, 0, 1));
-		janitor_wake_worker(j);
+		log_info("%" PRId64 " jobs of dead workers are back in the queue, %" PRId64
+			 " ended as failed", n, nfailed);
+		count(r, COUNTER_JOBS_RECOVERED, n, nfailed);
 	}
-	janitor_recover_deaths(j);
+	recover_deaths(r);
 }
 
-static struct buf *begin_recover(struct janitor *j)
+static struct buf *begin(struct recover *r)
 {
-	struct buf *p = janitor_begin(j);
+	struct buf *p = statement_begin(r->m);
 
 	pgitems_begin(&p[0], PG_TEXT);
 	pgitems_begin(&p[1], PG_TEXT);
 	pgitems_begin(&p[2], PG_UUID);
 	pgitems_begin(&p[3], PG_TEXT);
 	pgitems_begin(&p[4], PG_BOOL);
-	buf_char(&p[5], !j->impatient);
+	buf_char(&p[5], !r->impatient);
 	return p;
 }
 
@@ -94,41 +106,53 @@ static void put_dead(struct buf *p, const char *identity, const struct death *d)
 	pgitem_bool(&p[4], d->outside);
 }
 
-/* Everything in the ring of deaths. It is taken off the ring only when the jobs are back. */
-void janitor_recover_deaths(struct janitor *j)
+void recover_deaths(struct recover *r)
 {
+	const struct deaths *deaths = &r->m->sb->deaths;
 	const struct death *d;
 	struct buf *p;
 
-	if (j->recovering || !pg_is_ready(j->pg) || !deaths_peek(&j->c->sb->deaths, 0))
+	if (r->recovering || !pg_is_ready(r->m->pg) || !deaths_peek(deaths, 0))
 		return;
-	p = begin_recover(j);
-	for (j->deaths_sent = 0; (d = deaths_peek(&j->c->sb->deaths, j->deaths_sent)); j->deaths_sent++)
+	p = begin(r);
+	for (r->deaths_sent = 0; (d = deaths_peek(deaths, r->deaths_sent)); r->deaths_sent++)
 		put_dead(p, d->identity, d);
-	j->recovering = janitor_send(j, STATEMENT_RECOVER, on_recovered);
-	if (!j->recovering)
-		j->deaths_sent = 0;
+	r->recovering = statement_send(r->m, STATEMENT_RECOVER, on_recovered, r);
+	if (!r->recovering)
+		r->deaths_sent = 0;
 }
 
-/* Claims of this host by processes that are no more: an earlier pool was killed, or the host restarted. */
-void janitor_recover_orphans(struct janitor *j, char *claimants)
+/* An earlier pool was killed, or the host restarted. Returns how many of the claimants are dead. */
+static int put_orphans(struct recover *r, struct buf *p, char *claimants)
 {
 	static const struct death lost = { .line = BREADCRUMB_NO_LINE, .outside = true,
 					   .how = "went away with its host or its pool" };
-	struct buf *p;
 	char *save = NULL;
 	int n = 0;
 
-	if (j->recovering)
-		return;
-	p = begin_recover(j);
 	for (char *who = strtok_r(claimants, "\n", &save); who; who = strtok_r(NULL, "\n", &save)) {
-		if (!identity_is_dead(who, !j->looked_once))
+		if (!identity_is_dead(who, !r->looked_once))
 			continue;
 		put_dead(p, who, &lost);
 		n++;
 	}
-	j->deaths_sent = 0;
-	if (n > 0)
-		j->recovering = janitor_send(j, STATEMENT_RECOVER, on_recovered);
+	return n;
+}
+
+void recover_orphans(struct recover *r, const char *claimants)
+{
+	if (claimants && !r->recovering) {
+		char *lines = xstrdup(claimants);
+
+		r->deaths_sent = 0;
+		if (put_orphans(r, begin(r), lines) > 0)
+			r->recovering = statement_send(r->m, STATEMENT_RECOVER, on_recovered, r);
+		free(lines);
+	}
+	r->looked_once = true;
+}
+
+bool recover_is_at_work(const struct recover *r)
+{
+	return r->recovering || deaths_peek(&r->m->sb->deaths, 0);
 }
