@@ -83,13 +83,14 @@ awk '/^\.It Ic / {
 }' src/gradingctl.8 > "$tmp/commands.manual"
 compare command "$tmp/commands" "$tmp/commands.manual" src/gradingctl.8
 
-# ---- metrics: the list in metrics.h, and the rows of the pool's own in metrics.c ----
+# ---- metrics: the list in metrics.h, and the pool's own in prometheus.c ----
 
 {
 	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' \
 		include/scoreboard/metrics.h
-	sed -nE 's/.*\{ *"([a-z_]*)", ".*" *}, *"(gauge|counter|histogram)".*/gradingd_\1/p' \
-		src/scoreboard/metrics.c
+	sed -nE -e 's/^[[:space:]]*X\(([a-z_]*), (gauge|counter),.*/gradingd_\1/p' \
+		-e 's/.*\{ *"([a-z_]*)", ".*" *}, *"(counter|histogram)".*/gradingd_\1/p' \
+		src/control/prometheus.c
 } > "$tmp/metrics"
 grep -o 'gradingd_[a-z_]*' src/gradingd.8 > "$tmp/metrics.manual" || true
 compare metric "$tmp/metrics" "$tmp/metrics.manual" src/gradingd.8

@@ -40,8 +40,4 @@ void child_state(struct child *c, enum slot_state state);
 void child_database_up(struct child *c);
 int child_database_down(struct child *c, bool refused, const char *why);
 
-/* The roles; each returns the child's exit status. */
-int worker_main(struct child *c);
-int janitor_main(struct child *c);
-
 #endif

@@ -44,6 +44,10 @@ struct breaker {
 
 enum breaker_state breaker_state(const struct breaker *b, int64_t now_ms);
 const char *breaker_state_name(enum breaker_state state);
+static inline bool breaker_is_closed(const struct breaker *b, int64_t now_ms)
+{
+	return breaker_state(b, now_ms) == BREAKER_CLOSED;
+}
 
 /*
  * How many jobs may be claimed now: all that is wanted when closed, none while open, one for the

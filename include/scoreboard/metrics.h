@@ -5,12 +5,6 @@
 #ifndef METRICS_H
 #define METRICS_H
 
-#include <stdbool.h>
-#include <stdint.h>
-
-struct buf;
-struct scoreboard;
-
 /* X(id, name, help): summed over all slots, monotonic. The exported name is gradingd_NAME. */
 #define COUNTERS(X) \
 	X(JOBS_CLAIMED,    "jobs_claimed_total",    "jobs taken from the queue") \
@@ -76,18 +70,5 @@ enum gauge { GAUGES(X) GAUGE_COUNT };
 struct metric { const char *name; const char *help; };
 extern const struct metric counter_list[COUNTER_COUNT];
 extern const struct metric gauge_list[GAUGE_COUNT];
-
-/* Prometheus text format 0.0.4, everything the scoreboard knows; an unknown gauge is left out. */
-void metrics_render(const struct scoreboard *sb, struct buf *out);
-/* The same as one JSON object, name to value; an unknown gauge is null. */
-void metrics_render_json(const struct scoreboard *sb, struct buf *out);
-
-/* What the children are at, counted over the slots. */
-struct pool_census {
-	unsigned alive, idle, busy, connecting;	/* workers */
-	unsigned children, connected;		/* janitor included: forked, and at work with a connection */
-	uint64_t in_flight;			/* jobs */
-};
-struct pool_census metrics_census(const struct scoreboard *sb);
 
 #endif

@@ -7,4 +7,12 @@
 #define SLOT_MAX_WORKERS 256
 #define SLOT_COUNT (SLOT_MAX_WORKERS + 1)
 
+/* What the child in a slot is there for. */
+enum role { ROLE_JANITOR, ROLE_WORKER, ROLE_COUNT };
+
+static inline enum role slot_role(int slot)
+{
+	return slot == SLOT_JANITOR ? ROLE_JANITOR : ROLE_WORKER;
+}
+
 #endif

@@ -14,7 +14,6 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "control/commands.h"
 #include "control/control_socket.h"
 
 #define REPLY_CAP_BYTES (4 << 20)
@@ -38,7 +37,8 @@ struct client {
 
 struct control {
 	struct loop *loop;
-	struct supervisor *supervisor;
+	control_handler *handler;
+	void *handler_arg;
 	struct control_socket socket;
 	struct loop_timer pause;
 	struct client clients[CONTROL_CLIENTS];
@@ -133,9 +133,9 @@ static void make_reply(struct client *client, char *line, size_t len)
 	buf_init(&body, REPLY_CAP_BYTES);
 	if (strlen(line) != len) {
 		reply_err(&client->reply, "the request holds bytes that are no words");
-	} else if ((rc = command_run(c->supervisor, line, client->admin, &body, &err)) == -1) {
+	} else if ((rc = c->handler(c->handler_arg, line, client->admin, &body, &err)) == -1) {
 		reply_err(&client->reply, err.text);
-	} else if (rc == COMMAND_GOES_ON) {
+	} else if (rc == CONTROL_GOES_ON) {
 		client->waiting = true;
 	} else if (!buf_ok(&body)) {
 		reply_err(&client->reply, "the answer does not fit into memory");
@@ -251,7 +251,10 @@ static bool is_idle(const struct client *client)
 	return client->fd != -1 && !client->waiting && client->sent == client->reply.len;
 }
 
-/* The idle one that came first, however lately it sent a byte: all deadlines are equally long. NULL when all are served. */
+/*
+ * The idle one that came first, however lately it sent a byte: all deadlines are equally long. NULL when all are
+ * served.
+ */
 static struct client *find_idle(struct control *c)
 {
 	struct client *first = NULL;
@@ -350,8 +353,8 @@ static void on_listener(void *arg, int fd, short revents)
 
 /* ---- opening and closing ---- */
 
-struct control *control_open(const char *path, const char *group, struct loop *loop,
-			     struct supervisor *supervisor, struct err *err)
+struct control *control_open(const char *path, const char *group, struct loop *loop, control_handler *handler,
+			     void *arg, struct err *err)
 {
 	struct control *c = calloc(1, sizeof(*c));
 
@@ -360,7 +363,8 @@ struct control *control_open(const char *path, const char *group, struct loop *l
 		return NULL;
 	}
 	c->loop = loop;
-	c->supervisor = supervisor;
+	c->handler = handler;
+	c->handler_arg = arg;
 	for (int i = 0; i < CONTROL_CLIENTS; i++)
 		c->clients[i].fd = -1;
 	if (control_socket_open(&c->socket, path, group, err) == -1)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "control/server.h"
+#include "control/protocol.h"
 
 #define REPLY_CAP_BYTES (16 << 20)
 #define READ_BYTES 65536

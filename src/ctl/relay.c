@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "control/commands.h"
-#include "control/server.h"
+#include "control/grammar.h"
+#include "control/protocol.h"
 #include "ctl/control_client.h"
 
 #define ANSWER_CAP_BYTES (16 << 20)
@@ -34,13 +34,13 @@ void relay_print_help(struct ctl *ctl)
 	} else {
 		printf("\nWhat a gradingd answers to (%s):\n\n", err.text);
 		buf_reset(&words);
-		command_help(&words);
+		grammar_help(&words);
 	}
 	print_indented(buf_text(&words));
 	buf_free(&words);
 }
 
-/* Length of the words that begin a line of command_help(): up to the first argument, or the gap. */
+/* Length of the words that begin a line of grammar_help(): up to the first argument, or the gap. */
 static size_t words_len(const char *line)
 {
 	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz "), gap;
@@ -58,7 +58,7 @@ void relay_print_words(void)
 	struct buf help;
 
 	buf_init(&help, ANSWER_CAP_BYTES);
-	command_help(&help);
+	grammar_help(&help);
 	for (const char *line = buf_text(&help); *line; line += strcspn(line, "\n") + 1)
 		if (strncmp(line, "help", 4) != 0)
 			printf("%.*s\n", (int)words_len(line), line);
@@ -74,7 +74,7 @@ static bool daemon_knows(const char *word)
 	bool known = false;
 
 	buf_init(&help, ANSWER_CAP_BYTES);
-	command_help(&help);
+	grammar_help(&help);
 	for (const char *line = buf_text(&help); *line && !known; line += strcspn(line, "\n") + 1)
 		known = strncmp(line, word, strlen(word)) == 0;
 	buf_free(&help);

@@ -4,7 +4,7 @@
  * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
  * It changes nothing and calls no provider.
  */
-#include "gradingd/check.h"
+#include "check.h"
 
 #include <inttypes.h>
 #include <pwd.h>
@@ -25,6 +25,7 @@
 #include "queue/statements.h"
 #include "rater/backends.h"
 #include "rater/rater.h"
+#include "supervisor/supervisor.h"
 
 #define PATIENCE_MS 10000
 #define KNOCK_MS 2500		/* before a reload; within a trial's time */
@@ -224,7 +225,7 @@ void check_reload_main(const struct config *config, int fd)
 	struct loop *loop = loop_new();
 	struct err err = { .kind = ERR_NONE, .text = "out of memory" };
 	int rc = loop ? check_raters(config, loop, &err) : -1;
-	const char *word = CHECK_OK;
+	const char *word = TRIAL_OK;
 
 	if (rc == 0)
 		rc = check_entry(config, loop, &err);

@@ -18,12 +18,14 @@
 #include "config/config_load.h"
 #include "config/config_show.h"
 #include "control/control_socket.h"
-#include "gradingd/check.h"
+#include "janitor/janitor_role.h"
 #include "process/daemon.h"
 #include "process/environment.h"
 #include "process/notify.h"
 #include "scoreboard/scoreboard.h"
 #include "supervisor/supervisor.h"
+#include "worker/worker_role.h"
+#include "check.h"
 
 struct arguments {
 	const char *config_path;
@@ -47,6 +49,12 @@ static const char usage[] =
 	"  -h, --help     print this\n"
 	"\n"
 	"Exit status: 0 asked to stop, 1 failed, 75 try later, 78 wrong configuration.\n";
+
+/* The one place that knows all roles. */
+static const struct role_ops roles[ROLE_COUNT] = {
+	[ROLE_JANITOR] = { "janitor", janitor_main },
+	[ROLE_WORKER] = { "worker", worker_main },
+};
 
 enum { OPTION_ONCE = 256, OPTION_MAX_JOBS };
 
@@ -206,7 +214,8 @@ int main(int argc, char **argv)
 
 	daemon_forbid_cores();
 	hide_secrets();
-	options = (struct supervisor_options){ .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1 };
+	options = (struct supervisor_options){ .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1,
+					       .roles = roles, .trial = check_reload_main };
 	config = config_load(a.config_path, &err);
 	if (!config)
 		return complain(&err);

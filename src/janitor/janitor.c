@@ -4,10 +4,11 @@
  * connection, and who of its parts does what when; no part knows another. It claims nothing and
  * rates nothing; if it dies, workers go on and look for themselves.
  */
-#include "process/child.h"
+#include "janitor/janitor_role.h"
 
 #include "base/clock.h"
 #include "base/exit_code.h"
+#include "process/child.h"
 #include "clean.h"
 #include "listen.h"
 #include "recover.h"

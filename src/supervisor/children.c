@@ -1,8 +1,8 @@
 /*
- * The supervisor's children: starting, stopping, reaping, the hung, rolling replacement. Runs in the
- * parent; it decides nothing about when a crashed one comes back (restart.c) and touches no job.
+ * The children of the pool, slot by slot. Runs in the parent; it touches no job, waits for nobody, and
+ * knows neither what its children do nor who asks it to start and stop them.
  */
-#include "supervisor_state.h"
+#include "children.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -15,9 +15,8 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "patient_timer.h"
 #include "process/child.h"
-#include "process/daemon.h"
-#include "process/notify.h"
 #include "process/signals.h"
 #include "process/wake.h"
 #include "scoreboard/breadcrumb.h"
@@ -29,34 +28,24 @@
 
 static struct slot *shared(const struct child_slot *cs)
 {
-	return &cs->s->sb->slots[cs->index];
+	return &cs->all->sb->slots[cs->index];
 }
 
-static const char *role(const struct child_slot *cs)
+static const struct role_ops *role(const struct child_slot *cs)
 {
-	return cs->index == SLOT_JANITOR ? "janitor" : "worker";
+	return &cs->all->roles[slot_role(cs->index)];
 }
 
 /* ---- starting children ---- */
 
-static void __attribute__((noreturn)) become_child(struct child_slot *cs)
+static void __attribute__((noreturn)) become_child(const struct child_slot *cs)
 {
-	struct supervisor *s = cs->s;
-	struct child child = {
-		.index = cs->index, .sb = s->sb, .config = s->config, .once = s->options.once,
-	};
+	const struct children *all = cs->all;
+	struct child child = { .index = cs->index, .sb = all->sb, .config = all->config, .once = all->once };
 
-	close(s->deadman[1]);
-	if (s->trial.fresh)
-		close(s->trial.fd);
-	if (s->ready_fd != -1) {	/* the command that started the daemon waits for our output to end */
-		close(s->ready_fd);
-		daemon_leave_terminal();
-	}
-	if (s->control)
-		control_forget(s->control);
-	child_begin(&child, role(cs), s->deadman[0]);
-	exit(cs->index == SLOT_JANITOR ? janitor_main(&child) : worker_main(&child));
+	all->owner.after_fork(all->owner.arg);
+	child_begin(&child, role(cs)->name, all->deadman_fd);
+	exit(role(cs)->main(&child));
 }
 
 static void reset_slot(struct slot *slot, enum slot_state state)
@@ -87,17 +76,17 @@ static void spawn(void *arg)
 	if (cs->pid || !cs->wanted)
 		return;
 	reset_slot(slot, SLOT_STARTING);
-	if (cs->index >= scoreboard_slots(cs->s->sb))
-		atomic_store(&cs->s->sb->slots_used, (uint32_t)cs->index + 1);
+	if (cs->index >= scoreboard_slots(cs->all->sb))
+		atomic_store(&cs->all->sb->slots_used, (uint32_t)cs->index + 1);
 	signals_block_all();
 	pid = fork();
 	if (pid == 0)
 		become_child(cs);
 	signals_unblock_all();
 	if (pid == -1) {
-		log_error("cannot fork a %s: %s; trying again in %d ms", role(cs), strerror(errno), FORK_RETRY_MS);
+		log_error("cannot fork a %s: %s; trying again in %d ms", role(cs)->name, strerror(errno), FORK_RETRY_MS);
 		atomic_store(&slot->state, SLOT_WAITING);
-		supervisor_set_timer(cs->s, &cs->timer, FORK_RETRY_MS, spawn, cs);
+		patient_timer_set(cs->all->loop, &cs->timer, FORK_RETRY_MS, spawn, cs);
 		return;
 	}
 	cs->pid = pid;
@@ -115,7 +104,7 @@ static void kill_late(void *arg)
 
 	if (!cs->pid)
 		return;
-	log_warn("%s %d (pid %d) did not end in time; killing it", role(cs), cs->index, (int)cs->pid);
+	log_warn("%s %d (pid %d) did not end in time; killing it", role(cs)->name, cs->index, (int)cs->pid);
 	kill(cs->pid, SIGKILL);
 }
 
@@ -125,37 +114,31 @@ static void stop_child(struct child_slot *cs, int signo, int64_t patience_ms)
 		return;
 	cs->stopping = true;
 	kill(cs->pid, signo);
-	supervisor_set_timer(cs->s, &cs->timer, patience_ms, kill_late, cs);
+	patient_timer_set(cs->all->loop, &cs->timer, patience_ms, kill_late, cs);
 }
 
 static void drain_child(struct child_slot *cs)
 {
-	stop_child(cs, SIGTERM, cs->s->config->pool.drain_ms + KILL_GRACE_MS);
+	stop_child(cs, SIGTERM, cs->all->config->pool.drain_ms + KILL_GRACE_MS);
 }
 
-static bool any_worker(const struct supervisor *s)
+static bool any_worker(const struct children *c)
 {
 	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
-		if (s->slots[i].pid)
+		if (c->slots[i].pid)
 			return true;
 	return false;
 }
 
-void children_stop(struct supervisor *s, bool at_once)
+void children_stop(struct children *c, bool at_once)
 {
-	trial_cancel(s);
-	if (!s->stopping)
-		log_info("%s%s%s", at_once ? "stopping at once" : "draining, then stopping", s->reason[0] ? ": " : "",
-			 s->reason);
-	s->stopping = true;
-	atomic_store(&s->sb->phase, POOL_DRAINING);
-	notify_stopping();
+	c->stopping = true;
 	for (int i = SLOT_COUNT - 1; i >= 0; i--) {
-		struct child_slot *cs = &s->slots[i];
+		struct child_slot *cs = &c->slots[i];
 
 		cs->wanted = false;
 		if (!cs->pid) {
-			loop_timer_stop(s->loop, &cs->timer);
+			loop_timer_stop(c->loop, &cs->timer);
 			atomic_store(&shared(cs)->state, SLOT_EMPTY);
 		} else if (i != SLOT_JANITOR && at_once) {
 			stop_child(cs, SIGQUIT, AT_ONCE_GRACE_MS);
@@ -163,8 +146,35 @@ void children_stop(struct supervisor *s, bool at_once)
 			drain_child(cs);
 		}
 	}
-	if (!any_worker(s))
-		stop_child(&s->slots[SLOT_JANITOR], SIGTERM, KILL_GRACE_MS);
+	if (!any_worker(c))
+		stop_child(&c->slots[SLOT_JANITOR], SIGTERM, KILL_GRACE_MS);
+}
+
+/* ---- rolling replacement ---- */
+
+/* Replaces stale children, at most half of the pool at a time, the next when a fresh one is at work. */
+static void roll_on(struct children *c)
+{
+	int away = 0, allowed = (int)(c->config->pool.workers + 1) / 2;	/* 1 at least */
+
+	if (c->stopping)
+		return;
+	for (int i = 0; i < SLOT_COUNT; i++) {
+		struct child_slot *cs = &c->slots[i];
+		bool at_work = atomic_load(&shared(cs)->ever_ready);
+
+		if (cs->stale && cs->pid && !cs->stopping && !at_work)
+			drain_child(cs);	/* nobody misses it, and the old settings may be why */
+		away += cs->wanted && (cs->stopping || !at_work);
+	}
+	for (int i = 0; i < SLOT_COUNT && away < allowed; i++) {
+		struct child_slot *cs = &c->slots[i];
+
+		if (!cs->stale || cs->stopping || !cs->pid)
+			continue;
+		drain_child(cs);
+		away++;
+	}
 }
 
 /* ---- reaping ---- */
@@ -197,7 +207,7 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 	d.outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !(cs->aborted && in_hand);
 	if (orderly || cs->stopping)
 		strcpy(d.in_hand, DEATH_NO_BLAME);
-	if (!deaths_push(&cs->s->sb->deaths, &d))
+	if (!deaths_push(&cs->all->sb->deaths, &d))
 		log_warn("too many dead workers at once; the janitor finds this one's jobs by itself");
 	wake_slot(SLOT_JANITOR);
 }
@@ -206,16 +216,17 @@ static void start_later(struct child_slot *cs, int64_t delay_ms)
 {
 	atomic_store(&shared(cs)->state, delay_ms > 0 ? SLOT_WAITING : SLOT_STARTING);
 	if (delay_ms > 0)
-		supervisor_set_timer(cs->s, &cs->timer, delay_ms, spawn, cs);
+		patient_timer_set(cs->all->loop, &cs->timer, delay_ms, spawn, cs);
 	else
 		spawn(cs);
 }
 
 static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t lived_ms, const char *how)
 {
-	struct supervisor *s = cs->s;
+	struct children *c = cs->all;
 	bool useful = jobs_settled(shared(cs)) > cs->settled;
-	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, s->up, (uint32_t)random());
+	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, c->up,
+						   (uint32_t)random());
 	bool unexpected = !cs->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);
 
 	if (unexpected && WIFSIGNALED(status)) {	/* it had no time to say so itself */
@@ -225,8 +236,8 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 		shared_text_set(&shared(cs)->error, error);
 	}
 	if (unexpected && cs->wanted && !d.stop_all) {
-		atomic_fetch_add(&s->sb->restarts, 1);
-		log_error("%s %d (pid %d) %s; starting it again %s", role(cs), cs->index, (int)pid, how,
+		atomic_fetch_add(&c->sb->restarts, 1);
+		log_error("%s %d (pid %d) %s; starting it again %s", role(cs)->name, cs->index, (int)pid, how,
 			  d.delay_ms ? "later" : "at once");
 	}
 	if (cs->stopping)
@@ -235,7 +246,7 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 		char reason[SCOREBOARD_TEXT];
 
 		shared_text_get(&shared(cs)->error, reason);
-		supervisor_fail(s, EXIT_BAD_CONFIG, reason);
+		c->owner.unfit(c->owner.arg, EXIT_BAD_CONFIG, reason);
 	} else if (cs->wanted) {
 		start_later(cs, d.delay_ms);
 	} else {
@@ -246,6 +257,7 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 /* --once: a worker that found the queue empty is done; trouble with the database ends them all. */
 static void once_ended(struct child_slot *cs, int status)
 {
+	const struct children_owner *owner = &cs->all->owner;
 	char reason[SCOREBOARD_TEXT];
 
 	if (!WIFEXITED(status))
@@ -255,44 +267,45 @@ static void once_ended(struct child_slot *cs, int status)
 	} else if (WEXITSTATUS(status) == EXIT_TRY_LATER) {
 		cs->wanted = false;
 		shared_text_get(&shared(cs)->error, reason);
-		supervisor_fail(cs->s, EXIT_TRY_LATER, reason[0] ? reason : "the rater is not available");
+		owner->unfit(owner->arg, EXIT_TRY_LATER, reason[0] ? reason : "the rater is not available");
 	}
 }
 
 static void child_ended(struct child_slot *cs, int status)
 {
-	struct supervisor *s = cs->s;
+	struct children *c = cs->all;
+	struct child_slot *janitor = &c->slots[SLOT_JANITOR];
 	struct slot *slot = shared(cs);
 	int64_t lived = now_ms() - atomic_load(&slot->started_ms);
 	pid_t pid = cs->pid;
 	char how[96];
 
 	describe_end(status, how, sizeof(how));
-	loop_timer_stop(s->loop, &cs->timer);
+	loop_timer_stop(c->loop, &cs->timer);
 	cs->pid = 0;
 	atomic_store(&slot->pid, 0);
-	throttle_leave(&s->sb->throttle, cs->index);
+	throttle_leave(&c->sb->throttle, cs->index);
 	report_death(cs, status, how);
-	breaker_probe_unused(&s->sb->breaker);	/* it may have been the one that probed */
-	if (s->options.once)
+	breaker_probe_unused(&c->sb->breaker);	/* it may have been the one that probed */
+	if (c->once)
 		once_ended(cs, status);
 	restart_or_not(cs, pid, status, lived, how);
-	if ((s->stopping || s->options.once) && !any_worker(s) && s->slots[SLOT_JANITOR].pid) {
-		s->slots[SLOT_JANITOR].wanted = false;
-		stop_child(&s->slots[SLOT_JANITOR], SIGTERM, KILL_GRACE_MS);
+	if ((c->stopping || c->once) && !any_worker(c) && janitor->pid) {
+		janitor->wanted = false;
+		stop_child(janitor, SIGTERM, KILL_GRACE_MS);
 	}
-	children_roll_on(s);
+	roll_on(c);
 }
 
-void children_reap(struct supervisor *s)
+void children_reap(struct children *c)
 {
 	int status;
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		for (int i = 0; i < SLOT_COUNT; i++)
-			if (s->slots[i].pid == pid) {
-				child_ended(&s->slots[i], status);
+			if (c->slots[i].pid == pid) {
+				child_ended(&c->slots[i], status);
 				break;
 			}
 }
@@ -301,65 +314,32 @@ void children_reap(struct supervisor *s)
 
 static void check_beats(void *arg)
 {
-	struct supervisor *s = arg;
-	int64_t limit = s->config->pool.beat_ms, now = now_ms();
+	struct children *c = arg;
+	int64_t limit = c->config->pool.beat_ms, now = now_ms();
 
-	supervisor_set_timer(s, &s->beat_timer, limit / 4, check_beats, s);
+	patient_timer_set(c->loop, &c->beat_timer, limit / 4, check_beats, c);
 	for (int i = 0; i < SLOT_COUNT; i++) {
-		struct child_slot *cs = &s->slots[i];
+		struct child_slot *cs = &c->slots[i];
 		int64_t silent = now - atomic_load(&shared(cs)->beat_ms);
 
 		if (!cs->pid || cs->aborted || silent <= limit)
 			continue;
-		log_error("%s %d (pid %d) has not been heard of for %d ms; it hangs: aborting it", role(cs), i,
+		log_error("%s %d (pid %d) has not been heard of for %d ms; it hangs: aborting it", role(cs)->name, i,
 			  (int)cs->pid, (int)silent);
 		cs->aborted = true;
 		kill(cs->pid, SIGABRT);
-		supervisor_set_timer(s, &cs->timer, KILL_GRACE_MS, kill_late, cs);
+		patient_timer_set(c->loop, &cs->timer, KILL_GRACE_MS, kill_late, cs);
 	}
 }
 
-/* ---- rolling replacement ---- */
+/* ---- all of them ---- */
 
-void children_roll_on(struct supervisor *s)
+void children_scale(struct children *c, int64_t n)
 {
-	int away = 0, allowed = (int)(s->config->pool.workers + 1) / 2;	/* 1 at least */
-
-	if (s->stopping)
-		return;
-	for (int i = 0; i < SLOT_COUNT; i++) {
-		struct child_slot *cs = &s->slots[i];
-		bool at_work = atomic_load(&shared(cs)->ever_ready);
-
-		if (cs->stale && cs->pid && !cs->stopping && !at_work)
-			drain_child(cs);	/* nobody misses it, and the old settings may be why */
-		away += cs->wanted && (cs->stopping || !at_work);
-	}
-	for (int i = 0; i < SLOT_COUNT && away < allowed; i++) {
-		struct child_slot *cs = &s->slots[i];
-
-		if (!cs->stale || cs->stopping || !cs->pid)
-			continue;
-		drain_child(cs);
-		away++;
-	}
-}
-
-void children_set_limits(struct supervisor *s)
-{
-	const struct config *config = s->config;
-	bool metered = config_rates_with(config, RATER_OPENAI);
-
-	throttle_set(&s->sb->throttle, metered ? config->openai.requests_per_minute : 0,
-		     metered ? config->openai.tokens_per_minute : 0, now_ms());
-}
-
-void children_set_workers(struct supervisor *s, int64_t n)
-{
-	atomic_store(&s->sb->workers, (uint32_t)n);
+	atomic_store(&c->sb->workers, (uint32_t)n);
 	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++) {
-		struct child_slot *cs = &s->slots[i];
-		bool wanted = i <= n && !s->stopping;
+		struct child_slot *cs = &c->slots[i];
+		bool wanted = i <= n && !c->stopping;
 
 		if (wanted && !cs->wanted) {
 			cs->wanted = true;
@@ -370,39 +350,104 @@ void children_set_workers(struct supervisor *s, int64_t n)
 			if (cs->pid) {
 				drain_child(cs);
 			} else {
-				loop_timer_stop(s->loop, &cs->timer);
+				loop_timer_stop(c->loop, &cs->timer);
 				atomic_store(&shared(cs)->state, SLOT_EMPTY);
 			}
 		}
 	}
 }
 
-/* ---- all of them ---- */
+void children_replace(struct children *c, const struct config *config)
+{
+	c->config = config;
+	for (int i = 0; i < SLOT_COUNT; i++)
+		c->slots[i].stale = c->slots[i].pid != 0;
+	children_scale(c, config->pool.workers);
+	roll_on(c);
+}
 
-bool children_all_ready(const struct supervisor *s)
+void children_recycle(struct children *c, int slot)
 {
 	for (int i = 0; i < SLOT_COUNT; i++)
-		if (s->slots[i].wanted && !atomic_load(&s->sb->slots[i].ever_ready))
+		if (c->slots[i].pid && (i == slot || (slot < 0 && i != SLOT_JANITOR)))
+			c->slots[i].stale = true;
+	roll_on(c);
+}
+
+static bool all_were_ready(const struct children *c)
+{
+	for (int i = 0; i < SLOT_COUNT; i++)
+		if (c->slots[i].wanted && !atomic_load(&c->sb->slots[i].ever_ready))
 			return false;
 	return true;
 }
 
-bool children_any(const struct supervisor *s)
+bool children_one_is_ready(struct children *c)
+{
+	bool first = !c->up && all_were_ready(c);
+
+	c->up |= first;
+	roll_on(c);
+	return first;
+}
+
+bool children_any(const struct children *c)
 {
 	for (int i = 0; i < SLOT_COUNT; i++)
-		if (s->slots[i].pid || s->slots[i].wanted)
+		if (c->slots[i].pid || c->slots[i].wanted)
 			return true;
 	return false;
 }
 
-void children_start(struct supervisor *s)
+bool children_has(const struct children *c, int slot)
+{
+	return c->slots[slot].pid != 0;
+}
+
+bool children_explain(const struct children *c, char *out)
+{
+	for (int i = 0; i < SLOT_COUNT; i++) {
+		const struct slot *slot = &c->sb->slots[i];
+
+		if (c->slots[i].wanted && !atomic_load(&slot->ever_ready) && atomic_load(&slot->error.wall_ms) &&
+		    shared_text_get(&slot->error, out))
+			return true;
+	}
+	return false;
+}
+
+int64_t children_restart_in_ms(const struct children *c, int slot)
+{
+	const struct child_slot *cs = &c->slots[slot];
+	int64_t in;
+
+	if (cs->pid || !cs->wanted || !loop_timer_is_set(&cs->timer))
+		return -1;
+	in = cs->timer.at_ms - now_ms();
+	return in > 0 ? in : 0;
+}
+
+void children_signal(struct children *c, int signo)
 {
 	for (int i = 0; i < SLOT_COUNT; i++)
-		s->slots[i] = (struct child_slot){ .s = s, .index = i };
-	children_set_limits(s);
-	atomic_store(&s->sb->slots_used, 0);
-	s->slots[SLOT_JANITOR].wanted = true;
-	spawn(&s->slots[SLOT_JANITOR]);
-	children_set_workers(s, s->config->pool.workers);
-	supervisor_set_timer(s, &s->beat_timer, s->config->pool.beat_ms / 4, check_beats, s);
+		if (c->slots[i].pid)
+			kill(c->slots[i].pid, signo);
+}
+
+void children_wake_workers(const struct children *c)
+{
+	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
+		if (c->slots[i].pid)
+			wake_slot(i);
+}
+
+void children_start(struct children *c)
+{
+	for (int i = 0; i < SLOT_COUNT; i++)
+		c->slots[i] = (struct child_slot){ .all = c, .index = i };
+	atomic_store(&c->sb->slots_used, 0);
+	c->slots[SLOT_JANITOR].wanted = true;
+	spawn(&c->slots[SLOT_JANITOR]);
+	children_scale(c, c->config->pool.workers);
+	patient_timer_set(c->loop, &c->beat_timer, c->config->pool.beat_ms / 4, check_beats, c);
 }

@@ -1,153 +1,191 @@
 /*
- * What the control socket's commands see of the supervisor and ask of it. Runs in the parent, from
- * commands.c; whatever takes time (a drain, a rolling replacement) goes on after the answer.
+ * Orders to the pool, each checked, said in the log and handed to children or reload. Runs in the
+ * parent; it forks nothing, waits for nobody and knows neither who asks nor how he is answered.
  */
-#include "supervisor_state.h"
+#include "orders.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "base/clock.h"
+#include "base/exit_code.h"
 #include "base/log.h"
-#include "config/config_check.h"
 #include "config/config_load.h"
-#include "process/daemon.h"
 #include "process/environment.h"
 #include "process/notify.h"
-#include "process/wake.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/throttle.h"
 
-const struct config *supervisor_config(const struct supervisor *s)
+/* ---- starting and ending ---- */
+
+/* They hold for all children from now on, those of an older configuration too. */
+static void set_limits(struct orders *o)
 {
-	return s->config;
+	const struct config *config = o->config;
+	bool metered = config_rates_with(config, RATER_OPENAI);
+
+	throttle_set(&o->sb->throttle, metered ? config->openai.requests_per_minute : 0,
+		     metered ? config->openai.tokens_per_minute : 0, now_ms());
 }
 
-struct scoreboard *supervisor_scoreboard(const struct supervisor *s)
+void orders_start(struct orders *o)
 {
-	return s->sb;
+	set_limits(o);
+	children_start(o->children);
 }
 
-const struct recent *supervisor_recent(const struct supervisor *s)
+void orders_stop(struct orders *o, bool at_once)
 {
-	return &s->recent;
+	reload_cancel(o->reload);
+	if (!o->children->stopping)
+		log_info("%s%s%s", at_once ? "stopping at once" : "draining, then stopping",
+			 o->reason[0] ? ": " : "", o->reason);
+	atomic_store(&o->sb->phase, POOL_DRAINING);
+	notify_stopping();
+	children_stop(o->children, at_once);
 }
 
-unsigned supervisor_restarts(const struct supervisor *s, int slot)
+void orders_fail(struct orders *o, int status, const char *reason)
 {
-	return s->slots[slot].history.crashes;
+	if (o->exit_status == EXIT_STOPPED) {
+		o->exit_status = status;
+		snprintf(o->reason, sizeof(o->reason), "%s", reason);
+	}
+	orders_stop(o, true);
 }
 
-int64_t supervisor_restart_in_ms(const struct supervisor *s, int slot)
-{
-	const struct child_slot *cs = &s->slots[slot];
-	int64_t in;
+/* ---- reload ---- */
 
-	if (cs->pid || !cs->wanted || !loop_timer_is_set(&cs->timer))
-		return -1;
-	in = cs->timer.at_ms - now_ms();
-	return in > 0 ? in : 0;
+int orders_reload(struct orders *o, struct err *err)
+{
+	if (o->children->stopping)
+		return err_set(err, ERR_PERMANENT, "the pool is stopping");
+	return reload_begin(o->reload, o->config, err);
 }
 
-static void wake_workers(const struct supervisor *s)
+void orders_put_in_force(struct orders *o, struct config *fresh)
 {
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
-		if (s->slots[i].pid)
-			wake_slot(i);
+	struct config *old = o->config;
+
+	environment_hide(fresh->openai.api_key_env);
+	o->config = fresh;
+	atomic_fetch_add(&o->sb->reloads, 1);
+	breaker_forget(&o->sb->breaker, now_ms());
+	log_info("the configuration is reloaded; replacing the children one after another");
+	set_limits(o);
+	children_replace(o->children, fresh);
+	config_free(old);
+	notify_ready();
 }
 
-void supervisor_pause(struct supervisor *s, bool paused)
+/* ---- the pool, for the control socket ---- */
+
+static const struct config *pool_config_in_force(void *arg)
 {
+	const struct orders *o = arg;
+
+	return o->config;
+}
+
+static const char *pool_role(void *arg, int slot)
+{
+	const struct orders *o = arg;
+
+	return o->children->roles[slot_role(slot)].name;
+}
+
+static unsigned pool_crashes(void *arg, int slot)
+{
+	const struct orders *o = arg;
+
+	return o->children->slots[slot].history.crashes;
+}
+
+static int64_t pool_restart_in_ms(void *arg, int slot)
+{
+	const struct orders *o = arg;
+
+	return children_restart_in_ms(o->children, slot);
+}
+
+static void pool_pause(void *arg, bool paused)
+{
+	struct orders *o = arg;
+
 	log_info(paused ? "paused by an operator: nothing is claimed" : "resumed by an operator");
-	atomic_store(&s->sb->paused, paused);
+	atomic_store(&o->sb->paused, paused);
 	if (!paused)
-		wake_workers(s);
+		children_wake_workers(o->children);
 }
 
-void supervisor_close_breaker(struct supervisor *s)
+static void pool_drain(void *arg)
 {
+	orders_stop(arg, false);
+}
+
+static void pool_open_breaker(void *arg, const char *reason)
+{
+	struct orders *o = arg;
+
+	breaker_hold(&o->sb->breaker, reason);
+}
+
+static void pool_close_breaker(void *arg)
+{
+	struct orders *o = arg;
+
 	log_info("the breaker is closed by an operator");
-	breaker_release(&s->sb->breaker);
-	wake_workers(s);
+	breaker_release(&o->sb->breaker);
+	children_wake_workers(o->children);
 }
 
-void supervisor_drain(struct supervisor *s)
+static void pool_set_log_level(void *arg, enum log_level level)
 {
-	children_stop(s, false);
+	(void)arg;
+	log_set_level(level);
 }
 
-int supervisor_scale(struct supervisor *s, int64_t workers, struct err *err)
+static int pool_reload(void *arg, struct err *err)
 {
-	if (s->stopping)
+	return orders_reload(arg, err);
+}
+
+static int pool_scale(void *arg, int64_t workers, struct err *err)
+{
+	struct orders *o = arg;
+
+	if (o->children->stopping)
 		return err_set(err, ERR_PERMANENT, "the pool is stopping");
 	if (workers < 1 || workers > SLOT_MAX_WORKERS)
 		return err_set(err, ERR_PERMANENT, "%" PRId64 " workers; it must be from 1 to %d", workers,
 			       SLOT_MAX_WORKERS);
 	log_info("scaling to %" PRId64 " worker%s", workers, workers == 1 ? "" : "s");
-	s->config->pool.workers = workers;
-	children_set_workers(s, workers);
+	o->config->pool.workers = workers;
+	children_scale(o->children, workers);
 	return 0;
 }
 
-int supervisor_recycle(struct supervisor *s, int slot, struct err *err)
+static int pool_recycle(void *arg, int slot, struct err *err)
 {
-	if (slot >= SLOT_COUNT || (slot >= 0 && !s->slots[slot].pid))
+	struct orders *o = arg;
+
+	if (slot >= SLOT_COUNT || (slot >= 0 && !children_has(o->children, slot)))
 		return err_set(err, ERR_PERMANENT, "there is no child in slot %d", slot);
-	for (int i = 0; i < SLOT_COUNT; i++)
-		if (s->slots[i].pid && (i == slot || (slot < 0 && i != SLOT_JANITOR)))
-			s->slots[i].stale = true;
-	children_roll_on(s);
+	children_recycle(o->children, slot);
 	return 0;
 }
 
-/* ---- reload ---- */
-
-static void refuse_reload(struct config *fresh, const struct err *err)
-{
-	log_error("the configuration is not reloaded, the old one stays: %s", err->text);
-	config_free(fresh);
-	notify_ready();
-}
-
-static void put_in_force(struct supervisor *s, struct config *fresh)
-{
-	environment_hide(fresh->openai.api_key_env);
-	config_free(s->config);
-	s->config = fresh;
-	atomic_fetch_add(&s->sb->reloads, 1);
-	breaker_forget(&s->sb->breaker, now_ms());
-	log_info("the configuration is reloaded; replacing the children one after another");
-	for (int i = 0; i < SLOT_COUNT; i++)
-		s->slots[i].stale = s->slots[i].pid != 0;
-	children_set_limits(s);
-	children_set_workers(s, fresh->pool.workers);
-	children_roll_on(s);
-	notify_ready();
-}
-
-void supervisor_tried(struct supervisor *s, struct config *fresh, struct err *err)
-{
-	if (err->kind == ERR_NONE &&
-	    log_open(daemon_log_target(fresh, s->options.pid_file != NULL), (enum log_level)fresh->log.level, err) == 0)
-		put_in_force(s, fresh);
-	else
-		refuse_reload(fresh, err);
-	if (s->control)
-		control_answer(s->control, err, "reloaded: the children are replaced one after the other\n");
-}
-
-/* One that comes while another is being tried takes its place, since the file may have changed. */
-int supervisor_reload(struct supervisor *s, struct err *err)
-{
-	struct config *fresh;
-
-	if (s->stopping)
-		return err_set(err, ERR_PERMANENT, "the pool is stopping");
-	trial_cancel(s);
-	notify_reloading();
-	fresh = config_load(s->options.config_path, err);
-	if (fresh && config_check_reload(s->config, fresh, err) == 0 && trial_begin(s, fresh, err) == 0)
-		return 0;
-	refuse_reload(fresh, err);
-	if (s->control)
-		control_answer(s->control, err, "");
-	return -1;
-}
+const struct pool_ops orders_pool_ops = {
+	.config = pool_config_in_force,
+	.role = pool_role,
+	.crashes = pool_crashes,
+	.restart_in_ms = pool_restart_in_ms,
+	.pause = pool_pause,
+	.drain = pool_drain,
+	.open_breaker = pool_open_breaker,
+	.close_breaker = pool_close_breaker,
+	.set_log_level = pool_set_log_level,
+	.reload = pool_reload,
+	.scale = pool_scale,
+	.recycle = pool_recycle,
+};

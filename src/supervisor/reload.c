@@ -1,9 +1,10 @@
 /*
- * Before a reload: whether the raters of the configuration to come can be opened, and its database lets us in. That
- * needs libraries which the supervisor does without, so a child of its own finds out and writes one word, or what is
- * wrong, into a pipe. Runs in the parent, which goes on meanwhile; one trial at a time.
+ * Whether a configuration can be in force: its log can be opened, its raters too, and its database
+ * lets us in. The last two need libraries which the supervisor does without, so a child finds out
+ * and writes one word, or what is wrong, into a pipe. Runs in the parent; it never waits for that
+ * child and puts nothing in force itself.
  */
-#include "supervisor_state.h"
+#include "reload.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,40 +14,51 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/exit_code.h"
+#include "base/log.h"
+#include "config/config_check.h"
 #include "config/config_load.h"
-#include "gradingd/check.h"
+#include "patient_timer.h"
+#include "process/daemon.h"
+#include "process/notify.h"
 #include "process/signals.h"
 
-#define TRIAL_MS 4000	/* a matter of milliseconds; within a control client's patience (CONTROL_DEADLINE_MS) */
+/* A matter of milliseconds; within a control client's patience (CONTROL_DEADLINE_MS). */
+#define TRIAL_MS 4000
 
-/* Gone when the parent is: nothing else would tell it. */
-static void __attribute__((noreturn)) become_trial(struct supervisor *s, int fd)
+/* ---- the end ---- */
+
+static int refuse(struct reload *r, struct config *fresh, const struct err *err)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close(s->deadman[1]);
-	if (s->control)
-		control_forget(s->control);
-	check_reload_main(s->trial.fresh, fd);
+	log_error("the configuration is not reloaded, the old one stays: %s", err->text);
+	config_free(fresh);
+	notify_ready();
+	r->owner.over(r->owner.arg, NULL, err);
+	return -1;
 }
 
-static void trial_over(struct trial *t, struct loop *loop)
+static void trial_over(struct reload *r)
 {
-	loop_timer_stop(loop, &t->timer);
-	loop_unwatch(loop, t->fd);
-	close(t->fd);
-	kill(t->pid, SIGKILL);		/* reaped with the others */
-	*t = (struct trial){ .fd = -1 };
+	loop_timer_stop(r->loop, &r->timer);
+	loop_unwatch(r->loop, r->fd);
+	close(r->fd);
+	kill(r->pid, SIGKILL);		/* reaped with the others */
+	r->fresh = NULL;
 }
 
-static void trial_end(struct supervisor *s, const char *what)
+static void trial_end(struct reload *r, const char *said)
 {
-	struct config *fresh = s->trial.fresh;
+	struct config *fresh = r->fresh;
 	struct err err = { .kind = ERR_NONE };
 
-	if (strcmp(what, CHECK_OK) != 0)
-		err_set(&err, ERR_CONFIG, "%s", what);
-	trial_over(&s->trial, s->loop);
-	supervisor_tried(s, fresh, &err);
+	if (strcmp(said, TRIAL_OK) != 0)
+		err_set(&err, ERR_CONFIG, "%s", said);
+	trial_over(r);
+	if (err.kind == ERR_NONE &&
+	    log_open(daemon_log_target(fresh, r->daemon), (enum log_level)fresh->log.level, &err) == 0)
+		r->owner.over(r->owner.arg, fresh, &err);
+	else
+		refuse(r, fresh, &err);
 }
 
 static void on_late(void *arg)
@@ -57,55 +69,83 @@ static void on_late(void *arg)
 /* Up to the end of what the child says, which is its own end. */
 static void on_word(void *arg, int fd, short revents)
 {
-	struct supervisor *s = arg;
-	struct trial *t = &s->trial;
-	ssize_t n = read(fd, t->said + t->len, sizeof(t->said) - 1 - t->len);
+	struct reload *r = arg;
+	ssize_t n = read(fd, r->said + r->len, sizeof(r->said) - 1 - r->len);
 
 	(void)revents;
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0)
-		t->len += (size_t)n;
-	if (n <= 0 || t->len == sizeof(t->said) - 1) {
-		char said[sizeof(t->said)];
-
-		memcpy(said, t->said, sizeof(said));
-		trial_end(s, said[0] ? said : "the attempt to use it crashed");
-	}
+		r->len += (size_t)n;
+	if (n > 0 && r->len < sizeof(r->said) - 1)
+		return;
+	r->said[r->len] = '\0';
+	trial_end(r, r->len ? r->said : "the attempt to use it crashed");
 }
 
-void trial_cancel(struct supervisor *s)
+void reload_cancel(struct reload *r)
 {
-	struct config *fresh = s->trial.fresh;
+	struct config *fresh = r->fresh;
 
 	if (!fresh)
 		return;
-	trial_over(&s->trial, s->loop);
+	trial_over(r);
 	config_free(fresh);
 }
 
-int trial_begin(struct supervisor *s, struct config *fresh, struct err *err)
+void reload_forget(const struct reload *r)
 {
-	struct trial *t = &s->trial;
+	if (r->fresh)
+		close(r->fd);
+}
+
+/* ---- the beginning ---- */
+
+/* Gone when the parent is: nothing else would tell it. */
+static void __attribute__((noreturn)) become_trial(const struct reload *r, int fd)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	r->owner.after_fork(r->owner.arg);
+	r->trial(r->fresh, fd);
+	_exit(EXIT_FAILED);
+}
+
+/* Takes fresh over when it returns 0. */
+static int trial_begin(struct reload *r, struct config *fresh, struct err *err)
+{
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) == -1)
 		return err_set(err, ERR_RETRY, "cannot make a pipe: %s", strerror(errno));
-	*t = (struct trial){ .fresh = fresh, .fd = fds[0] };
+	r->fresh = fresh;
+	r->fd = fds[0];
+	r->len = 0;
 	signals_block_all();
-	t->pid = fork();
-	if (t->pid == 0)
-		become_trial(s, fds[1]);
+	r->pid = fork();
+	if (r->pid == 0)
+		become_trial(r, fds[1]);
 	signals_unblock_all();
 	close(fds[1]);
-	if (t->pid > 0 && loop_watch(s->loop, t->fd, POLLIN, on_word, s) == 0) {
-		supervisor_set_timer(s, &t->timer, TRIAL_MS, on_late, s);
+	if (r->pid > 0 && loop_watch(r->loop, r->fd, POLLIN, on_word, r) == 0) {
+		patient_timer_set(r->loop, &r->timer, TRIAL_MS, on_late, r);
 		return 0;
 	}
 	err_set(err, ERR_RETRY, "cannot try the configuration: %s", strerror(errno));
-	if (t->pid > 0)
-		kill(t->pid, SIGKILL);
-	close(t->fd);
-	*t = (struct trial){ .fd = -1 };
+	if (r->pid > 0)
+		kill(r->pid, SIGKILL);
+	close(r->fd);
+	r->fresh = NULL;
 	return -1;
+}
+
+int reload_begin(struct reload *r, const struct config *current, struct err *err)
+{
+	struct config *fresh;
+
+	reload_cancel(r);
+	notify_reloading();
+	fresh = config_load(r->config_path, err);
+	if (!fresh || config_check_reload(current, fresh, err) == -1 || trial_begin(r, fresh, err) == -1)
+		return refuse(r, fresh, err);
+	return 0;
 }

@@ -3,7 +3,7 @@
  * and touches no job, so neither a database nor a provider can hang it; what needs either runs in a
  * child that it restarts. Nothing here blocks but poll(2).
  */
-#include "supervisor_state.h"
+#include "supervisor/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,39 +18,86 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "base/loop.h"
+#include "children.h"
 #include "config/config_load.h"
+#include "control/commands.h"
+#include "control/server.h"
+#include "orders.h"
+#include "patient_timer.h"
 #include "process/daemon.h"
 #include "process/notify.h"
 #include "process/signals.h"
 #include "process/wake.h"
+#include "reload.h"
+#include "scoreboard/recent.h"
 
 #define START_PATIENCE_MS 10000		/* -d: for the pool to be up */
 
-void supervisor_set_timer(struct supervisor *s, struct loop_timer *timer, int64_t delay_ms, loop_timer_fn *fn,
-			  void *arg)
+struct supervisor {
+	struct supervisor_options options;
+	struct scoreboard *sb;
+	struct loop *loop;
+	struct control *control;	/* NULL: there is no socket */
+	struct pool pool;		/* as the control socket sees it */
+	char directory[PATH_MAX];	/* of the socket, if we made it; else "" */
+	int deadman[2];			/* children watch [0]; only we hold [1] */
+	int ready_fd;			/* for -d's waiting parent; -1: nobody waits, or any more */
+	struct children children;
+	struct reload reload;
+	struct orders orders;
+	struct recent recent;
+	struct loop_timer patience_timer, watchdog_timer, recent_timer;
+};
+
+/* ---- what the parts call back for ---- */
+
+/* In a child: what only the parent may have. */
+static void after_fork(void *arg)
 {
-	if (loop_timer_set(s->loop, timer, delay_ms, fn, arg) == -1)
-		log_error("out of memory: a timer could not be set");
+	struct supervisor *s = arg;
+
+	close(s->deadman[1]);
+	reload_forget(&s->reload);
+	if (s->ready_fd != -1) {	/* the command that started the daemon waits for our output to end */
+		close(s->ready_fd);
+		daemon_leave_terminal();
+	}
+	control_forget(s->control);
 }
 
-void supervisor_fail(struct supervisor *s, int status, const char *reason)
+static void on_unfit(void *arg, int status, const char *reason)
 {
-	if (s->exit_status == EXIT_STOPPED) {
-		s->exit_status = status;
-		snprintf(s->reason, sizeof(s->reason), "%s", reason);
-	}
-	children_stop(s, true);
+	struct supervisor *s = arg;
+
+	orders_fail(&s->orders, status, reason);
+}
+
+static void on_reload_over(void *arg, struct config *fresh, const struct err *err)
+{
+	struct supervisor *s = arg;
+
+	if (fresh)
+		orders_put_in_force(&s->orders, fresh);
+	if (s->control)
+		control_answer(s->control, err, "reloaded: the children are replaced one after the other\n");
+}
+
+static int on_request(void *arg, const char *line, bool admin, struct buf *out, struct err *err)
+{
+	const struct supervisor *s = arg;
+
+	return command_run(&s->pool, line, admin, out, err);
 }
 
 /* ---- up or not ---- */
 
 static void pool_is_up(struct supervisor *s)
 {
-	s->up = true;
 	loop_timer_stop(s->loop, &s->patience_timer);
-	if (!s->stopping)
+	if (!s->children.stopping)
 		atomic_store(&s->sb->phase, POOL_UP);
-	log_info("the pool is up: %" PRId64 " workers", s->config->pool.workers);
+	log_info("the pool is up: %" PRId64 " workers", s->orders.config->pool.workers);
 	notify_ready();
 	daemon_report(s->ready_fd, EXIT_STOPPED, "ok");
 	s->ready_fd = -1;
@@ -62,56 +109,55 @@ static void on_child_ready(void *arg, int fd, short revents)
 
 	(void)revents;
 	wake_drain(fd);
-	if (!s->up && children_all_ready(s))
+	if (children_one_is_ready(&s->children))
 		pool_is_up(s);
-	children_roll_on(s);
 }
 
 /* -d only: the command that waits for us gets a reason instead of a pool. */
 static void out_of_patience(void *arg)
 {
 	struct supervisor *s = arg;
-	char reason[SCOREBOARD_TEXT] = "the pool did not come up in time";
+	char reason[SCOREBOARD_TEXT];
 
-	for (int i = 0; i < SLOT_COUNT; i++)
-		if (s->slots[i].wanted && !atomic_load(&s->sb->slots[i].ever_ready) &&
-		    atomic_load(&s->sb->slots[i].error.wall_ms) &&
-		    shared_text_get(&s->sb->slots[i].error, reason))
-			break;
-	supervisor_fail(s, EXIT_TRY_LATER, reason);
+	if (!children_explain(&s->children, reason))
+		snprintf(reason, sizeof(reason), "the pool did not come up in time");
+	orders_fail(&s->orders, EXIT_TRY_LATER, reason);
 }
 
 /* ---- signals ---- */
 
+static void on_chld(struct supervisor *s)
+{
+	children_reap(&s->children);
+}
+
 static void on_term(struct supervisor *s)
 {
-	children_stop(s, s->stopping);
+	orders_stop(&s->orders, s->children.stopping);
 }
 
 static void on_quit(struct supervisor *s)
 {
-	children_stop(s, true);
+	orders_stop(&s->orders, true);
 }
 
 static void on_hup(struct supervisor *s)
 {
 	struct err err;
 
-	supervisor_reload(s, &err);
+	orders_reload(&s->orders, &err);
 }
 
 static void on_usr1(struct supervisor *s)
 {
 	log_reopen();
-	for (int i = 0; i < SLOT_COUNT; i++)
-		if (s->slots[i].pid)
-			kill(s->slots[i].pid, SIGUSR1);
+	children_signal(&s->children, SIGUSR1);
 }
 
 static void on_signals(void *arg, int fd, short revents)
 {
 	static const struct { int signo; void (*handle)(struct supervisor *); } handlers[] = {
-		{ SIGCHLD, children_reap }, { SIGTERM, on_term }, { SIGINT, on_term }, { SIGQUIT, on_quit },
+		{ SIGCHLD, on_chld }, { SIGTERM, on_term }, { SIGINT, on_term }, { SIGQUIT, on_quit },
 		{ SIGHUP, on_hup }, { SIGUSR1, on_usr1 },
 	};
 	int signo;
@@ -128,7 +174,7 @@ static void feed_watchdog(void *arg)
 	struct supervisor *s = arg;
 
 	notify_watchdog();
-	supervisor_set_timer(s, &s->watchdog_timer, notify_watchdog_ms(), feed_watchdog, s);
+	patient_timer_set(s->loop, &s->watchdog_timer, notify_watchdog_ms(), feed_watchdog, s);
 }
 
 static void take_sample(void *arg)
@@ -136,10 +182,21 @@ static void take_sample(void *arg)
 	struct supervisor *s = arg;
 
 	recent_take(&s->recent, s->sb, now_ms());
-	supervisor_set_timer(s, &s->recent_timer, RECENT_EVERY_MS, take_sample, s);
+	patient_timer_set(s->loop, &s->recent_timer, RECENT_EVERY_MS, take_sample, s);
 }
 
 /* ---- the whole life ---- */
+
+static int open_control(struct supervisor *s, struct err *err)
+{
+	const char *path = s->orders.config->control.socket;
+
+	snprintf(s->directory, sizeof(s->directory), "%.*s", (int)(strrchr(path, '/') - path), path);
+	if (access(s->directory, F_OK) == 0)
+		s->directory[0] = '\0';
+	s->control = control_open(path, s->orders.config->control.group, s->loop, on_request, s, err);
+	return s->control ? 0 : -1;
+}
 
 static int set_up(struct supervisor *s, struct err *err)
 {
@@ -155,20 +212,15 @@ static int set_up(struct supervisor *s, struct err *err)
 		return err_set(err, ERR_RETRY, "cannot set up the supervisor: %s%s", strerror(errno),
 			       errno == EMFILE ? "; raise its limit (ulimit -n)" : "");
 	log_share_level(&s->sb->log_level);
-	if (s->options.once)
-		return 0;
-	snprintf(s->directory, sizeof(s->directory), "%.*s",
-		 (int)(strrchr(s->config->control.socket, '/') - s->config->control.socket), s->config->control.socket);
-	if (access(s->directory, F_OK) == 0)
-		s->directory[0] = '\0';
-	s->control = control_open(s->config->control.socket, s->config->control.group, s->loop, s, err);
-	return s->control ? 0 : -1;
+	s->children.loop = s->reload.loop = s->loop;
+	s->children.deadman_fd = s->deadman[0];
+	return s->options.once ? 0 : open_control(s, err);
 }
 
 /* With -d: after the lock is ours, so that a second daemon does not overwrite the first one's. */
 static int take_place(struct supervisor *s, struct err *err)
 {
-	const struct config *config = s->config;
+	const struct config *config = s->orders.config;
 	const char *pid_file = s->options.pid_file;
 	char lock[PATH_MAX];
 	const char *const paths[] = { config->control.socket, lock, pid_file ? pid_file : lock,
@@ -183,17 +235,16 @@ static int take_place(struct supervisor *s, struct err *err)
 static void start(struct supervisor *s)
 {
 	take_sample(s);
-	children_start(s);
+	orders_start(&s->orders);
 	if (s->ready_fd != -1)
-		supervisor_set_timer(s, &s->patience_timer, START_PATIENCE_MS, out_of_patience, s);
+		patient_timer_set(s->loop, &s->patience_timer, START_PATIENCE_MS, out_of_patience, s);
 	if (notify_watchdog_ms() > 0)
 		feed_watchdog(s);
 }
 
 /* --once: what was done, as one line of JSON on standard output. */
-static void print_summary(const struct supervisor *s)
+static void print_summary(const struct scoreboard *sb)
 {
-	const struct scoreboard *sb = s->sb;
 	double seconds = (double)(now_ms() - atomic_load(&sb->started_ms)) / 1000;
 
 	printf("{\"claimed\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"retried\":%" PRIu64
@@ -208,18 +259,38 @@ static void print_summary(const struct supervisor *s)
 
 static void tear_down(struct supervisor *s)
 {
-	daemon_report(s->ready_fd, s->exit_status ? s->exit_status : EXIT_FAILED,
-		      s->reason[0] ? s->reason : "stopped before the pool was up");
-	if (s->exit_status != EXIT_STOPPED)
-		log_error("stopped: %s", s->reason);
+	const struct orders *o = &s->orders;
+
+	daemon_report(s->ready_fd, o->exit_status ? o->exit_status : EXIT_FAILED,
+		      o->reason[0] ? o->reason : "stopped before the pool was up");
+	if (o->exit_status != EXIT_STOPPED)
+		log_error("stopped: %s", o->reason);
 	else
 		log_info("stopped");
-	if (s->control)
-		control_close(s->control);
+	control_close(s->control);
 	if (s->options.pid_file)
 		unlink(s->options.pid_file);
 	loop_free(s->loop);
-	config_free(s->config);
+	config_free(o->config);
+}
+
+/* Its parts, each with what it needs of the others; what set_up() opens follows. */
+static void assemble(struct supervisor *s, struct config *config, struct scoreboard *sb,
+		     const struct supervisor_options *options)
+{
+	*s = (struct supervisor){
+		.options = *options, .sb = sb, .ready_fd = options->ready_fd, .deadman = { -1, -1 },
+		.children = {
+			.owner = { after_fork, on_unfit, s }, .roles = options->roles, .sb = sb,
+			.config = config, .once = options->once,
+		},
+		.reload = {
+			.owner = { after_fork, on_reload_over, s }, .config_path = options->config_path,
+			.daemon = options->pid_file != NULL, .trial = options->trial,
+		},
+		.orders = { .children = &s->children, .reload = &s->reload, .sb = sb, .config = config },
+		.pool = { .ops = &orders_pool_ops, .arg = &s->orders, .sb = sb, .recent = &s->recent },
+	};
 }
 
 int supervisor_run(struct config *config, struct scoreboard *sb, const struct supervisor_options *options)
@@ -228,22 +299,21 @@ int supervisor_run(struct config *config, struct scoreboard *sb, const struct su
 	struct err err;
 	int status;
 
-	s = (struct supervisor){ .options = *options, .config = config, .sb = sb, .ready_fd = options->ready_fd,
-				 .deadman = { -1, -1 } };
+	assemble(&s, config, sb, options);
 	if (options->max_jobs > 0)
 		atomic_store(&sb->job_budget, options->max_jobs);
 	if (set_up(&s, &err) == -1 || take_place(&s, &err) == -1) {
-		snprintf(s.reason, sizeof(s.reason), "%.*s", SCOREBOARD_TEXT - 1, err.text);
-		s.exit_status = err.kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
+		snprintf(s.orders.reason, sizeof(s.orders.reason), "%.*s", SCOREBOARD_TEXT - 1, err.text);
+		s.orders.exit_status = err.kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
 		s.options.pid_file = NULL;
 	} else {
 		start(&s);
-		while (children_any(&s))
+		while (children_any(&s.children))
 			loop_turn(s.loop, -1);
-		if (options->once && s.exit_status != EXIT_BAD_CONFIG)
-			print_summary(&s);
+		if (options->once && s.orders.exit_status != EXIT_BAD_CONFIG)
+			print_summary(sb);
 	}
-	status = s.exit_status;
+	status = s.orders.exit_status;
 	tear_down(&s);
 	return status;
 }

@@ -18,6 +18,7 @@
 #include "rater/backends.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/trouble.h"
+#include "worker/worker_role.h"
 #include "claim_size.h"
 #include "claim_txn.h"
 #include "claimer.h"

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "../unit/fake_supervisor.h"
+#include "../unit/fake_pool.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "control/commands.h"
@@ -39,8 +39,8 @@ static void run(const char *line, bool admin)
 	int rc;
 
 	buf_init(&out, 1 << 20);
-	rc = command_run(&fake, line, admin, &out, &err);
-	if (rc == COMMAND_GOES_ON) {
+	rc = command_run(&fake.pool, line, admin, &out, &err);
+	if (rc == CONTROL_GOES_ON) {
 		CHECK(admin && out.len == 0);
 	} else if (rc == -1) {
 		CHECK(err.kind != ERR_NONE && err.text[0]);

@@ -1,4 +1,4 @@
-/* commands.c and show.c: words and their prefixes, who may say what, and what the answers hold. */
+/* commands.c and show*.c: who may say what, what the pool is asked, and what the answers hold. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,8 +13,9 @@
 
 #include "base/clock.h"
 #include "control/commands.h"
+#include "control/grammar.h"
 #include "control/server.h"
-#include "fake_supervisor.h"
+#include "fake_pool.h"
 #include "base/log.h"
 
 static struct buf out;
@@ -40,7 +41,7 @@ static int run_as(bool admin, const char *line)
 {
 	buf_reset(&out);
 	err = (struct err){ 0 };
-	return command_run(&fake, line, admin, &out, &err);
+	return command_run(&fake.pool, line, admin, &out, &err);
 }
 
 static const char *answer(const char *line)
@@ -54,7 +55,7 @@ static const char *answer(const char *line)
 /* Of "reload" the answer comes later, by control_answer(). */
 static void obeys(const char *line)
 {
-	assert_int_equal(run_as(true, line), strcmp(line, "reload") == 0 ? COMMAND_GOES_ON : 0);
+	assert_int_equal(run_as(true, line), strcmp(line, "reload") == 0 ? CONTROL_GOES_ON : 0);
 }
 
 static const char *refusal(const char *line)
@@ -159,7 +160,7 @@ static void test_help_lists_what_works(void **state)
 	(void)state;
 	assert_true(json_object_array_length(list) >= 18);
 	buf_init(&text, 1 << 16);
-	command_help(&text);
+	grammar_help(&text);
 	assert_string_equal(answer("help"), buf_text(&text));
 	for (size_t i = 0; i < json_object_array_length(list); i++) {
 		struct json_object *row = json_object_array_get_idx(list, i);
@@ -182,7 +183,7 @@ static void test_help_lists_what_works(void **state)
 
 /* ---- commands that change something ---- */
 
-static void test_actions_reach_the_supervisor(void **state)
+static void test_actions_reach_the_pool(void **state)
 {
 	static const struct { const char *line, *last; } cases[] = {
 		{ "pause", "pause 1" }, { "resume", "pause 0" }, { "drain", "drain 1" }, { "reload", "reload 1" },
@@ -190,6 +191,7 @@ static void test_actions_reach_the_supervisor(void **state)
 		{ "recycle 3", "recycle 3" }, { "recy 0", "recycle 0" }, { "open breaker", "hold 1" },
 		{ "close breaker", "release 1" }, { "open the breaker", "hold 1" },
 		{ "close the breaker", "release 1" }, { "close it", "release 1" }, { "op br", "hold 1" },
+		{ "log error", "log 0" },
 	};
 
 	(void)state;
@@ -392,7 +394,8 @@ static void test_summary_names_what_is_in_the_way(void **state)
 	put_pool();
 	atomic_store(&fake.sb->slots[2].pid, 0);
 	assert_summary("not all children are up");
-	fake.breaker = BREAKER_PROBING;
+	fake_trip();
+	atomic_store(&fake.sb->breaker.probe_ms, now_ms());
 	assert_summary("the breaker is open");
 	atomic_store(&fake.sb->breaker.kind, ERR_LIMITED);
 	assert_summary("it limits our rate");
@@ -519,8 +522,7 @@ static void test_limits(void **state)
 	int64_t wait_ms;
 
 	(void)state;
-	fake.breaker = BREAKER_OPEN;
-	atomic_store(&fake.sb->breaker.until_ms, now_ms() + 30000);
+	fake_trip();
 	atomic_store(&fake.sb->breaker.failures, 6);
 	atomic_store(&fake.sb->breaker.trips, 2);
 	shared_text_set(&fake.sb->breaker.reason, "the provider answers 503");
@@ -561,12 +563,12 @@ static void test_limits(void **state)
 	assert_int_equal(number(o, "calls_window"), 2);
 	assert_int_equal(number(o, "window_halvings"), 1);
 	json_object_put(o);
-	fake.breaker = BREAKER_CLOSED;
+	fake_untrip();
 	atomic_store(&fake.sb->phase, POOL_UP);
 	atomic_store(&fake.sb->workers, 1);
 	atomic_store(&fake.sb->slots[1].state, SLOT_IDLE);
 	assert_summary("as far as requests or tokens a minute allow");
-	fake.breaker = BREAKER_OPEN;
+	fake_trip();
 
 	answer("open breaker");
 	o = json_of("show limits json");
@@ -581,9 +583,16 @@ static void test_config_metrics_version(void **state)
 	struct json_object *o;
 
 	(void)state;
-	assert_non_null(strstr(answer("show config"), "openai.model  model-x"));
+	assert_non_null(strstr(answer("show config"), "openai.model"));
 	o = json_of("show config json");
-	assert_text(json_object_array_get_idx(o, 0), "key", "openai.model");
+	assert_int_equal(json_object_array_length(o), config_keys_n);
+	for (size_t i = 0; i < config_keys_n; i++) {
+		struct json_object *row = json_object_array_get_idx(o, i);
+
+		assert_text(row, "key", config_keys[i].path);
+		if (strcmp(config_keys[i].path, "openai.model") == 0)
+			assert_text(row, "value", "model-x");
+	}
 	json_object_put(o);
 	assert_non_null(strstr(answer("show metrics"), "# TYPE gradingd_jobs_claimed_total counter\n"));
 	o = json_of("show metrics json");
@@ -605,7 +614,7 @@ int main(void)
 		TEST(test_trailing_words_are_refused),
 		TEST(test_bytes_that_are_no_words),
 		TEST(test_help_lists_what_works),
-		TEST(test_actions_reach_the_supervisor),
+		TEST(test_actions_reach_the_pool),
 		TEST(test_readers_change_nothing),
 		TEST(test_refusals_are_passed_on),
 		TEST(test_numbers),

@@ -26,8 +26,9 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "control/commands.h"
 #include "control/server.h"
-#include "fake_supervisor.h"
+#include "fake_pool.h"
 #include "base/log.h"
 
 #define PATIENCE_MS 5000
@@ -38,6 +39,18 @@ static struct control *control;
 static struct err err;
 static struct buf got;
 static int descriptors;
+static int rows;		/* how much "show config" has to say; 0: as ever */
+
+/* The commands, as the supervisor has them answered, but for an answer as large as a test wants it. */
+static int handle(void *arg, const char *line, bool admin, struct buf *out, struct err *reason)
+{
+	assert_ptr_equal(arg, &rows);
+	if (rows == 0 || strncmp(line, "show config", 11) != 0)
+		return command_run(&fake.pool, line, admin, out, reason);
+	for (int i = 0; i < rows; i++)
+		buf_printf(out, "openai.model  model-x  line %8d of the answer\n", i);
+	return 0;
+}
 
 static int count_descriptors(void)
 {
@@ -58,6 +71,7 @@ static int set_up_closed(void **state)
 	snprintf(path, sizeof(path), "%s/run/control.sock", dir);
 	snprintf(lock_path, sizeof(lock_path), "%s.lock", path);
 	fake_reset();
+	rows = 0;
 	buf_init(&got, 8 << 20);
 	loop = loop_new();
 	control = NULL;
@@ -68,7 +82,7 @@ static int set_up_closed(void **state)
 static int set_up(void **state)
 {
 	set_up_closed(state);
-	control = control_open(path, "", loop, &fake, &err);
+	control = control_open(path, "", loop, handle, &rows, &err);
 	return control ? 0 : -1;
 }
 
@@ -258,14 +272,14 @@ static void test_only_the_first_line_counts(void **state)
 static void test_large_answer_arrives_whole(void **state)
 {
 	(void)state;
-	fake.config_rows = 40000;
+	rows = 40000;
 	assert_true(strlen(body_of(ask("show config\n"))) > 1000000);
 }
 
 static void test_answer_above_the_cap_is_refused(void **state)
 {
 	(void)state;
-	fake.config_rows = 80000;
+	rows = 100000;
 	assert_string_equal(ask("show config json\n"), "err the answer does not fit into memory\n");
 	assert_serving();
 }
@@ -348,7 +362,7 @@ static void test_nul_bytes_are_no_words(void **state)
 static void test_clients_that_leave_early(void **state)
 {
 	(void)state;
-	fake.config_rows = 40000;
+	rows = 40000;
 	for (int i = 0; i < 3 * CONTROL_CLIENTS; i++) {
 		int fd = dial();
 
@@ -358,7 +372,7 @@ static void test_clients_that_leave_early(void **state)
 		close(fd);
 	}
 	turns(10);
-	fake.config_rows = 1;
+	rows = 0;
 	assert_all_places_free();
 }
 
@@ -390,7 +404,7 @@ static void test_silent_clients_make_room(void **state)
 	char byte;
 
 	(void)state;
-	fake.config_rows = 40000;
+	rows = 40000;
 	say(waiting, "reload\n");
 	say(reading, "show config\n");
 	say(first, "show st");
@@ -425,7 +439,7 @@ static void test_slow_clients_meet_the_deadline(void **state)
 	char byte;
 
 	(void)state;
-	fake.config_rows = 40000;
+	rows = 40000;
 	silent = dial();
 	half = dial();
 	deaf = dial();
@@ -437,7 +451,7 @@ static void test_slow_clients_meet_the_deadline(void **state)
 	turns(2);
 	assert_int_equal(recv(silent, &byte, 1, MSG_DONTWAIT), -1);
 	assert_int_equal(recv(half, &byte, 1, MSG_DONTWAIT), -1);
-	fake.config_rows = 1;
+	rows = 0;
 	assert_serving();
 	assert_string_equal(hear(silent), "");
 	assert_string_equal(hear(half), "");
@@ -520,12 +534,12 @@ static void test_modes(void **state)
 
 	(void)state;
 	snprintf(run, sizeof(run), "%s/run", dir);
-	control = control_open(path, "", loop, &fake, &err);
+	control = control_open(path, "", loop, handle, &rows, &err);
 	assert_non_null(control);
 	assert_int_equal(mode_of(run), 0755);
 	assert_int_equal(mode_of(path), 0600);
 	control_close(control);
-	control = control_open(path, group->gr_name, loop, &fake, &err);
+	control = control_open(path, group->gr_name, loop, handle, &rows, &err);
 	assert_non_null(control);
 	assert_int_equal(mode_of(path), 0660);
 	assert_int_equal(umask(mask), 0);
@@ -536,7 +550,7 @@ static void test_modes(void **state)
 static void assert_refused(const char *where, const char *group, const char *why)
 {
 	err = (struct err){ 0 };
-	assert_null(control_open(where, group, loop, &fake, &err));
+	assert_null(control_open(where, group, loop, handle, &rows, &err));
 	if (!strstr(err.text, why))
 		fail_msg("\"%s\" is not in \"%s\"", why, err.text);
 }
@@ -561,11 +575,11 @@ static void test_dead_daemons_socket_is_replaced(void **state)
 
 	(void)state;
 	if (pid == 0)
-		_exit(control_open(path, "", loop, &fake, &err) ? 0 : 1);
+		_exit(control_open(path, "", loop, handle, &rows, &err) ? 0 : 1);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
 	assert_int_equal(access(path, F_OK), 0);
-	control = control_open(path, "", loop, &fake, &err);
+	control = control_open(path, "", loop, handle, &rows, &err);
 	assert_non_null(control);
 	assert_serving();
 }
@@ -592,7 +606,7 @@ static void test_forgetful_child_holds_nothing(void **state)
 	assert_serving();
 	control_close(control);
 	assert_int_equal(recv(guest, &byte, 1, 0), 0);
-	control = control_open(path, "", loop, &fake, &err);
+	control = control_open(path, "", loop, handle, &rows, &err);
 	assert_non_null(control);
 	assert_serving();
 	kill(pid, SIGKILL);

@@ -399,20 +399,6 @@ static void test_give_holds_to_the_same_rules(void **state)
 	check_unrated(&v, OUTCOME_UNKNOWN_RATING);
 }
 
-static void test_outcomes_have_names_and_counters(void **state)
-{
-	(void)state;
-	assert_string_equal(outcome_name(OUTCOME_UNKNOWN_RATING), "unknown_rating");
-	assert_string_equal(outcome_words(OUTCOME_EMPTY), "the reply is empty");
-	assert_int_equal(outcome_counter(OUTCOME_DUPLICATE), COUNTER_OUTCOME_DUPLICATE);
-	assert_int_equal(outcome_counter(OUTCOME_RATED), COUNTER_OUTCOME_RATED);
-	assert_int_equal(outcome_counter(OUTCOME_PENDING), COUNTER_COUNT);
-	for (int a = 0; a < OUTCOME_COUNT; a++)
-		for (int b = 0; b < a; b++)
-			assert_string_not_equal(outcome_name((enum outcome)a),
-						outcome_name((enum outcome)b));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,7 +421,6 @@ int main(void)
 		cmocka_unit_test(test_texts_are_cut_and_made_harmless),
 		cmocka_unit_test(test_many_lines),
 		cmocka_unit_test(test_give_holds_to_the_same_rules),
-		cmocka_unit_test(test_outcomes_have_names_and_counters),
 	};
 
 	return cmocka_run_group_tests_name("verdict", tests, NULL, teardown);

@@ -11,10 +11,9 @@
 int check_main(const struct config *config);
 
 /*
- * A child's: opens rater and fallback as -t does, and knocks at the database; writes CHECK_OK, or what an operator must
- * change, into fd, and exits. A database that is away will do.
+ * A child's, as supervisor.h wants it of a trial: opens rater and fallback as -t does, and knocks at the database. One that
+ * is away will do.
  */
-#define CHECK_OK "ok"
 void check_reload_main(const struct config *config, int fd) __attribute__((noreturn));
 
 #endif

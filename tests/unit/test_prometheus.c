@@ -1,4 +1,4 @@
-/* metrics.c: every metric is there, in valid Prometheus text and in JSON, and the census counts right. */
+/* prometheus.c and census.c: every metric is there, in valid Prometheus text and in JSON, and the census counts right. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +10,9 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "fake_supervisor.h"
-#include "scoreboard/metrics.h"
+#include "control/prometheus.h"
+#include "fake_pool.h"
+#include "scoreboard/census.h"
 
 static struct buf out;
 
@@ -33,7 +34,7 @@ static int tear_down(void **state)
 static const char *text(void)
 {
 	buf_reset(&out);
-	metrics_render(fake.sb, &out);
+	prometheus_render(fake.sb, &out);
 	assert_true(buf_ok(&out));
 	return buf_text(&out);
 }
@@ -43,7 +44,7 @@ static struct json_object *json(void)
 	struct json_object *object;
 
 	buf_reset(&out);
-	metrics_render_json(fake.sb, &out);
+	prometheus_render_json(fake.sb, &out);
 	object = json_tokener_parse(buf_text(&out));
 	assert_true(json_object_is_type(object, json_type_object));
 	return object;
@@ -215,7 +216,7 @@ static void put_child(int slot, enum slot_state state, unsigned in_flight)
 
 static void test_census(void **state)
 {
-	struct pool_census c;
+	struct census c;
 
 	(void)state;
 	put_child(SLOT_JANITOR, SLOT_IDLE, 0);
@@ -225,7 +226,7 @@ static void test_census(void **state)
 	put_child(4, SLOT_DRAINING, 2);
 	put_child(5, 4711, 0);			/* no state at all: hearsay is counted, not believed */
 	atomic_store(&fake.sb->slots[6].state, SLOT_WAITING);
-	c = metrics_census(fake.sb);
+	c = scoreboard_census(fake.sb);
 	assert_int_equal(c.alive, 5);
 	assert_int_equal(c.idle, 1);
 	assert_int_equal(c.busy, 1);
@@ -241,7 +242,8 @@ static void test_breaker(void **state)
 {
 	(void)state;
 	assert_int_equal(value_of(text(), "breaker_open"), 0);
-	fake.breaker = BREAKER_PROBING;
+	fake_trip();
+	atomic_store(&fake.sb->breaker.probe_ms, now_ms());
 	assert_int_equal(value_of(text(), "breaker_open"), 1);
 }
 
@@ -251,7 +253,7 @@ static void test_the_cap_holds(void **state)
 
 	(void)state;
 	buf_init(&small, 100);
-	metrics_render_json(fake.sb, &small);
+	prometheus_render_json(fake.sb, &small);
 	assert_false(buf_ok(&small));
 	buf_free(&small);
 }

@@ -1,0 +1,19 @@
+/* What the children of a pool are at, counted over the slots. */
+#ifndef CENSUS_H
+#define CENSUS_H
+
+#include <stdint.h>
+
+#include "scoreboard/scoreboard.h"
+
+struct census {
+	unsigned children;	/* forked, the janitor included */
+	unsigned connected;	/* of them: at work with a connection */
+	unsigned alive;		/* workers */
+	unsigned idle, busy, connecting;	/* of the workers */
+	uint64_t in_flight;	/* jobs in hand of workers */
+};
+
+struct census scoreboard_census(const struct scoreboard *sb);
+
+#endif

@@ -1,0 +1,32 @@
+/* Counting the children. Any process; what it reads is hearsay, and a state that does not exist is none. */
+#include "scoreboard/census.h"
+
+#include <stdbool.h>
+
+static bool is_connected(uint32_t state)
+{
+	return state == SLOT_IDLE || state == SLOT_BUSY || state == SLOT_DRAINING;
+}
+
+struct census scoreboard_census(const struct scoreboard *sb)
+{
+	struct census c = { 0 };
+
+	for (int i = 0; i < SLOT_COUNT; i++) {
+		const struct slot *slot = &sb->slots[i];
+		uint32_t state = atomic_load(&slot->state);
+
+		if (!atomic_load(&slot->pid))
+			continue;
+		c.children++;
+		c.connected += is_connected(state);
+		if (i == SLOT_JANITOR)
+			continue;
+		c.alive++;
+		c.idle += state == SLOT_IDLE;
+		c.busy += state == SLOT_BUSY;
+		c.connecting += state == SLOT_CONNECTING;
+		c.in_flight += atomic_load(&slot->in_flight);
+	}
+	return c;
+}
