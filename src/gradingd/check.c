@@ -25,7 +25,7 @@
 #include "queue/statements.h"
 #include "rater/backends.h"
 #include "rater/rater.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/roles.h"
 
 #define PATIENCE_MS 10000
 #define KNOCK_MS 2500		/* before a reload; within a trial's time */

@@ -11,7 +11,7 @@
 int check_main(const struct config *config);
 
 /*
- * A child's, as supervisor.h wants it of a trial: opens rater and fallback as -t does, and knocks at the database. One that
+ * A child's, as roles.h wants it of a trial: opens rater and fallback as -t does, and knocks at the database. One that
  * is away will do.
  */
 void check_reload_main(const struct config *config, int fd) __attribute__((noreturn));

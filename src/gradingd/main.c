@@ -23,6 +23,7 @@
 #include "process/environment.h"
 #include "process/notify.h"
 #include "scoreboard/scoreboard.h"
+#include "supervisor/roles.h"
 #include "supervisor/supervisor.h"
 #include "worker/worker_role.h"
 #include "check.h"

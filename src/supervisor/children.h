@@ -14,7 +14,7 @@
 #include "config/config.h"
 #include "restart.h"
 #include "scoreboard/scoreboard.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/roles.h"
 
 struct children;
 

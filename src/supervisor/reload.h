@@ -13,7 +13,7 @@
 #include "base/loop.h"
 #include "config/config.h"
 #include "scoreboard/shared_text.h"
-#include "supervisor/supervisor.h"
+#include "supervisor/roles.h"
 
 /* Who asked for it, called back with `arg`. */
 struct reload_owner {
