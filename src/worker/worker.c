@@ -6,7 +6,7 @@
  * It is made of parts, each with a struct, a header and state of its own; this file alone sees all of them: it makes
  * them, gives each its collaborators, and calls them once a turn in the order in which they depend on each other.
  */
-#include "process/child.h"
+#include "worker/worker_role.h"
 
 #include <malloc.h>
 
@@ -14,11 +14,11 @@
 #include "base/exit_code.h"
 #include "base/invariant.h"
 #include "base/log.h"
+#include "process/child.h"
 #include "queue/statements.h"
 #include "rater/backends.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/trouble.h"
-#include "worker/worker_role.h"
 #include "claim_size.h"
 #include "claim_txn.h"
 #include "claimer.h"
