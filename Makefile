@@ -136,7 +136,7 @@ $B/unit/%: tests/unit/%.c $B/libgrading.a
 	$Q$(LINK_TEST) -o $@ $< $B/libgrading.a -lcmocka $(PKG_LIBS)
 
 # The slowest takes seconds on an idle machine; one that hangs is told and ended.
-UNIT_DEADLINE_S := 180
+UNIT_DEADLINE_S := 240
 check-unit: $(UNIT_TESTS)	## unit tests
 	$Qset -e; for t in $^; do timeout -k 5 $(UNIT_DEADLINE_S) $$t || { \
 		[ $$? -ne 124 ] || echo "$$t hung: ended after $(UNIT_DEADLINE_S) s" >&2; \

@@ -173,7 +173,7 @@ class Postgres:
 
     def tool(self, name, *arguments):
         subprocess.run([*self.become, postgres_tool(name), *arguments], check=True, cwd=self.directory,
-                       stdout=subprocess.DEVNULL, timeout=PATIENCE_S)
+                       stdout=subprocess.DEVNULL, timeout=2 * PATIENCE_S)
 
     def start(self):
         self.tool("pg_ctl", "-D", self.data, "-w", "-l", os.path.join(self.directory, "log"), "start")
