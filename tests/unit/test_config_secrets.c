@@ -11,7 +11,6 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
-#include "base/mask.h"
 #include "base/table.h"
 #include "config/config.h"
 #include "config/config_keys.h"
@@ -179,65 +178,6 @@ static void test_no_message_tells_a_secret(void **state)
 	}
 }
 
-static const struct { const char *text, *masked; } masks[] = {
-	{ "", "" },
-	{ "dbname=grading", "dbname=grading" },
-	{ "host=h password=hunter2 dbname=d", "host=h password=**** dbname=d" },
-	{ "password=hunter2", "password=****" },
-	{ "PASSWORD = hunter2 user=u", "PASSWORD =**** user=u" },
-	{ "password='it\\'s hunter2' user=u", "password=**** user=u" },
-	{ "password='open hunter2 user=u", "password=****" },
-	{ "password=a\\ hunter2 user=u", "password=**** user=u" },
-	{ "password=a&hunter2 user=u", "password=**** user=u" },
-	{ "password='a'hunter2 user=u", "password=**** user=u" },
-	{ "passwords=1 sslpassword=hunter2", "passwords=1 sslpassword=****" },
-	{ "user=u\tpassword=hunter2", "user=u\tpassword=****" },
-	{ "dbname='postgres://u:hunter2@h/db' user=u", "dbname='postgres://u:****@h/db' user=u" },
-	{ "postgres://u@h:5432/db", "postgres://u@h:5432/db" },
-	{ "postgres://h:5432/db", "postgres://h:5432/db" },
-	{ "postgresql://u:hunter2@h:6543/db", "postgresql://u:****@h:6543/db" },
-	{ "postgres://u:hunter2@h1:1,h2:2/db?sslmode=require",
-	  "postgres://u:****@h1:1,h2:2/db?sslmode=require" },
-	{ "postgres://u:p@hunter2@h/db", "postgres://u:****@h/db" },
-	{ "postgres://u:p/hunter2@h/db", "postgres://u:****" },
-	{ "postgres://u:p?hunter2@h/db", "postgres://u:****" },
-	{ "postgres://h/db?user=u&password=hunter2&sslmode=require",
-	  "postgres://h/db?user=u&password=****&sslmode=require" },
-	{ "postgres://h:5432/db?password=p@hunter2", "postgres://h:****" },
-	{ "postgres:///db?password=hunter2", "postgres:///db?password=****" },
-	{ "https://host/v1?api-version=2&api-key=hunter2", "https://host/v1?api-version=2&api-key=****" },
-	{ "https://host/v1?sig=hunter2&sv=1", "https://host/v1?sig=****&sv=1" },
-};
-
-static void test_what_quotes_a_url(void **state)
-{
-	static const struct { const char *url, *text; bool quotes; } cases[] = {
-		{ "https://h/v1?v=2024-05-01&sig=hunter2&x=1", "no route ?sig=hunter2", true },
-		{ "https://h/v1?v=2024-05-01&sig=hunter2#f", "hunter2", true },
-		{ "https://h/v1?v=2024-05-01&sig=hunter2", "version 2024-05-01, hunter", false },
-		{ "https://h/v1?code=abc", "abc", false },	/* too short to be told from a word */
-		{ "https://h/v1?sig=", "", false }, { "https://h/v1?", "?", false }, { "https://h/v1", "h", false },
-	};
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(cases); i++)
-		assert_int_equal(mask_is_url_quoted(cases[i].url, cases[i].text, strlen(cases[i].text)), cases[i].quotes);
-}
-
-static void test_masks(void **state)
-{
-	struct buf out;
-
-	(void)state;
-	buf_init(&out, 4096);
-	for (size_t i = 0; i < COUNT(masks); i++) {
-		buf_reset(&out);
-		mask_secrets(masks[i].text, &out);
-		assert_string_equal(buf_text(&out), masks[i].masked);
-	}
-	buf_free(&out);
-}
-
 static void test_show(void **state)
 {
 	static const char *const columns[] = { "key", "value", "default", "reload", NULL };
@@ -315,8 +255,6 @@ int main(void)
 		cmocka_unit_test(test_key_that_is_missing),
 		cmocka_unit_test(test_key_from_file),
 		cmocka_unit_test(test_no_message_tells_a_secret),
-		cmocka_unit_test(test_what_quotes_a_url),
-		cmocka_unit_test(test_masks),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_list),
 	};

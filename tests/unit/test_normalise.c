@@ -32,8 +32,9 @@ static void test_normalise(void **state)
 	check_normal("  Hello,\t\r\n WORLD!  ", "hello, world!");
 	check_normal("a\xc2\xa0\xe3\x80\x80" "b", "a b");
 	check_normal("\xc3\x89T\xc3\x89 \xce\xa3\xd0\x96", "\xc3\xa9t\xc3\xa9 \xcf\x83\xd0\xb6");
-	check_normal("\xce\x9f\xce\xa3 \xce\xbf\xcf\x82", "\xce\xbf\xcf\x83 \xce\xbf\xcf\x83");	/* final sigma */
-	check_normal("\xc4\xb1\xc5\xbf", "\xc4\xb1\xc5\xbf");	/* i without a dot, long s: small letters of their own */
+	/* A final sigma; i without a dot and a long s, which are small letters of their own. */
+	check_normal("\xce\x9f\xce\xa3 \xce\xbf\xcf\x82", "\xce\xbf\xcf\x83 \xce\xbf\xcf\x83");
+	check_normal("\xc4\xb1\xc5\xbf", "\xc4\xb1\xc5\xbf");
 	check_normal("Stra\xc3\x9f" "e", "stra\xc3\x9f" "e");	/* one letter never becomes two */
 	check_normal("\xc2\xb5", "\xce\xbc");			/* the micro sign is a small mu */
 	check_normal("e\xcc\x81", "e\xcc\x81");		/* decomposed letters stay so */
@@ -60,7 +61,10 @@ static void test_the_locale_of_the_process_decides_nothing(void **state)
 	setlocale(LC_ALL, "C");
 }
 
-/* One that knows the letters of another year leaves some alone that the table has, or the other way round. */
+/*
+ * One that knows the letters of another year leaves some alone that the table has, or the other way
+ * round.
+ */
 static void test_fold_agrees_with_the_c_library(void **state)
 {
 	locale_t locale = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
@@ -76,7 +80,8 @@ static void test_fold_agrees_with_the_c_library(void **state)
 		if (!locale)
 			continue;
 		capital = towupper_l((wint_t)code, locale);
-		theirs = towlower_l(code >= 0x80 && capital < 0x80 ? (wint_t)code : capital, locale);
+		theirs = towlower_l(code >= 0x80 && capital < 0x80 ? (wint_t)code : capital,
+				    locale);
 		if (small != code && theirs != (wint_t)code)
 			assert_int_equal(small, theirs);
 	}
