@@ -1,6 +1,6 @@
 /* The phrase cache's keys: a hash of exactly what determined a rating. Pure. */
-#ifndef PHRASE_H
-#define PHRASE_H
+#ifndef CACHE_KEY_H
+#define CACHE_KEY_H
 
 #include "rater/rater.h"
 

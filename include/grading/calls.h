@@ -43,17 +43,14 @@ bool grading_got_on(const struct grading *g);
 /* Takes an answered call's verdicts; remember: they are to go into the phrase cache. */
 void grading_take_answer(struct grading *g, struct ask *ask, const struct rater *rater,
 			 bool remember);
-/* A call failed, or was not made: err is what decides, unless a failure noted before does. */
+/*
+ * A call failed, or was not made: err is what decides, unless a failure noted before does. When
+ * nobody is to blame here (err_is_outside()), calls that did not go out yet are dropped.
+ */
 void grading_note_failure(struct grading *g, const struct err *err);
-/*
- * Its open lines are not asked about, for this reason; calls under way go on, and the decision is
- * theirs.
- */
+/* Its open lines are not asked about, for this reason. Calls under way go on, and decide. */
 void grading_put_off(struct grading *g, const struct err *err);
-/*
- * All calls are back, if any were made: what is open is for another rater now, who is to be asked
- * anew.
- */
+/* No call is under way: lines without a rating are open for another rater, asked from scratch. */
 void grading_hand_over(struct grading *g, struct rater *rater);
 /*
  * Gives up its calls. Those in g->calls.asks below what g->calls.nstarted was stay readable, NULL

@@ -17,10 +17,7 @@
 void grading_decide(struct grading *g, const struct rater *rater);
 /* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
 void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
-/*
- * Back to the queue as it was, no attempt counted (shutdown), with what it has so far. why: or
- * NULL.
- */
+/* Shutdown: back to the queue with what it has so far, no attempt counted. why: or NULL. */
 void grading_release(struct grading *g, const char *why, int64_t delay_ms);
 /* Its row cannot be read: it ends as failed, for this reason. */
 void grading_reject(struct grading *g, const char *why);

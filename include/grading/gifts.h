@@ -10,9 +10,7 @@
 /* An answer of the phrase cache for a line. Its provenance says so. */
 void grading_give_cached(struct graded_line *line, const struct config *config,
 			 const struct cached_row *cached);
-/*
- * The rating that an equal line has just been given: as from the cache, which it is on its way to.
- */
+/* The rating that an equal line has just been given: as from the cache, where it is going. */
 void grading_give_equal(struct graded_line *line, const struct config *config,
 			const struct graded_line *rated);
 /* An earlier attempt has stored this line already. */

@@ -1,7 +1,6 @@
 /*
- * What a worker knows of a job under way, and where the job stands. Everybody may read it. Who
- * writes what is said at each part: a function of that file, so that a field's writers can be
- * listed by reading one.
+ * What a worker knows of a job under way, and where the job stands. Anybody may read it; each part
+ * names the file that writes it, through whose functions all others go.
  */
 #ifndef GRADING_STATE_H
 #define GRADING_STATE_H
@@ -118,13 +117,11 @@ bool grading_go_on(struct grading *g);
 /* Decided, in whatever phase: for decide.c, which fills the settlement. */
 void grading_end_asking(struct grading *g);
 
-/*
- * So often a call for it may fail free of charge, though others get answers and nobody knows why.
- */
+/* Failures that nobody can explain, while others get answers, which cost a job no attempt. */
 #define GRADING_FREE_DOUBTS 2
 /* The same when others meet such failures now and then. */
 #define GRADING_FREE_DOUBTS_FLAKY 12
-/* A job that was put back more often, for whatever reason, may be what fails. */
+/* Claims that may end without an attempt counted before the job is suspected of being the cause. */
 #define GRADING_FREE_CLAIMS 2
 
 bool grading_is_suspect(const struct grading *g);

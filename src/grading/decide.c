@@ -46,9 +46,7 @@ static int64_t backoff_ms(int attempts)
 	return 1 + (int64_t)(random() % limit);
 }
 
-/*
- * Never before what the provider asked for, and spread over half as much again, a second at least.
- */
+/* Never before what the provider asked for, spread over half as much again, at least a second. */
 static int64_t retry_delay_ms(const struct err *err, int failures)
 {
 	int64_t asked = err ? err->after_ms : 0;
@@ -58,10 +56,7 @@ static int64_t retry_delay_ms(const struct err *err, int failures)
 	return after > 0 ? after + (int64_t)(random() % spread) : backoff_ms(failures);
 }
 
-/*
- * Free of charge. A job under suspicion backs off further each time, others wait for the provider
- * alone.
- */
+/* Free of charge. What nobody can explain backs off further each time; an outage just ends. */
 static void put_back(struct grading *g)
 {
 	int64_t delay_ms = random() % FREE_DELAY_MS;
@@ -92,24 +87,31 @@ static void give_up(struct grading *g, const char *names, bool any_rated)
 	end(g, any_rated ? "completed" : "failed", true, 0, error);
 }
 
-static void count_unrated(const struct grading *g, size_t *unrated, size_t *hopeless)
+static size_t count_unrated(const struct grading *g)
 {
-	*unrated = *hopeless = 0;
-	for (size_t i = 0; i < g->job.nrated; i++) {
-		*unrated += !line_is_rated(&g->lines[i]);
-		*hopeless += !line_is_rated(&g->lines[i]) && g->lines[i].hopeless;
-	}
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->job.nrated; i++)
+		n += !line_is_rated(&g->lines[i]);
+	return n;
+}
+
+static size_t count_hopeless(const struct grading *g)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->job.nrated; i++)
+		n += !line_is_rated(&g->lines[i]) && g->lines[i].hopeless;
+	return n;
 }
 
 void grading_decide(struct grading *g, const struct rater *rater)
 {
 	enum err_kind kind = err_kind(g->err);
-	size_t unrated, hopeless;
-	const char *names;
+	size_t unrated = count_unrated(g), hopeless = count_hopeless(g);
+	const char *names = unrated ? result_name_unrated(g, unrated) : NULL;
 	bool pending;
 
-	count_unrated(g, &unrated, &hopeless);
-	names = unrated ? result_name_unrated(g, unrated) : NULL;
 	if (unrated == 0)
 		end(g, "completed", false, 0, NULL);
 	else if (unrated > hopeless && (err_is_outside(kind) || kind == ERR_UNCLEAR))
@@ -137,12 +139,9 @@ void grading_fail(struct grading *g, const struct err *err, const struct rater *
 
 void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 {
-	size_t unrated, hopeless;
-
 	end(g, "pending", false, delay_ms, why);
-	count_unrated(g, &unrated, &hopeless);
 	if (g->calls.answered)
-		g->settlement.result = result_write(g, g->rater, unrated);
+		g->settlement.result = result_write(g, g->rater, count_unrated(g));
 }
 
 void grading_reject(struct grading *g, const char *why)

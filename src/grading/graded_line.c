@@ -9,7 +9,13 @@
 
 #define BIT(state) (1u << (state))
 
-/* For each state those from which a line gets there. */
+/*
+ * For each state those from which a line gets there.
+ *
+ * In doubt is a state because a settlement may go out, and the connection break before its answer:
+ * nobody knows whether the rows were committed. The line is sent again, and the settlement says
+ * how many of its lines may be there already.
+ */
 static const unsigned from[LINE_STATES] = {
 	[LINE_OPEN] = BIT(LINE_WAITING) | BIT(LINE_ASKED) | BIT(LINE_UNRATED),
 	[LINE_WAITING] = BIT(LINE_OPEN),

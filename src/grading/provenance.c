@@ -54,10 +54,7 @@ const char *provenance_fresh(struct arena *arena, const struct rater *rater, con
 	return text;
 }
 
-/*
- * As it was when the line was rated, but for where this one has it from. Of equal keys the last
- * one counts.
- */
+/* As it was when the line was rated, but for the source: of equal keys the last one counts. */
 const char *provenance_cached(struct arena *arena, const char *provenance)
 {
 	static const char source[] = "\"source\":\"cache\"}";
