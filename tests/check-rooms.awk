@@ -85,21 +85,23 @@ function who(file) {
 	return (file in uses) ? file : room_of(file)
 }
 
-# Whether a list of ROOM, ROOM/FILE and ROOM:NAME has a file, or the one name of it ("": any).
-function list_has(list, file, name,   entry, n, i, room) {
-	room = room_of(file)
+# Whether a list has a file, or this one name of it ("": any). :NAME limits an entry to a name.
+# row: whose list it is, to know at the end which entries nobody needed.
+function list_has(row, list, file, name,   entry, n, i, part) {
 	n = split(list, entry, " ")
 	for (i = 1; i <= n; i++) {
-		if (entry[i] == room || entry[i] == file || entry[i] == room ":" name)
+		split(entry[i], part, ":")
+		if ((part[1] == room_of(file) || part[1] == file) &&
+		    (entry[i] == part[1] || name == "" || name == part[2])) {
+			needed[row, entry[i]] = 1
 			return 1
-		if (name == "" && index(entry[i], room ":") == 1)
-			return 1
+		}
 	}
 	return 0
 }
 
 function may_use(from, to, name) {
-	return room_of(from) == room_of(to) || list_has(uses_of(from), to, name)
+	return room_of(from) == room_of(to) || list_has(who(from), uses_of(from), to, name)
 }
 
 function allowed_to(from,   list) {
@@ -171,7 +173,7 @@ function library_of_header(header,   library) {
 
 function check_theirs(path, line, target,   library) {
 	library = library_of_header(target)
-	if (library != "" && !list_has(users[library], file_of(path), ""))
+	if (library != "" && !list_has(library, users[library], file_of(path), ""))
 		say(path ":" line " includes <" target "> of " library given_to(library))
 }
 
@@ -233,9 +235,10 @@ function check_symbols(   i, from, name, to) {
 			if (!may_use(from, to, name))
 				say("src/" from ".c names " name " of " to "; by the table " \
 				    allowed_to(from))
-		} else if (name in offered && !list_has(users[offered[name]], from, name)) {
-			say("src/" from ".c names " name " of " offered[name] \
-			    given_to(offered[name]))
+		} else if (name in offered) {
+			to = offered[name]
+			if (!list_has(to, users[to], from, name))
+				say("src/" from ".c names " name " of " to given_to(to))
 		}
 	}
 }
@@ -315,29 +318,41 @@ function who_wants(program, file,   i, from) {
 	return "nobody in it names anything of it"
 }
 
-function check_program(program,   file, n, i, entry, found) {
+function check_program(program,   file, i, found) {
 	for (i = 1; i <= nlinks; i++) {
 		if (link_program[i] != program)
 			continue
 		found = 1
 		file = link_file[i]
-		if (!list_has(parts[program], file, ""))
+		if (!list_has(program, parts[program], file, ""))
 			say(program " links " file " (" who_wants(program, file) "), " \
 			    "which the table does not give it")
-		links_of[program, file] = links_of[program, room_of(file)] = 1
 	}
 	if (!found)
 		say("the map of " program " names no object of ours")
-	n = split(parts[program], entry, " ")
-	for (i = 1; i <= n; i++)
-		if (!((program, entry[i]) in links_of) && entry[i] != room_of(main_of[program]))
-			say("by the table " program " links " entry[i] \
-			    ", and it links nothing of it")
 }
 
 function check_programs(   program) {
 	for (program in main_of)
 		check_program(program)
+}
+
+# An entry that nobody needs would allow what nobody means.
+function check_needed(row, list,   entry, n, i) {
+	n = split(list, entry, " ")
+	for (i = 1; i <= n; i++)
+		if (!((row, entry[i]) in needed))
+			say("src/ROOMS: the row of " row " lists " entry[i] \
+			    ", which it does not need")
+}
+
+function check_all_needed(   key) {
+	for (key in uses)
+		check_needed(key, uses[key])
+	for (key in users)
+		check_needed(key, users[key])
+	for (key in parts)
+		check_needed(key, parts[key])
 }
 
 function set_of(list, set,   word, n, i) {
@@ -461,6 +476,7 @@ END {
 	check_symbols()
 	check_circles()
 	check_programs()
+	check_all_needed()
 	for (i = 1; i <= nnevers; i++)
 		check_never(nevers[i])
 }

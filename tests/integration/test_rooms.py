@@ -103,7 +103,8 @@ def plant(house):
     house.add("src/lib/clock.c")
     house.add("src/attic/chest.c")
     table = "\n".join([*house.table(), "room cellar base", ""])
-    house.write("src/ROOMS", table.replace("room pg ", "room pg worker "))
+    table = table.replace("room pg ", "room pg worker ").replace("room config ", "room config lib ")
+    house.write("src/ROOMS", table)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +157,8 @@ FAULTS = {
         "src/attic has no row in src/ROOMS",
     "a row without a room":
         "src/ROOMS: a row names cellar, and there is no such room or file",
+    "an arrow that nobody needs":
+        "src/ROOMS: the row of config lists lib, which it does not need",
     "an arrow upwards":
         "src/ROOMS: the row of pg uses worker, which stands below it",
 }
