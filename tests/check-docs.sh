@@ -2,8 +2,8 @@
 # Compares what the programs know with what is written about them, both ways: configuration keys
 # with etc/gradingd.conf and gradingd.conf(5), commands with gradingctl(8), metrics and a line's
 # outcomes with gradingd(8), functions, columns and rights of migrations/ with gradingd-sql(7). Then
-# looks for what the README files name: links, files, functions. Then mandoc's lint. Lists what is
-# missing or stale and exits 1, else is quiet.
+# looks for what the README files name: rooms, links, files, functions. Then mandoc's lint. Lists
+# what is missing or stale and exits 1, else is quiet.
 #
 # usage, in the project's root: tests/check-docs.sh [COMMANDS]
 # COMMANDS is a file with a command a line, as `gradingctl --commands` prints it. BUILD names the
@@ -167,6 +167,15 @@ awk '
 	/^\.It .* Ta / { object = $2; sub(/.* Ta /, ""); print role " " object ": " $0 }
 ' src/gradingd-sql.7 > "$tmp/rights.manual"
 compare right "$tmp/rights" "$tmp/rights.manual" src/gradingd-sql.7
+
+# ---- rooms: the table that says what lives there ----
+
+awk '/^room / { print $2 }' src/ROOMS | while read -r room; do
+	[ ! -d "src/$room" ] || echo "$room"
+done > "$tmp/rooms"
+sed -n '/^| room |/,/^$/s/^| \([a-z\/]*\) | .*/\1/p' src/README.md |
+	grep -vx room > "$tmp/rooms.readme" || true
+compare room "$tmp/rooms" "$tmp/rooms.readme" src/README.md
 
 # ---- papers: each link leads somewhere; each `file` and `function()` in them exists ----
 

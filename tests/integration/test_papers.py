@@ -76,6 +76,8 @@ FAULTS = {
     "a right": (
         SQL, ".It grading_jobs Ta SELECT, UPDATE, DELETE", ".It grading_jobs Ta SELECT, UPDATE",
         f"{SQL} lacks the right: gradingd_worker grading_jobs: SELECT, UPDATE, DELETE"),
+    "a room": (
+        "src/README.md", "| pg | ", "| postgres | ", "src/README.md lacks the room: pg"),
     "a link": (
         "README.md", "](init/)", "](inits/)", "README.md links to inits/, which does not exist"),
     "a file that moved": (
