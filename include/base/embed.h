@@ -4,11 +4,20 @@
 
 #include <stddef.h>
 
-struct embedded { const char *name; const char *text; size_t len; };	/* text is NUL-terminated */
+struct embedded {
+	const char *name;	/* file name without its folders */
+	const char *text;	/* content, byte for byte, with a NUL behind it */
+	size_t len;		/* length of text, without that NUL */
+};
 
-extern const struct embedded embedded_migrations[];	/* numbered ones, in their order */
+/* The numbered files of migrations/, in order; at least one. */
+extern const struct embedded embedded_migrations[];
 extern const size_t embedded_migrations_n;
-extern const struct embedded embedded_functions;	/* migrations/functions.sql, applied after all of them */
+
+/* migrations/functions.sql, which is applied after all of them. */
+extern const struct embedded embedded_functions;
+
+/* etc/rubric.conf and etc/prompt.txt. */
 extern const struct embedded embedded_rubric, embedded_prompt;
 
 #endif

@@ -28,7 +28,9 @@ for file in "$@"; do
 	case $file in
 	migrations/functions.sql)
 		printf 'const struct embedded embedded_functions = '; row "$n" "$file"; echo ';' ;;
-	*/rubric.conf) printf 'const struct embedded embedded_rubric = '; row "$n" "$file"; echo ';' ;;
-	*/prompt.txt) printf 'const struct embedded embedded_prompt = '; row "$n" "$file"; echo ';' ;;
+	*/rubric.conf)
+		printf 'const struct embedded embedded_rubric = '; row "$n" "$file"; echo ';' ;;
+	*/prompt.txt)
+		printf 'const struct embedded embedded_prompt = '; row "$n" "$file"; echo ';' ;;
 	esac
 done

@@ -19,8 +19,8 @@
 #define POLL_MIN_MS 200
 #define POLL_MAX_MS 1000
 #define LINE_MS 5000		/* between lines where there is no terminal */
-#define STALL_MS 5000		/* nothing rated for so long: say so where something is wrong, */
-#define LONG_STALL_MS 30000	/* or in any case */
+#define STALL_MS 5000		/* nothing rated for so long: is something wrong? */
+#define LONG_STALL_MS 30000	/* nothing rated for so long: said in any case */
 #define ANSWER_CAP_BYTES (1 << 20)
 #define FAILURES_SHOWN 10
 
@@ -33,8 +33,8 @@ static const char poll_sql[] =
 	"  FROM grading_sessions WHERE session_id = ANY ($1::uuid[]))"
 	" SELECT coalesce(array_agg(session_id) FILTER (WHERE NOT over), '{}'),"
 	"        coalesce(array_agg(session_id) FILTER (WHERE over AND failed), '{}'),"
-	"        count(*) FILTER (WHERE over AND NOT failed), count(*) FILTER (WHERE over"
-	"          AND failed),"
+	"        count(*) FILTER (WHERE over AND NOT failed),"
+	"        count(*) FILTER (WHERE over AND failed),"
 	"        coalesce(sum(rated) FILTER (WHERE over), 0),"
 	"        coalesce(sum(lines) FILTER (WHERE over), 0),"
 	"        coalesce(sum(rated) FILTER (WHERE NOT over), 0),"
@@ -44,20 +44,25 @@ static const char poll_sql[] =
 static const char failures_sql[] =
 	"SELECT session_id, job_data ->> 'batchIndex', coalesce(error, 'no reason given')"
 	"  FROM grading_jobs"
-	" WHERE status = 'failed' AND session_id = ANY ($1::uuid[]) ORDER BY failed_at"
-	"   LIMIT $2::int";
+	"  WHERE status = 'failed' AND session_id = ANY ($1::uuid[])"
+	"  ORDER BY failed_at LIMIT $2::int";
 
 struct await {
 	struct ctl *ctl;
 	PGconn *conn;
 	const struct awaited *what;
 	char *open;			/* uuid[] of the sessions that are not over */
-	struct await_result *result;	/* of those that are */
-	int64_t over_lines, open_rated, open_lines;
-	int64_t first_rated;		/* what was rated at began_ms */
-	int64_t began_ms, moved_ms, line_ms, asked_ms;
-	bool stall_told;
-	int failures;
+	struct await_result *result;	/* of the sessions that are over */
+	int64_t over_lines;		/* lines of the sessions that are over */
+	int64_t open_lines;		/* lines of the others */
+	int64_t open_rated;		/* lines that are rated of the others */
+	int64_t first_rated;		/* lines that were rated at began_ms */
+	int64_t began_ms;
+	int64_t moved_ms;		/* when a line was last seen to be rated */
+	int64_t line_ms;		/* when progress was last printed, without a terminal */
+	int64_t asked_ms;		/* when the daemon was last asked, or a line rated */
+	bool stall_told;		/* since moved_ms */
+	int failures;			/* number of failed batches that were shown */
 };
 
 static volatile sig_atomic_t interrupted;
@@ -92,31 +97,37 @@ static int show_failures(struct await *w, const char *sessions, struct err *err)
 	return result ? 0 : -1;
 }
 
+/* What one look found: sessions that are over are added up, for they are not looked at again. */
+static void count(struct await *w, const PGresult *result)
+{
+	int64_t before = rated(w);
+
+	free(w->open);
+	w->open = xstrdup(PQgetvalue(result, 0, OPEN));
+	w->result->completed += pgsync_int(result, N_COMPLETED);
+	w->result->failed += pgsync_int(result, N_FAILED);
+	w->result->rated_lines += pgsync_int(result, OVER_RATED);
+	w->over_lines += pgsync_int(result, OVER_LINES);
+	w->open_rated = pgsync_int(result, OPEN_RATED);
+	w->open_lines = pgsync_int(result, OPEN_LINES);
+	if (rated(w) != before) {
+		w->moved_ms = w->asked_ms = now_ms();
+		w->stall_told = false;
+	}
+}
+
 static int look(struct await *w, struct err *err)
 {
 	const char *values[] = { w->open };
 	PGresult *result = pgsync_query(w->conn, poll_sql, 1, values, err);
-	int64_t before = rated(w);
 	int shown = 0;
 
 	if (!result)
 		return -1;
 	if (pgsync_int(result, N_FAILED) > 0 && w->failures < FAILURES_SHOWN)
 		shown = show_failures(w, PQgetvalue(result, 0, FAILED), err);
-	if (shown == 0) {	/* else this look is repeated, so nothing of it may count */
-		free(w->open);
-		w->open = xstrdup(PQgetvalue(result, 0, OPEN));
-		w->result->completed += pgsync_int(result, N_COMPLETED);
-		w->result->failed += pgsync_int(result, N_FAILED);
-		w->result->rated_lines += pgsync_int(result, OVER_RATED);
-		w->over_lines += pgsync_int(result, OVER_LINES);
-		w->open_rated = pgsync_int(result, OPEN_RATED);
-		w->open_lines = pgsync_int(result, OPEN_LINES);
-		if (rated(w) != before) {
-			w->moved_ms = w->asked_ms = now_ms();
-			w->stall_told = false;
-		}
-	}
+	if (shown == 0)		/* else this look is repeated, so nothing of it may count */
+		count(w, result);
 	PQclear(result);
 	return shown;
 }
@@ -195,8 +206,8 @@ static void tell_stall(struct await *w)
 		return;
 	w->stall_told = true;
 	ctl_complain(w->ctl,
-		     "nothing was rated for %d s: %s; `gradingctl show status` and `gradingctl "
-		     "jobs` tell more",
+		     "nothing was rated for %d s: %s; `gradingctl show status` and "
+		     "`gradingctl jobs` tell more",
 		     (int)(stalled / 1000), why);
 }
 
@@ -274,14 +285,11 @@ int await_sessions(struct ctl *ctl, PGconn *conn, const struct awaited *what,
 		   struct await_result *result)
 {
 	struct sigaction action = { .sa_handler = on_interrupt }, before;
-	struct await w = { .ctl = ctl,
-			   .conn = conn,
-			   .what = what,
-			   .open = xstrdup(what->sessions),
-			   .result = result,
-			   .began_ms = what->began_ms ? what->began_ms : now_ms(),
-			   .moved_ms = now_ms(),
-			   .line_ms = now_ms() };
+	struct await w = {
+		.ctl = ctl, .conn = conn, .what = what, .result = result,
+		.open = xstrdup(what->sessions), .moved_ms = now_ms(), .line_ms = now_ms(),
+		.began_ms = what->began_ms ? what->began_ms : now_ms(),
+	};
 	struct err err;
 	int outcome;
 

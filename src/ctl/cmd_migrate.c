@@ -14,7 +14,9 @@ static const struct { const char *word, *note; } states[MIGRATE_STATE_COUNT] = {
 	[MIGRATE_MISSING] = { "missing", "" },
 	[MIGRATE_BY_HAND] = { "by hand", "applied with psql; the next migrate records it" },
 	[MIGRATE_CHANGED] = { "changed", "applied from another text than this gradingctl brings" },
-	[MIGRATE_OUTDATED] = { "outdated", "of another release; the next migrate applies it again" },
+	[MIGRATE_OUTDATED] = {
+		"outdated", "of another release; the next migrate applies it again"
+	},
 	[MIGRATE_NEWER] = { "newer", "not known to this gradingctl, and left alone" },
 	[MIGRATE_WAITING] = { "waiting", "another gradingctl is migrating this database" },
 	[MIGRATE_BLOCKED] = {

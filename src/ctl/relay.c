@@ -40,29 +40,12 @@ void relay_print_help(struct ctl *ctl)
 	buf_free(&words);
 }
 
-/* Length of the words that begin a line of grammar_help(): up to the first argument, or the gap. */
-static size_t words_len(const char *line)
-{
-	size_t len = strspn(line, "abcdefghijklmnopqrstuvwxyz "), gap;
-	const char *two = strstr(line, "  ");
-
-	gap = two ? (size_t)(two - line) : len;
-	len = gap < len ? gap : len;
-	while (len > 0 && line[len - 1] == ' ')
-		len--;
-	return len;
-}
-
+/* `help` is a command of gradingctl's own as well. */
 void relay_print_words(void)
 {
-	struct buf help;
-
-	buf_init(&help, ANSWER_CAP_BYTES);
-	grammar_help(&help);
-	for (const char *line = buf_text(&help); *line; line += strcspn(line, "\n") + 1)
-		if (strncmp(line, "help", 4) != 0)
-			printf("%.*s\n", (int)words_len(line), line);
-	buf_free(&help);
+	for (int i = 0; i < COMMAND_COUNT; i++)
+		if (grammar[i].help && i != COMMAND_HELP)
+			puts(grammar[i].words);
 }
 
 /* ---- asking ---- */
@@ -70,15 +53,13 @@ void relay_print_words(void)
 /* Whether a daemon of our own version would know a word that begins so. */
 static bool daemon_knows(const char *word)
 {
-	struct buf help;
-	bool known = false;
+	char usage[GRAMMAR_USAGE_SIZE];
 
-	buf_init(&help, ANSWER_CAP_BYTES);
-	grammar_help(&help);
-	for (const char *line = buf_text(&help); *line && !known; line += strcspn(line, "\n") + 1)
-		known = strncmp(line, word, strlen(word)) == 0;
-	buf_free(&help);
-	return known;
+	for (int i = 0; i < COMMAND_COUNT; i++)
+		if (grammar[i].help && strncmp(grammar_usage((enum control_command)i, usage), word,
+					       strlen(word)) == 0)
+			return true;
+	return false;
 }
 
 static int join_words(char **words, int n, bool json, struct buf *line, struct err *err)
