@@ -7,6 +7,8 @@
 
 #include "grading/grading_state.h"
 
+/* It is decided, or has a rating that is neither stored nor under way. */
+bool grading_has_news(const struct grading *g);
 /*
  * Fills its settlement with the ratings that are not stored yet. While calls are still under way
  * that is one that only stores. False, and nothing is changed, when there is nothing to send, or
@@ -21,17 +23,10 @@ bool grading_is_first(const struct grading *g);
 /* From now on it is not: something of it may be in the tables. */
 void grading_may_be_stored(struct grading *g);
 
-/* It goes by itself: a batch with it was refused. */
-void grading_settle_alone(struct grading *g);
 /*
  * The database refuses its ratings for good: none of them is sent again. For decide.c's
  * grading_refuse().
  */
 void grading_keep_lines_back(struct grading *g);
-
-/* Its settlement could not be carried out at now_ms; next time at most so many jobs go together. */
-void grading_postpone(struct grading *g, int64_t now_ms, int most);
-/* One could: it is postponed no more. Returns whether it was. */
-bool grading_resume(struct grading *g);
 
 #endif

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "queue/job.h"
 #include "queue/queue.h"
+#include "queue/rowset.h"
 #include "rater/rater.h"
 #include "scoreboard/outcome.h"
 #include "scoreboard/throttle.h"
@@ -46,15 +47,13 @@ struct grading_flight {
 	bool waited;			/* some of its time went by in waiting, in vain */
 };
 
-/* Its way into the database. Written by grading_settle.c. */
+/* Its way into the database. Written by grading_settle.c, but for `row`. */
 struct grading_settle {
 	bool under_way;			/* a settlement of it is gathered or sent */
 	bool last;			/* that one is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
-	bool alone;			/* settled by itself, because a batch with it was refused */
 	bool refused;			/* the database refused its ratings: none is sent again */
-	int64_t failed_ms;		/* when one could not be carried out, 0: none was */
-	int most;			/* jobs of that moment sent together next time, at most */
+	struct rowset_row row;		/* the settler's: its place among those that wait to be settled */
 };
 
 /* What it took, over all attempts: carried over from `result` by result.c, added to by calls.c. */

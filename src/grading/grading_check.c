@@ -74,7 +74,6 @@ static void check_settle(const struct grading *g)
 	INVARIANT(!settle->under_way || !grading_in_lookup(g));
 	INVARIANT(!settle->last || grading_is_decided(g));
 	INVARIANT(!settle->refused || grading_is_decided(g));
-	INVARIANT(!settle->failed_ms || settle->most > 0);
 }
 
 void grading_check(const struct grading *g)

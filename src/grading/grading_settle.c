@@ -33,14 +33,27 @@ static void send_lines(struct grading *g, size_t n)
 	}
 }
 
-bool grading_attach(struct grading *g)
+static size_t count_news(const struct grading *g)
 {
 	size_t n = 0;
 
-	if (g->settle.under_way)
-		return false;
 	for (size_t i = 0; i < g->job.nrated; i++)
 		n += is_to_be_sent(g, &g->lines[i]);
+	return n;
+}
+
+bool grading_has_news(const struct grading *g)
+{
+	return grading_is_decided(g) || count_news(g) > 0;
+}
+
+bool grading_attach(struct grading *g)
+{
+	size_t n;
+
+	if (g->settle.under_way)
+		return false;
+	n = count_news(g);
 	if (n == 0 && !grading_is_decided(g))
 		return false;
 	send_lines(g, n);
@@ -71,26 +84,7 @@ void grading_may_be_stored(struct grading *g)
 	g->settle.stored_before = true;
 }
 
-void grading_settle_alone(struct grading *g)
-{
-	g->settle.alone = true;
-}
-
 void grading_keep_lines_back(struct grading *g)
 {
 	g->settle.refused = true;
-}
-
-void grading_postpone(struct grading *g, int64_t now_ms, int most)
-{
-	g->settle.failed_ms = now_ms;
-	g->settle.most = most;
-}
-
-bool grading_resume(struct grading *g)
-{
-	bool postponed = g->settle.failed_ms != 0;
-
-	g->settle.failed_ms = 0;
-	return postponed;
 }

@@ -87,7 +87,7 @@ static void on_completed(void *arg, const PGresult *result, const struct err *er
 
 static void not_committed(struct claim_txn *t)
 {
-	settler_say_trouble(t->settler, &t->err, SETTLE_HELD);
+	settler_held_failed(t->settler, &t->err);
 	claim_size_halve(t->size);
 	leave_all(t);
 }
@@ -185,6 +185,6 @@ void claim_txn_init(struct claim_txn *t, const struct context *ctx, struct jobli
 void claim_txn_check(const struct claim_txn *t)
 {
 	INVARIANT(t->committing || t->under_way == 0);
-	INVARIANT(!t->open || t->settler->under_way == 0 || t->settler->ngathered == 0);
+	INVARIANT(!t->open || !t->settler->to_send);
 	INVARIANT(t->under_way >= 0 && t->under_way <= WORKER_BATCH_MAX);
 }

@@ -8,6 +8,8 @@
  */
 #include "settler.h"
 
+#include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -16,8 +18,7 @@
 #include "process/wake.h"
 #include "scoreboard/trouble.h"
 
-#define TROUBLE_MS 500		/* pause after a settlement that failed for a reason outside it */
-#define RETRY_MAX_MS 8000	/* between settlements that fail, which may take as long as lock_timeout */
+#define HELD_FAILED_MS 500	/* pause after a held claim that failed: there is an ordinary way */
 
 /* ---- a job that was answered ---- */
 
@@ -50,8 +51,6 @@ void settler_finish(struct settler *s, struct grading *g, bool settled)
 	}
 	context_count(s->ctx, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
-	if (grading_resume(g))
-		s->retry_pause_ms = s->retry_not_before_ms = 0;
 	flights_stored(s->flights, g);
 	if (!g->settle.last)
 		return;		/* only lines were stored; its calls go on */
@@ -61,108 +60,97 @@ void settler_finish(struct settler *s, struct grading *g, bool settled)
 
 /* ---- settlements that failed ---- */
 
-static const char *session_under_way(const struct settler *s)
+/* A lost connection has been said already. */
+static void say(const struct err *err, const char *next)
 {
-	const struct grading *g = s->jobs->head;
-
-	while (!g->settle.under_way)
-		g = g->next;
-	return g->job.session_id;
-}
-
-/*
- * Something keeps the database from it, such as a row of one of the jobs that somebody has locked for long: they make
- * way for others, and come back in smaller company, until the one that it is about waits for itself alone; others of
- * its session, whose row they share, need not find out for themselves.
- */
-static void defer(struct settler *s, int company)
-{
-	const char *session = session_under_way(s);
-	int64_t now = now_ms();
-
-	s->retry_pause_ms = company > 1 || !s->retry_pause_ms ? TROUBLE_MS : s->retry_pause_ms * 2;
-	if (s->retry_pause_ms > RETRY_MAX_MS)
-		s->retry_pause_ms = RETRY_MAX_MS;
-	s->retry_not_before_ms = now + s->retry_pause_ms;
-	for (struct grading *g = s->jobs->head; g; g = g->next)
-		if (g->settle.under_way || (company == 1 && strcmp(g->job.session_id, session) == 0))
-			grading_postpone(g, now, (company + 1) / 2);
-}
-
-/*
- * What the database would not take. A first settlement is sent again in the form that takes whatever is
- * there. Of a batch each job is tried by itself, so that one cannot sink the others; a lone one ends as
- * failed by name; if even that is refused the reaper has to find it.
- */
-static void refused(struct settler *s, struct grading *g, bool batch, const struct err *err)
-{
-	grading_attached_done(g, false);
-	if (err->kind != ERR_PERMANENT)
+	if (err->kind == ERR_LOST)
 		return;
-	if (s->form == SETTLE_FIRST) {
-		grading_may_be_stored(g);
-	} else if (batch) {
-		grading_settle_alone(g);
+	trouble_say(err->text);
+	log_warn("%s; %s", err->text, next);
+}
+
+void settler_held_failed(struct settler *s, const struct err *err)
+{
+	if (err->kind == ERR_LOST || err->kind == ERR_PERMANENT)
+		return;		/* claimed and settled in the ordinary way, they tell whose fault it is */
+	say(err, "its jobs are claimed again");
+	s->not_before_ms = now_ms() + HELD_FAILED_MS;
+}
+
+/*
+ * A job whose settlement the database refuses. What its values are at fault for will not pass: it ends as failed, by
+ * name, and if even that is refused the reaper has to find it. Anything else may pass: it waits behind the others.
+ */
+static void guilty(struct settler *s, struct grading *g, const struct err *err)
+{
+	trouble_say(err->text);
+	if (err->kind != ERR_PERMANENT) {
+		log_warn("job %s cannot be settled now: %s; it waits behind the others", g->job.id, err->text);
+		rowset_defer(&s->set, &g->settle.row, now_ms());
 	} else if (!g->settle.refused) {
 		dispatch_cancel(s->dispatch, g);
 		grading_refuse(g, err->text);
 	} else {
-		log_error("job %s cannot be settled at all: %s; the reaper will find it", g->job.id, err->text);
+		log_error("job %s cannot be settled at all: %s; the reaper will find it", g->job.id,
+			  err->text);
 		dispatch_drop(s->dispatch, g);
 	}
 }
 
-void settler_say_trouble(struct settler *s, const struct err *err, enum settle_form form)
+static void heed(struct settler *s, enum rowset_verdict verdict, const struct err *err)
 {
-	if (err->kind == ERR_LOST)
-		return;		/* the connection has said so */
-	if (err->kind == ERR_PERMANENT && form != SETTLE_ANY)
-		return;		/* there is another form */
-	trouble_say(err->text);
-	if (err->kind == ERR_PERMANENT) {
-		log_warn("%s; settling job by job", err->text);
-		return;
+	switch (verdict) {
+	case ROWSET_AGAIN:
+	case ROWSET_WAITS:
+		say(err, "sending it again");
+		break;
+	case ROWSET_SPLIT:
+		say(err, "settling in smaller batches");
+		break;
+	case ROWSET_GUILTY:
+		guilty(s, s->gathered[0], err);
+		break;
+	case ROWSET_TROUBLE:
+		say(err, "no job can be settled: trying again until one can");
+		break;
+	case ROWSET_TROUBLE_STILL:
+		break;
 	}
-	log_warn("%s; %s", err->text, form == SETTLE_HELD ? "its jobs are claimed again" : "sending it again");
-	s->not_before_ms = now_ms() + TROUBLE_MS;
 }
 
-/* What a server cannot do in time, or one job in a batch keeps it from doing, it may do by halves. */
-static void adapt_batch(struct settler *s, int n, const struct err *err)
+/* A first settlement that is refused is sent again in the form that takes whatever is there: nothing was learnt. */
+static bool has_other_form(struct settler *s, int n, const struct err *err)
 {
-	if (err && err->kind == ERR_RETRY)
-		s->max = n > 1 ? n / 2 : 1;
-	else if (!err && s->max < WORKER_BATCH_MAX)
-		s->max *= 2;
-}
-
-/* ---- answers; the jobs they are about are those under way, in the order of the list ---- */
-
-static void settled(struct settler *s, const bool *still_ours)
-{
-	int place = 0, dropped = 0;
-
-	for (struct grading *g = s->jobs->head, *next; g; g = next) {
-		next = g->next;
-		if (!g->settle.under_way)
-			continue;
-		dropped += !still_ours[place];
-		settler_finish(s, g, still_ours[place++]);
-	}
-	if (dropped > 0)
-		log_info("%d results are dropped: their jobs had moved on", dropped);
+	if (s->form != SETTLE_FIRST || err->kind != ERR_PERMANENT)
+		return false;
+	for (int i = 0; i < n; i++)
+		grading_may_be_stored(s->gathered[i]);
+	return true;
 }
 
 static void failed(struct settler *s, int n, const struct err *err)
 {
-	settler_say_trouble(s, err, s->form);
-	if (err->kind == ERR_RETRY)
-		defer(s, n);
-	for (struct grading *g = s->jobs->head, *next; g; g = next) {
-		next = g->next;
-		if (g->settle.under_way)
-			refused(s, g, n > 1, err);
+	for (int i = 0; i < n; i++)
+		grading_attached_done(s->gathered[i], false);
+	if (has_other_form(s, n, err))
+		rowset_again(&s->set);
+	else
+		heed(s, rowset_failed(&s->set, err, now_ms()), err);
+}
+
+static void settled(struct settler *s, int n, const bool *still_ours)
+{
+	int64_t troubled_ms = rowset_succeeded(&s->set, now_ms());
+	int dropped = 0;
+
+	if (troubled_ms >= 0)
+		log_info("jobs are settled again, after %" PRId64 " ms", troubled_ms);
+	for (int i = 0; i < n; i++) {
+		dropped += !still_ours[i];
+		settler_finish(s, s->gathered[i], still_ours[i]);
 	}
+	if (dropped > 0)
+		log_info("%d results are dropped: their jobs had moved on", dropped);
 }
 
 static void on_settled(void *arg, const PGresult *result, const struct err *err)
@@ -172,13 +160,12 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 	int n = s->under_way;
 
 	s->under_way = 0;
-	adapt_batch(s, n, err);
 	if (err) {
 		failed(s, n, err);
 		return;
 	}
 	queue_settled(result, still_ours, (size_t)n);
-	settled(s, still_ours);
+	settled(s, n, still_ours);
 }
 
 /* ---- gathering ---- */
@@ -190,7 +177,9 @@ static bool is_ready(const struct grading *g)
 
 	if (grading_in_lookup(g))
 		return false;
-	return grading_is_decided(g) || (g->calls.nopen < (int)g->calls.n && some_to_come);
+	if (grading_is_decided(g))
+		return true;
+	return g->calls.nopen < (int)g->calls.n && some_to_come && grading_has_news(g);
 }
 
 static enum settle_form form_of(const struct grading *g)
@@ -198,100 +187,85 @@ static enum settle_form form_of(const struct grading *g)
 	return grading_is_first(g) ? SETTLE_FIRST : SETTLE_ANY;
 }
 
-/* Not when its last settlement failed so short a while ago that others go first. */
-static bool may_settle(const struct settler *s, const struct grading *g, int64_t now)
-{
-	return !g->settle.failed_ms || s->ctx->stopping || now >= s->retry_not_before_ms;
-}
-
 bool settler_has_any(const struct settler *s, int64_t now_ms)
 {
 	for (const struct grading *g = s->jobs->head; g; g = g->next)
-		if (!g->settle.under_way && may_settle(s, g, now_ms))
+		if (!g->settle.under_way && !rowset_waits(&s->set, &g->settle.row, now_ms))
 			return true;
 	return false;
 }
 
-/*
- * Whose turn it is: 0, those that were not sent yet; else those that failed at that moment, the longest ago. The one
- * after the other, since what fails may take all of lock_timeout.
- */
-static int64_t turn_of(const struct settler *s, int64_t now, int64_t *wait)
+static void add_ready(struct settler *s)
 {
-	int64_t longest_ago = 0;
-	bool any_fresh = false;
+	for (struct grading *g = s->jobs->head; g; g = g->next)
+		if (!g->settle.row.added && is_ready(g))
+			rowset_add(&s->set, &g->settle.row, g->job.session_id);
+}
 
-	for (const struct grading *g = s->jobs->head; g; g = g->next) {
-		if (!is_ready(g))
-			continue;
-		if (!g->settle.failed_ms)
-			any_fresh = true;
-		else if (!may_settle(s, g, now))
-			*wait = s->retry_not_before_ms - now;
-		else if (!longest_ago || g->settle.failed_ms < longest_ago)
-			longest_ago = g->settle.failed_ms;
-	}
-	return s->retried_last && any_fresh ? 0 : longest_ago;
+static struct grading *job_of(struct rowset_row *row)
+{
+	return (struct grading *)((char *)row - offsetof(struct grading, settle.row));
 }
 
 static int batch_max(const struct settler *s)
 {
-	int max = s->ctx->rater->instant ? WORKER_BATCH_MAX : context_batch(s->ctx, s->ctx->rater);
-
-	return max < s->max ? max : s->max;
+	if (s->ctx->rater->instant)
+		return WORKER_BATCH_MAX;
+	return context_batch(s->ctx, s->ctx->rater);
 }
 
-/* g goes along with the n gathered before it. */
-static bool fits(const struct settler *s, const struct grading *g, int64_t turn, int n)
+/* What the set offers, as far as it is of one form and not too large. */
+static int gather(struct settler *s, int64_t now)
 {
-	if (!is_ready(g) || g->settle.failed_ms != turn)
-		return false;
-	return n == 0 || (!g->settle.alone && form_of(g) == s->form);
-}
-
-static int gather(struct settler *s, int64_t turn)
-{
-	int n = 0, max = batch_max(s);
+	struct rowset_row *row;
 	int64_t bytes = 0;
+	int n = 0;
 
-	for (struct grading *g = s->jobs->head; g && n < max && bytes < SETTLE_BYTES; g = g->next) {
-		if (!fits(s, g, turn, n) || !grading_attach(g))
+	while (bytes < SETTLE_BYTES && (row = rowset_offer(&s->set))) {
+		struct grading *g = job_of(row);
+
+		if ((n > 0 && form_of(g) != s->form) || !grading_attach(g))
 			continue;
-		if (turn && max > g->settle.most)
-			max = g->settle.most;
+		rowset_take(&s->set, row, now);
 		s->form = form_of(g);
-		s->gathered[n++] = &g->settlement;
+		s->gathered[n++] = g;
 		bytes += g->bytes;
-		if (g->settle.alone)
-			break;
 	}
 	return n;
 }
 
 int64_t settler_gather(struct settler *s)
 {
-	int64_t now = now_ms(), wait = -1, turn;
-	int n;
+	int64_t now = now_ms(), wait;
 
 	if (s->under_way || !pg_is_ready(s->ctx->pg))
 		return -1;
 	if (now < s->not_before_ms)
 		return s->not_before_ms - now;
-	turn = turn_of(s, now, &wait);
-	n = gather(s, turn);
-	if (n > 0)
-		s->retried_last = turn != 0;
-	s->under_way = s->ngathered = n;
+	if (s->ctx->stopping)
+		rowset_hurry(&s->set);
+	add_ready(s);
+	wait = rowset_begin(&s->set, batch_max(s), now);
+	if (wait == 0) {
+		s->under_way = gather(s, now);
+		s->to_send = s->under_way > 0;
+		wait = -1;
+	}
 	return wait;
 }
 
 void settler_send(struct settler *s)
 {
-	int n = s->ngathered;
+	const struct settlement *settlements[WORKER_BATCH_MAX];
+	int n = s->under_way;
 
-	s->ngathered = 0;
-	if (n > 0 && queue_settle(s->ctx->queue, s->form, s->ctx->child->identity, s->gathered, (size_t)n,
-				  s->ctx->config->cache.ttl_ms, on_settled, s) == -1)
+	if (!s->to_send)
+		return;
+	s->to_send = false;
+	for (int i = 0; i < n; i++)
+		settlements[i] = &s->gathered[i]->settlement;
+	if (queue_settle(s->ctx->queue, s->form, s->ctx->child->identity, settlements, (size_t)n,
+			 s->ctx->config->cache.ttl_ms, on_settled, s) == -1)
 		on_settled(s, NULL, &(struct err){ .kind = ERR_LOST });
 }
 
@@ -300,15 +274,14 @@ void settler_send(struct settler *s)
 void settler_init(struct settler *s, const struct context *ctx, struct joblist *jobs,
 		  struct dispatch *dispatch, struct flights *flights)
 {
-	*s = (struct settler){
-		.ctx = ctx, .jobs = jobs, .dispatch = dispatch, .flights = flights,
-		.max = WORKER_BATCH_MAX,
-	};
+	*s = (struct settler){ .ctx = ctx, .jobs = jobs, .dispatch = dispatch, .flights = flights };
+	rowset_init(&s->set, WORKER_BATCH_MAX);
 }
 
 void settler_check(const struct settler *s)
 {
-	INVARIANT(s->ngathered == 0 || s->ngathered == s->under_way);
-	INVARIANT(s->max >= 1);
-	INVARIANT(s->retry_pause_ms <= RETRY_MAX_MS);
+	INVARIANT(!s->to_send || s->under_way > 0);
+	INVARIANT(s->under_way == s->set.nsent);
+	for (int i = 0; i < s->under_way; i++)
+		INVARIANT(s->gathered[i]->settle.under_way);
 }

@@ -1,10 +1,12 @@
 /*
  * A worker's settlements: one statement on its way at a time, with all jobs that were ready when it was sent. Nothing
- * is dropped before the database has said that it is stored or that the job moved on.
+ * is dropped before the database has said that it is stored or that the job moved on. Which of them the database
+ * refuses is found by queue/rowset.h.
  */
 #ifndef WORKER_SETTLER_H
 #define WORKER_SETTLER_H
 
+#include "queue/rowset.h"
 #include "context.h"
 #include "dispatch.h"
 #include "joblist.h"
@@ -17,15 +19,12 @@ struct settler {
 	struct joblist *jobs;
 	struct dispatch *dispatch;
 	struct flights *flights;
-	const struct settlement *gathered[WORKER_BATCH_MAX];	/* ngathered of them, to be sent this turn */
-	int ngathered;
+	struct rowset set;		/* jobs that are ready, and what the database makes of them */
+	struct grading *gathered[WORKER_BATCH_MAX];	/* under_way of them */
 	int under_way;			/* jobs whose settlement is gathered or sent */
+	bool to_send;			/* they are gathered, and not sent yet */
 	enum settle_form form;		/* of that settlement */
-	int64_t not_before_ms;		/* pause after trouble that is nobody's fault */
-	int max;			/* jobs in the next one: fewer after one that failed */
-	int64_t retry_pause_ms;		/* between settlements of jobs whose last one failed */
-	int64_t retry_not_before_ms;	/* such jobs wait until then */
-	bool retried_last;		/* the last settlement was of such jobs */
+	int64_t not_before_ms;		/* pause after trouble with a claim that was held */
 };
 
 void settler_init(struct settler *s, const struct context *ctx, struct joblist *jobs,
@@ -46,8 +45,8 @@ bool settler_has_any(const struct settler *s, int64_t now_ms);
 
 /* The settlement of g was answered: it was settled, or the job had moved on. May free g. */
 void settler_finish(struct settler *s, struct grading *g, bool settled);
-/* A settlement in this form failed: said where an operator can do something, and a pause before the next. */
-void settler_say_trouble(struct settler *s, const struct err *err, enum settle_form form);
+/* A held claim could not be completed or committed: said where an operator can do something, and a pause. */
+void settler_held_failed(struct settler *s, const struct err *err);
 
 void settler_check(const struct settler *s);
 

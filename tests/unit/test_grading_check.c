@@ -108,8 +108,6 @@ static void test_faults_of_the_settlement(void **state)
 	IS_FAULT(g->lines[0].state, LINE_STORED);
 	IS_FAULT(g->settle.last, true);
 	IS_FAULT(g->settle.refused, true);
-	grading_postpone(g, 1, 1);
-	IS_FAULT(g->settle.most, 0);
 }
 
 int main(void)

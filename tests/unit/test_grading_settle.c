@@ -83,20 +83,18 @@ static void test_a_first_settlement_is_whole_and_was_never_tried(void **state)
 	config.rater.lines_per_call = 20;
 }
 
-static void test_a_settlement_is_postponed_until_one_succeeds(void **state)
+/* What the settler asks before it makes a job part of a batch. */
+static void test_news_are_what_is_not_stored_yet(void **state)
 {
 	(void)state;
-	begin(1, 0, 3);
-	assert_false(grading_resume(g));
-	grading_postpone(g, 1234, 8);
-	assert_int_equal(g->settle.failed_ms, 1234);
-	assert_int_equal(g->settle.most, 8);
-	assert_true(grading_resume(g));
-	assert_int_equal(g->settle.failed_ms, 0);
-	assert_false(grading_resume(g));
-	assert_false(g->settle.alone);
-	grading_settle_alone(g);
-	assert_true(g->settle.alone);
+	begin(2, 0, 3);
+	assert_false(grading_has_news(g));
+	answer_all(asked[0], OUTCOME_RATED);
+	assert_true(grading_has_news(g));
+	assert_true(grading_attach(g));
+	grading_attached_done(g, true);
+	assert_true(grading_is_decided(g));
+	assert_true(grading_has_news(g));	/* until the job is gone: its end was sent with them */
 }
 
 int main(void)
@@ -105,7 +103,7 @@ int main(void)
 		TEST(test_ratings_are_stored_as_they_arrive),
 		TEST(test_what_was_lost_on_the_way_is_sent_again),
 		TEST(test_a_first_settlement_is_whole_and_was_never_tried),
-		TEST(test_a_settlement_is_postponed_until_one_succeeds),
+		TEST(test_news_are_what_is_not_stored_yet),
 	};
 
 	return cmocka_run_group_tests_name("grading_settle", tests, NULL, NULL);
