@@ -1,5 +1,5 @@
--- What is replaced as a whole: the functions, and with grading_secure() the rights. Applied after all
--- numbered files, and again whenever its text has changed; it makes no table and drops nothing.
+-- What is replaced as a whole: the functions, and with grading_secure() the rights. Applied after
+-- all numbered files, and again whenever its text has changed; it makes no table and drops nothing.
 --
 -- grading_uuid()         keys of jobs, in the order of time
 -- grading_enqueue()      a transcript becomes jobs
@@ -11,21 +11,23 @@
 -- grading_cancel()       open jobs end as failed
 -- grading_secure()       roles, privileges, policies, owners
 --
--- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger in 082.
+-- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
+-- in 082.
 --
 -- Some functions act with the rights of their owner (grading_secure() sees to that and to their
 -- search_path), so that whoever may call them needs no right on a table. Where others may create
 -- functions and operators in our schema, one that fits the types of a call better than pg_catalog's
 -- would be theirs, and run with our rights. So a function that takes any types is named with its
--- schema, a literal with its type, and no operator is left to find out that one of its sides must be
--- converted.
+-- schema, a literal with its type, and no operator is left to find out that one of its sides must
+-- be converted.
 
 SET lock_timeout = '5s';
 SET client_min_messages = warning;
 
 -- A uuid of version 7 (RFC 9562, 5.7, and 6.2 method 3): 48 bits of milliseconds, 12 bits of the
--- fraction below, random bits. Keys in the order of their creation keep inserts at the right edge of
--- the index, and a session's batches in order. As a column's default it is run by grading_enqueue().
+-- fraction below, random bits. Keys in the order of their creation keep inserts at the right edge
+-- of the index, and a session's batches in order. As a column's default it is run by
+-- grading_enqueue().
 CREATE OR REPLACE FUNCTION grading_uuid() RETURNS uuid
 LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
 	SELECT encode(
@@ -33,7 +35,9 @@ LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
 			int8send((us / 1000) << 16 | x'7000'::bigint
 				| (us % 1000::bigint) * 4096 / 1000) FROM 1 FOR 8),
 		'hex'::text)::uuid
-	FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000::numeric)::bigint AS us) AS now
+	FROM (
+		SELECT (extract(epoch FROM clock_timestamp()) * 1000000::numeric)::bigint AS us)
+			AS now
 $$;
 
 -- Splits a transcript into jobs of batch_size entries and announces the session, in one statement.
@@ -81,7 +85,8 @@ BEGIN
 	WHERE lower(btrim(entry ->> 'speaker'::text, E' \t\r\n'::text))
 		= ANY(ARRAY['rep'::text, 'user'::text]);
 
-	INSERT INTO grading_sessions AS s (session_id, total_batches, total_lines, announced, completed_at)
+	INSERT INTO grading_sessions AS s (session_id, total_batches, total_lines, announced,
+		completed_at)
 	VALUES (session_id, batches, lines, true, CASE WHEN batches = 0 THEN now() END)
 	ON CONFLICT DO NOTHING;
 	IF NOT FOUND THEN
@@ -93,7 +98,8 @@ BEGIN
 		SELECT pg_catalog.string_agg(found.speaker, ', '::text) INTO speakers FROM (
 			SELECT DISTINCT coalesce('"'::text || "left"(entry ->> 'speaker'::text, 40)
 				|| '"'::text, 'none'::text) AS speaker
-			FROM jsonb_array_elements(transcript) AS t(entry) ORDER BY speaker LIMIT 5) AS found;
+			FROM jsonb_array_elements(transcript) AS t(entry)
+			ORDER BY speaker LIMIT 5) AS found;
 		RAISE NOTICE 'session %: nothing is rated: no line of speaker "rep" or "user" has a'
 			' "text" (speakers found: %)', session_id, speakers;
 	ELSIF textless > 0 THEN
@@ -104,7 +110,8 @@ BEGIN
 	INSERT INTO grading_jobs (session_id, job_type, job_data, priority)
 	SELECT session_id, 'line_rating'::text, pg_catalog.jsonb_build_object(
 		'transcript'::text, pg_catalog.jsonb_agg(
-			-- An entry without an index of its own gets its place in the whole transcript.
+			-- An entry without an index of its own gets its place in the whole
+			-- transcript.
 			CASE WHEN jsonb_typeof(entry) = 'object'::text
 				AND coalesce(nullif(entry -> 'index'::text, 'null'::jsonb),
 					nullif(entry -> 'line_number'::text, 'null'::jsonb)) IS NULL
@@ -137,10 +144,10 @@ LANGUAGE sql STABLE AS $$
 	       OR grading_may_read(g.session_id))
 $$;
 
--- How far a session is; no row when it is not known. eta_seconds is an estimate from the pace so far,
--- null before there is one. It looks into the queue in the same snapshot as at the counters: over is
--- what has no open job, and there are at least as many batches as are settled or open. Plain rows
--- that nobody has claimed yet make a session, too.
+-- How far a session is; no row when it is not known. eta_seconds is an estimate from the pace so
+-- far, null before there is one. It looks into the queue in the same snapshot as at the counters:
+-- over is what has no open job, and there are at least as many batches as are settled or open.
+-- Plain rows that nobody has claimed yet make a session, too.
 CREATE OR REPLACE FUNCTION grading_progress(session_id uuid)
 RETURNS TABLE (
 	status text,
@@ -177,8 +184,8 @@ LANGUAGE sql STABLE AS $$
 		SELECT FROM grading_sessions n WHERE n.session_id = grading_progress.session_id)
 $$;
 
--- A session's ratings newer than a cursor (0: all), oldest first. Pass the highest cursor seen as the
--- next `since`: no rating is ever missed, because cursors are given out in the order of commit.
+-- A session's ratings newer than a cursor (0: all), oldest first. Pass the highest cursor seen as
+-- the next `since`: no rating is ever missed, because cursors are given out in the order of commit.
 CREATE OR REPLACE FUNCTION grading_ratings(session_id uuid, since bigint DEFAULT 0)
 RETURNS TABLE (
 	cursor bigint, line_index integer, line_text text, rating text, alternatives text[],
@@ -197,27 +204,30 @@ $$;
 -- more or fewer. The rule is that of the daemon's statements, whose piece counters.sql it repeats
 -- word for word; no function counts by itself.
 CREATE OR REPLACE FUNCTION grading_count(
-	session_ids uuid[], batches integer[], completed integer[], failed integer[], lines integer[],
-	skipped integer[]
+	session_ids uuid[], batches integer[], completed integer[], failed integer[],
+	lines integer[], skipped integer[]
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
 	WITH moved AS (
-		SELECT u.session_id, u.batches, u.completed, u.failed, u.lines, 0 AS rated, u.skipped,
-			0 AS stored, NULL::timestamptz AS started_at
+		SELECT u.session_id, u.batches, u.completed, u.failed, u.lines, 0 AS rated,
+			u.skipped, 0 AS stored, NULL::timestamptz AS started_at
 		FROM unnest(session_ids, batches, completed, failed, lines, skipped)
 			AS u(session_id, batches, completed, failed, lines, skipped)
 	)
-	INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, failed_batches,
-		total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at, completed_at)
+	INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches,
+		failed_batches,
+		total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at,
+		completed_at)
 	SELECT m.session_id, greatest(m.batches, m.completed + m.failed), m.completed, m.failed,
 		m.lines, m.rated, m.skipped, m.stored, m.started_at,
 		CASE WHEN m.stored > 0 THEN now() END,
 		CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END
 	FROM (
 		SELECT b.session_id, b.batches, greatest(b.completed, b.bound) AS completed,
-			greatest(b.failed, b.bound) AS failed, greatest(b.lines, b.bound) AS lines, b.rated,
+			greatest(b.failed, b.bound) AS failed, greatest(b.lines, b.bound) AS lines,
+				b.rated,
 			greatest(b.skipped, b.bound) AS skipped, b.stored, b.started_at
 		FROM (
 			SELECT moved.*, CASE WHEN least(moved.completed, moved.failed, moved.lines,
@@ -229,7 +239,8 @@ BEGIN
 	) AS m
 	ORDER BY m.session_id
 	ON CONFLICT (session_id) DO UPDATE SET
-		total_batches = greatest(s.total_batches, excluded.total_batches, s.completed_batches
+		total_batches = greatest(s.total_batches, excluded.total_batches,
+			s.completed_batches
 			+ s.failed_batches + excluded.completed_batches + excluded.failed_batches),
 		completed_batches = s.completed_batches + excluded.completed_batches,
 		failed_batches = s.failed_batches + excluded.failed_batches,
@@ -240,8 +251,10 @@ BEGIN
 		rated_seq = s.rated_seq + excluded.rated_seq,
 		started_at = least(s.started_at, excluded.started_at),
 		first_rated_at = least(s.first_rated_at, excluded.first_rated_at),
-		completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.completed_batches
-			+ excluded.failed_batches >= greatest(s.total_batches, excluded.total_batches, 1)
+		completed_at = CASE WHEN s.completed_batches + s.failed_batches
+			+ excluded.completed_batches
+			+ excluded.failed_batches >= greatest(s.total_batches,
+				excluded.total_batches, 1)
 			THEN greatest(s.updated_at, now()) END,
 		updated_at = greatest(s.updated_at, now());
 END $$;
@@ -258,19 +271,21 @@ DECLARE
 BEGIN
 	WITH failed AS MATERIALIZED (
 		SELECT g.id, g.counted_as,
-			CASE WHEN jsonb_typeof(g.result) = 'object'::text THEN g.result END AS result
+			CASE WHEN jsonb_typeof(g.result) = 'object'::text THEN g.result END
+				AS result
 		FROM grading_jobs g
 		WHERE g.status::text = 'failed'::text AND g.session_id = ANY(session_ids)
 		ORDER BY g.id FOR UPDATE
 	), put AS (
-		UPDATE grading_jobs g SET status = 'pending'::text, attempts = 0, available_at = now(),
-			updated_at = now(), error = NULL, failed_at = NULL, completed_at = NULL,
+		UPDATE grading_jobs g SET status = 'pending'::text, attempts = 0,
+			available_at = now(), updated_at = now(), error = NULL, failed_at = NULL,
+				completed_at = NULL,
 			claimed_by = NULL, counted_as = CASE WHEN failed.counted_as = 'failed'::text
 				THEN NULL ELSE failed.counted_as END,
-			-- What earlier attempts took stays; how many lines are counted is said where they
-			-- are.
-			result = failed.result - ARRAY['lines'::text, 'rated'::text, 'skipped'::text,
-				'cached'::text, 'unrated'::text]
+			-- What earlier attempts took stays; how many lines are counted is said
+			-- where they are.
+			result = failed.result - ARRAY['lines'::text, 'rated'::text,
+				'skipped'::text, 'cached'::text, 'unrated'::text]
 		FROM failed WHERE g.id = failed.id
 		RETURNING g.session_id, failed.counted_as AS was,
 			CASE WHEN jsonb_typeof(failed.result -> 'lines'::text) = 'number'::text
@@ -296,7 +311,8 @@ BEGIN
 	PERFORM grading_count(counted.session_ids, counted.none, counted.none, counted.failed,
 		counted.lines, counted.skipped);
 	IF counted.jobs > 0 THEN
-		PERFORM pg_catalog.pg_notify('grading_jobs'::text, ''::text);	-- wakes pools that sleep
+		-- Wakes pools that sleep.
+		PERFORM pg_catalog.pg_notify('grading_jobs'::text, ''::text);
 	END IF;
 	RETURN counted.jobs;
 END $$;
@@ -307,9 +323,9 @@ LANGUAGE sql AS $$
 	SELECT grading_retry_many(ARRAY[grading_retry.session_id])
 $$;
 
--- Ends the jobs of a session that wait or are being rated, as failed. Returns how many. A worker that
--- has one in hand finds at its settlement that the claim is no longer its own, and drops what it has;
--- ratings that are stored stay.
+-- Ends the jobs of a session that wait or are being rated, as failed. Returns how many. A worker
+-- that has one in hand finds at its settlement that the claim is no longer its own, and drops what
+-- it has; ratings that are stored stay.
 CREATE OR REPLACE FUNCTION grading_cancel(session_id uuid) RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -317,33 +333,36 @@ DECLARE
 	counted record;
 BEGIN
 	WITH open AS MATERIALIZED (
-		SELECT g.id, g.counted_as, g.job_data,
-			CASE WHEN jsonb_typeof(g.result) = 'object'::text THEN g.result END AS result
+		SELECT g.id, g.counted_as, g.job_data -> 'totalBatches'::text AS announced,
+			CASE WHEN jsonb_typeof(g.result) = 'object'::text THEN g.result END
+				AS result
 		FROM grading_jobs g
 		WHERE (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
 		  AND g.session_id = grading_cancel.session_id
 		ORDER BY g.id FOR UPDATE
 	), put AS (
 		UPDATE grading_jobs g SET status = 'failed'::text, error = 'cancelled'::text,
-			claim = g.claim + 1, claimed_by = NULL, failed_at = now(), completed_at = NULL,
-			updated_at = now(), counted_as = 'failed'::text,
-			-- Its lines were never counted, and grading_retry() is not to take them back.
+			claim = g.claim + 1, claimed_by = NULL, failed_at = now(),
+			completed_at = NULL, updated_at = now(), counted_as = 'failed'::text,
+			-- Its lines were never counted, and grading_retry() is not to take them
+			-- back.
 			result = CASE WHEN open.counted_as IS NULL THEN open.result
-				- ARRAY['lines'::text, 'rated'::text, 'skipped'::text, 'cached'::text,
-					'unrated'::text]
+				- ARRAY['lines'::text, 'rated'::text, 'skipped'::text,
+					'cached'::text, 'unrated'::text]
 				ELSE g.result END
 		FROM open WHERE g.id = open.id
 		RETURNING g.session_id, open.counted_as AS was,
-			CASE WHEN jsonb_typeof(open.job_data -> 'totalBatches'::text) = 'number'::text
-				THEN least(greatest((open.job_data ->> 'totalBatches'::text)::numeric,
+			CASE WHEN jsonb_typeof(open.announced) = 'number'::text
+				THEN least(greatest((open.announced #>> '{}'::text[])::numeric,
 					0::numeric), 1000000::numeric)::integer
 				ELSE 0 END AS batches
 	), moved AS (
-		SELECT put.session_id, pg_catalog.count(*)::integer AS jobs, max(put.batches) AS batches,
+		SELECT put.session_id, pg_catalog.count(*)::integer AS jobs,
+			max(put.batches) AS batches,
 			pg_catalog.count(*) FILTER (WHERE put.was = 'completed'::text)::integer
 				AS uncompleted,
-			pg_catalog.count(*) FILTER (WHERE put.was IS DISTINCT FROM 'failed'::text)::integer
-				AS failed
+			pg_catalog.count(*) FILTER (
+				WHERE put.was IS DISTINCT FROM 'failed'::text)::integer AS failed
 		FROM put GROUP BY put.session_id
 	)
 	SELECT moved.* INTO counted FROM moved;
@@ -406,7 +425,8 @@ DECLARE
 	-- What a right on a table brought before functions were for some only: privilege, table,
 	-- function.
 	usual constant text[] := ARRAY[
-		['INSERT', 'grading_jobs', 'grading_uuid'], ['INSERT', 'grading_jobs', 'grading_enqueue'],
+		['INSERT', 'grading_jobs', 'grading_uuid'],
+		['INSERT', 'grading_jobs', 'grading_enqueue'],
 		['SELECT', 'grading_sessions', 'grading_progress'],
 		['SELECT', 'grading_sessions', 'grading_open_jobs'],
 		['SELECT', 'line_ratings', 'grading_ratings'],
@@ -421,11 +441,11 @@ DECLARE
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
-	policies constant text[] := ARRAY['grading_worker', 'grading_app_select', 'grading_app_insert',
-		'grading_reader', 'grading_kept'];
-	-- Found by the path of whoever calls this. After that only pg_catalog's functions and operators
-	-- are: where others may create some in our schema, they would be run with the rights of a
-	-- superuser who was asked to call this.
+	policies constant text[] := ARRAY['grading_worker', 'grading_app_select',
+		'grading_app_insert', 'grading_reader', 'grading_kept'];
+	-- Found by the path of whoever calls this. After that only pg_catalog's functions and
+	-- operators are: where others may create some in our schema, they would be run with the
+	-- rights of a superuser who was asked to call this.
 	relations constant regclass[] := ARRAY(
 		SELECT pg_catalog.to_regclass(t) FROM pg_catalog.unnest(tables) AS t);
 	procedures constant regprocedure[] := ARRAY(SELECT p.oid FROM pg_catalog.pg_proc AS p
@@ -443,6 +463,7 @@ DECLARE
 	policy text;
 	item record;
 	target text;
+	target_oid oid;
 	others text;
 	kept text;
 	protected boolean;
@@ -456,7 +477,8 @@ BEGIN
 				-- Made for another database just now.
 				WHEN duplicate_object OR unique_violation THEN NULL;
 				WHEN insufficient_privilege THEN
-					RAISE NOTICE 'the role % was not created: % may not create roles',
+					RAISE NOTICE 'the role % was not created: % may not create'
+						' roles',
 						name, current_user
 						USING HINT = 'Have it created, NOLOGIN; then:'
 							' SELECT grading_secure();';
@@ -473,10 +495,11 @@ BEGIN
 		CONTINUE WHEN NOT FOUND;
 		target := format('%I.%I', item.nspname, name);
 		BEGIN
-			-- Those who have a right on it keep it. Where security was on before, its policies
-			-- say what they see.
+			-- Those who have a right on it keep it. Where security was on before, its
+			-- policies say what they see.
 			protected := item.relrowsecurity AND NOT EXISTS (
-				SELECT FROM pg_policy WHERE polrelid = item.oid AND polname = 'grading_kept');
+				SELECT FROM pg_policy
+				WHERE polrelid = item.oid AND polname = 'grading_kept');
 			SELECT string_agg(DISTINCT quote_ident(r.rolname), ', ') INTO kept
 			FROM (SELECT item.relacl AS acl UNION ALL
 			      SELECT attacl FROM pg_attribute
@@ -504,8 +527,8 @@ BEGIN
 			END LOOP;
 
 			IF 'gradingd_worker' = ANY(present) THEN
-				EXECUTE format('CREATE POLICY grading_worker ON %s TO gradingd_worker'
-				               ' USING (true)', target);
+				EXECUTE format('CREATE POLICY grading_worker ON %s'
+				               ' TO gradingd_worker USING (true)', target);
 			END IF;
 			IF 'grading_app' = ANY(present) AND name NOT LIKE 'phrase%' THEN
 				EXECUTE format('CREATE POLICY grading_app_select ON %s FOR SELECT'
@@ -521,31 +544,35 @@ BEGIN
 				               ' TO authenticated USING (%s(session_id))', target,
 				               (SELECT p.oid::regproc FROM pg_proc p
 				                WHERE p.oid = ANY(procedures)
-				                  AND p.proname = 'grading_may_read' AND p.pronargs = 1
+				                  AND p.proname = 'grading_may_read'
+				                  AND p.pronargs = 1
 				                  AND p.proargtypes[0] = 'uuid'::regtype));
 			END IF;
 			IF kept IS NOT NULL AND NOT protected THEN
-				EXECUTE format('CREATE POLICY grading_kept ON %s TO %s USING (true)', target,
-				               kept);
+				EXECUTE format('CREATE POLICY grading_kept ON %s TO %s'
+				               ' USING (true)', target, kept);
 			END IF;
 			FOR i IN 1 .. array_length(rights, 1) LOOP
 				-- With policies of others on it, a right would be worth more than
 				-- grading_may_read() says.
 				IF rights[i][2] = name AND rights[i][1] = ANY(present)
-				   AND NOT (rights[i][1] = ANY(strangers) AND others IS NOT NULL) THEN
-					EXECUTE format('GRANT %s ON TABLE %s TO %I', rights[i][3], target,
-					               rights[i][1]);
+				   AND (rights[i][1] <> ALL(strangers) OR others IS NULL) THEN
+					EXECUTE format('GRANT %s ON TABLE %s TO %I', rights[i][3],
+					               target, rights[i][1]);
 				END IF;
 			END LOOP;
 			IF others IS NOT NULL THEN
-				RAISE WARNING 'the table % has policies (%) for anon or authenticated, who no'
-					' longer have any right on it', name, others
-					USING HINT = 'Where they are meant, grant what they need anew.';
+				RAISE WARNING 'the table % has policies (%) for anon or'
+					' authenticated, who no longer have any right on it', name,
+						others
+					USING HINT = 'Where they are meant, grant what they need'
+						' anew.';
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
-			RAISE WARNING 'the table % is not secured: it belongs to %', name, item.owner
-				USING HINT = format('As %I or a superuser: SELECT grading_secure();',
-				                    item.owner);
+			RAISE WARNING 'the table % is not secured: it belongs to %', name,
+				item.owner
+				USING HINT = format('As %I or a superuser:'
+					' SELECT grading_secure();', item.owner);
 		END;
 	END LOOP;
 
@@ -562,62 +589,72 @@ BEGIN
 			END IF;
 			EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', item.target);
 			FOREACH role IN ARRAY present LOOP
-				EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', item.target, role);
+				EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', item.target,
+					role);
 			END LOOP;
 			FOR i IN 1 .. array_length(rights, 1) LOOP
 				IF rights[i][2] = item.proname AND rights[i][1] = ANY(present) THEN
-					EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', item.target,
-					               rights[i][1]);
+					EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
+					               item.target, rights[i][1]);
 				END IF;
 			END LOOP;
 			FOR i IN 1 .. array_length(usual, 1) LOOP
 				CONTINUE WHEN usual[i][3] <> item.proname;
+				target_oid := relations[array_position(tables, usual[i][2])];
 				FOR role IN
-					SELECT DISTINCT r.rolname FROM (
-						SELECT relacl AS acl FROM pg_class
-						WHERE oid = relations[array_position(tables, usual[i][2])]
-						UNION ALL
-						SELECT attacl FROM pg_attribute
-						WHERE attrelid = relations[array_position(tables, usual[i][2])]
-						) AS acls,
-						aclexplode(acl) AS a JOIN pg_roles r ON r.oid = a.grantee
+					SELECT DISTINCT r.rolname
+					FROM (SELECT relacl AS acl FROM pg_class
+						WHERE oid = target_oid
+					      UNION ALL
+					      SELECT attacl FROM pg_attribute
+					      WHERE attrelid = target_oid) AS acls,
+						aclexplode(acl) AS a JOIN pg_roles r
+							ON r.oid = a.grantee
 					WHERE a.privilege_type = usual[i][1]
 					  AND r.rolname <> ALL(ours || strangers)
 				LOOP
-					EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', item.target, role);
+					EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
+					               item.target, role);
 				END LOOP;
 			END LOOP;
 			-- The path of whoever calls this, for what the application's triggers name;
 			-- temporary tables last.
 			IF item.proname = ANY(trusted || pathed) THEN
-				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s, pg_temp',
-				               item.target, path);
+				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s,'
+				               ' pg_temp', item.target, path);
 			END IF;
-			-- The triggers of a table's owner run with its rights, so it must be his: he who
-			-- migrated has more, perhaps.
+			-- The triggers of a table's owner run with its rights, so it must be his:
+			-- he who migrated has more, perhaps.
 			IF item.proname = ANY(trusted) THEN
 				EXECUTE format('ALTER FUNCTION %s SECURITY INVOKER', item.target);
-				SELECT pg_get_userbyid(relowner) INTO role FROM pg_class WHERE oid = jobs;
+				SELECT pg_get_userbyid(relowner) INTO role
+				FROM pg_class WHERE oid = jobs;
 				BEGIN
-					IF EXISTS (SELECT FROM pg_class
-					           WHERE oid = sessions AND relowner = item.proowner) THEN
-						EXECUTE format('ALTER TABLE %s OWNER TO %I', sessions, role);
+					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions
+					           AND relowner = item.proowner) THEN
+						EXECUTE format('ALTER TABLE %s OWNER TO %I',
+						               sessions, role);
 					END IF;
 					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions
 					           AND pg_get_userbyid(relowner) <> role) THEN
 						RAISE insufficient_privilege;
 					END IF;
-					EXECUTE format('ALTER FUNCTION %s OWNER TO %I', item.target, role);
-					EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER', item.target);
+					EXECUTE format('ALTER FUNCTION %s OWNER TO %I',
+					               item.target, role);
+					EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER',
+					               item.target);
 				EXCEPTION WHEN insufficient_privilege THEN
-					RAISE WARNING '%() works for those alone who may write to the tables'
-						' themselves: it, grading_jobs and grading_sessions do not all'
-						' belong to %', item.proname, role
-						USING HINT = 'As a superuser: SELECT grading_secure();';
+					RAISE WARNING '%() works for those alone who may write to'
+						' the tables themselves: it, grading_jobs and'
+						' grading_sessions do not all belong to %',
+						item.proname, role
+						USING HINT = 'As a superuser:'
+							' SELECT grading_secure();';
 				END;
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
-			RAISE WARNING 'the function % is not secured: it belongs to %', item.proname,
+			RAISE WARNING 'the function % is not secured: it belongs to %',
+				item.proname,
 				pg_get_userbyid(item.proowner);
 		END;
 	END LOOP;
@@ -641,7 +678,7 @@ END $$;
 COMMENT ON FUNCTION grading_open_jobs(uuid) IS
 	'how many jobs of the session wait or are being rated';
 COMMENT ON FUNCTION grading_progress(uuid) IS
-	'how far a session is; over when none of its jobs is open, however many rows are still to come';
+	'how far a session is; over when none of its jobs is open, however many are still to come';
 COMMENT ON FUNCTION grading_count(uuid[], integer[], integer[], integer[], integer[], integer[]) IS
 	'moves the counters of sessions; grading_retry() and grading_cancel() call it';
 COMMENT ON FUNCTION grading_retry(uuid) IS
@@ -655,7 +692,7 @@ COMMENT ON FUNCTION grading_secure() IS
 SET client_min_messages = error;	-- what could not be secured, 089 has said
 DO $$ BEGIN PERFORM grading_secure(); END $$;
 
--- Version 0, so that the highest is a numbered file's. psql knows no checksum: none is on record then.
+-- Version 0, so that the highest is a numbered file's. psql knows no checksum: then there is none.
 INSERT INTO grading_migrations (version, name) VALUES (0, 'functions.sql')
 ON CONFLICT (version) DO UPDATE SET checksum = NULL, applied_at = now();
 

@@ -16,7 +16,7 @@
 #define JOB_DATA_CAP_BYTES (4u << 20)	/* job_data as text; more is failed unread */
 #define JOB_LINES_CAP 10000		/* transcript entries a job */
 #define LINE_TEXT_CAP_BYTES (32u << 10)	/* one line's text */
-#define NAME_CAP_BYTES 200		/* salesRepName, customerName; longer ones are cut at a character */
+#define NAME_CAP_BYTES 200		/* salesRepName, customerName; more is cut at a character */
 
 /* One transcript entry with text. All strings live in the job's arena, valid UTF-8, never NULL. */
 struct line {
@@ -33,7 +33,7 @@ struct job {
 	char session_id[UUID_SIZE];
 	int64_t claim;			/* fencing number of our claim */
 	int attempts, max_attempts;
-	int counted_as;			/* enum counted: how its session's counters already have it */
+	int counted_as;			/* enum counted: how it stands in its session's counters */
 	bool full;			/* job_type full_grading */
 
 	const char *sales_rep;		/* "" when not given */

@@ -3,9 +3,9 @@
  * parameters. It is made at build (src/queue/embed_sql.sh) from src/queue/sql, where NAME.sql holds
  * STATEMENT_NAME with its parameters; "make sql" prints them for psql.
  *
- * Each is one short transaction by itself, so it works behind a transaction pooler, and none is open
- * while a rater works; but for BEGIN to COMMIT, which enclose a claim and its settlement, on a
- * connection of our own and with a rater that answers at once. Locks are taken in one order
+ * Each is one short transaction by itself, so it works behind a transaction pooler, and none is
+ * open while a rater works; but for BEGIN to COMMIT, which enclose a claim and its settlement, on
+ * a connection of our own and with a rater that answers at once. Locks are taken in one order
  * everywhere: grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that
  * nothing reads runs first), then grading_sessions by id, then line_ratings by key; phrase_flights
  * by key, and nothing after it. Rows are named by = ANY(array) also where a join would say it: for

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The daemon's statements from src/queue/sql: as the C table that is compiled in, or whole, for psql.
+# The daemon's statements from src/queue/sql: as the C table that is compiled in, or whole for psql.
 # usage: embed_sql.sh c|psql src/queue/sql/*.sql
 #
 # A file is what psql reads (from within that directory): `\set` lines that name pieces, a comment,
@@ -145,7 +145,8 @@ function write_c(text,    nparams, types)
 		if (!sub(/^AS /, "", text))
 			fail("no PREPARE " name " (...) AS")
 	}
-	printf "\t[STATEMENT_%s] = { \"%s\",\n%s, %d },\n", toupper(name), name, c_string(text), nparams
+	printf "\t[STATEMENT_%s] = { \"%s\",\n%s, %d },\n", toupper(name), name, c_string(text),
+		nparams
 	written++
 }
 
@@ -158,8 +159,10 @@ function write_psql(text)
 }
 
 BEGIN {
-	if (form == "c")
-		print "#include \"queue/statements.h\"\n\nconst struct statement statements[STATEMENT_COUNT] = {"
+	if (form == "c") {
+		print "#include \"queue/statements.h\"\n"
+		print "const struct statement statements[STATEMENT_COUNT] = {"
+	}
 	for (i = 1; i < ARGC; i++) {
 		file = name = ARGV[i]
 		directory = file
@@ -171,8 +174,10 @@ BEGIN {
 		else
 			write_psql(read_file())
 	}
-	if (form == "c")
-		printf "};\n_Static_assert(STATEMENT_COUNT == %d, \"each statement has its file\");\n", written
+	if (form == "c") {
+		print "};"
+		printf "_Static_assert(STATEMENT_COUNT == %d, \"each has its file\");\n", written
+	}
 	exit 0
 }
 END { exit failed }

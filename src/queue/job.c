@@ -117,8 +117,8 @@ static int entry_text(struct parse *p, size_t at, struct json_object *entry,
 		if (utf8_is_all_blank(json_object_get_string(value), len))
 			continue;
 		if (len > LINE_TEXT_CAP_BYTES)
-			return refuse(p, "transcript[%zu].%s is %zu bytes long; at most %u are allowed",
-				      at, keys[i], len, LINE_TEXT_CAP_BYTES);
+			return refuse(p, "transcript[%zu].%s is %zu bytes long; at most %u are "
+				      "allowed", at, keys[i], len, LINE_TEXT_CAP_BYTES);
 		*text = value;
 		return 0;
 	}
@@ -245,7 +245,7 @@ static int read_transcript(struct parse *p, struct json_object *transcript)
 static int read_data(struct parse *p)
 {
 	struct job *job = p->job;
-	struct json_object *transcript;
+	struct json_object *transcript, *batches;
 	char quoted[QUOTE_SIZE];
 	int64_t total;
 
@@ -259,7 +259,8 @@ static int read_data(struct parse *p)
 			      quote(transcript, quoted));
 	job->sales_rep = copy_name(job, p->data, "salesRepName");
 	job->customer = copy_name(job, p->data, "customerName");
-	if (json_strict_integer(json_object_object_get(p->data, "totalBatches"), 1, INT_MAX, &total))
+	batches = json_object_object_get(p->data, "totalBatches");
+	if (json_strict_integer(batches, 1, INT_MAX, &total))
 		job->total_batches = (int)total;
 	return read_transcript(p, transcript);
 }

@@ -1,6 +1,7 @@
--- Deletes expired entries from some pages of the phrase cache, and says how many there were, how many
--- pages the table has, and whether it was our turn. The table is walked through, since an index by
--- age would be paid for with each entry. With them go leases of lost hosts that nobody took over.
+-- Deletes expired entries from some pages of the phrase cache, and says how many there were, how
+-- many pages the table has, and whether it was our turn. The table is walked through, since an
+-- index by age would be paid for with each entry. With them go leases of lost hosts that nobody
+-- took over.
 \set cleaning `cat pieces/cleaning.sql`
 
 PREPARE clean_cache (

@@ -1,7 +1,8 @@
--- Single flight. The asker gets those of the keys that nobody asks about and that the cache does not
--- know: rows with true. False: asking about it has just failed somebody, so whoever wants may ask.
--- The other keys are being asked about by others. The snapshot is taken before a row may be waited
--- for: the caller looks into the cache once more afterwards, with one that is newer than the rows.
+-- Single flight. The asker gets those of the keys that nobody asks about and that the cache does
+-- not know: rows with true. False: asking about it has just failed somebody, so whoever wants may
+-- ask. The other keys are being asked about by others. The snapshot is taken before a row may be
+-- waited for: the caller looks into the cache once more afterwards, with one that is newer than the
+-- rows.
 PREPARE lease_keys (
 	text[],		-- $1: keys
 	text,		-- $2: the asker

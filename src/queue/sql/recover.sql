@@ -1,11 +1,12 @@
--- Puts back jobs of dead workers. The only job that there was is to blame, however the worker ended,
--- and else the one in hand if it died of itself: its attempt counts, and in the end it fails. Where
--- that is known the others go free. Else they are suspects (pieces/suspected.sql).
+-- Puts back jobs of dead workers. The only job that there was is to blame, however the worker
+-- ended, and else the one in hand if it died of itself: its attempt counts, and in the end it
+-- fails. Where that is known the others go free. Else they are suspects (pieces/suspected.sql).
 --
--- A job that somebody has locked is found by its dead claimant at a later tick. One that was held by
--- a lock alone (`loose`) has no claimant, so whoever has it now, such as the dead worker's own server
--- process, is waited for, if $6 says so and not for long; it counts as claimed from then on, so that
--- to tell of the same death twice charges it once. What they were asking about is free for others.
+-- A job that somebody has locked is found by its dead claimant at a later tick. One that was held
+-- by a lock alone (`loose`) has no claimant, so whoever has it now, such as the dead worker's own
+-- server process, is waited for, if $6 says so and not for long; it counts as claimed from then on,
+-- so that to tell of the same death twice charges it once. What they were asking about is free for
+-- others.
 \set free_deaths `cat pieces/free_deaths.sql`
 \set death_in_hand `cat pieces/death_in_hand.sql`
 \set deaths `cat pieces/deaths.sql`
@@ -40,7 +41,8 @@ WITH dead AS (
 		ORDER BY id FOR UPDATE SKIP LOCKED
 	) AS free
 ), held AS MATERIALIZED (
-	SELECT g.id, g.claim, g.counted_as, d.how, CASE WHEN d.in_hand = g.id THEN d.line END AS line,
+	SELECT g.id, g.claim, g.counted_as, d.how,
+		CASE WHEN d.in_hand = g.id THEN d.line END AS line,
 		greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,
 		(count(*) OVER (PARTITION BY d.identity) = 1
 			OR NOT d.outside AND coalesce(d.in_hand = g.id, false))::int AS guilt,
@@ -50,7 +52,8 @@ WITH dead AS (
 	WHERE g.status = 'processing'
 	UNION ALL
 	SELECT g.id, g.claim, g.counted_as, max(d.how), max(d.line),
-		greatest(coalesce(g.max_attempts, 3), 1), count(*) FILTER (WHERE NOT d.outside)::int,
+		greatest(coalesce(g.max_attempts, 3), 1),
+		count(*) FILTER (WHERE NOT d.outside)::int,
 		:death_in_hand * count(*) FILTER (WHERE d.outside)::int
 	FROM grading_jobs g JOIN dead d ON d.in_hand = g.id
 	WHERE g.id = ANY(ARRAY(SELECT id FROM loose))
@@ -76,8 +79,10 @@ WITH dead AS (
 		:suspected,
 		error = format('the worker that had this job %s', judged.how)
 			|| coalesce(' while it was at line ' || judged.line, '')
-			|| CASE WHEN spent THEN format('; that makes %s attempts, it is not tried again',
-				judged.attempts) ELSE '' END
+			|| CASE WHEN spent THEN
+				format('; that makes %s attempts, it is not tried again',
+					judged.attempts)
+				ELSE '' END
 	FROM judged WHERE g.id = judged.id AND g.id = ANY(ARRAY(SELECT id FROM judged))
 	RETURNING g.session_id, g.status, judged.counted_as AS was
 ), moved AS (

@@ -1,8 +1,8 @@
--- Settles jobs with whatever lines they have and whatever is there already: complete, fail, put back,
--- or (status "processing") only store what has arrived. Only jobs still under our claim are touched,
--- and only their lines stored. The session's row is locked before its lines are numbered, so that seq
--- follows the order of commits. `brought` are lines of jobs that count for the first time; what
--- another job brought before is no new line.
+-- Settles jobs with whatever lines they have and whatever is there already: complete, fail, put
+-- back, or (status "processing") only store what has arrived. Only jobs still under our claim are
+-- touched, and only their lines stored. The session's row is locked before its lines are numbered,
+-- so that seq follows the order of commits. `brought` are lines of jobs that count for the first
+-- time; what another job brought before is no new line.
 \set batch `cat pieces/batch.sql`
 \set status '''processing'''
 \set as_claimed `cat pieces/as_claimed.sql`
@@ -45,9 +45,11 @@ WITH :batch, settled AS (
 	UPDATE grading_jobs g SET status = job.status,
 		attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),
 		available_at = CASE WHEN job.status = 'pending'
-			THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms' ELSE g.available_at END,
+			THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms'
+			ELSE g.available_at END,
 		result = coalesce(($24::jsonb[])[job.result], g.result), error = job.error,
-		updated_at = now(), completed_at = CASE WHEN job.status = 'completed' THEN now() END,
+		updated_at = now(),
+		completed_at = CASE WHEN job.status = 'completed' THEN now() END,
 		failed_at = CASE WHEN job.status = 'failed' THEN now() END,
 		claimed_by = CASE WHEN job.status <> 'pending' THEN g.claimed_by END,
 		counted_as = CASE WHEN job.status IN ('completed', 'failed') THEN job.status
@@ -60,20 +62,20 @@ WITH :batch, settled AS (
 	WHERE s.session_id = ANY(ARRAY(SELECT session_id FROM settled))
 	ORDER BY s.session_id FOR UPDATE
 ), fresh AS (
-	SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id, settled.id AS job_id,
-		line.*, coalesce(locked.rated_seq, 0) AS rated_seq
+	SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id,
+		settled.id AS job_id, line.*, coalesce(locked.rated_seq, 0) AS rated_seq
 	FROM line JOIN settled ON settled.place = line.job LEFT JOIN locked USING (session_id)
 	ORDER BY settled.session_id, line.index
 ), rated AS (
-	INSERT INTO line_ratings AS r (session_id, line_index, line_text, rating, alternatives, reason,
-		cached, job_id, provenance, seq, rated_at)
+	INSERT INTO line_ratings AS r (session_id, line_index, line_text, rating, alternatives,
+		reason, cached, job_id, provenance, seq, rated_at)
 	SELECT session_id, index, text, rating, :line_values,
 		rated_seq + row_number() OVER (PARTITION BY session_id ORDER BY index), now()
 	FROM fresh
 	ON CONFLICT (session_id, line_index) DO UPDATE SET line_text = excluded.line_text,
-		rating = excluded.rating, alternatives = excluded.alternatives, reason = excluded.reason,
-		cached = excluded.cached, job_id = excluded.job_id, provenance = excluded.provenance,
-		seq = excluded.seq, rated_at = excluded.rated_at
+		rating = excluded.rating, alternatives = excluded.alternatives,
+		reason = excluded.reason, cached = excluded.cached, job_id = excluded.job_id,
+		provenance = excluded.provenance, seq = excluded.seq, rated_at = excluded.rated_at
 	RETURNING r.session_id, (r.xmax = 0) AS new
 ), sums AS (
 	SELECT session_id, max(batches) AS batches,
@@ -81,9 +83,12 @@ WITH :batch, settled AS (
 			- (was IS NOT DISTINCT FROM 'completed')::int)::int AS completed,
 		sum((counted IS NOT DISTINCT FROM 'failed')::int
 			- (was IS NOT DISTINCT FROM 'failed')::int)::int AS failed,
-		coalesce(sum(lines) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS lines,
-		coalesce(sum(stored) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS brought,
-		coalesce(sum(skipped) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int AS skipped
+		coalesce(sum(lines) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int
+			AS lines,
+		coalesce(sum(stored) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int
+			AS brought,
+		coalesce(sum(skipped) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int
+			AS skipped
 	FROM settled WHERE session_id IS NOT NULL GROUP BY session_id
 ), gained AS (
 	SELECT session_id, count(*)::int AS stored, count(*) FILTER (WHERE new)::int AS new
@@ -91,7 +96,8 @@ WITH :batch, settled AS (
 ), moved AS (
 	SELECT session_id, batches, completed, failed,
 		least(greatest(lines - brought + coalesce(new, 0), 0), lines) AS lines,
-		coalesce(new, 0) AS rated, skipped, coalesce(stored, 0) AS stored, now() AS started_at
+		coalesce(new, 0) AS rated, skipped, coalesce(stored, 0) AS stored,
+		now() AS started_at
 	FROM sums LEFT JOIN gained USING (session_id)
 	WHERE completed <> 0 OR failed <> 0 OR stored > 0
 ), session AS (
@@ -99,7 +105,8 @@ WITH :batch, settled AS (
 ), remembered AS (
 	:remember
 	ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,
-		alternatives = excluded.alternatives, reason = excluded.reason, context = excluded.context,
+		alternatives = excluded.alternatives, reason = excluded.reason,
+		context = excluded.context,
 		provenance = excluded.provenance, created_at = excluded.created_at
 	WHERE c.created_at <= now() - $26::bigint * interval '1 ms'
 )

@@ -1,9 +1,9 @@
--- The pool's one look at the queue, a poll. Each index is walked once, because under an old snapshot
--- that means all its dead entries. `head` is the first live row of each priority, where claims begin
--- (scoreboard/floor.h), and what is counted behind it is counted up to 100,000, so that the look
--- stays cheap with a deep queue. One row for each head, at least one: is anything due (with a hundred
--- priorities, perhaps), in how many ms is the next, the gauges, is there work for the reaper or the
--- cleanup, who claims on this host, and where the head stands.
+-- The pool's one look at the queue, a poll. Each index is walked once, because under an old
+-- snapshot that means all its dead entries. `head` is the first live row of each priority, where
+-- claims begin (scoreboard/floor.h), and what is counted behind it is counted up to 100,000, so
+-- that the look stays cheap with a deep queue. One row for each head, at least one: is anything due
+-- (with a hundred priorities, perhaps), in how many ms is the next, the gauges, is there work for
+-- the reaper or the cleanup, who claims on this host, and where the head stands.
 PREPARE tick (
 	bigint,		-- $1: ms until the next tick
 	bigint,		-- $2: ms after which a job in processing is stuck
@@ -25,11 +25,13 @@ WITH RECURSIVE head AS (
 ), waiting AS (
 	SELECT sum(n.pending)::bigint AS pending, coalesce(sum(n.due), 0)::bigint AS due,
 		min(next.at) AS next,
-		min(h.available_at) FILTER (WHERE h.available_at <= now() AND isfinite(h.available_at))
-			AS oldest,
+		min(h.available_at) FILTER (
+			WHERE h.available_at <= now() AND isfinite(h.available_at)) AS oldest,
 		coalesce(bool_or(h.available_at <= now()), false) OR count(*) = 100 AS look
 	FROM heads h CROSS JOIN LATERAL (
-		SELECT count(*) AS pending, count(*) FILTER (WHERE available_at <= now()) AS due FROM (
+		SELECT count(*) AS pending,
+			count(*) FILTER (WHERE available_at <= now()) AS due
+		FROM (
 			SELECT g.available_at FROM grading_jobs g
 			WHERE g.status = 'pending' AND g.priority = h.priority
 				AND (g.available_at, g.id) >= (h.available_at, h.id)
@@ -42,8 +44,10 @@ WITH RECURSIVE head AS (
 		ORDER BY g.available_at, g.id LIMIT 1
 	) next ON true
 ), held AS (
-	SELECT count(*) AS n, min(coalesce(started_at, updated_at, created_at, '-infinity')) AS oldest,
-		string_agg(DISTINCT claimed_by, E'\n') FILTER (WHERE starts_with(claimed_by, $5)) AS claimants
+	SELECT count(*) AS n,
+		min(coalesce(started_at, updated_at, created_at, '-infinity')) AS oldest,
+		string_agg(DISTINCT claimed_by, E'\n')
+			FILTER (WHERE starts_with(claimed_by, $5)) AS claimants
 	FROM grading_jobs WHERE status = 'processing'
 )
 SELECT waiting.look,
@@ -52,7 +56,8 @@ SELECT waiting.look,
 	coalesce(waiting.pending, 0), waiting.due, held.n,
 	(SELECT count(*) FROM (
 		SELECT FROM grading_jobs
-		WHERE status = 'failed' AND failed_at > now() - interval '24 hours' LIMIT 100000) f),
+		WHERE status = 'failed' AND failed_at > now() - interval '24 hours'
+		LIMIT 100000) f),
 	greatest(extract(epoch FROM now() - waiting.oldest) * 1000, 0)::bigint,
 	coalesce(held.oldest < now() - $2::bigint * interval '1 ms', false),
 	$3::bigint > 0 AND EXISTS (

@@ -2,13 +2,14 @@
 -- its place among the jobs; its own place is that among the job's lines. Jobs (result) and lines
 -- (provenance) refer to the JSON documents $24 by number.
 job AS MATERIALIZED (
-	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[], $6::text[],
-		$7::int[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[]) WITH ORDINALITY
+	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[],
+		$6::text[], $7::int[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[])
+	WITH ORDINALITY
 	AS j(id, claim, status, attempt, delay_ms, error,
 		result, was, batches, lines, skipped, stored, place)
 ), line AS (
-	SELECT * FROM unnest($13::int[], $14::int[], $15::int[], $16::text[], $17::text[], $18::text[],
-		$19::text[], $20::bool[], $21::int[], $22::text[], $23::text[])
+	SELECT * FROM unnest($13::int[], $14::int[], $15::int[], $16::text[], $17::text[],
+		$18::text[], $19::text[], $20::bool[], $21::int[], $22::text[], $23::text[])
 	AS l(job, place, index, text, rating, alternatives,
 		reason, cached, provenance, cache_key, context)
 )

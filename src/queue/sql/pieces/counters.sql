@@ -10,7 +10,8 @@
 -- `bound`. Not EXISTS, for which a plan may read the table whole. The greatest() and least() of
 -- times: now() is when a transaction began, which is not the order of commits.
 INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, failed_batches,
-	total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at, completed_at)
+	total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at,
+	completed_at)
 SELECT m.session_id, greatest(m.batches, m.completed + m.failed), m.completed, m.failed,
 	m.lines, m.rated, m.skipped, m.stored, m.started_at,
 	CASE WHEN m.stored > 0 THEN now() END,

@@ -20,7 +20,8 @@ CROSS JOIN LATERAL (
 		WHERE g.status = 'pending' AND g.available_at <= now()
 			AND g.priority = floor.priority AND g.id <> ALL($8::uuid[])
 			AND (g.available_at, g.id) >=
-				(least(floor.available_at, now() - $7::bigint * interval '1 ms'), floor.id)
+				(least(floor.available_at, now() - $7::bigint * interval '1 ms'),
+					floor.id)
 		ORDER BY g.available_at, g.id
 		LIMIT $1::int FOR UPDATE SKIP LOCKED
 	) AS known

@@ -2,7 +2,7 @@
 -- twice.
 INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance,
 	created_at)
-SELECT :distinct cache_key, text, rating, string_to_array(alternatives, :separator), reason, context,
-	($24::jsonb[])[provenance], now()
+SELECT :distinct cache_key, text, rating, string_to_array(alternatives, :separator), reason,
+	context, ($24::jsonb[])[provenance], now()
 FROM line WHERE cache_key IS NOT NULL
 ORDER BY cache_key
