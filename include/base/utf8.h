@@ -1,6 +1,4 @@
-/*
- * UTF-8 from outside: decoded strictly (RFC 3629), cut at characters, made harmless. Any process.
- */
+/* UTF-8 from outside: decoded strictly (RFC 3629), cut at characters, made harmless. */
 #ifndef UTF8_H
 #define UTF8_H
 
@@ -20,17 +18,14 @@ static inline size_t utf8_next(const char *text, size_t len, uint32_t *code)
 	return 1;
 }
 
-/*
- * How many printable ASCII characters (blanks among them) text begins with: what most text consists
- * of.
- */
+/* How many printable ASCII characters, blanks among them, text begins with: often all of it. */
 size_t utf8_plain_run(const char *text, size_t len);
 
 bool utf8_is_valid(const char *text, size_t len);
 bool utf8_is_blank(uint32_t code);		/* Unicode White_Space */
 bool utf8_is_all_blank(const char *text, size_t len);	/* also when len is 0 */
 
-/* How much of valid text fits into cap_bytes without splitting a character. */
+/* How many bytes of valid text fit into cap_bytes without splitting a character. */
 size_t utf8_cut(const char *text, size_t len, size_t cap_bytes);
 
 enum utf8_controls {

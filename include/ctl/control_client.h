@@ -1,4 +1,4 @@
-/* The client's side of the control socket; the protocol is described in server.h. */
+/* The client's side of the control socket; the protocol is described in control/protocol.h. */
 #ifndef CONTROL_CLIENT_H
 #define CONTROL_CLIENT_H
 

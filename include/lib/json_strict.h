@@ -19,9 +19,7 @@
  */
 int json_strict_parse(const char *text, size_t len, struct json_object **value, const char **why);
 
-/*
- * True for a whole number from min to max, however written (3, 3.0, 3e0). Strings are no numbers.
- */
+/* True, and *out, for a whole number from min to max, as 3, 3.0 or 3e0. A string is no number. */
 bool json_strict_integer(struct json_object *value, int64_t min, int64_t max, int64_t *out);
 
 #endif

@@ -19,9 +19,9 @@ static const char enqueue_sql[] =
 	"         EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = a.session) AS known"
 	"  FROM unnest($1::uuid[], $2::jsonb[]) AS a(session, record)),"
 	" answered AS MATERIALIZED ("
-	"  SELECT session, known, transcript, grading_enqueue(session, transcript,"
-	"    record ->> 'salesRepName',"
-	"         record ->> 'customerName', $3::int, $4::int) AS jobs FROM asked),"
+	"  SELECT session, known, transcript,"
+	"         grading_enqueue(session, transcript, record ->> 'salesRepName',"
+	"                         record ->> 'customerName', $3::int, $4::int) AS jobs FROM asked),"
 	/* No jobs: it was there, in the table or in this very batch; or there is nothing in it. */
 	" counted AS ("
 	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]' AND NOT known) AS made"

@@ -40,8 +40,8 @@ static int version_of(const struct embedded *file)
 
 static int load_records(struct migration *m, struct err *err)
 {
-	PGresult *exists = pgsync_query(
-		m->conn, "SELECT to_regclass('grading_migrations') IS NOT NULL", 0, NULL, err);
+	PGresult *exists = pgsync_query(m->conn, "SELECT to_regclass('grading_migrations') "
+					"IS NOT NULL", 0, NULL, err);
 	struct err cause;
 	bool there = exists && PQgetvalue(exists, 0, 0)[0] == 't';
 
@@ -133,14 +133,12 @@ static int refuse_changed(const struct migration *m, struct err *err)
 		const struct embedded *file = &embedded_migrations[i];
 
 		if (state_of(m, file) == MIGRATE_CHANGED)
-			return err_set(
-				err, ERR_PERMANENT,
-				"%s was changed after it was applied on %s; nothing "
-				"was done: use the gradingctl of the release that applied it, and "
-				"bring changes as a new file",
-				file->name,
-				PQgetvalue(m->records, find_record(m, version_of(file)),
-					   COLUMN_APPLIED_AT));
+			return err_set(err, ERR_PERMANENT,
+				       "%s was changed after it was applied on %s; nothing was "
+				       "done: use the gradingctl of the release that applied it, "
+				       "and bring changes as a new file", file->name,
+				       PQgetvalue(m->records, find_record(m, version_of(file)),
+						  COLUMN_APPLIED_AT));
 	}
 	return 0;
 }

@@ -15,23 +15,24 @@
 
 struct transcripts;
 
-/* Valid until the next call. */
+/* Its text is valid until the next call. */
 struct transcript {
 	char session[UUID_SIZE];
-	char id[TRANSCRIPT_ID_SHOWN];	/* as given; cut, for messages */
-	const char *text;	/* the whole object, as it stands in the file */
-	size_t len;
-	unsigned long line;	/* where it begins, from 1 */
+	char id[TRANSCRIPT_ID_SHOWN];	/* id in the file, cut, for messages */
+	const char *text;		/* whole object as it stands in the file */
+	size_t len;			/* length of text */
+	unsigned long line;		/* line of the file where it begins, from 1 */
 };
 
-/* path "-": standard input. NULL and err. */
+/* Opens a file; "-" is standard input. path must outlive it. NULL and err. */
 struct transcripts *transcripts_open(const char *path, struct err *err);
 void transcripts_close(struct transcripts *r);
 const char *transcripts_name(const struct transcripts *r);	/* for messages */
 
 /*
- * The next one: 1. 0 at the end. -1 when what stands there is no transcript: err says where and
- * why, and the next call goes on behind it. ERR_LOST: the file cannot be read any further.
+ * Reads the next one: 1. Returns 0 at the end; -1 when what stands there is no transcript: err says
+ * where and why, and the next call goes on behind it, unless err is ERR_LOST: then the file cannot
+ * be read any further.
  */
 int transcripts_next(struct transcripts *r, struct transcript *out, struct err *err);
 

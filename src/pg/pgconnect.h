@@ -1,4 +1,4 @@
-/* How a connection to Postgres begins: pg.c's, and pgsync.c's. */
+/* How a connection to Postgres begins, whether one waits for it or not. */
 #ifndef PGCONNECT_H
 #define PGCONNECT_H
 
@@ -12,7 +12,7 @@
  */
 PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsigned first_host);
 
-/* For how long an attempt may take in all. */
+/* For how long an attempt may take in all: the conninfo's connect_timeout, within bounds. */
 int64_t pgconnect_timeout_ms(const char *conninfo);
 
 #endif

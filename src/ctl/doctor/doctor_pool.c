@@ -10,14 +10,14 @@
 
 #include "pg/pgsync.h"
 
-#define ROUNDS 6
-#define QUESTION_MS 5000
+#define ROUNDS 6		/* of questions to both connections */
+#define QUESTION_MS 5000	/* for one of them */
 
 enum pooling { DIRECT, POOLS_SESSIONS, POOLS_TRANSACTIONS };
 
 struct found {
 	enum pooling pooling;
-	const char *name;
+	const char *name;	/* the pooler's; "" for none */
 };
 
 /* The server process that answers right now; 0 when none does. */
