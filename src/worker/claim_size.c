@@ -5,8 +5,8 @@
 
 #define AIM_MS 250		/* about how long the rows of a held claim should be locked */
 #define CLAIM_BYTES (16 << 20)	/* of job_data in one claim */
-#define GROWN_BYTES (4 << 20)	/* a claim so large leaves memory behind that is worth giving back */
-#define FORGET 8		/* smaller jobs make it forget a larger one by this part each time */
+#define GROWN_BYTES (4 << 20)	/* a claim so large leaves memory to give back */
+#define FORGET 8		/* the part by which a smaller job makes it forget a larger one */
 #define MIN_BATCH 16		/* who sets pool.claim_batch lower means it literally */
 #define FACTOR_JOB_BYTES 16384	/* jobs larger than this on average are claimed by the batch */
 #define BUSY_PER_PROCESSOR 2
@@ -24,7 +24,8 @@ void claim_size_learn(struct claim_size *s, int n, int64_t bytes)
 	s->job_bytes = mean > s->job_bytes ? mean : s->job_bytes + (mean - s->job_bytes) / FORGET;
 }
 
-void claim_size_adapt(struct claim_size *s, bool full, int asked, int64_t bytes, int64_t claim_batch)
+void claim_size_adapt(struct claim_size *s, bool full, int asked, int64_t bytes,
+		      int64_t claim_batch)
 {
 	if (!full || claim_batch < MIN_BATCH || bytes > (int64_t)asked * FACTOR_JOB_BYTES)
 		s->factor = 1;

@@ -1,9 +1,9 @@
 /*
  * The transitions of claiming. Pure.
  *
- * The race that CLAIM_SENT_STALE is for: a claim looks at the queue and finds nothing; a job is inserted and its
- * NOTIFY wakes this worker before the claim's answer has come. Taking that answer for "empty" would leave the job
- * waiting for the next poll.
+ * The race that CLAIM_SENT_STALE is for: a claim looks at the queue and finds nothing; a job is
+ * inserted and its NOTIFY wakes this worker before the claim's answer has come. Taking that answer
+ * for "empty" would leave the job waiting for the next poll.
  */
 #include "claim_state.h"
 
@@ -14,7 +14,8 @@
 static const enum claim_state after[CLAIM_STATE_COUNT][CLAIM_EVENT_COUNT] = {
 	[CLAIM_READY] = {
 		[CLAIM_ON_SEND] = CLAIM_SENT, [CLAIM_ON_ANSWER] = NEVER, [CLAIM_ON_EMPTY] = NEVER,
-		[CLAIM_ON_FAILURE] = NEVER, [CLAIM_ON_PREVIEW] = NEVER, [CLAIM_ON_PREVIEWED] = NEVER,
+		[CLAIM_ON_FAILURE] = NEVER, [CLAIM_ON_PREVIEW] = NEVER,
+		[CLAIM_ON_PREVIEWED] = NEVER,
 		[CLAIM_ON_WAKE] = CLAIM_READY,
 	},
 	[CLAIM_SENT] = {
@@ -24,9 +25,9 @@ static const enum claim_state after[CLAIM_STATE_COUNT][CLAIM_EVENT_COUNT] = {
 		[CLAIM_ON_WAKE] = CLAIM_SENT_STALE,
 	},
 	[CLAIM_SENT_STALE] = {
-		[CLAIM_ON_SEND] = NEVER, [CLAIM_ON_ANSWER] = CLAIM_READY, [CLAIM_ON_EMPTY] = CLAIM_READY,
-		[CLAIM_ON_FAILURE] = CLAIM_READY, [CLAIM_ON_PREVIEW] = CLAIM_PREVIEW,
-		[CLAIM_ON_PREVIEWED] = NEVER, [CLAIM_ON_WAKE] = CLAIM_SENT_STALE,
+		[CLAIM_ON_SEND] = NEVER, [CLAIM_ON_ANSWER] = CLAIM_READY,
+		[CLAIM_ON_EMPTY] = CLAIM_READY, [CLAIM_ON_FAILURE] = CLAIM_READY, [CLAIM_ON_PREVIEW] = CLAIM_PREVIEW, [CLAIM_ON_PREVIEWED] = NEVER,
+		[CLAIM_ON_WAKE] = CLAIM_SENT_STALE,
 	},
 	[CLAIM_PREVIEW] = {
 		[CLAIM_ON_SEND] = NEVER, [CLAIM_ON_ANSWER] = NEVER, [CLAIM_ON_EMPTY] = NEVER,
@@ -35,7 +36,8 @@ static const enum claim_state after[CLAIM_STATE_COUNT][CLAIM_EVENT_COUNT] = {
 	},
 	[CLAIM_EXHAUSTED] = {
 		[CLAIM_ON_SEND] = NEVER, [CLAIM_ON_ANSWER] = NEVER, [CLAIM_ON_EMPTY] = NEVER,
-		[CLAIM_ON_FAILURE] = NEVER, [CLAIM_ON_PREVIEW] = NEVER, [CLAIM_ON_PREVIEWED] = NEVER,
+		[CLAIM_ON_FAILURE] = NEVER, [CLAIM_ON_PREVIEW] = NEVER,
+		[CLAIM_ON_PREVIEWED] = NEVER,
 		[CLAIM_ON_WAKE] = CLAIM_READY,
 	},
 };

@@ -1,5 +1,6 @@
 /*
- * Where claiming stands, and what each event makes of it: one enum, its transitions in one table. Pure.
+ * Where claiming stands, and what each event makes of it: one enum, its transitions in one table.
+ * Pure.
  */
 #ifndef WORKER_CLAIM_STATE_H
 #define WORKER_CLAIM_STATE_H
@@ -16,15 +17,18 @@ enum claim_state {
 enum claim_event {
 	CLAIM_ON_SEND,		/* a claim goes out */
 	CLAIM_ON_ANSWER,	/* it brought jobs, or there is reason to look again at once */
-	CLAIM_ON_EMPTY,		/* it brought less than was asked, from the very beginning of the queue */
+	CLAIM_ON_EMPTY,		/* it brought less than asked, looking from the queue's very beginning */
 	CLAIM_ON_FAILURE,	/* the database did not carry it out, or the connection went away */
 	CLAIM_ON_PREVIEW,	/* it was refused because of its one job: a preview goes out */
 	CLAIM_ON_PREVIEWED,	/* that was answered */
-	CLAIM_ON_WAKE,		/* woken: something was inserted, is due, or went back; or a reconnect */
+	CLAIM_ON_WAKE,		/* something was inserted, is due, or went back; or a reconnect */
 	CLAIM_EVENT_COUNT
 };
 
-/* The state after the event. An event that cannot happen in a state is a broken invariant there, and ignored. */
+/*
+ * The state after the event. An event that cannot happen in a state is a broken invariant there,
+ * and ignored.
+ */
 enum claim_state claim_state_after(enum claim_state state, enum claim_event event);
 
 /* For logs and tests: "ready", "sent", ... */

@@ -1,10 +1,10 @@
 /*
- * Claims held by locks, from begin to commit. Runs in workers with a rater that answers at once, on a deep queue. While
- * a transaction is open nothing else is sent: it would become part of it.
+ * Claims held by locks, from begin to commit. Runs in workers with a rater that answers at once, on
+ * a deep queue. While a transaction is open nothing else is sent: it would become part of it.
  *
- * A race that the order prevents: the commit of one claim and the begin of the next travel in one pipeline. Were an
- * ordinary settlement gathered in between, it would land inside the next claim's transaction, and a rollback there
- * would undo ratings that were reported as stored.
+ * A race that the order prevents: the commit of one claim and the begin of the next travel in one
+ * pipeline. Were an ordinary settlement gathered in between, it would land inside the next claim's
+ * transaction, and a rollback there would undo ratings that were reported as stored.
  */
 #include "claim_txn.h"
 
@@ -123,7 +123,10 @@ static void on_committed(void *arg, const PGresult *result, const struct err *er
 		not_committed(t);
 }
 
-/* All jobs of a claim that is held have been rated. Those that are completed are, the others are left. */
+/*
+ * All jobs of a claim that is held have been rated. Those that are completed are, the others are
+ * left.
+ */
 static int gather(struct claim_txn *t)
 {
 	int64_t bytes = 0;
@@ -158,8 +161,8 @@ void claim_txn_end(struct claim_txn *t)
 	t->open = false;
 	t->committing = true;
 	t->committing_since_ms = t->opened_ms;	/* the next one may begin before this one is over */
-	if (n > 0 && queue_settle(ctx->queue, SETTLE_HELD, ctx->child->identity, t->gathered, (size_t)n, 0,
-				  on_completed, t) == -1)
+	if (n > 0 && queue_settle(ctx->queue, SETTLE_HELD, ctx->child->identity, t->gathered,
+				  (size_t)n, 0, on_completed, t) == -1)
 		on_completed(t, NULL, &lost);
 	if (queue_commit(ctx->queue, on_committed, t) == -1)
 		on_committed(t, NULL, &lost);

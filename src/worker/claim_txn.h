@@ -1,8 +1,9 @@
 /*
- * A worker's way through a deep queue with a rater that answers at once: a claim that is held by the locks of its
- * rows, rated, completed and committed in one transaction, so that it is never written down. That spares a third of
- * what a job costs the server. Whatever goes wrong in between, be it this worker's death, nothing has happened; what
- * cannot end as completed is left alone here, and claimed in the ordinary way next.
+ * A worker's way through a deep queue with a rater that answers at once: a claim that is held by
+ * the locks of its rows, rated, completed and committed in one transaction, so that it is never
+ * written down. That spares a third of what a job costs the server. Whatever goes wrong in between,
+ * be it this worker's death, nothing has happened; what cannot end as completed is left alone here,
+ * and claimed in the ordinary way next.
  */
 #ifndef WORKER_CLAIM_TXN_H
 #define WORKER_CLAIM_TXN_H
@@ -20,7 +21,7 @@ struct claim_txn {
 	struct settler *settler;
 	struct claim_size *size;
 	bool open;			/* a transaction is open: nothing else may be sent */
-	bool committing;		/* one before it is to be committed: no settlement meanwhile */
+	bool committing;		/* an earlier one is: no settlement meanwhile */
 	bool write_next;		/* the next claim is to be an ordinary one */
 	int under_way;			/* jobs that the one to be committed completes */
 	int left;			/* jobs not taken after all, since somebody asked */
@@ -39,7 +40,8 @@ bool claim_txn_fits(const struct claim_txn *t, bool deep);
 /* Of what it brings only such jobs can be completed so. */
 bool claim_txn_can_complete(const struct claimed_row *row);
 /* Claims so. -1 as pg_send(). */
-int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer, void *arg);
+int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer,
+		    void *arg);
 /* The next claim goes out in the ordinary way. */
 void claim_txn_written(struct claim_txn *t);
 

@@ -1,7 +1,7 @@
 /*
- * A worker's claims. Runs in workers; it rates and settles nothing, and asks for no more than there is room for. Where
- * claiming stands is claim_state.c's, how much is claimed at a time claim_size.c's, and claim_txn.c sends claims that
- * are held by locks alone.
+ * A worker's claims. Runs in workers; it rates and settles nothing, and asks for no more than there
+ * is room for. Where claiming stands is claim_state.c's, how much is claimed at a time
+ * claim_size.c's, and claim_txn.c sends claims that are held by locks alone.
  */
 #include "claimer.h"
 
@@ -20,8 +20,8 @@
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define PREFETCH_SHARE 16	/* of pool.in_flight: jobs claimed before a call is free for them */
-#define PREFETCH_FROM 64	/* calls; with few, a job claimed early may wait for long, beside idle workers */
-#define BATCHES_BEHIND 1	/* of answered jobs that may wait to be settled while more are claimed */
+#define PREFETCH_FROM 64	/* calls; with fewer, one claimed early may wait beside idle workers */
+#define BATCHES_BEHIND 1	/* of answered jobs, may wait to be settled while more are claimed */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
@@ -127,9 +127,12 @@ static void claim_failed(struct claimer *c, const struct err *err)
 
 /* ---- a claim that was answered ---- */
 
-static struct grading *take_row(struct claimer *c, const struct claimed_row *row, bool through_cache)
+static struct grading *take_row(struct claimer *c, const struct claimed_row *row,
+				bool through_cache)
 {
-	/* Keys are the first rater's: what it has rated is good for a fallback, not the other way. */
+	/*
+	 * Keys are the first rater's: what it has rated is good for a fallback, not the other way.
+	 */
 	struct grading *g = grading_new(row, c->ctx->rater, through_cache);
 
 	g->rater = c->asked_for;
@@ -140,7 +143,8 @@ static struct grading *take_row(struct claimer *c, const struct claimed_row *row
 }
 
 /* Returns how many of the rows were taken, and adds the bytes of their job_data. */
-static size_t take_rows(struct claimer *c, const PGresult *result, struct grading **gradings, int64_t *bytes)
+static size_t take_rows(struct claimer *c, const PGresult *result, struct grading **gradings,
+			int64_t *bytes)
 {
 	const struct config *config = c->ctx->config;
 	bool instant = c->ctx->rater->instant;
@@ -190,7 +194,10 @@ static void queue_empty(struct claimer *c, int got)
 	c->took_some = false;
 }
 
-/* There is more for others. The janitor need notify nobody while all are at work, and looks for new floors. */
+/*
+ * There is more for others. The janitor need notify nobody while all are at work, and looks for new
+ * floors.
+ */
 static void queue_deep(struct claimer *c)
 {
 	set_demand(c, DEMAND_NONE);
@@ -204,7 +211,8 @@ static void retire_when_due(const struct claimer *c)
 	uint64_t max = (uint64_t)c->ctx->config->pool.max_jobs;
 	struct child *child = c->ctx->child;
 
-	if (max == 0 || c->claimed + c->with.txn->completed < max || c->ctx->stopping || child->once)
+	if (max == 0 || c->claimed + c->with.txn->completed < max || c->ctx->stopping ||
+	    child->once)
 		return;
 	log_info("pool.max_jobs reached; making room for a fresh worker");
 	child->on_stop(child->arg, false);
@@ -221,7 +229,8 @@ static void learn(struct claimer *c, int got, bool full, int64_t bytes)
 	}
 	if (full || !c->from_floors) {
 		c->deep = full;
-		claim_size_adapt(c->with.size, full, c->asked, bytes, c->ctx->config->pool.claim_batch);
+		claim_size_adapt(c->with.size, full, c->asked, bytes,
+				 c->ctx->config->pool.claim_batch);
 	}
 }
 
@@ -266,10 +275,10 @@ static int held_for(const struct claimer *c, const struct rater *rater)
 }
 
 /*
- * While there is a backlog a few jobs are claimed and looked up before a call is free for them, so that no call
- * slot stands empty for a round trip. So few that they wait for little longer than that; they are replaced when
- * half of them are gone, since a claim costs much the same for one job and for eight. None under limits: no job
- * is claimed then without a permit to be asked about.
+ * While there is a backlog a few jobs are claimed and looked up before a call is free for them, so
+ * that no call slot stands empty for a round trip. So few that they wait for little longer than
+ * that; they are replaced when half of them are gone, since a claim costs much the same for one job
+ * and for eight. None under limits: no job is claimed then without a permit to be asked about.
  */
 static int prefetch(const struct claimer *c, const struct rater *rater)
 {
@@ -282,7 +291,8 @@ static int prefetch(const struct claimer *c, const struct rater *rater)
 }
 
 /*
- * A call that is answered makes room at once, unless so many jobs wait to be settled that the database must be behind.
+ * A call that is answered makes room at once, unless so many jobs wait to be settled that the
+ * database must be behind.
  */
 static int room_for_calls(const struct claimer *c, const struct rater *rater, int batch)
 {
@@ -296,7 +306,10 @@ static int room_for_calls(const struct claimer *c, const struct rater *rater, in
 	return n < behind ? n : behind;
 }
 
-/* A rater that answers at once is fed by the batch or several, others up to the calls they may have in flight. */
+/*
+ * A rater that answers at once is fed by the batch or several, others up to the calls they may have
+ * in flight.
+ */
 static int room(const struct claimer *c, const struct rater *rater)
 {
 	int batch = context_batch(c->ctx, rater), n;
@@ -312,7 +325,9 @@ static int room(const struct claimer *c, const struct rater *rater)
 	return n < WORKER_BATCH_MAX ? n : WORKER_BATCH_MAX;
 }
 
-/* Sets who the next claim is for. The fallback takes what the breaker keeps from the first rater. */
+/*
+ * Sets who the next claim is for. The fallback takes what the breaker keeps from the first rater.
+ */
 static int allowed(struct claimer *c, int64_t now, int64_t *wait)
 {
 	struct breaker *breaker = &board(c)->breaker;
@@ -360,12 +375,16 @@ static bool over_subscribed(struct claimer *c, int64_t now)
 	if (!c->ctx->rater->instant)
 		return false;
 	busy = busy_before(c, &done);
-	return claim_size_over_subscribed(c->with.size, busy, sysconf(_SC_NPROCESSORS_ONLN), done, now);
+	return claim_size_over_subscribed(c->with.size, busy, sysconf(_SC_NPROCESSORS_ONLN), done,
+					  now);
 }
 
 /* ---- the turn ---- */
 
-/* Nobody has looked at the queue for so long that the janitor must be away: this worker does it by itself. */
+/*
+ * Nobody has looked at the queue for so long that the janitor must be away: this worker does it by
+ * itself.
+ */
 static bool janitor_missing(const struct claimer *c, int64_t now)
 {
 	int64_t patience = FLOORS_LAST_POLLS * c->ctx->config->queue.poll_ms;
@@ -379,7 +398,8 @@ static void look_around(struct claimer *c, int64_t now)
 {
 	if (!claimer_is_claiming(c))
 		dispatch_check_probe(c->with.dispatch);
-	if (claim_txn_take_left(c->with.txn) > 0 || (claimer_is_exhausted(c) && janitor_missing(c, now)))
+	if (claim_txn_take_left(c->with.txn) > 0 ||
+	    (claimer_is_exhausted(c) && janitor_missing(c, now)))
 		claimer_wake(c);
 	quarantine_expire(&c->quarantine, now);
 }
@@ -387,26 +407,32 @@ static void look_around(struct claimer *c, int64_t now)
 static bool may_claim(const struct claimer *c)
 {
 	return c->state == CLAIM_READY && !c->ctx->stopping && !c->with.txn->open &&
-	       !c->with.reclaim->under_way && pg_is_ready(c->ctx->pg) && !atomic_load(&board(c)->paused);
+	       !c->with.reclaim->under_way && pg_is_ready(c->ctx->pg) &&
+	       !atomic_load(&board(c)->paused);
 }
 
-/* For now, and it looks again by itself: a wake that it may have taken, and those to come, are for others. */
+/*
+ * For now, and it looks again by itself: a wake that it may have taken, and those to come, are for
+ * others.
+ */
 static int64_t let_others_claim(struct claimer *c, int64_t wait)
 {
 	claimer_pass_wake_on(c);
 	return wait;
 }
 
-/* Takes what a claim of up to n jobs needs of the host's limits and of --max-jobs; 0 with a *wait. */
+/*
+ * Takes what a claim of up to n jobs needs of the host's limits and of --max-jobs; 0 with a *wait.
+ */
 static int reserve(struct claimer *c, int n, int64_t now, int64_t *wait)
 {
 	struct dispatch *dispatch = c->with.dispatch;
+	bool first = c->asked_for == c->ctx->rater, probe;
 	int budget;
-	bool probe;
 
-	if (c->asked_for == c->ctx->rater && breaker_state(&board(c)->breaker, now) == BREAKER_PROBING)
+	if (first && breaker_state(&board(c)->breaker, now) == BREAKER_PROBING)
 		dispatch_begin_probe(dispatch);
-	probe = dispatch->probing && c->asked_for == c->ctx->rater;
+	probe = first && dispatch->probing;
 	n = permits_reserve(c->with.permits, c->asked_for, n, probe, now, wait);
 	if (n == 0) {
 		if (probe)
@@ -428,13 +454,13 @@ static int send(struct claimer *c, const struct claim *claim)
 }
 
 /*
- * With a backlog the floors are taken at their word; a job whose insert committed late waits for its turn
- * behind it. When that brings less than asked, the same is asked again from a while before, and only then
- * is the queue taken for empty. While that brings all that was asked for (a large insert, say, that committed
- * late), claims go on so until the floors are looked for anew.
+ * With a backlog the floors are taken at their word; a job whose insert committed late waits for
+ * its turn behind it. When that brings less than asked, the same is asked again from a while
+ * before, and only then is the queue taken for empty. While that brings all that was asked for (a
+ * large insert, say, that committed late), claims go on so until the floors are looked for anew.
  *
- * Demand is published before the claim goes out: whoever inserts after the claim looked finds a worker
- * to wake, and what was inserted before is claimed.
+ * Demand is published before the claim goes out: whoever inserts after the claim looked finds a
+ * worker to wake, and what was inserted before is claimed.
  */
 static void claim_up_to(struct claimer *c, int n, int64_t now)
 {

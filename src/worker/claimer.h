@@ -1,6 +1,6 @@
 /*
- * A worker's claims: when, how many, from where in the queue, and what to do with their answers. One claim is on its
- * way at a time; it asks for no more than there is room for.
+ * A worker's claims: when, how many, from where in the queue, and what to do with their answers.
+ * One claim is on its way at a time; it asks for no more than there is room for.
  */
 #ifndef WORKER_CLAIMER_H
 #define WORKER_CLAIMER_H
@@ -48,8 +48,8 @@ struct claimer {
 void claimer_init(struct claimer *c, const struct context *ctx, const struct claimer_parts *parts);
 
 /*
- * Claims when there is room and reason to. Returns how long to wait before asking again, -1: until something else
- * happens.
+ * Claims when there is room and reason to. Returns how long to wait before asking again, -1: until
+ * something else happens.
  */
 int64_t claimer_turn(struct claimer *c);
 

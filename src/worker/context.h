@@ -1,6 +1,6 @@
 /*
- * What every part of a worker is given: who it is, its configuration, raters and connection, and whether it is
- * stopping. worker.c alone writes it; parts hold it as const.
+ * What every part of a worker is given: who it is, its configuration, raters and connection, and
+ * whether it is stopping. worker.c alone writes it; parts hold it as const.
  */
 #ifndef WORKER_CONTEXT_H
 #define WORKER_CONTEXT_H
@@ -10,7 +10,7 @@
 #include "queue/queue.h"
 #include "rater/rater.h"
 
-#define WORKER_BATCH_MAX 1000	/* jobs in one claim or settlement; pool.claim_batch goes no higher */
+#define WORKER_BATCH_MAX 1000	/* jobs in a claim or settlement, as in pool.claim_batch */
 
 struct context {
 	struct child *child;
@@ -36,12 +36,14 @@ static inline struct slot *context_slot(const struct context *ctx)
 void context_count(const struct context *ctx, enum counter c, uint64_t n);
 
 /*
- * Jobs that one statement claims or settles, at most. Where calls take time small statements will do, in less
- * memory.
+ * Jobs that one statement claims or settles, at most. Where calls take time small statements will
+ * do, in less memory.
  */
 int context_batch(const struct context *ctx, const struct rater *rater);
 
-/* Takes up to `wanted` claims off what --max-jobs has left, for the whole pool. Returns how many. */
+/*
+ * Takes up to `wanted` claims off what --max-jobs has left, for the whole pool. Returns how many.
+ */
 int context_take_budget(const struct context *ctx, int wanted);
 void context_give_back_budget(const struct context *ctx, int n);
 

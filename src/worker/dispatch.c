@@ -1,6 +1,6 @@
 /*
- * From jobs looked up to verdicts. Runs in workers; no transaction is open meanwhile, and it sends no statement. Whose
- * fault a failed call was is fault.c's to say.
+ * From jobs looked up to verdicts. Runs in workers; no transaction is open meanwhile, and it sends
+ * no statement. Whose fault a failed call was is fault.c's to say.
  */
 #include "dispatch.h"
 
@@ -66,7 +66,8 @@ static void count_answer(const struct context *ctx, const struct ask *ask)
 static void count_fallback_lines(const struct context *ctx, const struct ask *ask)
 {
 	for (size_t i = 0; !ask->err && i < ask->nlines; i++)
-		context_count(ctx, COUNTER_FALLBACK_LINES, ask->verdicts[i].outcome == OUTCOME_RATED);
+		context_count(ctx, COUNTER_FALLBACK_LINES,
+			      ask->verdicts[i].outcome == OUTCOME_RATED);
 }
 
 static void settle_call(struct dispatch *d, const struct rater *rater, const struct ask *ask)
@@ -165,10 +166,13 @@ static void heed_rater(struct dispatch *d, struct ask *ask)
 		break;
 	}
 	if (d->ctx->fallback && err_is_outside(err_kind(ask->err)))
-		ask->err->after_ms = 0;		/* told to the breaker; the job need not wait so long */
+		ask->err->after_ms = 0;		/* the breaker waits, the job need not */
 }
 
-/* The breaker is the first rater's. A fallback that fails too is left alone for a while, by this worker. */
+/*
+ * The breaker is the first rater's. A fallback that fails too is left alone for a while, by this
+ * worker.
+ */
 static void heed_fallback(struct dispatch *d, struct ask *ask)
 {
 	enum fault fault = fault_of_fallback(d->ctx, ask);
@@ -216,7 +220,10 @@ int dispatch_asked_of(const struct dispatch *d, const struct rater *rater)
 	return n;
 }
 
-/* More jobs that the rater may be asked about now, below 0: fewer. One that answers at once is never short of room. */
+/*
+ * More jobs that the rater may be asked about now, below 0: fewer. One that answers at once is
+ * never short of room.
+ */
 static int free_calls(const struct dispatch *d, const struct rater *rater)
 {
 	int n = rater->capacity ? rater->capacity : (int)d->ctx->config->pool.in_flight;
@@ -266,7 +273,10 @@ static bool is_complete(const struct grading *g)
 	       !g->flight.ready;
 }
 
-/* Its lines waited, for others or for a free call. Some have a rating now, or are to be asked about. */
+/*
+ * Its lines waited, for others or for a free call. Some have a rating now, or are to be asked
+ * about.
+ */
 static void go_on(struct dispatch *d, struct grading *g)
 {
 	struct err err;
@@ -346,7 +356,10 @@ static bool go_on_ready(struct dispatch *d)
 	return true;
 }
 
-/* A call that is answered is followed by the next in the same turn, as long as jobs were claimed ahead. */
+/*
+ * A call that is answered is followed by the next in the same turn, as long as jobs were claimed
+ * ahead.
+ */
 static bool go_on_held_back_by(struct dispatch *d, const struct rater *rater)
 {
 	int n = rater->instant ? 0 : free_calls(d, rater);
@@ -381,7 +394,10 @@ void dispatch_take_answers(struct dispatch *d)
 
 /* ---- jobs looked up ---- */
 
-/* A probe is asked at once, and what a fallback rates is for nobody else; one that answers at once has no equal. */
+/*
+ * A probe is asked at once, and what a fallback rates is for nobody else; one that answers at once
+ * has no equal.
+ */
 static bool has_flights(const struct dispatch *d, const struct grading *g)
 {
 	const struct rater *rater = d->ctx->rater;

@@ -1,6 +1,6 @@
 /*
- * From jobs looked up to verdicts: hands their open lines to a rater, takes its answers, tells the breaker what they
- * say of the rater, and has jobs decided that are complete.
+ * From jobs looked up to verdicts: hands their open lines to a rater, takes its answers, tells the
+ * breaker what they say of the rater, and has jobs decided that are complete.
  */
 #ifndef WORKER_DISPATCH_H
 #define WORKER_DISPATCH_H
@@ -25,10 +25,16 @@ void dispatch_init(struct dispatch *d, const struct context *ctx, struct joblist
 
 /* lookup_begin()'s: the n jobs have been looked up, and are asked about. arg is the dispatch. */
 void dispatch_looked_up(void *arg, struct grading *const *gradings, size_t n);
-/* Takes what the raters have answered; goes on with jobs whose lines waited; decides those complete. */
+/*
+ * Takes what the raters have answered; goes on with jobs whose lines waited; decides those
+ * complete.
+ */
 void dispatch_take_answers(struct dispatch *d);
 
-/* Gives up the calls of g; they have gone out and count. Its lines wait for nobody, and nobody for them. */
+/*
+ * Gives up the calls of g; they have gone out and count. Its lines wait for nobody, and nobody for
+ * them.
+ */
 void dispatch_cancel(struct dispatch *d, struct grading *g);
 /* Takes g off the list and frees it, whatever it waits for. */
 void dispatch_drop(struct dispatch *d, struct grading *g);

@@ -1,7 +1,7 @@
 /*
- * Whose fault a failed call was. Runs in workers, on answers just taken; it sends nothing. The breaker is asked here,
- * which remembers what it was asked about; dispatch.c opens and closes it, and what becomes of the job is
- * grading_decide()'s.
+ * Whose fault a failed call was. Runs in workers, on answers just taken; it sends nothing. The
+ * breaker is asked here, which remembers what it was asked about; dispatch.c opens and closes it,
+ * and what becomes of the job is grading_decide()'s.
  */
 #include "fault.h"
 
@@ -10,7 +10,7 @@
 
 /* A call that failed so close to its job's deadline had no more time to give. */
 #define DEADLINE_SLACK_MS 100
-#define SHARES_BETWEEN 3	/* of the pace, at most, between a control and the claim that it vouches for */
+#define SHARES_BETWEEN 3	/* of the pace, at most, from a control to the claim it vouches for */
 
 static struct breaker *breaker_of(const struct context *ctx)
 {
@@ -23,10 +23,11 @@ static bool at_deadline(const struct ask *ask)
 }
 
 /*
- * Its job's deadline ended it, which says nothing about who was asked: too little time was left, or it is a
- * program of this host, which one question can keep busy for ever.
+ * Its job's deadline ended it, which says nothing about who was asked: too little time was left, or
+ * it is a program of this host, which one question can keep busy for ever.
  */
-static bool was_hurried(const struct config *config, const struct rater *rater, const struct ask *ask)
+static bool was_hurried(const struct config *config, const struct rater *rater,
+			const struct ask *ask)
 {
 	bool had_time = ask->used.latency_ms >= config->queue.job_deadline_ms / 2;
 
@@ -49,11 +50,13 @@ void fault_blame_rater(const struct rater *rater, struct ask *ask)
 {
 	const char *last = ask->err ? ask->err->text : outcome_words(ask->verdicts[0].outcome);
 
-	ask_fail(ask, ERR_DENIED, "%d jobs in a row brought no usable answer, so they are not to blame: "
-		 "%.300s; %s", BREAKER_UNCLEAR_IN_A_ROW, last, rater->ops->advice);
+	ask_fail(ask, ERR_DENIED, "%d jobs in a row brought no usable answer, so they are not to "
+		 "blame: %.300s; %s", BREAKER_UNCLEAR_IN_A_ROW, last, rater->ops->advice);
 }
 
-/* Answers of no use cost attempts: after the first, what is left are lines that are hard to rate. */
+/*
+ * Answers of no use cost attempts: after the first, what is left are lines that are hard to rate.
+ */
 static enum fault fault_of_answer(const struct ask *ask, bool probing)
 {
 	if (is_of_use(ask))
@@ -62,8 +65,8 @@ static enum fault fault_of_answer(const struct ask *ask, bool probing)
 }
 
 /*
- * How old an answer may be that shows, before a suspect is asked, that the rater works. Limits may keep the two
- * apart.
+ * How old an answer may be that shows, before a suspect is asked, that the rater works. Limits may
+ * keep the two apart.
  */
 static int64_t vouching_ms(const struct context *ctx)
 {
@@ -82,7 +85,9 @@ bool fault_needs_control(const struct context *ctx, const struct grading *g, boo
 	       !breaker_answered_lately(breaker_of(ctx), vouching_ms(ctx), now_ms());
 }
 
-/* Nobody else gets answers either. Those of a suspect were made sure of, if need be by a control. */
+/*
+ * Nobody else gets answers either. Those of a suspect were made sure of, if need be by a control.
+ */
 static bool is_everybodys(const struct context *ctx, const struct ask *ask)
 {
 	const struct grading *g = ask->owner;
@@ -111,7 +116,10 @@ static bool costs_nothing(const struct context *ctx, struct grading *g)
 		breaker_is_flaky(breaker_of(ctx), calls_lately(ctx), now));
 }
 
-/* A job that spent some of its time waiting for the calls of others, or for a free one, has a few goes free. */
+/*
+ * A job that spent some of its time waiting for the calls of others, or for a free one, has a few
+ * goes free.
+ */
 void fault_past_deadline(const struct config *config, const struct grading *g, struct err *err)
 {
 	bool waited = g->flight.waited || g->phase == GRADING_HELD_BACK;
@@ -119,16 +127,18 @@ void fault_past_deadline(const struct config *config, const struct grading *g, s
 	char limit[32];
 
 	duration_format(config->queue.job_deadline_ms, limit, sizeof(limit));
-	err_set(err, no_charge ? ERR_UNCLEAR : ERR_RETRY, "no rating arrived within %s of the claim", limit);
+	err_set(err, no_charge ? ERR_UNCLEAR : ERR_RETRY,
+		"no rating arrived within %s of the claim", limit);
 }
 
 /*
- * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets answers either
- * (breaker_unclear()). One that its job's own deadline ended tells as much only if it had half of that time
- * to itself; else the job has used up an attempt. When others did get answers while it waited, the job is
- * under suspicion (it stays ERR_UNCLEAR): it goes back free of charge a few times, as the provider may
- * just have restarted, and more often while it fails others now and then; after that its attempts count. Answers of
- * no use are the job's fault until too many jobs in a row have met with them.
+ * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets
+ * answers either (breaker_unclear()). One that its job's own deadline ended tells as much only if
+ * it had half of that time to itself; else the job has used up an attempt. When others did get
+ * answers while it waited, the job is under suspicion (it stays ERR_UNCLEAR): it goes back free of
+ * charge a few times, as the provider may just have restarted, and more often while it fails others
+ * now and then; after that its attempts count. Answers of no use are the job's fault until too many
+ * jobs in a row have met with them.
  */
 enum fault fault_of_rater(const struct context *ctx, struct ask *ask, bool probing)
 {

@@ -1,6 +1,6 @@
 /*
- * Whose fault it is that a call brought nothing: the provider's, the job's, or nobody knows yet. It keeps nothing and
- * changes nothing but the failed call's err; dispatch.c acts on what it finds.
+ * Whose fault it is that a call brought nothing: the provider's, the job's, or nobody knows yet. It
+ * keeps nothing and changes nothing but the failed call's err; dispatch.c acts on what it finds.
  */
 #ifndef WORKER_FAULT_H
 #define WORKER_FAULT_H
@@ -12,12 +12,15 @@
 enum fault {
 	FAULT_UNSAID,		/* nothing to go by */
 	FAULT_NONE,		/* it works: it rated a line, or said what is wrong with these */
-	FAULT_ALIVE,		/* it answers; what it says is of no use, which its job has met before */
-	FAULT_USELESS,		/* what it says is of no use; with so many jobs in a row, the fault is its own */
+	FAULT_ALIVE,		/* it answers, to no use, as the job has met before */
+	FAULT_USELESS,		/* it answers, to no use; too often in a row, the fault is its own */
 	FAULT_OUTSIDE,		/* it is away, refuses us or limits our rate: err says so */
 };
 
-/* Of a call to the first rater. probing: the call decides about the breaker. May change ask->err->kind. */
+/*
+ * Of a call to the first rater. probing: the call decides about the breaker. May change
+ * ask->err->kind.
+ */
 enum fault fault_of_rater(const struct context *ctx, struct ask *ask, bool probing);
 
 /* Of a call to the fallback: unsaid, none, or outside. May change ask->err->kind. */
@@ -27,10 +30,11 @@ enum fault fault_of_fallback(const struct context *ctx, struct ask *ask);
 void fault_blame_rater(const struct rater *rater, struct ask *ask);
 
 /*
- * Whether the lines of g are to be preceded by a control (grading_ask_control()). When a job that fails is the only
- * one, nobody knows whether the provider is away or this job's lines break its calls; and it would be asked about for
- * ever, since an outage may cost no attempt. The same when jobs fail one after the other and the breaker asks for a
- * sign of life. So the provider is asked something else first.
+ * Whether the lines of g are to be preceded by a control (grading_ask_control()). When a job that
+ * fails is the only one, nobody knows whether the provider is away or this job's lines break its
+ * calls; and it would be asked about for ever, since an outage may cost no attempt. The same when
+ * jobs fail one after the other and the breaker asks for a sign of life. So the provider is asked
+ * something else first.
  */
 bool fault_needs_control(const struct context *ctx, const struct grading *g, bool probing);
 

@@ -1,6 +1,6 @@
 /*
- * Leases of phrases that are being asked about, in the table phrase_flights. Runs in workers, once a turn; which line
- * waits for whom is single_flight.c's.
+ * Leases of phrases that are being asked about, in the table phrase_flights. Runs in workers, once
+ * a turn; which line waits for whom is single_flight.c's.
  */
 #include "flight_lease.h"
 
@@ -12,11 +12,11 @@
 #include "base/log.h"
 
 #define LEASE_MS 6000
-#define RENEW_MS (LEASE_MS / 2)		/* most calls are over by then */
-#define OPEN_MS 10000			/* longer than the longest interval, so that all who wait get to see it */
-#define INTERVAL_FIRST_MS 100		/* as long as somebody has just come to wait; then twice as long each time */
+#define RENEW_MS (LEASE_MS / 2)	/* most calls are over by then */
+#define OPEN_MS 10000		/* longer than any interval, so that all who wait get to see it */
+#define INTERVAL_FIRST_MS 100	/* when somebody has just come to wait; twice as long each time */
 #define INTERVAL_MAX_MS 1000
-#define TROUBLE_MS 500			/* pause after a statement that failed for a reason outside it */
+#define TROUBLE_MS 500		/* pause after a statement that failed for a reason outside it */
 
 /* ---- looking: taking what nobody asks about, then what has come into the cache meanwhile ---- */
 
@@ -185,20 +185,21 @@ static void give_up_look(struct flight_lease *l)
 }
 
 /*
- * The look into the cache comes after the rows are ours, with a snapshot of its own: whoever had them before has
- * stored its rating first.
+ * The look into the cache comes after the rows are ours, with a snapshot of its own: whoever had
+ * them before has stored its rating first.
  */
 static void look(struct flight_lease *l)
 {
 	const char **keys = room_for_keys(&l->flights->list);
 	size_t n = gather_looked_at(l->flights, keys);
+	const char *identity = l->ctx->child->identity;
 	int64_t ttl = l->ctx->config->cache.ttl_ms;
 	struct queue *queue = l->ctx->queue;
 
 	l->flights->fresh = false;
 	l->sent_ms = now_ms();
 	l->looking = true;
-	if (queue_lease_keys(queue, keys, n, l->ctx->child->identity, LEASE_MS, ttl, on_leased, l) == -1 ||
+	if (queue_lease_keys(queue, keys, n, identity, LEASE_MS, ttl, on_leased, l) == -1 ||
 	    queue_lookup(queue, keys, n, ttl, on_looked, l) == -1)
 		give_up_look(l);
 	free(keys);
@@ -223,7 +224,7 @@ static void renew(struct flight_lease *l, int64_t now)
 	TAILQ_FOREACH(f, &l->flights->list, link) {
 		if (f->state != FLIGHT_LEADER)
 			continue;
-		if (now - f->since_ms >= RENEW_MS / 2) {	/* those that are due soon go along */
+		if (now - f->since_ms >= RENEW_MS / 2) {	/* due now, or soon */
 			f->since_ms = now;
 			keys[n++] = f->key;
 		}
@@ -268,8 +269,8 @@ static void tell(struct flight_lease *l)
 			failed[nfailed++] = f->key;
 		else
 			landed[nlanded++] = f->key;
-	l->telling = queue_release_leases(l->ctx->queue, l->ctx->child->identity, landed, nlanded, failed,
-					  nfailed, OPEN_MS, on_told, l) == 0;
+	l->telling = queue_release_leases(l->ctx->queue, l->ctx->child->identity, landed, nlanded,
+					  failed, nfailed, OPEN_MS, on_told, l) == 0;
 	forget_over(l->flights);
 	free(landed);
 	free(failed);

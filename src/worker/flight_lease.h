@@ -1,6 +1,6 @@
 /*
- * Single flight between workers and hosts: who asks about which phrase stands in the table phrase_flights, under
- * a lease. One statement of a kind is on its way at a time.
+ * Single flight between workers and hosts: who asks about which phrase stands in the table
+ * phrase_flights, under a lease. One statement of a kind is on its way at a time.
  */
 #ifndef WORKER_FLIGHT_LEASE_H
 #define WORKER_FLIGHT_LEASE_H
@@ -25,8 +25,9 @@ void lease_init(struct flight_lease *l, const struct context *ctx, struct joblis
 		struct flights *flights, struct permits *permits);
 
 /*
- * Takes what nobody asks about, looks what others have brought to the phrase cache, renews, and tells what is over,
- * as it is due. Returns how long until there is something to do again, -1: until something else happens.
+ * Takes what nobody asks about, looks what others have brought to the phrase cache, renews, and
+ * tells what is over, as it is due. Returns how long until there is something to do again, -1:
+ * until something else happens.
  */
 int64_t lease_turn(struct flight_lease *l);
 

@@ -1,4 +1,7 @@
-/* The jobs in hand, a doubly linked list. Runs in workers; it frees nothing and knows nothing of what jobs do. */
+/*
+ * The jobs in hand, a doubly linked list. Runs in workers; it frees nothing and knows nothing of
+ * what jobs do.
+ */
 #include "joblist.h"
 
 #include "base/invariant.h"

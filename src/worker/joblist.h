@@ -1,6 +1,6 @@
 /*
- * The jobs that a worker has in hand, oldest first. Claims add to it, dispatch_drop() and the worker's end take
- * from it; everybody may walk it.
+ * The jobs that a worker has in hand, oldest first. Claims add to it, dispatch_drop() and the
+ * worker's end take from it; everybody may walk it.
  */
 #ifndef WORKER_JOBLIST_H
 #define WORKER_JOBLIST_H

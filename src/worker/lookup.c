@@ -1,6 +1,6 @@
 /*
- * Looking claimed jobs up, one statement of a kind for a whole claim. Runs in workers; it asks no rater, and a look-up
- * that fails costs calls, no job.
+ * Looking claimed jobs up, one statement of a kind for a whole claim. Runs in workers; it asks no
+ * rater, and a look-up that fails costs calls, no job.
  */
 #include "lookup.h"
 
@@ -17,7 +17,7 @@ struct batch {
 	size_t n;
 	struct graded_line **lines;	/* nlines of them, all that have a key, in its order */
 	size_t nlines;
-	int waiting;			/* answers to come, and one for ourselves until all is sent */
+	int waiting;			/* answers to come, and until all is sent one more */
 };
 
 static void answered(struct batch *b)
@@ -34,7 +34,9 @@ static void answered(struct batch *b)
 
 static int by_key(const void *a, const void *b)
 {
-	return strcmp((*(struct graded_line *const *)a)->key, (*(struct graded_line *const *)b)->key);
+	struct graded_line *const *one = a, *const *other = b;
+
+	return strcmp((*one)->key, (*other)->key);
 }
 
 /* The first of the batch's lines with this key, or where it would be; equal ones follow. */

@@ -1,6 +1,6 @@
 /*
- * A worker's part in the host's limits. Runs in workers; it sends no statement and never waits: it says for how long
- * to. The limits themselves are throttle.c's, in the scoreboard.
+ * A worker's part in the host's limits. Runs in workers; it sends no statement and never waits: it
+ * says for how long to. The limits themselves are throttle.c's, in the scoreboard.
  */
 #include "permits.h"
 
@@ -10,11 +10,13 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 
-#define SPREAD_MS 300		/* so that not all who wait look at the same moment; less than the burst */
+#define SPREAD_MS 300		/* so that not all who wait look at once; less than the burst */
 #define LOOK_MS 2000		/* limits may change, and permits come back */
 #define LINE_BYTES 64		/* what a question has around a line, about */
 
-/* Claims beyond its attempts in which a job may bring no rating because its calls were not let out. */
+/*
+ * Claims beyond its attempts in which a job may bring no rating because its calls were not let out.
+ */
 #define FREE_CLAIMS 20
 
 static struct throttle *limits_of(const struct permits *p)
@@ -35,22 +37,26 @@ void permits_publish(const struct permits *p)
 
 /* ---- claims ---- */
 
-/* It will look again by itself: nobody need wake it meanwhile, and none else on this host could claim. */
+/*
+ * It will look again by itself: nobody need wake it meanwhile, and none else on this host could
+ * claim.
+ */
 static int64_t rest(const struct permits *p, int64_t wait)
 {
 	atomic_store(&context_slot(p->ctx)->demand, DEMAND_NONE);
 	return (wait < LOOK_MS ? wait : LOOK_MS) + 1 + random() % SPREAD_MS;
 }
 
-int permits_reserve(struct permits *p, const struct rater *rater, int wanted, bool probe, int64_t now_ms,
-		    int64_t *wait)
+int permits_reserve(struct permits *p, const struct rater *rater, int wanted, bool probe,
+		    int64_t now_ms, int64_t *wait)
 {
 	int n;
 
 	p->claim = (struct permit){ .held = false };
 	if (rater != p->metered || !throttle_active(limits_of(p)))
 		return wanted;
-	n = throttle_reserve(limits_of(p), p->ctx->child->index, wanted, probe, now_ms, &p->claim, wait);
+	n = throttle_reserve(limits_of(p), p->ctx->child->index, wanted, probe, now_ms, &p->claim,
+			     wait);
 	p->claim_held = n;
 	p->held += n;
 	if (n == 0)
@@ -95,7 +101,9 @@ static size_t question_bytes(const struct rater *rater, const struct ask *ask)
 	return bytes;
 }
 
-/* The one it was claimed with, while that is good; else another, which may be for a moment to come. */
+/*
+ * The one it was claimed with, while that is good; else another, which may be for a moment to come.
+ */
 static bool has_permit(struct permits *p, struct grading *g, int64_t now)
 {
 	struct throttle *limits = limits_of(p);
@@ -169,22 +177,26 @@ void permits_keep_pace(struct permits *p, struct grading *g)
 		send_back(p, g);
 }
 
-/* What it has is stored, and the next claim begins with the others: that ends, however many calls it needs. */
+/*
+ * What it has is stored, and the next claim begins with the others: that ends, however many calls
+ * it needs.
+ */
 bool permits_kept_calls_in(const struct permits *p, const struct grading *g, struct err *err)
 {
 	if (g->rater != p->metered || g->calls.nstarted == g->calls.n ||
 	    grading_calls_open(g) >= GRADING_CALLS_AT_ONCE || !throttle_active(limits_of(p)) ||
 	    !grading_got_on(g))
 		return false;
-	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no room "
-		"for all its calls within queue.job_deadline");
+	err_set(err, ERR_LIMITED, "openai.requests_per_minute or openai.tokens_per_minute leave no "
+		"room for all its calls within queue.job_deadline");
 	return true;
 }
 
 /* Holds a permit for a call that is to go out when its time has come. */
 static bool is_paced(const struct grading *g)
 {
-	return g->permit.held && !grading_is_decided(g) && !grading_in_lookup(g) && g->calls.nopen > 0;
+	return g->permit.held && !grading_is_decided(g) && !grading_in_lookup(g) &&
+	       g->calls.nopen > 0;
 }
 
 int64_t permits_ask_due(struct permits *p)
@@ -212,6 +224,7 @@ int64_t permits_ask_due(struct permits *p)
 
 void permits_settle_call(struct permits *p, const struct rater *rater, const struct ask *ask)
 {
+	uint32_t workers = atomic_load(&context_scoreboard(p->ctx)->workers);
 	struct call_end end;
 
 	if (rater != p->metered)
@@ -221,7 +234,7 @@ void permits_settle_call(struct permits *p, const struct rater *rater, const str
 		.tokens = ask->used.prompt_tokens + ask->used.completion_tokens,
 		.never_sent = ask->never_sent, .limited = err_kind(ask->err) == ERR_LIMITED,
 		.answered = !ask->err,
-		.most = (int)(atomic_load(&context_scoreboard(p->ctx)->workers) * p->ctx->config->pool.in_flight),
+		.most = (int)(workers * p->ctx->config->pool.in_flight),
 	};
 	permits_publish(p);
 	throttle_settle(limits_of(p), &end, now_ms());

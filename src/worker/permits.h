@@ -1,6 +1,7 @@
 /*
- * A worker's part in the host's limits: a permit for each job before it is claimed, another for each further call of
- * it, all of them given back or settled. Only for the rater that is metered; for any other there is nothing to pay.
+ * A worker's part in the host's limits: a permit for each job before it is claimed, another for
+ * each further call of it, all of them given back or settled. Only for the rater that is metered;
+ * for any other there is nothing to pay.
  */
 #ifndef WORKER_PERMITS_H
 #define WORKER_PERMITS_H
@@ -25,11 +26,12 @@ void permits_init(struct permits *p, const struct context *ctx, struct joblist *
 		  struct flights *flights);
 
 /*
- * Permits for a claim of up to `wanted` jobs that this rater is to be asked about; probe: the call decides about the
- * breaker. Returns for how many (without limits: for all); with 0, *wait is how long to wait, claiming nothing.
+ * Permits for a claim of up to `wanted` jobs that this rater is to be asked about; probe: the call
+ * decides about the breaker. Returns for how many (without limits: for all); with 0, *wait is how
+ * long to wait, claiming nothing.
  */
-int permits_reserve(struct permits *p, const struct rater *rater, int wanted, bool probe, int64_t now_ms,
-		    int64_t *wait);
+int permits_reserve(struct permits *p, const struct rater *rater, int wanted, bool probe,
+		    int64_t now_ms, int64_t *wait);
 /* n of those reserved last brought no job. */
 void permits_unreserve(struct permits *p, int n);
 /* One of those reserved last is g's from now on. */
@@ -38,13 +40,19 @@ void permits_give(struct permits *p, struct grading *g);
 void permits_drop(struct permits *p, struct grading *g);
 
 /*
- * After some of its calls were to be started: a job without any gives its permit back, and one that cannot have its
- * next call within THROTTLE_PATIENCE_MS goes back to the queue, with what it has.
+ * After some of its calls were to be started: a job without any gives its permit back, and one that
+ * cannot have its next call within THROTTLE_PATIENCE_MS goes back to the queue, with what it has.
  */
 void permits_keep_pace(struct permits *p, struct grading *g);
-/* Whether it was the limits that kept some of its calls in, while others brought ratings; fills err then. */
+/*
+ * Whether it was the limits that kept some of its calls in, while others brought ratings; fills err
+ * then.
+ */
 bool permits_kept_calls_in(const struct permits *p, const struct grading *g, struct err *err);
-/* Starts the calls whose time has come. Returns how long until the next one, -1: none waits for its time. */
+/*
+ * Starts the calls whose time has come. Returns how long until the next one, -1: none waits for its
+ * time.
+ */
 int64_t permits_ask_due(struct permits *p);
 /* A call has ended. */
 void permits_settle_call(struct permits *p, const struct rater *rater, const struct ask *ask);

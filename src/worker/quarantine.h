@@ -1,7 +1,8 @@
 /*
- * Jobs that the database does not let anybody claim: a constraint or a trigger of theirs is against it. After a claim
- * that was refused because of one of its jobs, smaller ones are claimed until it is the first of the queue that fails
- * alone; that one's place is left alone for a while. Pure: it sends nothing.
+ * Jobs that the database does not let anybody claim: a constraint or a trigger of theirs is against
+ * it. After a claim that was refused because of one of its jobs, smaller ones are claimed until it
+ * is the first of the queue that fails alone; that one's place is left alone for a while. Pure: it
+ * sends nothing.
  */
 #ifndef WORKER_QUARANTINE_H
 #define WORKER_QUARANTINE_H
@@ -22,9 +23,15 @@ struct quarantine {
 	struct err why;		/* what the claim of one job was refused with */
 };
 
-/* A claim of so many jobs was refused. True: the first of the queue is the culprit, and is to be asked for. */
+/*
+ * A claim of so many jobs was refused. True: the first of the queue is the culprit, and is to be
+ * asked for.
+ */
 bool quarantine_refused(struct quarantine *q, int asked, const struct err *why);
-/* The culprit's place, or that nobody knows it (NULL). False: there were too many, and the oldest is let go. */
+/*
+ * The culprit's place, or that nobody knows it (NULL). False: there were too many, and the oldest
+ * is let go.
+ */
 bool quarantine_found(struct quarantine *q, const struct floor *place, int64_t now_ms);
 /* A claim brought less than was asked for, and so all there was. */
 void quarantine_all_claimed(struct quarantine *q);

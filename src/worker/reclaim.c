@@ -1,9 +1,10 @@
 /*
  * Releasing claims that were lost with the connection. Runs in workers, after a reconnect.
  *
- * The race: a claim is sent, the connection hangs and is given up, a new one is made. The old backend may still be
- * waiting for a lock, and commit the claim a minute later under our identity. Nobody has those jobs in hand, and no
- * janitor will call them orphans while this worker lives; so whoever reconnects asks again for two minutes.
+ * The race: a claim is sent, the connection hangs and is given up, a new one is made. The old
+ * backend may still be waiting for a lock, and commit the claim a minute later under our identity.
+ * Nobody has those jobs in hand, and no janitor will call them orphans while this worker lives; so
+ * whoever reconnects asks again for two minutes.
  */
 #include "reclaim.h"
 
@@ -40,8 +41,8 @@ static void release(struct reclaim *r)
 
 	for (struct grading *g = r->jobs->head; g; g = g->next)
 		jobs[n++] = &g->job;
-	r->under_way = queue_release_lost(r->ctx->queue, r->ctx->child->identity, jobs, n, on_released,
-					  r) == 0;
+	r->under_way = queue_release_lost(r->ctx->queue, r->ctx->child->identity, jobs, n,
+					  on_released, r) == 0;
 	free(jobs);
 }
 

@@ -1,6 +1,7 @@
 /*
- * Gives back what this worker holds in the database but not in hand: a claim whose answer was lost with the
- * connection. Now and for a while, since a backend that was stuck may carry out a claim long after we gave it up.
+ * Gives back what this worker holds in the database but not in hand: a claim whose answer was lost
+ * with the connection. Now and for a while, since a backend that was stuck may carry out a claim
+ * long after we gave it up.
  */
 #ifndef WORKER_RECLAIM_H
 #define WORKER_RECLAIM_H
@@ -21,8 +22,8 @@ void reclaim_init(struct reclaim *r, const struct context *ctx, struct joblist *
 /* After a reconnect, when no claim is on its way. */
 void reclaim_begin(struct reclaim *r);
 /*
- * Does it again when it is time; never while a claim is on its way, since what that brings is not in hand yet.
- * Returns how long until the next time, -1: until something else happens.
+ * Does it again when it is time; never while a claim is on its way, since what that brings is not
+ * in hand yet. Returns how long until the next time, -1: until something else happens.
  */
 int64_t reclaim_turn(struct reclaim *r);
 

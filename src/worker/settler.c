@@ -1,10 +1,12 @@
 /*
- * A worker's settlements. Runs in workers; it decides nothing about jobs but what becomes of one that the database
- * refuses. While claim_txn.c has a transaction under way nothing is gathered: worker.c sees to that.
+ * A worker's settlements. Runs in workers; it decides nothing about jobs but what becomes of one
+ * that the database refuses. While claim_txn.c has a transaction under way nothing is gathered:
+ * worker.c sees to that.
  *
- * A race that the order prevents: a job is freed only when the answer to its last settlement has come. Were it freed
- * when that was sent, a connection lost at COMMIT would leave nothing to send again, and nobody would know whether the
- * ratings are stored; sent again it is conditional on the claim, so that what was stored is not stored twice.
+ * A race that the order prevents: a job is freed only when the answer to its last settlement has
+ * come. Were it freed when that was sent, a connection lost at COMMIT would leave nothing to send
+ * again, and nobody would know whether the ratings are stored; sent again it is conditional on the
+ * claim, so that what was stored is not stored twice.
  */
 #include "settler.h"
 
@@ -36,7 +38,8 @@ static void count_settled(const struct context *ctx, const struct grading *g)
 		context_count(ctx, COUNTER_JOBS_FAILED, 1);
 		log_warn("job %s failed: %s", g->job.id, g->settlement.error);
 	} else {
-		context_count(ctx, g->settlement.attempt ? COUNTER_JOBS_RETRIED : COUNTER_JOBS_RELEASED, 1);
+		context_count(ctx, g->settlement.attempt ? COUNTER_JOBS_RETRIED
+							 : COUNTER_JOBS_RELEASED, 1);
 		wake_slot(SLOT_JANITOR);	/* it sets a timer for when the job is due again */
 	}
 }
@@ -72,20 +75,22 @@ static void say(const struct err *err, const char *next)
 void settler_held_failed(struct settler *s, const struct err *err)
 {
 	if (err->kind == ERR_LOST || err->kind == ERR_PERMANENT)
-		return;		/* claimed and settled in the ordinary way, they tell whose fault it is */
+		return;		/* the ordinary way tells whose fault it is */
 	say(err, "its jobs are claimed again");
 	s->not_before_ms = now_ms() + HELD_FAILED_MS;
 }
 
 /*
- * A job whose settlement the database refuses. What its values are at fault for will not pass: it ends as failed, by
- * name, and if even that is refused the reaper has to find it. Anything else may pass: it waits behind the others.
+ * A job whose settlement the database refuses. What its values are at fault for will not pass: it
+ * ends as failed, by name, and if even that is refused the reaper has to find it. Anything else may
+ * pass: it waits behind the others.
  */
 static void guilty(struct settler *s, struct grading *g, const struct err *err)
 {
 	trouble_say(err->text);
 	if (err->kind != ERR_PERMANENT) {
-		log_warn("job %s cannot be settled now: %s; it waits behind the others", g->job.id, err->text);
+		log_warn("job %s cannot be settled now: %s; it waits behind the others", g->job.id,
+			 err->text);
 		rowset_defer(&s->set, &g->settle.row, now_ms());
 	} else if (!g->settle.refused) {
 		dispatch_cancel(s->dispatch, g);
@@ -118,7 +123,10 @@ static void heed(struct settler *s, enum rowset_verdict verdict, const struct er
 	}
 }
 
-/* A first settlement that is refused is sent again in the form that takes whatever is there: nothing was learnt. */
+/*
+ * A first settlement that is refused is sent again in the form that takes whatever is there:
+ * nothing was learnt.
+ */
 static bool has_other_form(struct settler *s, int n, const struct err *err)
 {
 	if (s->form != SETTLE_FIRST || err->kind != ERR_PERMANENT)
@@ -170,7 +178,10 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 
 /* ---- gathering ---- */
 
-/* Decided, or with some of its calls answered and others (or other jobs') not: those lines are stored as they arrive. */
+/*
+ * Decided, or with some of its calls answered and others (or other jobs') not: those lines are
+ * stored as they arrive.
+ */
 static bool is_ready(const struct grading *g)
 {
 	bool some_to_come = g->calls.nopen > 0 || g->flight.nwaiting > 0;

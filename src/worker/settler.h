@@ -1,7 +1,7 @@
 /*
- * A worker's settlements: one statement on its way at a time, with all jobs that were ready when it was sent. Nothing
- * is dropped before the database has said that it is stored or that the job moved on. Which of them the database
- * refuses is found by queue/rowset.h.
+ * A worker's settlements: one statement on its way at a time, with all jobs that were ready when it
+ * was sent. Nothing is dropped before the database has said that it is stored or that the job moved
+ * on. Which of them the database refuses is found by queue/rowset.h.
  */
 #ifndef WORKER_SETTLER_H
 #define WORKER_SETTLER_H
@@ -19,7 +19,7 @@ struct settler {
 	struct joblist *jobs;
 	struct dispatch *dispatch;
 	struct flights *flights;
-	struct rowset set;		/* jobs that are ready, and what the database makes of them */
+	struct rowset set;		/* jobs that are ready to be settled */
 	struct grading *gathered[WORKER_BATCH_MAX];	/* under_way of them */
 	int under_way;			/* jobs whose settlement is gathered or sent */
 	bool to_send;			/* they are gathered, and not sent yet */
@@ -31,8 +31,8 @@ void settler_init(struct settler *s, const struct context *ctx, struct joblist *
 		  struct dispatch *dispatch, struct flights *flights);
 
 /*
- * Gathers all jobs that are ready to be settled, unless some are on their way. Returns how long to wait before asking
- * again, -1: until something else happens.
+ * Gathers all jobs that are ready to be settled, unless some are on their way. Returns how long to
+ * wait before asking again, -1: until something else happens.
  */
 int64_t settler_gather(struct settler *s);
 /* Sends the settlement of those gathered. */
@@ -45,7 +45,10 @@ bool settler_has_any(const struct settler *s, int64_t now_ms);
 
 /* The settlement of g was answered: it was settled, or the job had moved on. May free g. */
 void settler_finish(struct settler *s, struct grading *g, bool settled);
-/* A held claim could not be completed or committed: said where an operator can do something, and a pause. */
+/*
+ * A held claim could not be completed or committed: said where an operator can do something, and a
+ * pause.
+ */
 void settler_held_failed(struct settler *s, const struct err *err);
 
 void settler_check(const struct settler *s);

@@ -1,15 +1,16 @@
 /*
- * Single flight, this worker's part of it: which of its lines are asked about for others too, and which wait for
- * whom. Runs in workers; it asks no rater, settles nothing and sends no statement: flight_lease.c does, through which
- * workers and hosts agree on who asks.
+ * Single flight, this worker's part of it: which of its lines are asked about for others too, and
+ * which wait for whom. Runs in workers; it asks no rater, settles nothing and sends no statement:
+ * flight_lease.c does, through which workers and hosts agree on who asks.
  *
- * What bounds a wait: the row of a worker that died is dropped by its janitor at once, and everybody's lease
- * runs out soon unless it is renewed. A phrase that got no rating is open to all for a while: those who waited
- * ask by themselves, all at once, and not one after the other. And no line waits beyond half of its job's time.
+ * What bounds a wait: the row of a worker that died is dropped by its janitor at once, and
+ * everybody's lease runs out soon unless it is renewed. A phrase that got no rating is open to all
+ * for a while: those who waited ask by themselves, all at once, and not one after the other. And no
+ * line waits beyond half of its job's time.
  *
- * A race that this prevents: two workers claim jobs with the same new line at the same moment. Both find nothing in
- * the cache, both join with FLIGHT_NEW, and neither asks before its look has said who leads. Had the second one asked
- * on seeing the cache empty, the provider would be paid twice.
+ * A race that this prevents: two workers claim jobs with the same new line at the same moment. Both
+ * find nothing in the cache, both join with FLIGHT_NEW, and neither asks before its look has said
+ * who leads. Had the second one asked on seeing the cache empty, the provider would be paid twice.
  */
 #include "single_flight.h"
 
@@ -198,7 +199,10 @@ bool flights_undecided(const struct grading *g)
 	return false;
 }
 
-/* A failure that is nobody's fault here leaves the phrase to the next; any other may be the phrase's own. */
+/*
+ * A failure that is nobody's fault here leaves the phrase to the next; any other may be the
+ * phrase's own.
+ */
 static void leader_failed(struct flights *fl, struct flight *f, const struct err *err)
 {
 	leave_asking(f);

@@ -1,10 +1,11 @@
 /*
  * A worker: claims jobs up to its free capacity, has them rated, settles them; drains when told to.
- * One connection, one rater or two, one loop. It holds no transaction while a rater works, waits nowhere but
- * in the loop, and may be killed at any instruction: its jobs are found by claimed_by.
+ * One connection, one rater or two, one loop. It holds no transaction while a rater works, waits
+ * nowhere but in the loop, and may be killed at any instruction: its jobs are found by claimed_by.
  *
- * It is made of parts, each with a struct, a header and state of its own; this file alone sees all of them: it makes
- * them, gives each its collaborators, and calls them once a turn in the order in which they depend on each other.
+ * It is made of parts, each with a struct, a header and state of its own; this file alone sees all
+ * of them: it makes them, gives each its collaborators, and calls them once a turn in the order in
+ * which they depend on each other.
  */
 #include "worker/worker_role.h"
 
@@ -134,7 +135,10 @@ static bool is_done(const struct worker *w)
 	       lease_all_told(&w->lease);
 }
 
-/* Past the drain time jobs go back; past that and a little more we go without: the janitor finds them. */
+/*
+ * Past the drain time jobs go back; past that and a little more we go without: the janitor finds
+ * them.
+ */
 static void check_stop(struct worker *w)
 {
 	int64_t late = now_ms() - w->stop_by_ms;
@@ -224,8 +228,9 @@ static void publish(struct worker *w)
 }
 
 /*
- * A deep queue takes and gives back the same memory with each claim. Kept in between it is not mapped and cleared
- * again each time, which took a sixth of a worker's time; it goes back to the system when the queue is empty.
+ * A deep queue takes and gives back the same memory with each claim. Kept in between it is not
+ * mapped and cleared again each time, which took a sixth of a worker's time; it goes back to the
+ * system when the queue is empty.
  */
 static void keep_memory(void)
 {
@@ -257,8 +262,9 @@ static void check_invariants(const struct worker *w)
 }
 
 /*
- * Settlement and claim travel in one pipeline, the claim first: the next batch is at hand while the server still
- * flushes this one. So settlements are gathered before the claim, which looks at what is in hand, and sent after it.
+ * Settlement and claim travel in one pipeline, the claim first: the next batch is at hand while the
+ * server still flushes this one. So settlements are gathered before the claim, which looks at what
+ * is in hand, and sent after it.
  */
 static int64_t exchange_jobs(struct worker *w)
 {
