@@ -47,11 +47,6 @@ LIB_OBJECTS := $(filter-out $(MAINS),$(OBJECTS)) $B/embed_files.o
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
 SCRIPTS := .ci/run src/base/embed.sh src/queue/embed_sql.sh init/gradingd $(wildcard tests/*.sh)
 
-# The supervisor's objects, which may name no libpq, libcurl or json-c function (check-supervisor).
-SUPERVISOR := $(filter $(addprefix $B/obj/,gradingd/main.o supervisor/% process/% scoreboard/% control/% config/% \
-	base/loop.o base/table.o base/hint.o base/file.o base/mask.o base/log.o base/buf.o base/utf8.o base/err.o \
-	base/clock.o),$(OBJECTS))
-
 Q := $(if $(V),,@)
 # For targets that build on their way: on all cores, unless the caller said how many. Lines that
 # begin with it want a +, since make does not see $(MAKE) in it.
@@ -106,7 +101,8 @@ $B/unit $B/fuzz:
 
 .PHONY: tools
 tools:
-	@{ command -v $(firstword $(CC)) && $(PKG_CONFIG) --exists $(PACKAGES); } >/dev/null 2>&1 || { \
+	@{ command -v $(firstword $(CC)) && $(PKG_CONFIG) --exists $(PACKAGES); } \
+		>/dev/null 2>&1 || { \
 		echo 'make: compiler or library missing; "make deps" installs it' >&2; exit 1; }
 
 .PHONY: deps demo
@@ -122,12 +118,12 @@ demo:	## see it work: private Postgres, pool, ratings (or DATABASE=conninfo)
 	@+$(PARALLEL_MAKE) all
 	@sh tests/demo.sh $B
 
-.PHONY: check check-unit check-supervisor check-rooms check-docs check-integration
+.PHONY: check check-unit check-rooms check-docs check-integration
 check:	## install what is missing, build, run all tests
 	@sh tests/deps.sh check
 	@+$(PARALLEL_MAKE) all
 	@+$(PARALLEL_MAKE) check-unit
-	@$(MAKE) check-supervisor
+	@$(MAKE) check-rooms
 	@$(MAKE) check-docs
 	@$(MAKE) check-integration
 
@@ -141,9 +137,6 @@ check-unit: $(UNIT_TESTS)	## unit tests
 	$Qset -e; for t in $^; do timeout -k 5 $(UNIT_DEADLINE_S) $$t || { \
 		[ $$? -ne 124 ] || echo "$$t hung: ended after $(UNIT_DEADLINE_S) s" >&2; \
 		exit 1; }; done
-
-check-supervisor: $(SUPERVISOR) $(LIB_OBJECTS)	## no libpq, libcurl, json-c in the supervisor
-	$Qsh tests/check-supervisor.sh "$(SUPERVISOR)" "$(LIB_OBJECTS)"
 
 check-rooms: all	## sources, objects and programs obey the table of rooms, src/ROOMS
 	$Qsh tests/check-rooms.sh $B $(filter-out -MMD -MP,$(COMPILE))
