@@ -1,6 +1,7 @@
 /*
- * The words of the control socket, written once: which commands there are, who may say them, what help says of them,
- * and finding the one that a request line means. Pure, and without what the commands do: gradingctl links it, too.
+ * The words of the control socket, written once: which commands there are, who may say them, what
+ * help says of them, and finding the one that a request line means. Pure, and without what the
+ * commands do: gradingctl links it, too.
  */
 #ifndef GRAMMAR_H
 #define GRAMMAR_H
@@ -13,9 +14,10 @@
 #include "control/protocol.h"
 
 /*
- * X(id, words, arguments as help shows them, how many at least, at most, who may say it, help). Arguments are counted
- * without "json", which every READ takes. A help of NULL: another way to say the row above. Rows that begin with the
- * same words stand together, and no row is the beginning of another.
+ * X(id, words, arguments as help shows them, how many at least, at most, who may say it, help).
+ * Arguments are counted without "json", which every READ takes. A help of NULL: another way to say
+ * the row above. Rows that begin with the same words stand together, and no row is the beginning of
+ * another.
  */
 #define CONTROL_COMMANDS(X) \
 	X(SHOW_STATUS,  "show status",  "", 0, 0, READ, "the pool at a glance") \
@@ -68,8 +70,9 @@ struct request {
 };
 
 /*
- * Reads a line (without newline) that was said by an admin, or by a reader; words may be cut short as long as they
- * name one command. Returns -1 and err, in one printable line, when it is no command, or not for him.
+ * Reads a line (without newline) that was said by an admin, or by a reader; words may be cut short
+ * as long as they name one command. Returns -1 and err, in one printable line, when it is no
+ * command, or not for him.
  */
 int grammar_read(struct request *r, const char *line, bool admin, struct err *err);
 

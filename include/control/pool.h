@@ -1,6 +1,6 @@
 /*
- * What the control socket shows and asks of a pool, whoever runs it: the supervisor, or a test. Facts are read, nothing
- * is written: whatever changes something is an operation of the pool's.
+ * What the control socket shows and asks of a pool, whoever runs it: the supervisor, or a test.
+ * Facts are read, nothing is written: whatever changes something is an operation of the pool's.
  */
 #ifndef POOL_H
 #define POOL_H
@@ -14,7 +14,10 @@
 #include "scoreboard/recent.h"
 #include "scoreboard/scoreboard.h"
 
-/* All are given. Those that return int: 0, or -1 and err. What takes time goes on after they return. */
+/*
+ * All are given. Those that return int: 0, or -1 and err. What takes time goes on after they
+ * return.
+ */
 struct pool_ops {
 	/* facts */
 	const struct config *(*config)(void *arg);		/* in force now */

@@ -1,6 +1,6 @@
 /*
- * What daemon and gradingctl agree on for the control socket. A request is "WORDS... [json]\n"; the reply is
- * "ok LENGTH\n" and LENGTH bytes, or "err REASON\n"; then the connection is closed.
+ * What daemon and gradingctl agree on for the control socket. A request is "WORDS... [json]\n"; the
+ * reply is "ok LENGTH\n" and LENGTH bytes, or "err REASON\n"; then the connection is closed.
  */
 #ifndef PROTOCOL_H
 #define PROTOCOL_H

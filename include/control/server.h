@@ -1,9 +1,9 @@
 /*
- * The control socket, in the supervisor: accept, one request line, one framed reply (protocol.h), deadlines and limits.
- * What a line means is its handler's business. A reply is rendered whole and sent without blocking; a peer that is slow
- * or silent is dropped at its deadline. When all places are taken, whoever came first and still has not asked makes
- * room after CONTROL_GRACE_MS: a flood of silent clients takes turns with itself, and who asks waits for his turn, not
- * for a deadline.
+ * The control socket, in the supervisor: accept, one request line, one framed reply (protocol.h),
+ * deadlines and limits. What a line means is its handler's business. A reply is rendered whole and
+ * sent without blocking; a peer that is slow or silent is dropped at its deadline. When all places
+ * are taken, whoever came first and still has not asked makes room after CONTROL_GRACE_MS: a flood
+ * of silent clients takes turns with itself, and who asks waits for his turn, not for a deadline.
  */
 #ifndef SERVER_H
 #define SERVER_H
@@ -21,16 +21,17 @@ struct control;
 #define CONTROL_GRACE_MS 20		/* a flood gets no more than CONTROL_CLIENTS connections in so long */
 
 /*
- * Answers one request line (no newline) of an admin or a reader: appends the reply's body to out and returns 0, or
- * returns -1 and err, or CONTROL_GOES_ON when the reply will follow by control_answer(). It never waits.
+ * Answers one request line (no newline) of an admin or a reader: appends the reply's body to out
+ * and returns 0, or returns -1 and err, or CONTROL_GOES_ON when the reply will follow by
+ * control_answer(). It never waits.
  */
 typedef int control_handler(void *arg, const char *line, bool admin, struct buf *out, struct err *err);
 #define CONTROL_GOES_ON 1
 
 /*
- * Binds path (mode 0600, or 0660 with `group`, "" for none), under a lock file PATH.lock held for the life of the
- * process, so that a second daemon on the same socket is refused and a stale socket is not in the way. Returns NULL
- * and err.
+ * Binds path (mode 0600, or 0660 with `group`, "" for none), under a lock file PATH.lock held for
+ * the life of the process, so that a second daemon on the same socket is refused and a stale socket
+ * is not in the way. Returns NULL and err.
  */
 struct control *control_open(const char *path, const char *group, struct loop *loop, control_handler *handler,
 			     void *arg, struct err *err);

@@ -23,7 +23,10 @@ struct child {
 	void *arg;
 };
 
-/* Just after fork, signals still blocked. Fills the rest of *c; only index, sb, config and once are given. */
+/*
+ * Just after fork, signals still blocked. Fills the rest of *c; only index, sb, config and once are
+ * given.
+ */
 void child_begin(struct child *c, const char *role, int deadman_fd);
 
 /* One turn of the loop, at most max_wait_ms long; stamps the beat. */
@@ -34,8 +37,8 @@ void child_state(struct child *c, enum slot_state state);
 
 /*
  * The database answered, or did not. Said once in the log for the whole pool. child_database_down()
- * returns the status to exit with, or -1 to go on trying: what an operator must mend ends a pool that was
- * never up, and being away ends one that only wants to drain the queue.
+ * returns the status to exit with, or -1 to go on trying: what an operator must mend ends a pool
+ * that was never up, and being away ends one that only wants to drain the queue.
  */
 void child_database_up(struct child *c);
 int child_database_down(struct child *c, bool refused, const char *why);

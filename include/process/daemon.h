@@ -9,15 +9,18 @@
 #include "config/config.h"
 
 /*
- * Forks into the background. In the parent it never returns: it waits for one line on the pipe, prints
- * what is not "ok" to stderr, and exits with the status the line begins with. In the daemon it returns
- * the descriptor to write that line to ("0 ok\n", "75 REASON\n"), or -1 and err.
+ * Forks into the background. In the parent it never returns: it waits for one line on the pipe,
+ * prints what is not "ok" to stderr, and exits with the status the line begins with. In the daemon
+ * it returns the descriptor to write that line to ("0 ok\n", "75 REASON\n"), or -1 and err.
  */
 int daemon_start(struct err *err);
 /* The daemon's word to the waiting parent; closes fd. fd -1 is fine. */
 void daemon_report(int fd, int status, const char *reason);
 
-/* Where the log goes: as configured, but a daemon's "stderr" is syslog, since it has no standard error. */
+/*
+ * Where the log goes: as configured, but a daemon's "stderr" is syslog, since it has no standard
+ * error.
+ */
 const char *daemon_log_target(const struct config *config, bool daemon);
 
 /* Standard input, output and error to /dev/null. */
@@ -27,15 +30,15 @@ void daemon_leave_terminal(void);
 int pid_file_write(const char *path, struct err *err);
 
 /*
- * No core file of this process or its children holds memory, be it written or piped to a program. (They stay
- * dumpable otherwise: a debugger and a leak checker of the same user can attach, and what runs as that user can read
- * the configuration anyway.)
+ * No core file of this process or its children holds memory, be it written or piped to a program.
+ * (They stay dumpable otherwise: a debugger and a leak checker of the same user can attach, and
+ * what runs as that user can read the configuration anyway.)
  */
 void daemon_forbid_cores(void);
 
 /*
- * Drops root for `user` ("": stays), keeping paths (NULL-terminated, files we made) usable for it, and the log. -1 and
- * err, also when that user could not open the log again.
+ * Drops root for `user` ("": stays), keeping paths (NULL-terminated, files we made) usable for it,
+ * and the log. -1 and err, also when that user could not open the log again.
  */
 int drop_privileges(const char *user, const char *const *paths, struct err *err);
 

@@ -16,9 +16,9 @@ void identity_self(char *out);
 /* "HOST/", to find the claims of this host. */
 void identity_host_prefix(char *out, size_t size);
 /*
- * True when the identity is of this host and no process of now can be it. That of another boot counts as
- * dead only when other_boots is set: ask so once after a start, and hosts that were given the same name
- * do not take each other's jobs again and again.
+ * True when the identity is of this host and no process of now can be it. That of another boot
+ * counts as dead only when other_boots is set: ask so once after a start, and hosts that were given
+ * the same name do not take each other's jobs again and again.
  */
 bool identity_is_dead(const char *identity, bool other_boots);
 

@@ -1,6 +1,6 @@
 /*
- * Messages to the service manager (sd_notify datagrams), without its library. All of them do nothing
- * where no manager listens, and none waits.
+ * Messages to the service manager (sd_notify datagrams), without its library. All of them do
+ * nothing where no manager listens, and none waits.
  */
 #ifndef NOTIFY_H
 #define NOTIFY_H
@@ -8,9 +8,9 @@
 #include <stdint.h>
 
 /*
- * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and takes them out of the environment, so that
- * no child speaks for the service. Supervisor, once, before the first fork; with -d after the last
- * fork of the daemon itself, since the watchdog names a pid.
+ * Reads NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID and takes them out of the environment, so
+ * that no child speaks for the service. Supervisor, once, before the first fork; with -d after the
+ * last fork of the daemon itself, since the watchdog names a pid.
  */
 void notify_init(void);
 

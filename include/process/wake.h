@@ -1,6 +1,6 @@
 /*
- * One descriptor a slot, made before the first fork, by which any process of the pool wakes the child
- * in that slot, and one by which children wake the supervisor.
+ * One descriptor a slot, made before the first fork, by which any process of the pool wakes the
+ * child in that slot, and one by which children wake the supervisor.
  */
 #ifndef WAKE_H
 #define WAKE_H
@@ -16,7 +16,9 @@ void wake_drain(int fd);		/* after waking: makes fd quiet again */
 
 void wake_slot(int slot);
 void wake_supervisor(void);
-/* Wakes one waiting worker that nobody has woken yet; false when all have work. Not slot `except`. */
+/*
+ * Wakes one waiting worker that nobody has woken yet; false when all have work. Not slot `except`.
+ */
 bool wake_one_waiting(struct scoreboard *sb, int except);
 
 #endif

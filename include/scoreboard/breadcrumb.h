@@ -1,7 +1,7 @@
 /*
- * What a child's CPU is at, so that others know what it died of: the job in hand and which of its lines. One crumb a
- * slot, written by its child, read by the supervisor after that child's death. Cheaper to write than a shared text,
- * since it is written for each line.
+ * What a child's CPU is at, so that others know what it died of: the job in hand and which of its
+ * lines. One crumb a slot, written by its child, read by the supervisor after that child's death.
+ * Cheaper to write than a shared text, since it is written for each line.
  */
 #ifndef BREADCRUMB_H
 #define BREADCRUMB_H
@@ -20,12 +20,15 @@ struct breadcrumb {
 	char job[UUID_SIZE];
 };
 
-/* From now on this process leaves its crumb there; nothing is in hand yet. NULL: it leaves none, as before the first. */
+/*
+ * From now on this process leaves its crumb there; nothing is in hand yet. NULL: it leaves none, as
+ * before the first.
+ */
 void breadcrumb_begin(struct breadcrumb *b);
 
 /*
- * The job that the CPU is in from now on (NULL: none), so that a crash names it, and its line with this index. For any
- * room of a child.
+ * The job that the CPU is in from now on (NULL: none), so that a crash names it, and its line with
+ * this index. For any room of a child.
  */
 void breadcrumb_job(const char *job_id);
 void breadcrumb_line(int32_t line);

@@ -1,8 +1,8 @@
 /*
  * The pool's one breaker, in the scoreboard's head: it opens when the provider is down, refuses our
  * credentials or limits our rate, and then nobody claims. After a pause one worker probes with one
- * job; its success closes the breaker, its failure doubles the pause. Single atomic operations only,
- * so a worker killed in between holds nothing for longer than BREAKER_PROBE_MS.
+ * job; its success closes the breaker, its failure doubles the pause. Single atomic operations
+ * only, so a worker killed in between holds nothing for longer than BREAKER_PROBE_MS.
  */
 #ifndef BREAKER_H
 #define BREAKER_H
@@ -55,46 +55,57 @@ static inline bool breaker_is_closed(const struct breaker *b, int64_t now_ms)
  */
 int breaker_allow(struct breaker *b, int wanted, int64_t now_ms, int64_t *wait_ms);
 
-/* How long a call would have to wait, 0 when it may go out; of no concern to the worker that probes. */
+/*
+ * How long a call would have to wait, 0 when it may go out; of no concern to the worker that
+ * probes.
+ */
 int64_t breaker_wait_ms(const struct breaker *b, int64_t now_ms);
 
 /*
- * A call brought an answer to go by: ratings, or what is wrong with the lines asked about. One that was in flight
- * already does not cut short a pause that the provider asked for.
+ * A call brought an answer to go by: ratings, or what is wrong with the lines asked about. One that
+ * was in flight already does not cut short a pause that the provider asked for.
  */
 void breaker_success(struct breaker *b, int64_t now_ms);
 /*
- * A call for this job failed, and nobody knows whether for the job's or the provider's sake. True when it was
- * the provider's: nobody has had an answer in the last window_ms (BREAKER_RECENT_MS at least), or no good one came
- * since the calls of BREAKER_UNCLEAR_IN_A_ROW different jobs began to fail.
+ * A call for this job failed, and nobody knows whether for the job's or the provider's sake. True
+ * when it was the provider's: nobody has had an answer in the last window_ms (BREAKER_RECENT_MS at
+ * least), or no good one came since the calls of BREAKER_UNCLEAR_IN_A_ROW different jobs began to
+ * fail.
  */
 bool breaker_unclear(struct breaker *b, const char *job, int64_t window_ms, int64_t now_ms);
 /*
- * A call for this job brought an answer of no use, such as one that is not JSON. True when the rater or its
- * configuration is to blame: so far BREAKER_UNCLEAR_IN_A_ROW jobs have met nothing better. Until then it counts as a
- * sign of life, as breaker_success() does.
+ * A call for this job brought an answer of no use, such as one that is not JSON. True when the
+ * rater or its configuration is to blame: so far BREAKER_UNCLEAR_IN_A_ROW jobs have met nothing
+ * better. Until then it counts as a sign of life, as breaker_success() does.
  */
 bool breaker_useless(struct breaker *b, const char *job, int64_t now_ms);
-/* A call brought an answer of no use that tells nothing new: its job has met with such before. A sign of life. */
+/*
+ * A call brought an answer of no use that tells nothing new: its job has met with such before. A
+ * sign of life.
+ */
 void breaker_alive(struct breaker *b, int64_t now_ms);
 /* As breaker_unclear(), for a job that has not met with such before; of a metered rater. */
 void breaker_doubt(struct breaker *b, int64_t now_ms);
 /*
- * Whether the rater is known to fail now and then, in the last minute: for BREAKER_DOUBTS jobs at least that it was
- * asked about for the first time, and for one call in BREAKER_DOUBTS_PER of `calls`, all that were sent in that time. Jobs that cannot be rated, which are
- * asked about again and again, do not make it so.
+ * Whether the rater is known to fail now and then, in the last minute: for BREAKER_DOUBTS jobs at
+ * least that it was asked about for the first time, and for one call in BREAKER_DOUBTS_PER of
+ * `calls`, all that were sent in that time. Jobs that cannot be rated, which are asked about again
+ * and again, do not make it so.
  */
 bool breaker_is_flaky(const struct breaker *b, int64_t calls, int64_t now_ms);
-/* Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at least). */
+/*
+ * Whether any worker of the host has had an answer in the last window_ms (BREAKER_RECENT_MS at
+ * least).
+ */
 bool breaker_answered_lately(const struct breaker *b, int64_t window_ms, int64_t now_ms);
 /*
- * A call failed for a reason outside the job (err_is_outside()). One is enough when it said for how long
- * (err->after_ms), or that an operator must act (ERR_DENIED).
+ * A call failed for a reason outside the job (err_is_outside()). One is enough when it said for how
+ * long (err->after_ms), or that an operator must act (ERR_DENIED).
  */
 void breaker_failure(struct breaker *b, const struct err *err, int64_t now_ms);
 /*
- * The configuration is another: what was held against the rater is forgotten, but for a pause that a provider asked
- * for, and what an operator opened.
+ * The configuration is another: what was held against the rater is forgotten, but for a pause that
+ * a provider asked for, and what an operator opened.
  */
 void breaker_forget(struct breaker *b, int64_t now_ms);
 /* The probe came to nothing (no job, no call needed, its worker died), so another may try. */

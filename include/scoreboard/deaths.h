@@ -1,6 +1,6 @@
 /*
- * Dead workers whose jobs are yet to be put back: a ring in the scoreboard's head. The supervisor adds, the janitor
- * takes away; neither waits for the other.
+ * Dead workers whose jobs are yet to be put back: a ring in the scoreboard's head. The supervisor
+ * adds, the janitor takes away; neither waits for the other.
  */
 #ifndef DEATHS_H
 #define DEATHS_H
@@ -12,7 +12,10 @@
 #include "base/uuid.h"
 
 #define DEATHS_MAX 64
-/* An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had been. */
+/*
+ * An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had
+ * been.
+ */
 #define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
 /* What a child writes into claimed_by, with its NUL. */
 #define IDENTITY_SIZE 160

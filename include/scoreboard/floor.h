@@ -1,12 +1,11 @@
 /*
- * Claim floors: for each priority, where the live part of the queue begins. Claims start their index scan
- * there instead of walking the entries of all jobs done since the oldest snapshot in the database, which no
- * vacuum can remove. The janitor looks where it really begins (its tick); each worker raises what it
- * claimed. Workers and the janitor, through the scoreboard.
- *
- * A floor may be too high: for a commit that came late, a claim that was rolled back, a job made pending by
- * hand. So floors live for one tick: the janitor's look starts a new epoch, and what was raised in an older
- * one is forgotten. Without a janitor they expire.
+ * Claim floors: for each priority, where the live part of the queue begins. Claims start their
+ * index scan there instead of walking the entries of all jobs done since the oldest snapshot in the
+ * database, which no vacuum can remove. The janitor looks where it really begins (its tick); each
+ * worker raises what it claimed. Workers and the janitor, through the scoreboard.
+ * A floor may be too high: for a commit that came late, a claim that was rolled back, a job made
+ * pending by hand. So floors live for one tick: the janitor's look starts a new epoch, and what was
+ * raised in an older one is forgotten. Without a janitor they expire.
  */
 #ifndef FLOOR_H
 #define FLOOR_H
@@ -23,19 +22,28 @@ struct floors {
 /* The janitor's, raised by what workers have claimed since; none that is older than max_age_ms. */
 void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, struct floors *out);
 
-/* A job at this place was claimed: nothing live is before it. Priorities not in f are left alone. */
+/*
+ * A job at this place was claimed: nothing live is before it. Priorities not in f are left alone.
+ */
 void floors_raise(struct floors *f, const struct floor *claimed);
 
 /* Makes a worker's floors known to the others. */
 void floors_publish(struct slot *slot, const struct floors *f);
 
-/* Adds the floor of one more priority; nothing when it is there already, or there is no more room. */
+/*
+ * Adds the floor of one more priority; nothing when it is there already, or there is no more room.
+ */
 void floors_add(struct floors *f, const struct floor *more);
 
-/* The janitor: the floors just found begin a new epoch, unless somebody forgot them since `epoch`. */
+/*
+ * The janitor: the floors just found begin a new epoch, unless somebody forgot them since `epoch`.
+ */
 void floors_renew(struct scoreboard *sb, uint64_t epoch, const struct floors *found, int64_t now);
 
-/* Jobs went back to where floors may have passed: all claims look from the beginning until the next tick. */
+/*
+ * Jobs went back to where floors may have passed: all claims look from the beginning until the next
+ * tick.
+ */
 void floors_forget(struct scoreboard *sb);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What a reply brings for one line, written once: raters give outcomes, workers count and store them, `show status`
- * names them. Pure.
+ * What a reply brings for one line, written once: raters give outcomes, workers count and store
+ * them, `show status` names them. Pure.
  */
 #ifndef OUTCOME_H
 #define OUTCOME_H

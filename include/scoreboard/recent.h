@@ -1,6 +1,6 @@
 /*
- * What the pool did in the last minute, from samples of the scoreboard's sums. Supervisor; it never waits
- * and asks nobody.
+ * What the pool did in the last minute, from samples of the scoreboard's sums. Supervisor; it never
+ * waits and asks nobody.
  */
 #ifndef RECENT_H
 #define RECENT_H

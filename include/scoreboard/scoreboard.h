@@ -1,8 +1,8 @@
 /*
  * The one shared mapping, made before the first fork. A slot is written by its child alone, except
- * where a field says otherwise; the head by the supervisor alone, except the breaker, the limits and the
- * job budget, which any worker moves with single atomic operations. No locks and no pointers, so a
- * killed process leaves nothing held. Readers take what they read as hearsay.
+ * where a field says otherwise; the head by the supervisor alone, except the breaker, the limits
+ * and the job budget, which any worker moves with single atomic operations. No locks and no
+ * pointers, so a killed process leaves nothing held. Readers take what they read as hearsay.
  */
 #ifndef SCOREBOARD_H
 #define SCOREBOARD_H
@@ -123,7 +123,10 @@ static inline void slot_count_call(struct slot *slot, int64_t latency_ms, int64_
 	atomic_fetch_add_explicit(&slot->latency[latency_bucket(latency_ms)], 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&slot->cost_nanos, (uint64_t)cost_nanos, memory_order_relaxed);
 }
-/* For children, which look at all slots again and again: those that are of no use stay out of their memory. */
+/*
+ * For children, which look at all slots again and again: those that are of no use stay out of their
+ * memory.
+ */
 static inline int scoreboard_slots(const struct scoreboard *sb)
 {
 	uint32_t used = atomic_load_explicit(&sb->slots_used, memory_order_relaxed);

@@ -1,6 +1,6 @@
 /*
- * What came in each of the last seconds, for sums over the last minute. Any process, in shared memory; single atomic
- * operations, no lock.
+ * What came in each of the last seconds, for sums over the last minute. Any process, in shared
+ * memory; single atomic operations, no lock.
  */
 #ifndef TALLY_H
 #define TALLY_H

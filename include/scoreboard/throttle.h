@@ -1,10 +1,10 @@
 /*
- * What all workers of a host may ask of the openai rater together: requests and tokens a minute, and calls
- * open at a time. It lives in the scoreboard's head; workers take from it by single atomic operations.
- *
- * A job is claimed with a permit for one call, which is taken before and reserves as many tokens as a call
- * usually takes; a further call of the same job takes one of its own. Nobody holds the list of permits: one
- * that dies with its worker has taken its time and no more.
+ * What all workers of a host may ask of the openai rater together: requests and tokens a minute,
+ * and calls open at a time. It lives in the scoreboard's head; workers take from it by single
+ * atomic operations.
+ * A job is claimed with a permit for one call, which is taken before and reserves as many tokens as
+ * a call usually takes; a further call of the same job takes one of its own. Nobody holds the list
+ * of permits: one that dies with its worker has taken its time and no more.
  */
 #ifndef THROTTLE_H
 #define THROTTLE_H
@@ -47,8 +47,9 @@ void throttle_set(struct throttle *t, int64_t requests, int64_t tokens, int64_t 
 bool throttle_active(const struct throttle *t);
 
 /*
- * Permits for up to `wanted` jobs; returns for how many, all alike. With 0, *wait_ms is when to ask again.
- * Counted in calls_open of `place`, the slot of the worker that asks. any_window: as if there were no window.
+ * Permits for up to `wanted` jobs; returns for how many, all alike. With 0, *wait_ms is when to ask
+ * again. Counted in calls_open of `place`, the slot of the worker that asks. any_window: as if
+ * there were no window.
  */
 int throttle_reserve(struct throttle *t, int place, int wanted, bool any_window, int64_t now_ms,
 		   struct permit *permit, int64_t *wait_ms);
@@ -57,8 +58,8 @@ void throttle_give_back(struct throttle *t, const struct permit *permit, int n, 
 bool throttle_is_fresh(const struct permit *permit, int64_t now_ms);
 
 /*
- * One permit for a job in hand, at_ms within THROTTLE_PATIENCE_MS. False when it would come later: then
- * *wait_ms is until there may be one.
+ * One permit for a job in hand, at_ms within THROTTLE_PATIENCE_MS. False when it would come later:
+ * then *wait_ms is until there may be one.
  */
 bool throttle_reserve_ahead(struct throttle *t, struct permit *permit, int64_t now_ms, int64_t *wait_ms);
 /* The same for a permit that is no longer fresh; false: it is gone. */
@@ -69,8 +70,8 @@ bool throttle_has_room(const struct throttle *t);
 /* Tokens that a call will take whose question has so many bytes, the reply's included. */
 int64_t throttle_estimate(const struct throttle *t, size_t bytes);
 /*
- * The call goes out with this permit (or without one, when there was nothing to keep to): the estimate for
- * its question takes the place of what was reserved for it.
+ * The call goes out with this permit (or without one, when there was nothing to keep to): the
+ * estimate for its question takes the place of what was reserved for it.
  */
 void throttle_sent(struct throttle *t, struct permit *permit, size_t bytes, int64_t now_ms);
 

@@ -1,6 +1,6 @@
 /*
- * The last error of this process worth an operator's eye, for `show errors`: where it goes is said once, and any room
- * of a child may say one. It stays until the next.
+ * The last error of this process worth an operator's eye, for `show errors`: where it goes is said
+ * once, and any room of a child may say one. It stays until the next.
  */
 #ifndef TROUBLE_H
 #define TROUBLE_H

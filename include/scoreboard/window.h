@@ -1,8 +1,9 @@
 /*
- * How many calls all workers of a host may have open: no bound until the provider limits our rate, then
- * half of those open, then one more for each window's worth of answers (additive increase, multiplicative
- * decrease, as RFC 5681 section 3.1 has it for TCP). The longer it goes well the faster, as a window that many limits in
- * a row have made small would be so for long (after D. Leith, R. Shorten: H-TCP, draft-leith-tcp-htcp).
+ * How many calls all workers of a host may have open: no bound until the provider limits our rate,
+ * then half of those open, then one more for each window's worth of answers (additive increase,
+ * multiplicative decrease, as RFC 5681 section 3.1 has it for TCP). The longer it goes well the
+ * faster, as a window that many limits in a row have made small would be so for long (after D.
+ * Leith, R. Shorten: H-TCP, draft-leith-tcp-htcp).
  */
 #ifndef WINDOW_H
 #define WINDOW_H
@@ -27,12 +28,15 @@ static inline int window_size(const struct window *w)
 }
 
 /*
- * A call sent at sent_ms was answered with a limit; open: calls open, this one included. Calls sent before
- * the last halving tell of the same congestion and change nothing, nor does one that was alone, as the breaker's probes
- * are: it does not tell how many are too many. Returns whether it was halved.
+ * A call sent at sent_ms was answered with a limit; open: calls open, this one included. Calls sent
+ * before the last halving tell of the same congestion and change nothing, nor does one that was
+ * alone, as the breaker's probes are: it does not tell how many are too many. Returns whether it
+ * was halved.
  */
 bool window_limited(struct window *w, int open, int64_t sent_ms, int64_t now_ms);
-/* A call was answered well. most: as many calls as there could be; a window so large is no bound. */
+/*
+ * A call was answered well. most: as many calls as there could be; a window so large is no bound.
+ */
 void window_answered(struct window *w, int open, int most);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What the supervisor's children do, as main hands it in: the supervisor itself knows no role by more
- * than its name, and calls none of their libraries.
+ * What the supervisor's children do, as main hands it in: the supervisor itself knows no role by
+ * more than its name, and calls none of their libraries.
  */
 #ifndef ROLES_H
 #define ROLES_H

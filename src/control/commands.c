@@ -1,6 +1,6 @@
 /*
- * The commands' handlers, a table by what grammar.h lists. Supervisor; it never waits. What `show` shows is in
- * show_*.c, what a command changes is done by the pool.
+ * The commands' handlers, a table by what grammar.h lists. Supervisor; it never waits. What `show`
+ * shows is in show_*.c, what a command changes is done by the pool.
  */
 #include "control/commands.h"
 

@@ -1,6 +1,6 @@
 /*
- * The control socket's lock, directory, owner and mode. Supervisor, at its start and end; it answers
- * nobody.
+ * The control socket's lock, directory, owner and mode. Supervisor, at its start and end; it
+ * answers nobody.
  */
 #include "control/control_socket.h"
 
@@ -66,7 +66,9 @@ static int say_locked(int fd, const char *path, struct err *err)
 	return err_set(err, ERR_PERMANENT, "another gradingd holds %s", path);
 }
 
-/* Whoever closes removes the file, so the one we locked may be no longer the one others will find. */
+/*
+ * Whoever closes removes the file, so the one we locked may be no longer the one others will find.
+ */
 static bool lock_is_in_place(int fd, const char *path)
 {
 	struct stat ours, there;

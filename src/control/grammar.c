@@ -1,6 +1,6 @@
 /*
- * Finding the command that a request line means. Supervisor, and gradingctl for its help; it never trusts the line,
- * touches no pool and knows no handler.
+ * Finding the command that a request line means. Supervisor, and gradingctl for its help; it never
+ * trusts the line, touches no pool and knows no handler.
  */
 #include "control/grammar.h"
 
@@ -71,7 +71,10 @@ static void list_words(struct span span, int depth, const char *typed, char *out
 	}
 }
 
-/* Keeps the rows whose word at this depth begins as typed. Returns how many different words those are. */
+/*
+ * Keeps the rows whose word at this depth begins as typed. Returns how many different words those
+ * are.
+ */
 static int narrow(struct span *span, int depth, const char *typed)
 {
 	struct span hits = { 0, 0 };
@@ -93,7 +96,10 @@ static int narrow(struct span *span, int depth, const char *typed)
 	return different;
 }
 
-/* The row that n words begin with; *used: how many of them name it. -1 and err when none or several do. */
+/*
+ * The row that n words begin with; *used: how many of them name it. -1 and err when none or several
+ * do.
+ */
 static int find(char **words, int n, int *used, struct err *err)
 {
 	struct span span = { 0, COMMAND_COUNT };

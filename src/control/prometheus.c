@@ -17,7 +17,8 @@
 #define UNKNOWN (-1)
 
 /*
- * What belongs to the pool as a whole and is in no slot. X(name, type, help, its value from sb and census).
+ * What belongs to the pool as a whole and is in no slot. X(name, type, help, its value from sb and
+ * census).
  */
 #define POOL_METRICS(X) \
 	X(start_time_seconds, gauge, "when the supervisor started, since 1970", \

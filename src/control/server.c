@@ -68,8 +68,8 @@ static void on_deadline(void *arg)
 static void on_client(void *arg, int fd, short revents);
 
 /*
- * All is said. Of a peer that is still sending, some is read and thrown away: to close on unread bytes
- * would reset the connection, and the answer with it.
+ * All is said. Of a peer that is still sending, some is read and thrown away: to close on unread
+ * bytes would reset the connection, and the answer with it.
  */
 static void client_finish(struct client *client)
 {
@@ -252,8 +252,8 @@ static bool is_idle(const struct client *client)
 }
 
 /*
- * The idle one that came first, however lately it sent a byte: all deadlines are equally long. NULL when all are
- * served.
+ * The idle one that came first, however lately it sent a byte: all deadlines are equally long. NULL
+ * when all are served.
  */
 static struct client *find_idle(struct control *c)
 {

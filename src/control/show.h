@@ -1,6 +1,7 @@
 /*
- * What `show ...` shows: one view a subject, each a table filled from the scoreboard and what the pool tells. Supervisor;
- * a snapshot of shared memory, no SQL, no waiting. A torn text or an odd number there is shown, never believed.
+ * What `show ...` shows: one view a subject, each a table filled from the scoreboard and what the
+ * pool tells. Supervisor; a snapshot of shared memory, no SQL, no waiting. A torn text or an odd
+ * number there is shown, never believed.
  */
 #ifndef SHOW_H
 #define SHOW_H

@@ -1,4 +1,7 @@
-/* `show limits`: breaker, requests and tokens a minute, open calls. Supervisor; it reads and never waits. */
+/*
+ * `show limits`: breaker, requests and tokens a minute, open calls. Supervisor; it reads and never
+ * waits.
+ */
 #include "show.h"
 
 #include "base/clock.h"
@@ -12,7 +15,9 @@ static void cells_pace(struct table *t, const struct pace *pace, const struct ta
 	cell_known(t, pace_is_set(pace) ? pace_free(pace, now_ms()) : -1);
 }
 
-/* A window of null is one that was never halved, or has grown to all the calls that there can be. */
+/*
+ * A window of null is one that was never halved, or has grown to all the calls that there can be.
+ */
 static void cells_calls(struct table *t, const struct scoreboard *sb)
 {
 	int64_t usual = atomic_load(&sb->throttle.usual_tokens);

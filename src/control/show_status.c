@@ -89,7 +89,10 @@ static const char *summary_of(const struct scoreboard *sb, const struct census *
 	return "at work";
 }
 
-/* "rated 120, missing 2": how lines fared with the rater, as far as there are any; null: not asked yet. */
+/*
+ * "rated 120, missing 2": how lines fared with the rater, as far as there are any; null: not asked
+ * yet.
+ */
 static void cell_outcomes(struct table *t, const struct scoreboard *sb)
 {
 	struct buf text;
@@ -163,7 +166,10 @@ static void cell_cost(struct table *t, const struct pool *pool)
 		table_null(t);
 }
 
-/* If all goes on as in the last minute; null when nothing was done, nothing waits, or nothing may be done now. */
+/*
+ * If all goes on as in the last minute; null when nothing was done, nothing waits, or nothing may
+ * be done now.
+ */
 static void cell_empty_in(struct table *t, const struct pool *pool, const struct recent_rates *rates)
 {
 	const struct scoreboard *sb = pool->sb;

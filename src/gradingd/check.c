@@ -1,8 +1,7 @@
 /*
- * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each went; a reload
- * has the same tried first.
- * Runs in a child forked for it, so that the supervisor's program stays free of libpq and libcurl.
- * It changes nothing and calls no provider.
+ * `gradingd -t`: connects as a worker would, opens the rater as a worker would, and says how each
+ * went; a reload has the same tried first. Runs in a child forked for it, so that the supervisor's
+ * program stays free of libpq and libcurl. It changes nothing and calls no provider.
  */
 #include "check.h"
 
@@ -36,7 +35,9 @@ struct check {
 	int status;		/* -1 while it goes on */
 };
 
-/* What functions.sql was applied with, unless a newer release did or psql, which keeps no checksum. */
+/*
+ * What functions.sql was applied with, unless a newer release did or psql, which keeps no checksum.
+ */
 enum { QUESTION_FUNCTIONS, QUESTION_BACKEND_PID, QUESTION_COUNT };
 static const struct statement questions[QUESTION_COUNT] = {
 	[QUESTION_FUNCTIONS] = { "functions",

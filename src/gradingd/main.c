@@ -157,7 +157,9 @@ static int check_start(const struct config *config, struct err *err)
 	return drops ? read_again(config, err) : 0;
 }
 
-/* In a child, because it needs libpq and perhaps libcurl, and becomes pool.user. Takes config over. */
+/*
+ * In a child, because it needs libpq and perhaps libcurl, and becomes pool.user. Takes config over.
+ */
 static int run_check(struct config *config)
 {
 	int status = 0;
@@ -176,7 +178,9 @@ static int run_check(struct config *config)
 	return WEXITSTATUS(status);
 }
 
-/* -p, or what the configuration says. The daemon will be in /, so a relative path is made absolute. */
+/*
+ * -p, or what the configuration says. The daemon will be in /, so a relative path is made absolute.
+ */
 static const char *pid_file_path(const struct arguments *a, const struct config *config)
 {
 	static char path[PATH_MAX];

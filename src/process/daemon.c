@@ -88,8 +88,9 @@ void daemon_report(int fd, int status, const char *reason)
 }
 
 /*
- * The limit alone does not keep the kernel from piping a core to a program (core_pattern); the filter leaves nothing
- * to pipe but registers. Both are inherited. Where either cannot be set, the other one still helps.
+ * The limit alone does not keep the kernel from piping a core to a program (core_pattern); the
+ * filter leaves nothing to pipe but registers. Both are inherited. Where either cannot be set, the
+ * other one still helps.
  */
 void daemon_forbid_cores(void)
 {
@@ -104,7 +105,9 @@ void daemon_forbid_cores(void)
 	close(filter);
 }
 
-/* Locked, and open, as long as this process lives; a lock of fcntl(2) is not handed on to children. */
+/*
+ * Locked, and open, as long as this process lives; a lock of fcntl(2) is not handed on to children.
+ */
 int pid_file_write(const char *path, struct err *err)
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };

@@ -1,7 +1,7 @@
 /*
- * The kernel shows a process's environment as it was laid out at the start, whatever setenv(3) does later. So a
- * secret is copied to where nobody else looks, and what the kernel shows is overwritten. Owns nothing but the
- * bounds of that block; supervisor and children.
+ * The kernel shows a process's environment as it was laid out at the start, whatever setenv(3) does
+ * later. So a secret is copied to where nobody else looks, and what the kernel shows is
+ * overwritten. Owns nothing but the bounds of that block; supervisor and children.
  */
 #include "process/environment.h"
 
@@ -36,7 +36,10 @@ void environment_hide(const char *name)
 	memset(value, '*', strlen(value));
 }
 
-/* The process ends without it: nobody sets a variable of that name again, so the records do not matter. */
+/*
+ * The process ends without it: nobody sets a variable of that name again, so the records do not
+ * matter.
+ */
 void environment_forget(const char *name)
 {
 	char *value = name[0] ? getenv(name) : NULL;

@@ -50,7 +50,9 @@ static void boot_tag(char *out, size_t size)
 	snprintf(out, size, "%s.%s", boot, n > 5 ? strtok(link + 5, "]") : "0");	/* pid:[4026531836] */
 }
 
-/* Field 22 of /proc/PID/stat, in clock ticks since boot; 0 when there is no such process (proc(5)). */
+/*
+ * Field 22 of /proc/PID/stat, in clock ticks since boot; 0 when there is no such process (proc(5)).
+ */
 static unsigned long long start_time(pid_t pid)
 {
 	char path[40], stat[1024], *p;

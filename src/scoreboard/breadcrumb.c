@@ -1,4 +1,7 @@
-/* Where this process leaves its crumb, and how another reads it. Children and the supervisor; it never waits. */
+/*
+ * Where this process leaves its crumb, and how another reads it. Children and the supervisor; it
+ * never waits.
+ */
 #include "scoreboard/breadcrumb.h"
 
 #include <stddef.h>

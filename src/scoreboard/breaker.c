@@ -72,7 +72,10 @@ static uint64_t hash_of(const char *job)
 	return hash;
 }
 
-/* Each job once, however often it is asked about: a few that cannot be rated must not stop the others. */
+/*
+ * Each job once, however often it is asked about: a few that cannot be rated must not stop the
+ * others.
+ */
 static bool too_many_in_a_row(struct breaker *b, const char *job)
 {
 	uint32_t n = atomic_load(&b->unclear);

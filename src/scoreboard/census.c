@@ -1,4 +1,7 @@
-/* Counting the children. Any process; what it reads is hearsay, and a state that does not exist is none. */
+/*
+ * Counting the children. Any process; what it reads is hearsay, and a state that does not exist is
+ * none.
+ */
 #include "scoreboard/census.h"
 
 #include <stdbool.h>

@@ -1,10 +1,16 @@
-/* Claim floors in the scoreboard: read, raised, renewed, forgotten. Children only; no locks, no SQL. */
+/*
+ * Claim floors in the scoreboard: read, raised, renewed, forgotten. Children only; no locks, no
+ * SQL.
+ */
 #include "scoreboard/floor.h"
 
 #include <string.h>
 
 #define READ_TRIES 4
-/* What a look adds to the epoch. Forgetting adds 1, so that it never makes an epoch that a look has begun. */
+/*
+ * What a look adds to the epoch. Forgetting adds 1, so that it never makes an epoch that a look has
+ * begun.
+ */
 #define LOOK (UINT64_C(1) << 32)
 
 static int compare(const struct floor *a, const struct floor *b)
@@ -33,7 +39,10 @@ static void write_floors(struct slot *slot, uint64_t epoch, const struct floor *
 	seqlock_write_end(&s->seq, seq);
 }
 
-/* False when the writer was inside, or died there: its floors are then left out, which is never wrong. */
+/*
+ * False when the writer was inside, or died there: its floors are then left out, which is never
+ * wrong.
+ */
 static bool copy_floors(const struct slot *slot, struct shared_floors *out)
 {
 	for (int i = 0; i < READ_TRIES; i++) {

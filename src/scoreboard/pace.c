@@ -1,8 +1,8 @@
 /*
- * Taking from a pace. Any process; single atomic operations on one time, no lock, no wait. Why no minute
- * holds more than the limit: the n-th share after one used at t is used no earlier than t + (n - 1) shares'
- * time less the burst, each share's time is PACE_PERIOD_MS / limit, and burst and slack are part of the
- * period.
+ * Taking from a pace. Any process; single atomic operations on one time, no lock, no wait. Why no
+ * minute holds more than the limit: the n-th share after one used at t is used no earlier than t +
+ * (n - 1) shares' time less the burst, each share's time is PACE_PERIOD_MS / limit, and burst and
+ * slack are part of the period.
  */
 #include "scoreboard/pace.h"
 

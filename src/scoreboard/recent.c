@@ -44,7 +44,10 @@ struct recent_rates recent_rates(const struct recent *r, const struct scoreboard
 		return rates;
 	sample(&is, sb, now);
 	elapsed = now > before->at_ms ? now - before->at_ms : 1;
-	/* In less than a minute no more than what it was: a rate of the first second would be a wild guess. */
+	/*
+	 * In less than a minute no more than what it was: a rate of the first second would be a
+	 * wild guess.
+	 */
 	rates.tokens_per_minute = (int64_t)(is.tokens - before->tokens);
 	if (elapsed > RECENT_WINDOW_MS)
 		rates.tokens_per_minute = rates.tokens_per_minute * RECENT_WINDOW_MS / elapsed;

@@ -1,6 +1,7 @@
 /*
- * The host's limits: requests and tokens a minute (pace.c), open calls (window.c), and what a call usually
- * takes. Workers take and settle, the supervisor sets and shows. It sends nothing and never waits.
+ * The host's limits: requests and tokens a minute (pace.c), open calls (window.c), and what a call
+ * usually takes. Workers take and settle, the supervisor sets and shows. It sends nothing and never
+ * waits.
  */
 #include "scoreboard/throttle.h"
 
@@ -92,8 +93,8 @@ bool throttle_has_room(const struct throttle *t)
 }
 
 /*
- * Counted first, looked at then: of two workers that take at the same time at least one sees the other, and
- * what is too much is put down again.
+ * Counted first, looked at then: of two workers that take at the same time at least one sees the
+ * other, and what is too much is put down again.
  */
 static int enter_window(struct throttle *t, int place, int wanted)
 {

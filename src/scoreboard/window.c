@@ -1,4 +1,7 @@
-/* The window of open calls. Workers move it by single atomic operations; a lost race costs one step. */
+/*
+ * The window of open calls. Workers move it by single atomic operations; a lost race costs one
+ * step.
+ */
 #include "scoreboard/window.h"
 
 #define CALL INT64_C(1024)

@@ -1,6 +1,6 @@
 /*
- * The children of the pool, slot by slot. Runs in the parent; it touches no job, waits for nobody, and
- * knows neither what its children do nor who asks it to start and stop them.
+ * The children of the pool, slot by slot. Runs in the parent; it touches no job, waits for nobody,
+ * and knows neither what its children do nor who asks it to start and stop them.
  */
 #include "children.h"
 
@@ -152,7 +152,10 @@ void children_stop(struct children *c, bool at_once)
 
 /* ---- rolling replacement ---- */
 
-/* Replaces stale children, at most half of the pool at a time, the next when a fresh one is at work. */
+/*
+ * Replaces stale children, at most half of the pool at a time, the next when a fresh one is at
+ * work.
+ */
 static void roll_on(struct children *c)
 {
 	int away = 0, allowed = (int)(c->config->pool.workers + 1) / 2;	/* 1 at least */
@@ -188,9 +191,9 @@ static void describe_end(int status, char *out, size_t size)
 }
 
 /*
- * For the janitor: whose jobs to put back, and which job to blame, if any. KILL comes from outside: from
- * somebody who tidies up, or from the kernel when memory runs out. Our own follows on an abort that a hung
- * child did not heed; with a job in hand it hung in that.
+ * For the janitor: whose jobs to put back, and which job to blame, if any. KILL comes from outside:
+ * from somebody who tidies up, or from the kernel when memory runs out. Our own follows on an abort
+ * that a hung child did not heed; with a job in hand it hung in that.
  */
 static void report_death(struct child_slot *cs, int status, const char *how)
 {

@@ -54,7 +54,10 @@ struct children {
 	struct loop_timer beat_timer;
 };
 
-/* Starts the janitor and as many workers as the configuration says. Given are all fields up to `once`. */
+/*
+ * Starts the janitor and as many workers as the configuration says. Given are all fields up to
+ * `once`.
+ */
 void children_start(struct children *c);
 /* Starts and drains workers until n are there (none while stopping). */
 void children_scale(struct children *c, int64_t n);
@@ -71,7 +74,9 @@ void children_stop(struct children *c, bool at_once);
 
 bool children_any(const struct children *c);		/* alive, or still to be started */
 bool children_has(const struct children *c, int slot);	/* alive */
-/* Why one that is wanted has never been at work, into out (SCOREBOARD_TEXT bytes), if one said so. */
+/*
+ * Why one that is wanted has never been at work, into out (SCOREBOARD_TEXT bytes), if one said so.
+ */
 bool children_explain(const struct children *c, char *out);
 int64_t children_restart_in_ms(const struct children *c, int slot);	/* -1: none is due */
 

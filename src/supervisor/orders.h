@@ -1,7 +1,7 @@
 /*
- * What is asked of the pool as a whole: by signals, by the control socket, by children that cannot go
- * on. Runs in the supervisor; whatever takes time (a drain, a rolling replacement) goes on after the
- * answer.
+ * What is asked of the pool as a whole: by signals, by the control socket, by children that cannot
+ * go on. Runs in the supervisor; whatever takes time (a drain, a rolling replacement) goes on after
+ * the answer.
  */
 #ifndef ORDERS_H
 #define ORDERS_H

@@ -19,7 +19,10 @@
 struct reload_owner {
 	/* In the child that tries, just after its fork: closes what it must not have. */
 	void (*after_fork)(void *arg);
-	/* The end of a reload: fresh is the callee's to put in force; or it is NULL, and err says why. */
+	/*
+	 * The end of a reload: fresh is the callee's to put in force; or it is NULL, and err says
+	 * why.
+	 */
 	void (*over)(void *arg, struct config *fresh, const struct err *err);
 	void *arg;
 };

@@ -1,4 +1,7 @@
-/* When a dead child is started again: pure policy over (history, how it ended, now). No system calls. */
+/*
+ * When a dead child is started again: pure policy over (history, how it ended, now). No system
+ * calls.
+ */
 #ifndef RESTART_H
 #define RESTART_H
 
@@ -19,12 +22,12 @@ struct restart_decision {
 };
 
 /*
- * status: as wait(2) gave it. lived_ms: from fork to death. useful: it settled a job in that time, so
- * restarting it at once is no empty loop. was_up: the pool has been up, so that what a child finds wrong now
- * was changed meanwhile (a rubric that is being edited) and may be mended: the others go on. random: any 32
- * random bits, for jitter. The first crash
- * restarts at once; then 0.5 s doubling to 30 s, each with up to half of it taken off. Exit status 0 is
- * no crash (retired or asked to) and restarts at once.
+ * status: as wait(2) gave it. lived_ms: from fork to death. useful: it settled a job in that time,
+ * so restarting it at once is no empty loop. was_up: the pool has been up, so that what a child
+ * finds wrong now was changed meanwhile (a rubric that is being edited) and may be mended: the
+ * others go on. random: any 32 random bits, for jitter. The first crash restarts at once; then 0.5
+ * s doubling to 30 s, each with up to half of it taken off. Exit status 0 is no crash (retired or
+ * asked to) and restarts at once.
  */
 struct restart_decision restart_decide(struct restart_history *h, int status, int64_t lived_ms,
 				       bool useful, bool was_up, uint32_t random);

@@ -1,7 +1,7 @@
 /*
- * The parent's life: setting up, signals, being up, the end; one loop. It calls no libpq, libcurl or json-c
- * and touches no job, so neither a database nor a provider can hang it; what needs either runs in a
- * child that it restarts. Nothing here blocks but poll(2).
+ * The parent's life: setting up, signals, being up, the end; one loop. It calls no libpq, libcurl
+ * or json-c and touches no job, so neither a database nor a provider can hang it; what needs either
+ * runs in a child that it restarts. Nothing here blocks but poll(2).
  */
 #include "supervisor/supervisor.h"
 
