@@ -15,6 +15,7 @@
  * Runs one request line (no newline). Appends the reply's body to out, or returns -1 and err, or
  * CONTROL_GOES_ON: the reply follows by control_answer().
  */
-int command_run(const struct pool *pool, const char *line, bool admin, struct buf *out, struct err *err);
+int command_run(const struct pool *pool, const char *line, bool admin, struct buf *out,
+		struct err *err);
 
 #endif

@@ -20,13 +20,16 @@ struct control_socket {
 };
 
 /* See control_open(). Fills *s in any case, so that control_socket_remove() always follows. */
-int control_socket_open(struct control_socket *s, const char *path, const char *group, struct err *err);
+int control_socket_open(struct control_socket *s, const char *path, const char *group,
+			struct err *err);
 /*
  * Whether its directory is there or could be made; it is not. A user who may not make it may not be
  * who starts.
  */
 int control_socket_check(const char *path, struct err *err);
-void control_socket_remove(struct control_socket *s);	/* closes, and takes socket and lock file away */
-void control_socket_close(struct control_socket *s);	/* closes only */
+/* Closes, and takes socket and lock file away. */
+void control_socket_remove(struct control_socket *s);
+/* Closes only. */
+void control_socket_close(struct control_socket *s);
 
 #endif

@@ -36,7 +36,8 @@
 	X(SCALE,   "scale",   "N", 1, 1, ADMIN, "run N workers") \
 	X(RECYCLE, "recycle", "[SLOT]", 0, 1, ADMIN, "replace one child, or all workers") \
 	X(LOG,     "log",     "LEVEL", 1, 1, ADMIN, "log error, warn, info or debug, and above") \
-	X(OPEN_BREAKER,      "open breaker",      "", 0, 0, ADMIN, "give the rater a rest until closed") \
+	X(OPEN_BREAKER,      "open breaker",      "", 0, 0, ADMIN, \
+	  "give the rater a rest until closed") \
 	X(OPEN_THE_BREAKER,  "open the breaker",  "", 0, 0, ADMIN, NULL) \
 	X(CLOSE_BREAKER,     "close breaker",     "", 0, 0, ADMIN, "ask the rater again, now") \
 	X(CLOSE_THE_BREAKER, "close the breaker", "", 0, 0, ADMIN, NULL) \

@@ -28,10 +28,10 @@ struct pool_ops {
 	/* operations */
 	void (*pause)(void *arg, bool paused);
 	void (*drain)(void *arg);				/* as SIGTERM */
-	void (*open_breaker)(void *arg, const char *reason);	/* until it is closed by an operator */
+	void (*open_breaker)(void *arg, const char *reason);	/* until close_breaker() */
 	void (*close_breaker)(void *arg);
 	void (*set_log_level)(void *arg, enum log_level level);
-	int (*reload)(void *arg, struct err *err);		/* as SIGHUP; 0: begun, control_answer() follows */
+	int (*reload)(void *arg, struct err *err);	/* as SIGHUP; its end is told later */
 	int (*scale)(void *arg, int64_t workers, struct err *err);
 	int (*recycle)(void *arg, int slot, struct err *err);	/* slot -1: all workers, rolling */
 };

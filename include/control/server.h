@@ -18,14 +18,16 @@
 struct control;
 
 #define CONTROL_CLIENTS 64
-#define CONTROL_GRACE_MS 20		/* a flood gets no more than CONTROL_CLIENTS connections in so long */
+/* A flood gets no more than CONTROL_CLIENTS connections in so long. */
+#define CONTROL_GRACE_MS 20
 
 /*
  * Answers one request line (no newline) of an admin or a reader: appends the reply's body to out
  * and returns 0, or returns -1 and err, or CONTROL_GOES_ON when the reply will follow by
  * control_answer(). It never waits.
  */
-typedef int control_handler(void *arg, const char *line, bool admin, struct buf *out, struct err *err);
+typedef int control_handler(void *arg, const char *line, bool admin, struct buf *out,
+			    struct err *err);
 #define CONTROL_GOES_ON 1
 
 /*
@@ -33,8 +35,8 @@ typedef int control_handler(void *arg, const char *line, bool admin, struct buf 
  * the life of the process, so that a second daemon on the same socket is refused and a stale socket
  * is not in the way. Returns NULL and err.
  */
-struct control *control_open(const char *path, const char *group, struct loop *loop, control_handler *handler,
-			     void *arg, struct err *err);
+struct control *control_open(const char *path, const char *group, struct loop *loop,
+			     control_handler *handler, void *arg, struct err *err);
 /* Supervisor, at the end: removes socket and lock file. NULL is fine. */
 void control_close(struct control *c);
 /* To all clients whose request goes on: an error, unless err->kind is ERR_NONE, or else body. */

@@ -4,7 +4,10 @@
 
 struct child;
 
-/* Counts the queue, puts back jobs of the dead, cleans up, until it is told to stop. Returns its exit status. */
+/*
+ * Counts the queue, puts back jobs of the dead, cleans up, until it is told to stop. Returns its
+ * exit status.
+ */
 int janitor_main(struct child *c);
 
 #endif

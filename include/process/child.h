@@ -19,7 +19,8 @@ struct child {
 
 	/* set by the role */
 	void (*on_wake)(void *arg);
-	void (*on_stop)(void *arg, bool at_once);	/* TERM: false; QUIT, or the supervisor is gone: true */
+	/* at_once: QUIT, or the supervisor is gone; else TERM. */
+	void (*on_stop)(void *arg, bool at_once);
 	void *arg;
 };
 

@@ -17,7 +17,8 @@
 
 #define BREAKER_AFTER_FAILURES 3	/* in a row, all workers together */
 #define BREAKER_FIRST_MS 1000
-#define BREAKER_MAX_MS 3000		/* back at work within 5 s after the provider is, however a probe fell */
+/* Back at work within 5 s after the provider is, however a probe fell. */
+#define BREAKER_MAX_MS 3000
 #define BREAKER_PROBE_MS 60000		/* a probe not heard of for so long was lost */
 #define BREAKER_UNCLEAR_IN_A_ROW 10	/* jobs: that many are not all to blame */
 #define BREAKER_DOUBTS 5
@@ -28,13 +29,13 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
 
 /* Zeroed: closed, and nobody has answered yet. Written by single atomic operations alone. */
 struct breaker {
-	_Atomic int64_t answered_ms;	/* now_ms() of the last call that brought an answer; 0: none did */
-	_Atomic uint32_t unclear;	/* different jobs whose calls brought nothing, with no good answer between */
-	_Atomic uint64_t unclear_jobs[BREAKER_UNCLEAR_IN_A_ROW];	/* the first of them, by hashes of their ids */
-	struct tally doubts;		/* jobs whose first call brought nothing, for a reason that nobody knows */
+	_Atomic int64_t answered_ms;	/* now_ms() of the last call with an answer; 0: none */
+	_Atomic uint32_t unclear;	/* jobs whose calls brought nothing since a good answer */
+	_Atomic uint64_t unclear_jobs[BREAKER_UNCLEAR_IN_A_ROW];	/* hashes of their ids */
+	struct tally doubts;		/* jobs whose first call failed, nobody knows why */
 	_Atomic int64_t until_ms;	/* end of the pause; 0: closed */
 	_Atomic uint32_t failures;	/* in a row, all workers together */
-	_Atomic int64_t asked_ms;	/* the provider asked us not to come before then; 0: it did not */
+	_Atomic int64_t asked_ms;	/* the provider asked us to stay away until then; or 0 */
 	_Atomic uint32_t kind;		/* enum err_kind that opened it; ERR_NONE: an operator */
 	_Atomic int64_t probe_ms;	/* now_ms() when the probe under way began; 0: none is */
 	_Atomic uint32_t trips;		/* times it opened */

@@ -18,7 +18,8 @@
 #define PACE_BURST_MS 750	/* so much of a minute's units may be taken at once after a rest */
 #define PACE_FRESH_MS 500
 #define PACE_SLACK_MS (2 * PACE_FRESH_MS + 250)	/* used late, given back late; on the way */
-#define PACE_PERIOD_MS (PACE_WINDOW_MS + PACE_BURST_MS + PACE_SLACK_MS)	/* a whole limit takes so long */
+/* So long a whole limit takes. */
+#define PACE_PERIOD_MS (PACE_WINDOW_MS + PACE_BURST_MS + PACE_SLACK_MS)
 
 struct pace {
 	_Atomic int64_t limit;		/* units a minute; 0: no limit */
@@ -45,22 +46,23 @@ int64_t pace_share_ms(const struct pace *p, int64_t units);
  * how many; with 0, *wait_ms is how long until there are some. spare: units of the limit to leave
  * free, at most half of it (for shares of about that size, since the last may overdraw).
  */
-int pace_take(struct pace *p, int n, int64_t units, int64_t spare, int64_t now_ms, int64_t *wait_ms);
+int pace_take(struct pace *p, int n, int64_t units, int64_t spare, int64_t now_ms,
+	      int64_t *wait_ms);
 
 /*
  * Takes one share ahead of its time, if that comes within patience_ms; before all who wait to take.
  * Returns when it may be used (now_ms at the earliest), or -1 when nothing was taken: then *wait_ms
  * as above.
  */
-int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t patience_ms, int64_t now_ms,
-			int64_t *wait_ms);
+int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t patience_ms,
+			int64_t now_ms, int64_t *wait_ms);
 
 /*
  * Makes a share good again that is too old to be used, by late_ms: for its lateness, or where that
  * is more than the share itself for a new one. As pace_take_ahead().
  */
-int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms, int64_t patience_ms,
-		   int64_t now_ms, int64_t *wait_ms);
+int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms,
+		   int64_t patience_ms, int64_t now_ms, int64_t *wait_ms);
 
 /* A share taken as `was` units is one of `is`; 0: given back. */
 void pace_correct(struct pace *p, int n, int64_t was, int64_t is, int64_t spare);

@@ -27,7 +27,7 @@ struct recent {
 
 struct recent_rates {
 	int64_t tokens_per_minute;
-	double jobs_per_ms;		/* of the last few seconds; of the last minute where none was done in them */
+	double jobs_per_ms;		/* in the last seconds; in the last minute if none were */
 	uint64_t latency[LATENCY_BUCKETS];	/* of the calls that ended */
 };
 
@@ -35,6 +35,7 @@ struct recent_rates {
 void recent_take(struct recent *r, const struct scoreboard *sb, int64_t now_ms);
 
 /* Over the last minute; over the time since the first sample while there is no minute yet. */
-struct recent_rates recent_rates(const struct recent *r, const struct scoreboard *sb, int64_t now_ms);
+struct recent_rates recent_rates(const struct recent *r, const struct scoreboard *sb,
+				 int64_t now_ms);
 
 #endif

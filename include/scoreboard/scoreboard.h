@@ -28,14 +28,14 @@ enum slot_state {
 	SLOT_IDLE,		/* at work, nothing in hand */
 	SLOT_BUSY,		/* at work, jobs in flight */
 	SLOT_DRAINING,		/* finishing what it has */
-	SLOT_WAITING,		/* dead; the supervisor starts it again later (the supervisor writes this one) */
+	SLOT_WAITING,		/* dead; the supervisor, who says so, starts it again later */
 	SLOT_STATE_COUNT
 };
 
 enum demand {
-	DEMAND_NONE,		/* its last claim was full, or it claims nothing any more */
-	DEMAND_CLAIMING,	/* a claim is on its way; what is inserted behind it calls for another look */
-	DEMAND_WAITING,		/* it has room, and its last claim brought less than asked: it waits to be told */
+	DEMAND_NONE,		/* last claim full, or no more claims */
+	DEMAND_CLAIMING,	/* claim on its way: jobs inserted behind it want another look */
+	DEMAND_WAITING,		/* room left, and the last claim brought less than asked */
 };
 
 /* A place in the order of claims: priority, then available_at, then id. */
@@ -55,56 +55,59 @@ struct shared_floors {
 	struct floor at[FLOORS_MAX];
 };
 
+/* Written by its child, except for what says otherwise. */
 struct slot {
 	_Alignas(64)
-	_Atomic int32_t pid;		/* the supervisor's: 0 when there is no child */
+	_Atomic int32_t pid;		/* the supervisor's; 0: no child */
 	_Atomic uint32_t state;		/* enum slot_state */
 	_Atomic int64_t started_ms;	/* the supervisor's: now_ms() at fork */
 	_Atomic int64_t beat_ms;	/* now_ms() of the child's last loop turn */
 	_Atomic uint32_t generation;	/* the supervisor's: children this slot has had */
 	_Atomic uint32_t in_flight;	/* jobs in hand */
 	_Atomic uint32_t demand;	/* enum demand */
-	_Atomic uint32_t woken;		/* whoever wakes it sets this, so that one wake is sent, not ten */
+	_Atomic uint32_t woken;		/* set by who wakes it, so that one wake is sent, not ten */
 	_Atomic uint32_t ever_ready;	/* this child has been at work */
 	_Atomic uint64_t counters[COUNTER_COUNT];
 	struct shared_text identity;	/* what the child writes into claimed_by */
 	struct breadcrumb in_hand;	/* the job the CPU is in; unset between jobs */
 	struct shared_text error;	/* last error worth an operator's eye */
 	struct shared_floors floors;
-	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* calls by how long they took; outlive the child as counters do */
-	_Atomic uint64_t cost_nanos;	/* of its calls, in billionths of the currency of openai.prompt_price */
+
+	/* Of its calls, outliving the child as counters do. */
+	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* how many took how long */
+	_Atomic uint64_t cost_nanos;	/* in billionths of the currency of the configured prices */
 };
 
 enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
 
 struct scoreboard {
+	/* the supervisor's */
 	_Atomic int64_t started_ms;
 	_Atomic int64_t started_wall_ms;
 	_Atomic uint32_t phase;		/* enum pool_phase */
 	_Atomic uint32_t paused;	/* by an operator: nothing is claimed */
-	_Atomic uint32_t database_away;	/* set by whoever notices first, so that it is said once */
-	_Atomic uint32_t ever_up;	/* the database was once reached: later troubles are waited out */
 	_Atomic int log_level;
 	_Atomic uint32_t workers;	/* how many are wanted */
 	_Atomic uint64_t reloads;
 	_Atomic uint64_t restarts;	/* children started again after an unexpected end */
+	_Atomic uint32_t slots_used;	/* slots from here on have never had a child */
 
+	/* any child's */
+	_Atomic uint32_t database_away;	/* set by who notices first, so that it is said once */
+	_Atomic uint32_t ever_up;	/* the database was once reached: troubles are waited out */
 	_Atomic int64_t job_budget;	/* --max-jobs: claims left; INT64_MAX without it */
 
-	struct breaker breaker;
-
-	struct throttle throttle;
-
 	/* the janitor's */
-	_Atomic uint32_t listening;	/* NOTIFY reaches us, so sleeping workers are woken at once */
+	_Atomic uint32_t listening;	/* NOTIFY reaches us: sleepers are woken at once */
 	_Atomic int64_t gauges[GAUGE_COUNT];
 	_Atomic int64_t gauges_ms;	/* now_ms() when they were taken; 0: never */
 
-	_Atomic uint64_t floors_epoch;	/* floor.c's */
-
+	/* parts with functions of their own */
+	struct breaker breaker;
+	struct throttle throttle;
+	_Atomic uint64_t floors_epoch;	/* floor.h */
 	struct deaths deaths;
 
-	_Atomic uint32_t slots_used;	/* the supervisor's: slots from here on have never had a child */
 	struct slot slots[SLOT_COUNT];
 };
 
@@ -120,7 +123,8 @@ static inline void slot_count(struct slot *slot, enum counter c, uint64_t n)
 /* One call to the rater has ended, well or not. */
 static inline void slot_count_call(struct slot *slot, int64_t latency_ms, int64_t cost_nanos)
 {
-	atomic_fetch_add_explicit(&slot->latency[latency_bucket(latency_ms)], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&slot->latency[latency_bucket(latency_ms)], 1,
+				  memory_order_relaxed);
 	atomic_fetch_add_explicit(&slot->cost_nanos, (uint64_t)cost_nanos, memory_order_relaxed);
 }
 /*

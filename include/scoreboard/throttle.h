@@ -19,14 +19,16 @@
 #include "scoreboard/tally.h"
 #include "scoreboard/window.h"
 
-#define THROTTLE_PATIENCE_MS 5000		/* so long a claimed job waits for a further call, at most */
+/* So long a claimed job waits for a further call, at most. */
+#define THROTTLE_PATIENCE_MS 5000
 
+/* Zeroed: no limit, nothing learnt. */
 struct throttle {
 	_Atomic uint32_t setting;	/* counts the times that limits were set */
 	struct pace requests, tokens;
 	struct window window;
 	_Atomic int64_t usual_tokens;	/* of a call, a running mean; 0: none was answered yet */
-	_Atomic int64_t tokens_per_mib;	/* of what is asked; a running mean of prompt and reply; 0: as above */
+	_Atomic int64_t tokens_per_mib;	/* of question, with its reply; a mean; 0: as above */
 	struct tally requests_sent, tokens_used;
 	/* Of each slot: calls open, those included that a permit is held for. Its worker's. */
 	_Atomic uint32_t calls_open[SLOT_COUNT];
@@ -61,7 +63,8 @@ bool throttle_is_fresh(const struct permit *permit, int64_t now_ms);
  * One permit for a job in hand, at_ms within THROTTLE_PATIENCE_MS. False when it would come later:
  * then *wait_ms is until there may be one.
  */
-bool throttle_reserve_ahead(struct throttle *t, struct permit *permit, int64_t now_ms, int64_t *wait_ms);
+bool throttle_reserve_ahead(struct throttle *t, struct permit *permit, int64_t now_ms,
+			    int64_t *wait_ms);
 /* The same for a permit that is no longer fresh; false: it is gone. */
 bool throttle_renew(struct throttle *t, struct permit *permit, int64_t now_ms);
 /* Whether the window has room for a call more. */

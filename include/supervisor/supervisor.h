@@ -18,12 +18,13 @@ struct supervisor_options {
 	bool once;			/* drain the queue and exit */
 	int64_t max_jobs;		/* with once: claim no more than so many; 0: no limit */
 	const char *pid_file;		/* NULL: none */
-	int ready_fd;			/* -d: one line for the waiting parent when up or failed; -1 without */
+	int ready_fd;			/* -d: for a line to the waiting parent; -1 without */
 	const struct role_ops *roles;	/* ROLE_COUNT of them, by enum role */
 	trial_fn *trial;
 };
 
 /* Takes config over. Returns the exit status of the program. */
-int supervisor_run(struct config *config, struct scoreboard *sb, const struct supervisor_options *options);
+int supervisor_run(struct config *config, struct scoreboard *sb,
+		   const struct supervisor_options *options);
 
 #endif

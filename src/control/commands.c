@@ -90,7 +90,8 @@ static int pause_claims(const struct call *c, struct err *err)
 {
 	(void)err;
 	c->pool->ops->pause(c->pool->arg, true);
-	buf_str(c->out, "paused: nothing more is claimed until \"resume\", jobs in hand are finished\n");
+	buf_str(c->out,
+		"paused: nothing more is claimed until \"resume\", jobs in hand are finished\n");
 	return 0;
 }
 
@@ -121,7 +122,8 @@ static int parse_number(const char *text, int *value, struct err *err)
 	size_t len = strspn(text, "0123456789");
 
 	if (len == 0 || len > 6 || text[len])
-		return err_set(err, ERR_PERMANENT, "\"%.32s\" is not a number of at most six digits", text);
+		return err_set(err, ERR_PERMANENT,
+			       "\"%.32s\" is not a number of at most six digits", text);
 	*value = atoi(text);
 	return 0;
 }
@@ -144,7 +146,8 @@ static int recycle(const struct call *c, struct err *err)
 	if (c->request->nargs && parse_number(c->request->args[0], &slot, err) == -1)
 		return -1;
 	if (slot >= SLOT_COUNT)
-		return err_set(err, ERR_PERMANENT, "there is no slot %d; \"show workers\" lists them", slot);
+		return err_set(err, ERR_PERMANENT,
+			       "there is no slot %d; \"show workers\" lists them", slot);
 	if (c->pool->ops->recycle(c->pool->arg, slot, err) == -1)
 		return -1;
 	if (slot == -1)
@@ -159,7 +162,8 @@ static int set_log_level(const struct call *c, struct err *err)
 	int level = log_level_parse(c->request->args[0]);
 
 	if (level == -1)
-		return err_set(err, ERR_PERMANENT, "\"%.32s\" is not a level: error, warn, info or debug",
+		return err_set(err, ERR_PERMANENT,
+			       "\"%.32s\" is not a level: error, warn, info or debug",
 			       c->request->args[0]);
 	c->pool->ops->set_log_level(c->pool->arg, (enum log_level)level);
 	buf_printf(c->out, "logging %s and above\n", log_level_name((enum log_level)level));
@@ -208,7 +212,8 @@ static command_fn *const handlers[COMMAND_COUNT] = {
 	[COMMAND_HELP] = help,
 };
 
-int command_run(const struct pool *pool, const char *line, bool admin, struct buf *out, struct err *err)
+int command_run(const struct pool *pool, const char *line, bool admin, struct buf *out,
+		struct err *err)
 {
 	struct request request;
 	struct call c = { .pool = pool, .request = &request, .out = out };

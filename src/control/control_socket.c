@@ -36,8 +36,10 @@ static int make_directory(const char *path, bool *made_it, struct err *err)
 	*made_it = made == 0;
 	errno = saved;
 	if (made == -1 && saved != EEXIST)
-		return err_set(err, ERR_CONFIG, "cannot make the directory %s for the control socket: %s%s", dir,
-			       strerror(saved), saved == ENOENT ? "; the directory above it has to be there" : "");
+		return err_set(err, ERR_CONFIG,
+			       "cannot make the directory %s for the control socket: %s%s", dir,
+			       strerror(saved),
+			       saved == ENOENT ? "; the directory above it has to be there" : "");
 	return 0;
 }
 
@@ -48,7 +50,8 @@ int control_socket_check(const char *path, struct err *err)
 
 	if (make_directory(path, &made, err) == -1)
 		return errno == EACCES ? 0 : -1;
-	snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') ? strrchr(path, '/') - path : 0), path);
+	snprintf(dir, sizeof(dir), "%.*s",
+		 (int)(strrchr(path, '/') ? strrchr(path, '/') - path : 0), path);
 	if (made)
 		rmdir(dir);
 	return 0;
@@ -61,8 +64,8 @@ static int say_locked(int fd, const char *path, struct err *err)
 	size_t digits = strspn(pid, "0123456789");
 
 	if (n > 0 && digits > 0)
-		return err_set(err, ERR_PERMANENT, "another gradingd (pid %.*s) holds %s", (int)digits,
-			       pid, path);
+		return err_set(err, ERR_PERMANENT, "another gradingd (pid %.*s) holds %s",
+			       (int)digits, pid, path);
 	return err_set(err, ERR_PERMANENT, "another gradingd holds %s", path);
 }
 
@@ -82,7 +85,8 @@ static int try_lock(const char *path, struct err *err)
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 
 	if (fd == -1)
-		return err_set(err, ERR_CONFIG, "cannot open the lock file %s: %s", path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot open the lock file %s: %s", path,
+			       strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return fd;
 	if (errno == EWOULDBLOCK)
@@ -108,7 +112,8 @@ static int take_lock(const char *path, struct err *err)
 		}
 		close(fd);
 	}
-	return err_set(err, ERR_RETRY, "the lock file %s is removed by others again and again", path);
+	return err_set(err, ERR_RETRY, "the lock file %s is removed by others again and again",
+		       path);
 }
 
 static int remove_stale(const char *path, struct err *err)
@@ -119,9 +124,11 @@ static int remove_stale(const char *path, struct err *err)
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
 		return err_set(err, ERR_CONFIG,
-			       "%s exists and is no socket; move it away, or set control.socket", path);
+			       "%s exists and is no socket; move it away, or set control.socket",
+			       path);
 	if (unlink(path) == -1)
-		return err_set(err, ERR_CONFIG, "cannot remove the stale socket %s: %s", path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot remove the stale socket %s: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -132,7 +139,8 @@ static int give_to_group(const char *path, const char *name, struct err *err)
 	if (!group)
 		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"", name);
 	if (chown(path, (uid_t)-1, group->gr_gid) == -1 || chmod(path, 0660) == -1)
-		return err_set(err, ERR_CONFIG, "cannot give %s to group %s: %s", path, name, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot give %s to group %s: %s", path, name,
+			       strerror(errno));
 	return 0;
 }
 
@@ -152,7 +160,8 @@ static int bind_and_listen(struct control_socket *s, const char *group, struct e
 	bound = bind(s->listener, (struct sockaddr *)&s->address, sizeof(s->address));
 	umask(mask);
 	if (bound == -1)
-		return err_set(err, ERR_CONFIG, "cannot bind the control socket %s: %s", path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot bind the control socket %s: %s", path,
+			       strerror(errno));
 	s->bound = true;
 	if (group[0] && give_to_group(path, group, err) == -1)
 		return -1;
@@ -161,7 +170,8 @@ static int bind_and_listen(struct control_socket *s, const char *group, struct e
 	return 0;
 }
 
-int control_socket_open(struct control_socket *s, const char *path, const char *group, struct err *err)
+int control_socket_open(struct control_socket *s, const char *path, const char *group,
+			struct err *err)
 {
 	bool made;
 

@@ -17,8 +17,8 @@ const char *grammar_usage(enum control_command command, char *out)
 {
 	const struct grammar_row *row = &grammar[command];
 
-	snprintf(out, GRAMMAR_USAGE_SIZE, "%s%s%s%s", row->words, row->args[0] ? " " : "", row->args,
-		 row->access == ACCESS_READ ? " [json]" : "");
+	snprintf(out, GRAMMAR_USAGE_SIZE, "%s%s%s%s", row->words, row->args[0] ? " " : "",
+		 row->args, row->access == ACCESS_READ ? " [json]" : "");
 	return out;
 }
 
@@ -28,7 +28,8 @@ void grammar_help(struct buf *out)
 
 	for (int i = 0; i < COMMAND_COUNT; i++)
 		if (grammar[i].help)
-			buf_printf(out, "%-24s%s\n", grammar_usage((enum control_command)i, usage), grammar[i].help);
+			buf_printf(out, "%-24s%s\n", grammar_usage((enum control_command)i, usage),
+				   grammar[i].help);
 }
 
 /* ---- finding a row ---- */
@@ -64,9 +65,11 @@ static void list_words(struct span span, int depth, const char *typed, char *out
 	for (int i = span.first; i < span.end && n < size; i++) {
 		struct word w = word_at(i, depth);
 
-		if (!grammar[i].help || word_equal(w, last) || strncmp(w.text, typed, strlen(typed)) != 0)
+		if (!grammar[i].help || word_equal(w, last) ||
+		    strncmp(w.text, typed, strlen(typed)) != 0)
 			continue;
-		n += (size_t)snprintf(out + n, size - n, "%s%.*s", n ? ", " : "", (int)w.len, w.text);
+		n += (size_t)snprintf(out + n, size - n, "%s%.*s", n ? ", " : "", (int)w.len,
+				      w.text);
 		last = w;
 	}
 }
@@ -109,14 +112,16 @@ static int find(char **words, int n, int *used, struct err *err)
 	for (depth = 0; word_at(span.first, depth).len > 0; depth++) {
 		if (depth == n) {
 			list_words(span, depth, "", list, sizeof(list));
-			return err_set(err, ERR_PERMANENT, "%s what? Possible: %s", n ? words[n - 1] : "do",
-				       list);
+			return err_set(err, ERR_PERMANENT, "%s what? Possible: %s",
+				       n ? words[n - 1] : "do", list);
 		}
 		different = narrow(&span, depth, words[depth]);
 		if (different != 1) {
 			list_words(span, depth, different ? words[depth] : "", list, sizeof(list));
-			return err_set(err, ERR_PERMANENT, different ? "\"%.32s\" could be: %s"
-				       : "unknown word \"%.32s\"; possible: %s", words[depth], list);
+			return err_set(err, ERR_PERMANENT,
+				       different ? "\"%.32s\" could be: %s"
+						 : "unknown word \"%.32s\"; possible: %s",
+				       words[depth], list);
 		}
 	}
 	*used = depth;
@@ -133,7 +138,8 @@ static int split(char *line, char **words, struct err *err)
 
 	for (const unsigned char *p = (unsigned char *)line; *p; p++)
 		if ((*p < ' ' && *p != '\t') || *p >= 0x7f)
-			return err_set(err, ERR_PERMANENT, "the request holds bytes that are no words");
+			return err_set(err, ERR_PERMANENT,
+				       "the request holds bytes that are no words");
 	for (char *w = strtok_r(line, " \t", &rest); w; w = strtok_r(NULL, " \t", &rest)) {
 		if (n == REQUEST_WORDS_MAX)
 			return err_set(err, ERR_PERMANENT, "the request has more than %d words",
@@ -149,7 +155,8 @@ static int check(const struct request *r, bool admin, struct err *err)
 	char usage[GRAMMAR_USAGE_SIZE];
 
 	if (row->access == ACCESS_ADMIN && !admin)
-		return err_set(err, ERR_PERMANENT, "\"%s\" is for root and the user gradingd runs as", row->words);
+		return err_set(err, ERR_PERMANENT,
+			       "\"%s\" is for root and the user gradingd runs as", row->words);
 	if (r->nargs < row->min_args || r->nargs > row->max_args)
 		return err_set(err, ERR_PERMANENT, "usage: %s", grammar_usage(r->command, usage));
 	return 0;
@@ -161,7 +168,8 @@ int grammar_read(struct request *r, const char *line, bool admin, struct err *er
 	int n, used = 0, row;
 
 	if (strlen(line) >= sizeof(r->line))
-		return err_set(err, ERR_PERMANENT, "the request is longer than %d bytes", CONTROL_LINE_CAP);
+		return err_set(err, ERR_PERMANENT, "the request is longer than %d bytes",
+			       CONTROL_LINE_CAP);
 	snprintf(r->line, sizeof(r->line), "%s", line);
 	n = split(r->line, words, err);
 	if (n == -1)
@@ -170,7 +178,8 @@ int grammar_read(struct request *r, const char *line, bool admin, struct err *er
 	if (row == -1)
 		return -1;
 	r->command = (enum control_command)row;
-	r->json = grammar[row].access == ACCESS_READ && n > used && strcmp(words[n - 1], "json") == 0;
+	r->json = grammar[row].access == ACCESS_READ && n > used &&
+		strcmp(words[n - 1], "json") == 0;
 	r->nargs = n - used - r->json;
 	for (int i = 0; i < r->nargs; i++)
 		r->args[i] = words[used + i];

@@ -17,9 +17,9 @@
 #include "control/control_socket.h"
 
 #define REPLY_CAP_BYTES (4 << 20)
-#define ACCEPT_BATCH 16			/* in one turn: a flood of clients must not starve the rest */
+#define ACCEPT_BATCH 16		/* in one turn: a flood of clients must not starve the rest */
 #define DISCARD_CAP_BYTES (1u << 20)
-#define ACCEPT_PAUSE_MS 1000		/* after accept(2) failed for want of descriptors or memory */
+#define ACCEPT_PAUSE_MS 1000	/* after accept(2) failed for want of descriptors or memory */
 
 struct client {
 	struct control *control;
@@ -94,7 +94,8 @@ static void client_discard(struct client *client)
 static void client_send(struct client *client)
 {
 	const struct buf *reply = &client->reply;
-	ssize_t n = send(client->fd, reply->data + client->sent, reply->len - client->sent, MSG_NOSIGNAL);
+	ssize_t n = send(client->fd, reply->data + client->sent, reply->len - client->sent,
+			 MSG_NOSIGNAL);
 
 	if (n == -1 && errno != EAGAIN && errno != EINTR) {
 		client_drop(client);
@@ -194,7 +195,8 @@ void control_answer(struct control *c, const struct err *err, const char *body)
  */
 static void client_read(struct client *client)
 {
-	ssize_t n = recv(client->fd, client->line + client->len, sizeof(client->line) - client->len, 0);
+	ssize_t n = recv(client->fd, client->line + client->len, sizeof(client->line) - client->len,
+			 0);
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -269,7 +271,8 @@ static struct client *find_idle(struct control *c)
 static int64_t room_in_ms(struct control *c)
 {
 	const struct client *idle = find_free(c) ? NULL : find_idle(c);
-	int64_t left = idle ? idle->deadline.at_ms - (CONTROL_DEADLINE_MS - CONTROL_GRACE_MS) - now_ms() : 0;
+	int64_t at_ms = idle ? idle->deadline.at_ms - CONTROL_DEADLINE_MS + CONTROL_GRACE_MS : 0;
+	int64_t left = at_ms - now_ms();
 
 	return left > 0 ? left : 0;
 }
@@ -300,7 +303,8 @@ static void client_add(struct control *c, int fd)
 	}
 	*client = (struct client){ .control = c, .fd = fd, .admin = peer_is_admin(fd) };
 	buf_init(&client->reply, REPLY_CAP_BYTES + CONTROL_LINE_CAP);
-	if (loop_timer_set(c->loop, &client->deadline, CONTROL_DEADLINE_MS, on_deadline, client) == -1 ||
+	if (loop_timer_set(c->loop, &client->deadline, CONTROL_DEADLINE_MS, on_deadline,
+			   client) == -1 ||
 	    loop_watch(c->loop, fd, POLLIN, on_client, client) == -1)
 		client_drop(client);
 }
@@ -342,8 +346,8 @@ static void on_listener(void *arg, int fd, short revents)
 			client_add(c, peer);
 		} else if (errno != EINTR && errno != ECONNABORTED) {
 			if (errno != EAGAIN) {
-				log_warn("control: cannot accept a client: %s; trying again in %d ms",
-					 strerror(errno), ACCEPT_PAUSE_MS);
+				log_warn("control: cannot accept a client: %s; "
+					 "trying again in %d ms", strerror(errno), ACCEPT_PAUSE_MS);
 				pause_accepting(c, ACCEPT_PAUSE_MS);
 			}
 			return;
@@ -353,8 +357,8 @@ static void on_listener(void *arg, int fd, short revents)
 
 /* ---- opening and closing ---- */
 
-struct control *control_open(const char *path, const char *group, struct loop *loop, control_handler *handler,
-			     void *arg, struct err *err)
+struct control *control_open(const char *path, const char *group, struct loop *loop,
+			     control_handler *handler, void *arg, struct err *err)
 {
 	struct control *c = calloc(1, sizeof(*c));
 

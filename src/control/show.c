@@ -11,7 +11,9 @@ static void fill_config(const struct pool *pool, struct table *t)
 	config_show(pool_config(pool), t);
 }
 
-const struct view view_config = { COLUMNS("key", "value", "default", "reload"), false, fill_config };
+const struct view view_config = {
+	COLUMNS("key", "value", "default", "reload"), false, fill_config
+};
 
 static void fill_version(const struct pool *pool, struct table *t)
 {
@@ -22,7 +24,9 @@ static void fill_version(const struct pool *pool, struct table *t)
 	table_int(t, getpid());
 }
 
-const struct view view_version = { COLUMNS("version", "scoreboard_bytes", "pid"), true, fill_version };
+const struct view view_version = {
+	COLUMNS("version", "scoreboard_bytes", "pid"), true, fill_version
+};
 
 void view_render(const struct view *view, const struct pool *pool, bool json, struct buf *out)
 {

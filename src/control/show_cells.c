@@ -42,7 +42,10 @@ void cell_shared(struct table *t, const struct shared_text *shared)
 
 void cell_breaker(struct table *t, const struct breaker *b)
 {
-	table_text(t, atomic_load(&b->held) ? "held open" : breaker_state_name(breaker_state(b, now_ms())));
+	if (atomic_load(&b->held))
+		table_text(t, "held open");
+	else
+		table_text(t, breaker_state_name(breaker_state(b, now_ms())));
 }
 
 void cell_breaker_until(struct table *t, const struct breaker *b)

@@ -8,7 +8,8 @@
 #include "show_cells.h"
 
 /* The limit, what the last minute saw, and what may be had now; null without a limit. */
-static void cells_pace(struct table *t, const struct pace *pace, const struct tally *tally, int64_t limit)
+static void cells_pace(struct table *t, const struct pace *pace, const struct tally *tally,
+		       int64_t limit)
 {
 	table_int(t, limit);
 	table_int(t, tally_sum(tally, now_ms()));
@@ -46,15 +47,18 @@ static void fill_limits(const struct pool *pool, struct table *t)
 	table_int(t, atomic_load(&sb->breaker.trips));
 	cell_breaker_reason(t, &sb->breaker);
 	cells_fallback(t, pool);
-	cells_pace(t, &sb->throttle.requests, &sb->throttle.requests_sent, config->openai.requests_per_minute);
-	cells_pace(t, &sb->throttle.tokens, &sb->throttle.tokens_used, config->openai.tokens_per_minute);
+	cells_pace(t, &sb->throttle.requests, &sb->throttle.requests_sent,
+		   config->openai.requests_per_minute);
+	cells_pace(t, &sb->throttle.tokens, &sb->throttle.tokens_used,
+		   config->openai.tokens_per_minute);
 	cells_calls(t, sb);
 }
 
 const struct view view_limits = {
-	COLUMNS("breaker", "held", "until_ms", "failures", "trips", "reason", "fallback", "fallback_in_use",
+	COLUMNS("breaker", "held", "until_ms", "failures", "trips", "reason",
+		"fallback", "fallback_in_use",
 		"requests_per_minute", "requests_last_minute", "requests_free",
-		"tokens_per_minute", "tokens_last_minute", "tokens_free",
-		"tokens_per_call", "next_claim_ms", "calls_open", "calls_window", "window_halvings"),
+		"tokens_per_minute", "tokens_last_minute", "tokens_free", "tokens_per_call",
+		"next_claim_ms", "calls_open", "calls_window", "window_halvings"),
 	true, fill_limits
 };

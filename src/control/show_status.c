@@ -33,12 +33,14 @@ static const char *const status_columns[] = {
 	"summary", "version", "phase", "paused", "uptime_ms",
 	"workers_wanted", "workers_alive", "workers_idle", "workers_busy", "workers_connecting",
 	"restarts", "reloads",
-	"jobs_in_flight", "jobs_completed", "jobs_failed", "jobs_retried", "lines_rated", "lines_failed",
-	"outcomes", "cache_hit_percent",
-	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason", "fallback", "fallback_in_use",
+	"jobs_in_flight", "jobs_completed", "jobs_failed", "jobs_retried",
+	"lines_rated", "lines_failed", "outcomes", "cache_hit_percent",
+	"rater", "model", "breaker", "breaker_until_ms", "breaker_reason",
+	"fallback", "fallback_in_use",
 	"children", "database_connected", "database_listening",
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
-	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_last_minute", "cost", "queue_empty_in_ms",
+	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_last_minute", "cost",
+	"queue_empty_in_ms",
 	NULL
 };
 
@@ -55,7 +57,8 @@ static const char *summary_of_breaker(const struct scoreboard *sb)
 {
 	switch (atomic_load(&sb->breaker.kind)) {
 	case ERR_DENIED:
-		return "waiting for an operator: the rater refuses our calls, or answers nothing of use; see breaker_reason";
+		return "waiting for an operator: the rater refuses our calls, or answers nothing "
+		       "of use; see breaker_reason";
 	case ERR_LIMITED:
 		return "waiting for the rater: it limits our rate";
 	default:
@@ -64,7 +67,8 @@ static const char *summary_of_breaker(const struct scoreboard *sb)
 }
 
 /* The one thing to know first: what keeps the pool from working, or that nothing does. */
-static const char *summary_of(const struct scoreboard *sb, const struct census *census, bool has_fallback)
+static const char *summary_of(const struct scoreboard *sb, const struct census *census,
+			      bool has_fallback)
 {
 	if (atomic_load(&sb->phase) == POOL_DRAINING)
 		return "draining: nothing more is claimed, then the daemon stops";
@@ -79,7 +83,8 @@ static const char *summary_of(const struct scoreboard *sb, const struct census *
 		       "at work with rater.fallback: the breaker is held open by an operator" :
 		       "at work with rater.fallback: the breaker is open";
 	if (atomic_load(&sb->breaker.held))
-		return "breaker held open by an operator: nothing is claimed until \"close breaker\"";
+		return "breaker held open by an operator: nothing is claimed until "
+		       "\"close breaker\"";
 	if (!breaker_is_closed(&sb->breaker, now_ms()))
 		return summary_of_breaker(sb);
 	if (census->connected < census->children || census->alive < atomic_load(&sb->workers))
@@ -103,7 +108,8 @@ static void cell_outcomes(struct table *t, const struct scoreboard *sb)
 		uint64_t n = c == COUNTER_COUNT ? 0 : scoreboard_sum(sb, c);
 
 		if (n > 0)
-			buf_printf(&text, "%s%s %" PRIu64, text.len ? ", " : "", outcome_name((enum outcome)i), n);
+			buf_printf(&text, "%s%s %" PRIu64, text.len ? ", " : "",
+				   outcome_name((enum outcome)i), n);
 	}
 	if (text.len)
 		table_text(t, buf_text(&text));
@@ -170,7 +176,8 @@ static void cell_cost(struct table *t, const struct pool *pool)
  * If all goes on as in the last minute; null when nothing was done, nothing waits, or nothing may
  * be done now.
  */
-static void cell_empty_in(struct table *t, const struct pool *pool, const struct recent_rates *rates)
+static void cell_empty_in(struct table *t, const struct pool *pool,
+			  const struct recent_rates *rates)
 {
 	const struct scoreboard *sb = pool->sb;
 	int64_t pending = atomic_load(&sb->gauges[GAUGE_QUEUE_PENDING]);

@@ -9,14 +9,16 @@
 /* ---- show workers ---- */
 
 static const char *const workers_columns[] = {
-	"slot", "role", "pid", "state", "age_ms", "beat_age_ms", "in_flight", "claimed", "completed", "failed",
-	"lines", "restarts", "crashes", "restart_in_ms", "error_age_ms", "error", NULL
+	"slot", "role", "pid", "state", "age_ms", "beat_age_ms", "in_flight", "claimed",
+	"completed", "failed", "lines", "restarts", "crashes", "restart_in_ms", "error_age_ms",
+	"error", NULL
 };
 
 static void worker_work(struct table *t, const struct slot *slot)
 {
 	static const enum counter shown[] = {
-		COUNTER_JOBS_CLAIMED, COUNTER_JOBS_COMPLETED, COUNTER_JOBS_FAILED, COUNTER_LINES_RATED,
+		COUNTER_JOBS_CLAIMED, COUNTER_JOBS_COMPLETED, COUNTER_JOBS_FAILED,
+		COUNTER_LINES_RATED,
 	};
 
 	table_int(t, atomic_load(&slot->in_flight));
@@ -72,7 +74,8 @@ static int newest_first(const void *a, const void *b)
 	return (x->wall_ms < y->wall_ms) - (x->wall_ms > y->wall_ms);
 }
 
-static size_t add_complaint(struct complaint *all, size_t n, int slot, const struct shared_text *text)
+static size_t add_complaint(struct complaint *all, size_t n, int slot,
+			    const struct shared_text *text)
 {
 	if (atomic_load(&text->wall_ms) == 0 || !text->text[0])
 		return n;
@@ -80,12 +83,17 @@ static size_t add_complaint(struct complaint *all, size_t n, int slot, const str
 	return n + 1;
 }
 
+static const char *who(const struct pool *pool, int slot)
+{
+	return slot < 0 ? "breaker" : pool->ops->role(pool->arg, slot);
+}
+
 static void fill_errors(const struct pool *pool, struct table *t)
 {
 	const struct scoreboard *sb = pool->sb;
 	struct complaint all[SLOT_COUNT + 1];
 	size_t n = add_complaint(all, 0, -1, &sb->breaker.reason);
-	int64_t now = wall_ms();	/* another process set them: only the wall clock is with them */
+	int64_t now = wall_ms();	/* the one clock that other processes share */
 
 	for (int i = 0; i < SLOT_COUNT; i++)
 		n = add_complaint(all, n, i, &sb->slots[i].error);
@@ -94,7 +102,7 @@ static void fill_errors(const struct pool *pool, struct table *t)
 		table_row(t);
 		cell_age(t, now, all[i].wall_ms);
 		cell_known(t, all[i].slot);
-		table_text(t, all[i].slot < 0 ? "breaker" : pool->ops->role(pool->arg, all[i].slot));
+		table_text(t, who(pool, all[i].slot));
 		cell_shared(t, all[i].text);
 	}
 }

@@ -65,10 +65,12 @@ static void on_backend_pid(void *arg, const PGresult *result, const struct err *
 	if (err)
 		say("pool mode", err->text);
 	else if (pooled && session)
-		say("pool mode", "session, but a pooler stands in between: unless it pools sessions, set "
+		say("pool mode",
+		    "session, but a pooler stands in between: unless it pools sessions, set "
 		    "database.pool_mode = \"transaction\"");
 	else if (!pooled && !session)
-		say("pool mode", "transaction, but the connection is direct: \"session\" would be faster");
+		say("pool mode",
+		    "transaction, but the connection is direct: \"session\" would be faster");
 	else
 		say("pool mode", session ? "session: ok" : "transaction: ok");
 }
@@ -208,7 +210,8 @@ static int check_entry(const struct config *config, struct loop *loop, struct er
 	static const struct pg_events events = { on_let_in, on_turned_away, NULL };
 	struct pg_options options = {
 		.conninfo = config->database.conninfo, .application_name = "gradingd reload",
-		.session = config->database.pool_mode == POOL_MODE_SESSION, .schema_version = SCHEMA_VERSION,
+		.session = config->database.pool_mode == POOL_MODE_SESSION,
+		.schema_version = SCHEMA_VERSION,
 	};
 	int64_t until = now_ms() + KNOCK_MS;
 	struct knock k = { .over = false };
@@ -242,7 +245,8 @@ static void say_user(const struct config *config)
 	const struct passwd *user = getpwuid(geteuid());
 	char text[300];
 
-	snprintf(text, sizeof(text), "checked as %s%s", user ? user->pw_name : "a user without a name",
+	snprintf(text, sizeof(text), "checked as %s%s",
+		 user ? user->pw_name : "a user without a name",
 		 user && strcmp(user->pw_name, config->pool.user) == 0 ? " (pool.user)" : "");
 	say("user", text);
 }
@@ -264,10 +268,12 @@ static void warn_of_readers(const struct config *config)
 	struct stat st;
 
 	if (stat(config->path, &st) == 0 && (st.st_mode & S_IROTH) &&
-	    (holds_password(config->database.conninfo) || holds_password(config->database.listen_conninfo) ||
+	    (holds_password(config->database.conninfo) ||
+	     holds_password(config->database.listen_conninfo) ||
 	     holds_password(config->openai.base_url) || holds_password(config->openai.proxy)))
-		say("warning", "the configuration holds a password and everybody may read it: chmod o-r, and chgrp it to "
-		    "the daemon's group, or use ~/.pgpass");
+		say("warning",
+		    "the configuration holds a password and everybody may read it: chmod o-r, and "
+		    "chgrp it to the daemon's group, or use ~/.pgpass");
 }
 
 int check_main(const struct config *config)

@@ -42,7 +42,8 @@ static const char usage[] =
 	"\n"
 	"  -c FILE        configuration (default " CONFIG_DEFAULT_PATH ")\n"
 	"  -d             become a daemon; returns when the pool is up\n"
-	"  -p PIDFILE     with -d: where its pid goes (default: control.pid_file, or beside the socket)\n"
+	"  -p PIDFILE     with -d: where its pid goes (default: control.pid_file,"
+	" or beside the socket)\n"
 	"  -t             check configuration, database, schema, pool mode and rater, then exit\n"
 	"  --once         drain the queue, print one line of JSON, exit\n"
 	"  --max-jobs N   with --once: claim no more than N jobs\n"
@@ -137,7 +138,8 @@ static int read_again(const struct config *config, struct err *err)
 	struct err why = *err;
 
 	if (!fresh)
-		return err_set(err, ERR_CONFIG, "a reload would run as %s and fail: %s", config->pool.user, why.text);
+		return err_set(err, ERR_CONFIG, "a reload would run as %s and fail: %s",
+			       config->pool.user, why.text);
 	config_free(fresh);
 	return 0;
 }
@@ -149,7 +151,8 @@ static int check_start(const struct config *config, struct err *err)
 	bool drops = geteuid() == 0 && config->pool.user[0];
 
 	if (config->control.group[0] && !getgrnam(config->control.group))
-		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"", config->control.group);
+		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"",
+			       config->control.group);
 	if (control_socket_check(config->control.socket, err) == -1 ||
 	    log_open(config->log.to, LOG_LEVEL_ERROR, err) == -1 ||
 	    drop_privileges(config->pool.user, no_paths, err) == -1)
@@ -187,7 +190,8 @@ static const char *pid_file_path(const struct arguments *a, const struct config 
 	size_t n;
 
 	if (!a->pid_file) {
-		snprintf(path, sizeof(path), "%s", config->control.pid_file);	/* outlives reloads */
+		/* A copy, since it outlives reloads. */
+		snprintf(path, sizeof(path), "%s", config->control.pid_file);
 		return path;
 	}
 	if (a->pid_file[0] == '/' || !realpath(".", path))
@@ -219,16 +223,19 @@ int main(int argc, char **argv)
 
 	daemon_forbid_cores();
 	hide_secrets();
-	options = (struct supervisor_options){ .once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1,
-					       .roles = roles, .trial = check_reload_main };
+	options = (struct supervisor_options){
+		.once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1,
+		.roles = roles, .trial = check_reload_main,
+	};
 	config = config_load(a.config_path, &err);
 	if (!config)
 		return complain(&err);
 	environment_hide(config->openai.api_key_env);	/* read again at each reload */
-	options.config_path = strdup(config->path);	/* outlives reloads, which replace the rest */
+	options.config_path = strdup(config->path);	/* outlives reloads */
 	if (a.test)
 		return run_check(config);
-	if (log_open(daemon_log_target(config, a.daemon), (enum log_level)config->log.level, &err) == -1)
+	if (log_open(daemon_log_target(config, a.daemon), (enum log_level)config->log.level,
+		     &err) == -1)
 		return complain(&err);
 	if (a.daemon) {
 		options.pid_file = pid_file_path(&a, config);

@@ -71,7 +71,8 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 {
 	int signal_fd = signals_open();
 
-	environment_forget(c->config->openai.api_key_env);	/* who needs the key has it from the configuration */
+	/* Who needs the key has it from the configuration. */
+	environment_forget(c->config->openai.api_key_env);
 	log_identify(role, c->index == SLOT_JANITOR ? -1 : c->index);
 	name_process(role, c->index);
 	c->slot = &c->sb->slots[c->index];

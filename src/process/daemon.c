@@ -48,10 +48,12 @@ int daemon_start(struct err *err)
 	}
 	close(fds[0]);
 	if (pid == -1 || setsid() == -1)
-		return err_set(err, ERR_RETRY, "cannot go into the background: %s", strerror(errno));
+		return err_set(err, ERR_RETRY, "cannot go into the background: %s",
+			       strerror(errno));
 	pid = fork();		/* no session leader, so no terminal can ever become ours */
 	if (pid == -1)
-		return err_set(err, ERR_RETRY, "cannot go into the background: %s", strerror(errno));
+		return err_set(err, ERR_RETRY, "cannot go into the background: %s",
+			       strerror(errno));
 	if (pid > 0)
 		_exit(EXIT_STOPPED);
 	if (chdir("/") == -1)
@@ -115,11 +117,12 @@ int pid_file_write(const char *path, struct err *err)
 
 	if (fd != -1 && fcntl(fd, F_SETLK, &whole) == -1 && (errno == EACCES || errno == EAGAIN)) {
 		close(fd);
-		return err_set(err, ERR_CONFIG, "the pid file %s is another daemon's that runs; name another one with "
-			       "control.pid_file or -p", path);
+		return err_set(err, ERR_CONFIG, "the pid file %s is another daemon's that runs; "
+			       "name another one with control.pid_file or -p", path);
 	}
 	if (fd == -1 || ftruncate(fd, 0) == -1 || dprintf(fd, "%d\n", (int)getpid()) < 0)
-		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path, strerror(errno));
+		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path,
+			       strerror(errno));
 	return 0;
 }
 
@@ -137,9 +140,11 @@ int drop_privileges(const char *user, const char *const *paths, struct err *err)
 			return err_set(err, ERR_CONFIG, "cannot give %s to %s: %s", *paths, user,
 				       strerror(errno));
 	log_give(pw->pw_uid);
-	if (initgroups(user, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 || setuid(pw->pw_uid) == -1)
+	if (initgroups(user, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 ||
+	    setuid(pw->pw_uid) == -1)
 		return err_set(err, ERR_CONFIG, "cannot become user %s: %s", user, strerror(errno));
 	if (pw->pw_uid != 0 && setuid(0) != -1)
-		return err_set(err, ERR_CONFIG, "became user %s, but could become root again", user);
+		return err_set(err, ERR_CONFIG, "became user %s, but could become root again",
+			       user);
 	return log_check(err);	/* else no reload and no rotation would work */
 }

@@ -47,7 +47,8 @@ static void boot_tag(char *out, size_t size)
 	ssize_t n = readlink("/proc/self/ns/pid", link, sizeof(link) - 1);
 
 	boot_id(boot, sizeof(boot));
-	snprintf(out, size, "%s.%s", boot, n > 5 ? strtok(link + 5, "]") : "0");	/* pid:[4026531836] */
+	/* pid:[4026531836] */
+	snprintf(out, size, "%s.%s", boot, n > 5 ? strtok(link + 5, "]") : "0");
 }
 
 /*
@@ -74,7 +75,8 @@ void identity_self(char *out)
 
 	host_name(host, sizeof(host));
 	boot_tag(tag, sizeof(tag));
-	snprintf(out, IDENTITY_SIZE, "%s/%s/%d/%llu", host, tag, (int)getpid(), start_time(getpid()));
+	snprintf(out, IDENTITY_SIZE, "%s/%s/%d/%llu", host, tag, (int)getpid(),
+		 start_time(getpid()));
 }
 
 void identity_host_prefix(char *out, size_t size)
@@ -94,7 +96,8 @@ bool identity_is_dead(const char *identity, bool other_boots)
 	identity_host_prefix(prefix, sizeof(prefix));
 	if (strncmp(identity, prefix, strlen(prefix)) != 0)
 		return false;
-	if (sscanf(identity + strlen(prefix), "%31[^/]/%d/%llu", their_tag, &pid, &start) != 3 || pid <= 0)
+	if (sscanf(identity + strlen(prefix), "%31[^/]/%d/%llu", their_tag, &pid, &start) != 3 ||
+	    pid <= 0)
 		return false;
 	boot_tag(tag, sizeof(tag));
 	if (strncmp(tag, their_tag, BOOT_BYTES - 1) != 0)

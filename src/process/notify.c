@@ -69,7 +69,8 @@ void notify_init(void)
 	manager.fd = name ? connect_to(name) : -1;
 	manager.watchdog_ms = 0;
 	if (manager.fd != -1)
-		manager.watchdog_ms = watchdog_interval(getenv("WATCHDOG_USEC"), getenv("WATCHDOG_PID"));
+		manager.watchdog_ms = watchdog_interval(getenv("WATCHDOG_USEC"),
+							getenv("WATCHDOG_PID"));
 	if (manager.watchdog_ms < 0)
 		manager.watchdog_ms = 0;
 	unsetenv("NOTIFY_SOCKET");

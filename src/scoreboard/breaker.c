@@ -59,7 +59,9 @@ bool breaker_answered_lately(const struct breaker *b, int64_t window_ms, int64_t
 {
 	int64_t answered = atomic_load(&b->answered_ms);
 
-	return answered && now_ms - answered < (window_ms > BREAKER_RECENT_MS ? window_ms : BREAKER_RECENT_MS);
+	if (window_ms < BREAKER_RECENT_MS)
+		window_ms = BREAKER_RECENT_MS;
+	return answered && now_ms - answered < window_ms;
 }
 
 /* FNV-1a: to tell one job from the next. */
@@ -154,8 +156,9 @@ void breaker_failure(struct breaker *b, const struct err *err, int64_t now_ms)
 	bool probing = breaker_state(b, now_ms) == BREAKER_PROBING;
 	uint32_t failures;
 
+	/* Open already: calls that were in flight with the first one make no pause longer. */
 	if (until > now_ms && err->after_ms <= until - now_ms)
-		return;		/* open already: calls that were in flight with the first one make no pause longer */
+		return;
 	failures = atomic_fetch_add(&b->failures, 1) + 1;
 	pause = pause_ms(failures);
 	if (failures < BREAKER_AFTER_FAILURES && !at_once && !probing)
@@ -170,7 +173,8 @@ void breaker_failure(struct breaker *b, const struct err *err, int64_t now_ms)
 	atomic_store(&b->probe_ms, 0);
 	if (!until) {
 		atomic_fetch_add(&b->trips, 1);
-		log_warn("%s; the breaker is open: the rater is given a rest until one call succeeds", err->text);
+		log_warn("%s; the breaker is open: the rater is given a rest until one call "
+			 "succeeds", err->text);
 	}
 }
 

@@ -27,7 +27,8 @@ void floors_raise(struct floors *f, const struct floor *claimed)
 			f->at[i] = *claimed;
 }
 
-static void write_floors(struct slot *slot, uint64_t epoch, const struct floor *at, int n, int64_t now)
+static void write_floors(struct slot *slot, uint64_t epoch, const struct floor *at, int n,
+			 int64_t now)
 {
 	struct shared_floors *s = &slot->floors;
 	uint32_t seq = seqlock_write_begin(&s->seq);
@@ -61,7 +62,8 @@ void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, s
 
 	out->epoch = atomic_load(&sb->floors_epoch);
 	out->n = 0;
-	if (!copy_floors(&sb->slots[SLOT_JANITOR], &s) || s.epoch != out->epoch || now - s.renewed_ms > max_age_ms)
+	if (!copy_floors(&sb->slots[SLOT_JANITOR], &s) || s.epoch != out->epoch ||
+	    now - s.renewed_ms > max_age_ms)
 		return;
 	out->n = s.n;
 	memcpy(out->at, s.at, sizeof(out->at));

@@ -33,8 +33,8 @@ int64_t latency_quantile(const uint64_t counts[LATENCY_BUCKETS], double share)
 		int64_t from = i ? bounds_ms[i - 1] : 0;
 
 		if (counts[i] > 0 && (double)(below + counts[i]) >= wanted)
-			return from + (int64_t)((double)(bounds_ms[i] - from) * (wanted - (double)below) /
-						(double)counts[i]);
+			return from + (int64_t)((double)(bounds_ms[i] - from) *
+						(wanted - (double)below) / (double)counts[i]);
 		below += counts[i];
 	}
 	return bounds_ms[LATENCY_BEYOND - 1];

@@ -50,7 +50,8 @@ void pace_set(struct pace *p, int64_t limit, int64_t now_ms)
 
 int pace_take(struct pace *p, int n, int64_t units, int64_t spare, int64_t now_ms, int64_t *wait_ms)
 {
-	int64_t limit = atomic_load(&p->limit), until = (now_ms + PACE_BURST_MS) * MS, share, least, take, from;
+	int64_t limit = atomic_load(&p->limit), until = (now_ms + PACE_BURST_MS) * MS;
+	int64_t share, least, take, from;
 	int64_t run_off = atomic_load(&p->run_off_ns);
 
 	*wait_ms = 0;
@@ -71,8 +72,8 @@ int pace_take(struct pace *p, int n, int64_t units, int64_t spare, int64_t now_m
 	return (int)take;
 }
 
-int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t patience_ms, int64_t now_ms,
-			int64_t *wait_ms)
+int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t patience_ms,
+			int64_t now_ms, int64_t *wait_ms)
 {
 	int64_t limit = atomic_load(&p->limit), until = (now_ms + PACE_BURST_MS) * MS, from;
 	int64_t run_off = atomic_load(&p->run_off_ns);
@@ -85,13 +86,14 @@ int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t pa
 		*wait_ms = from > until ? whole_ms(from - until) : 0;
 		if (*wait_ms > patience_ms)
 			return -1;
-	} while (!atomic_compare_exchange_weak(&p->run_off_ns, &run_off, from + time_of(limit, units, spare)));
+	} while (!atomic_compare_exchange_weak(&p->run_off_ns, &run_off,
+					       from + time_of(limit, units, spare)));
 	return now_ms + *wait_ms;
 }
 
 /* As if it had been taken late_ms later, and all those after it as well. */
-int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms, int64_t patience_ms,
-		   int64_t now_ms, int64_t *wait_ms)
+int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms,
+		   int64_t patience_ms, int64_t now_ms, int64_t *wait_ms)
 {
 	int64_t limit = atomic_load(&p->limit);
 
@@ -108,7 +110,8 @@ void pace_correct(struct pace *p, int n, int64_t was, int64_t is, int64_t spare)
 	int64_t limit = atomic_load(&p->limit);
 
 	if (limit > 0 && was != is)
-		atomic_fetch_add(&p->run_off_ns, n * (time_of(limit, is, spare) - time_of(limit, was, spare)));
+		atomic_fetch_add(&p->run_off_ns,
+				 n * (time_of(limit, is, spare) - time_of(limit, was, spare)));
 }
 
 int64_t pace_free(const struct pace *p, int64_t now_ms)
@@ -118,7 +121,8 @@ int64_t pace_free(const struct pace *p, int64_t now_ms)
 
 	if (limit <= 0 || from > until)
 		return 0;
-	return (int64_t)((double)(until - from) * (double)limit / ((double)PACE_PERIOD_MS * MS)) + 1;
+	return 1 + (int64_t)((double)(until - from) * (double)limit /
+			     ((double)PACE_PERIOD_MS * MS));
 }
 
 int64_t pace_wait_ms(const struct pace *p, int64_t now_ms)

@@ -8,8 +8,10 @@
 static void sample(struct recent_sample *s, const struct scoreboard *sb, int64_t now)
 {
 	s->at_ms = now;
-	s->tokens = scoreboard_sum(sb, COUNTER_PROMPT_TOKENS) + scoreboard_sum(sb, COUNTER_COMPLETION_TOKENS);
-	s->jobs = scoreboard_sum(sb, COUNTER_JOBS_COMPLETED) + scoreboard_sum(sb, COUNTER_JOBS_FAILED);
+	s->tokens = scoreboard_sum(sb, COUNTER_PROMPT_TOKENS) +
+		scoreboard_sum(sb, COUNTER_COMPLETION_TOKENS);
+	s->jobs = scoreboard_sum(sb, COUNTER_JOBS_COMPLETED) +
+		scoreboard_sum(sb, COUNTER_JOBS_FAILED);
 	scoreboard_latency(sb, s->latency);
 }
 
@@ -35,7 +37,8 @@ static const struct recent_sample *then(const struct recent *r, int64_t age_ms, 
 
 struct recent_rates recent_rates(const struct recent *r, const struct scoreboard *sb, int64_t now)
 {
-	const struct recent_sample *before = then(r, RECENT_WINDOW_MS, now), *just = then(r, RECENT_EVERY_MS, now);
+	const struct recent_sample *before = then(r, RECENT_WINDOW_MS, now);
+	const struct recent_sample *just = then(r, RECENT_EVERY_MS, now);
 	struct recent_rates rates = { 0 };
 	struct recent_sample is;
 	int64_t elapsed;
@@ -53,7 +56,8 @@ struct recent_rates recent_rates(const struct recent *r, const struct scoreboard
 		rates.tokens_per_minute = rates.tokens_per_minute * RECENT_WINDOW_MS / elapsed;
 	if (is.jobs == just->jobs)
 		just = before;
-	rates.jobs_per_ms = (double)(is.jobs - just->jobs) / (double)(now > just->at_ms ? now - just->at_ms : 1);
+	rates.jobs_per_ms = (double)(is.jobs - just->jobs) /
+		(double)(now > just->at_ms ? now - just->at_ms : 1);
 	for (int i = 0; i < LATENCY_BUCKETS; i++)
 		rates.latency[i] = is.latency[i] - before->latency[i];
 	return rates;

@@ -25,9 +25,9 @@ struct scoreboard *scoreboard_new(void)
 const char *slot_state_name(unsigned state)
 {
 	static const char *const names[SLOT_STATE_COUNT] = {
-		[SLOT_EMPTY] = "empty", [SLOT_STARTING] = "starting", [SLOT_CONNECTING] = "connecting",
-		[SLOT_IDLE] = "idle", [SLOT_BUSY] = "busy", [SLOT_DRAINING] = "draining",
-		[SLOT_WAITING] = "waiting",
+		[SLOT_EMPTY] = "empty", [SLOT_STARTING] = "starting",
+		[SLOT_CONNECTING] = "connecting", [SLOT_IDLE] = "idle", [SLOT_BUSY] = "busy",
+		[SLOT_DRAINING] = "draining", [SLOT_WAITING] = "waiting",
 	};
 
 	return state < SLOT_STATE_COUNT ? names[state] : "?";
@@ -47,7 +47,8 @@ void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUC
 	memset(counts, 0, LATENCY_BUCKETS * sizeof(counts[0]));
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
 		for (int b = 0; b < LATENCY_BUCKETS; b++)
-			counts[b] += atomic_load_explicit(&sb->slots[i].latency[b], memory_order_relaxed);
+			counts[b] += atomic_load_explicit(&sb->slots[i].latency[b],
+							  memory_order_relaxed);
 }
 
 uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)

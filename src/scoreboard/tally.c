@@ -7,12 +7,14 @@ void tally_add(struct tally *t, int64_t n, int64_t at_ms)
 	_Atomic uint64_t *at = &t->at[second % TALLY_SECONDS];
 	uint64_t was = atomic_load_explicit(at, memory_order_relaxed);
 	int64_t count;
+	uint64_t is;
 
 	do {
 		count = was >> 32 == second ? (int64_t)(was & UINT32_MAX) : 0;
 		if (count + n < 0)
 			return;
-	} while (!atomic_compare_exchange_weak(at, &was, second << 32 | ((uint64_t)(count + n) & UINT32_MAX)));
+		is = second << 32 | ((uint64_t)(count + n) & UINT32_MAX);
+	} while (!atomic_compare_exchange_weak(at, &was, is));
 }
 
 int64_t tally_sum(const struct tally *t, int64_t now_ms)

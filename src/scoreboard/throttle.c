@@ -32,7 +32,8 @@ int64_t throttle_estimate(const struct throttle *t, size_t bytes)
 /* Two workers at a time: one call is not learnt from. */
 static void learn(_Atomic int64_t *mean, int64_t value)
 {
-	int64_t was = atomic_load_explicit(mean, memory_order_relaxed), moved = was + (value - was) / LEARN;
+	int64_t was = atomic_load_explicit(mean, memory_order_relaxed);
+	int64_t moved = was + (value - was) / LEARN;
 
 	if (moved == was && value != was)
 		moved += value > was ? 1 : -1;
@@ -155,14 +156,16 @@ void throttle_give_back(struct throttle *t, const struct permit *permit, int n, 
 	pace_correct(&t->tokens, n, permit->tokens, 0, usual_tokens(t));
 }
 
-bool throttle_reserve_ahead(struct throttle *t, struct permit *permit, int64_t now_ms, int64_t *wait_ms)
+bool throttle_reserve_ahead(struct throttle *t, struct permit *permit, int64_t now_ms,
+			    int64_t *wait_ms)
 {
 	int64_t tokens = usual_tokens(t), request_at, tokens_at;
 
 	request_at = pace_take_ahead(&t->requests, 1, 0, THROTTLE_PATIENCE_MS, now_ms, wait_ms);
 	if (request_at < 0)
 		return false;
-	tokens_at = pace_take_ahead(&t->tokens, tokens, tokens, THROTTLE_PATIENCE_MS, now_ms, wait_ms);
+	tokens_at = pace_take_ahead(&t->tokens, tokens, tokens, THROTTLE_PATIENCE_MS, now_ms,
+				    wait_ms);
 	if (tokens_at < 0) {
 		pace_correct(&t->requests, 1, 1, 0, 0);
 		return false;
@@ -182,8 +185,9 @@ bool throttle_renew(struct throttle *t, struct permit *permit, int64_t now_ms)
 		return permit->held;
 	}
 	request_at = pace_renew(&t->requests, 1, 0, late, THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
-	tokens_at = request_at < 0 ? -1 : pace_renew(&t->tokens, permit->tokens, usual_tokens(t), late,
-						     THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
+	tokens_at = request_at < 0 ? -1 :
+		    pace_renew(&t->tokens, permit->tokens, usual_tokens(t), late,
+			       THROTTLE_PATIENCE_MS, now_ms, &wait_ms);
 	if (request_at >= 0 && tokens_at < 0)
 		pace_correct(&t->requests, 1, 1, 0, 0);
 	permit->held = tokens_at >= 0;
@@ -232,7 +236,8 @@ void throttle_settle(struct throttle *t, const struct call_end *end, int64_t now
 
 int64_t throttle_wait_ms(const struct throttle *t, int64_t now_ms)
 {
-	int64_t requests = pace_wait_ms(&t->requests, now_ms), tokens = pace_wait_ms(&t->tokens, now_ms);
+	int64_t requests = pace_wait_ms(&t->requests, now_ms);
+	int64_t tokens = pace_wait_ms(&t->tokens, now_ms);
 
 	return requests > tokens ? requests : tokens;
 }

@@ -5,13 +5,15 @@
 #include "scoreboard/window.h"
 
 #define CALL INT64_C(1024)
-#define CALM (4 * CALL)		/* windows' worth of answers; then each adds one call more than the one before */
+/* Windows' worth of answers; then each adds one call more than the one before. */
+#define CALM (4 * CALL)
 
 bool window_limited(struct window *w, int open, int64_t sent_ms, int64_t now_ms)
 {
 	int64_t halved = atomic_load(&w->halved_ms), size;
 
-	if (open <= 1 || sent_ms <= halved || !atomic_compare_exchange_strong(&w->halved_ms, &halved, now_ms))
+	if (open <= 1 || sent_ms <= halved ||
+	    !atomic_compare_exchange_strong(&w->halved_ms, &halved, now_ms))
 		return false;
 	/* Of what is open, not of what might be: RFC 5681, equation 4. */
 	size = atomic_load(&w->size);

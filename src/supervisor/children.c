@@ -41,7 +41,9 @@ static const struct role_ops *role(const struct child_slot *cs)
 static void __attribute__((noreturn)) become_child(const struct child_slot *cs)
 {
 	const struct children *all = cs->all;
-	struct child child = { .index = cs->index, .sb = all->sb, .config = all->config, .once = all->once };
+	struct child child = {
+		.index = cs->index, .sb = all->sb, .config = all->config, .once = all->once
+	};
 
 	all->owner.after_fork(all->owner.arg);
 	child_begin(&child, role(cs)->name, all->deadman_fd);
@@ -84,7 +86,8 @@ static void spawn(void *arg)
 		become_child(cs);
 	signals_unblock_all();
 	if (pid == -1) {
-		log_error("cannot fork a %s: %s; trying again in %d ms", role(cs)->name, strerror(errno), FORK_RETRY_MS);
+		log_error("cannot fork a %s: %s; trying again in %d ms", role(cs)->name,
+			  strerror(errno), FORK_RETRY_MS);
 		atomic_store(&slot->state, SLOT_WAITING);
 		patient_timer_set(cs->all->loop, &cs->timer, FORK_RETRY_MS, spawn, cs);
 		return;
@@ -104,7 +107,8 @@ static void kill_late(void *arg)
 
 	if (!cs->pid)
 		return;
-	log_warn("%s %d (pid %d) did not end in time; killing it", role(cs)->name, cs->index, (int)cs->pid);
+	log_warn("%s %d (pid %d) did not end in time; killing it", role(cs)->name, cs->index,
+		 (int)cs->pid);
 	kill(cs->pid, SIGKILL);
 }
 
@@ -166,8 +170,9 @@ static void roll_on(struct children *c)
 		struct child_slot *cs = &c->slots[i];
 		bool at_work = atomic_load(&shared(cs)->ever_ready);
 
+		/* Nobody misses it, and the old settings may be why. */
 		if (cs->stale && cs->pid && !cs->stopping && !at_work)
-			drain_child(cs);	/* nobody misses it, and the old settings may be why */
+			drain_child(cs);
 		away += cs->wanted && (cs->stopping || !at_work);
 	}
 	for (int i = 0; i < SLOT_COUNT && away < allowed; i++) {
@@ -185,7 +190,8 @@ static void roll_on(struct children *c)
 static void describe_end(int status, char *out, size_t size)
 {
 	if (WIFSIGNALED(status))
-		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(out, size, "ended with exit status %d", WEXITSTATUS(status));
 }
@@ -211,7 +217,8 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 	if (orderly || cs->stopping)
 		strcpy(d.in_hand, DEATH_NO_BLAME);
 	if (!deaths_push(&cs->all->sb->deaths, &d))
-		log_warn("too many dead workers at once; the janitor finds this one's jobs by itself");
+		log_warn("too many dead workers at once; the janitor finds this one's jobs by "
+			 "itself");
 	wake_slot(SLOT_JANITOR);
 }
 
@@ -224,13 +231,15 @@ static void start_later(struct child_slot *cs, int64_t delay_ms)
 		spawn(cs);
 }
 
-static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t lived_ms, const char *how)
+static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t lived_ms,
+			   const char *how)
 {
 	struct children *c = cs->all;
 	bool useful = jobs_settled(shared(cs)) > cs->settled;
 	struct restart_decision d = restart_decide(&cs->history, status, lived_ms, useful, c->up,
 						   (uint32_t)random());
-	bool unexpected = !cs->stopping && !(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);
+	bool unexpected = !cs->stopping &&
+		!(WIFEXITED(status) && WEXITSTATUS(status) == EXIT_STOPPED);
 
 	if (unexpected && WIFSIGNALED(status)) {	/* it had no time to say so itself */
 		char error[160];
@@ -240,8 +249,8 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 	}
 	if (unexpected && cs->wanted && !d.stop_all) {
 		atomic_fetch_add(&c->sb->restarts, 1);
-		log_error("%s %d (pid %d) %s; starting it again %s", role(cs)->name, cs->index, (int)pid, how,
-			  d.delay_ms ? "later" : "at once");
+		log_error("%s %d (pid %d) %s; starting it again %s", role(cs)->name, cs->index,
+			  (int)pid, how, d.delay_ms ? "later" : "at once");
 	}
 	if (cs->stopping)
 		d = (struct restart_decision){ false, 0 };
@@ -270,7 +279,8 @@ static void once_ended(struct child_slot *cs, int status)
 	} else if (WEXITSTATUS(status) == EXIT_TRY_LATER) {
 		cs->wanted = false;
 		shared_text_get(&shared(cs)->error, reason);
-		owner->unfit(owner->arg, EXIT_TRY_LATER, reason[0] ? reason : "the rater is not available");
+		owner->unfit(owner->arg, EXIT_TRY_LATER,
+			     reason[0] ? reason : "the rater is not available");
 	}
 }
 
@@ -327,8 +337,8 @@ static void check_beats(void *arg)
 
 		if (!cs->pid || cs->aborted || silent <= limit)
 			continue;
-		log_error("%s %d (pid %d) has not been heard of for %d ms; it hangs: aborting it", role(cs)->name, i,
-			  (int)cs->pid, (int)silent);
+		log_error("%s %d (pid %d) has not been heard of for %d ms; it hangs: aborting it",
+			  role(cs)->name, i, (int)cs->pid, (int)silent);
 		cs->aborted = true;
 		kill(cs->pid, SIGABRT);
 		patient_timer_set(c->loop, &cs->timer, KILL_GRACE_MS, kill_late, cs);
@@ -412,8 +422,8 @@ bool children_explain(const struct children *c, char *out)
 	for (int i = 0; i < SLOT_COUNT; i++) {
 		const struct slot *slot = &c->sb->slots[i];
 
-		if (c->slots[i].wanted && !atomic_load(&slot->ever_ready) && atomic_load(&slot->error.wall_ms) &&
-		    shared_text_get(&slot->error, out))
+		if (c->slots[i].wanted && !atomic_load(&slot->ever_ready) &&
+		    atomic_load(&slot->error.wall_ms) && shared_text_get(&slot->error, out))
 			return true;
 	}
 	return false;

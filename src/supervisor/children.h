@@ -46,7 +46,7 @@ struct children {
 	struct scoreboard *sb;
 	struct loop *loop;
 	const struct config *config;	/* in force, for those that start; the owner's */
-	int deadman_fd;			/* that they watch: end of file means that the parent is gone */
+	int deadman_fd;			/* watched by them: end of file means an orphan */
 	bool once;			/* they drain the queue and end */
 	bool stopping;			/* none is started any more */
 	bool up;			/* all were at work at the same time, once */

@@ -157,8 +157,8 @@ static int pool_scale(void *arg, int64_t workers, struct err *err)
 	if (o->children->stopping)
 		return err_set(err, ERR_PERMANENT, "the pool is stopping");
 	if (workers < 1 || workers > SLOT_MAX_WORKERS)
-		return err_set(err, ERR_PERMANENT, "%" PRId64 " workers; it must be from 1 to %d", workers,
-			       SLOT_MAX_WORKERS);
+		return err_set(err, ERR_PERMANENT, "%" PRId64 " workers; it must be from 1 to %d",
+			       workers, SLOT_MAX_WORKERS);
 	log_info("scaling to %" PRId64 " worker%s", workers, workers == 1 ? "" : "s");
 	o->config->pool.workers = workers;
 	children_scale(o->children, workers);

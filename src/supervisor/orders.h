@@ -19,7 +19,7 @@ struct orders {
 	struct children *children;
 	struct reload *reload;
 	struct scoreboard *sb;
-	struct config *config;		/* in force; freed by who puts another in its place, or at the end */
+	struct config *config;		/* in force; owned */
 
 	int exit_status;		/* with which the pool ends */
 	char reason[SCOREBOARD_TEXT];	/* why it ends with another status than 0 */

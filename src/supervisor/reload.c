@@ -46,6 +46,13 @@ static void trial_over(struct reload *r)
 	r->fresh = NULL;
 }
 
+static int take_log(const struct reload *r, const struct config *fresh, struct err *err)
+{
+	enum log_level level = (enum log_level)fresh->log.level;
+
+	return log_open(daemon_log_target(fresh, r->daemon), level, err);
+}
+
 static void trial_end(struct reload *r, const char *said)
 {
 	struct config *fresh = r->fresh;
@@ -54,8 +61,7 @@ static void trial_end(struct reload *r, const char *said)
 	if (strcmp(said, TRIAL_OK) != 0)
 		err_set(&err, ERR_CONFIG, "%s", said);
 	trial_over(r);
-	if (err.kind == ERR_NONE &&
-	    log_open(daemon_log_target(fresh, r->daemon), (enum log_level)fresh->log.level, &err) == 0)
+	if (err.kind == ERR_NONE && take_log(r, fresh, &err) == 0)
 		r->owner.over(r->owner.arg, fresh, &err);
 	else
 		refuse(r, fresh, &err);
@@ -145,7 +151,8 @@ int reload_begin(struct reload *r, const struct config *current, struct err *err
 	reload_cancel(r);
 	notify_reloading();
 	fresh = config_load(r->config_path, err);
-	if (!fresh || config_check_reload(current, fresh, err) == -1 || trial_begin(r, fresh, err) == -1)
+	if (!fresh || config_check_reload(current, fresh, err) == -1 ||
+	    trial_begin(r, fresh, err) == -1)
 		return refuse(r, fresh, err);
 	return 0;
 }

@@ -59,7 +59,8 @@ static void after_fork(void *arg)
 
 	close(s->deadman[1]);
 	reload_forget(&s->reload);
-	if (s->ready_fd != -1) {	/* the command that started the daemon waits for our output to end */
+	/* The command that started the daemon waits for our output to end. */
+	if (s->ready_fd != -1) {
 		close(s->ready_fd);
 		daemon_leave_terminal();
 	}
@@ -80,7 +81,8 @@ static void on_reload_over(void *arg, struct config *fresh, const struct err *er
 	if (fresh)
 		orders_put_in_force(&s->orders, fresh);
 	if (s->control)
-		control_answer(s->control, err, "reloaded: the children are replaced one after the other\n");
+		control_answer(s->control, err,
+			       "reloaded: the children are replaced one after the other\n");
 }
 
 static int on_request(void *arg, const char *line, bool admin, struct buf *out, struct err *err)
@@ -157,8 +159,8 @@ static void on_usr1(struct supervisor *s)
 static void on_signals(void *arg, int fd, short revents)
 {
 	static const struct { int signo; void (*handle)(struct supervisor *); } handlers[] = {
-		{ SIGCHLD, on_chld }, { SIGTERM, on_term }, { SIGINT, on_term }, { SIGQUIT, on_quit },
-		{ SIGHUP, on_hup }, { SIGUSR1, on_usr1 },
+		{ SIGCHLD, on_chld }, { SIGTERM, on_term }, { SIGINT, on_term },
+		{ SIGQUIT, on_quit }, { SIGHUP, on_hup }, { SIGUSR1, on_usr1 },
 	};
 	int signo;
 
@@ -191,10 +193,12 @@ static int open_control(struct supervisor *s, struct err *err)
 {
 	const char *path = s->orders.config->control.socket;
 
-	snprintf(s->directory, sizeof(s->directory), "%.*s", (int)(strrchr(path, '/') - path), path);
+	snprintf(s->directory, sizeof(s->directory), "%.*s", (int)(strrchr(path, '/') - path),
+		 path);
 	if (access(s->directory, F_OK) == 0)
 		s->directory[0] = '\0';
-	s->control = control_open(path, s->orders.config->control.group, s->loop, on_request, s, err);
+	s->control = control_open(path, s->orders.config->control.group, s->loop, on_request, s,
+				  err);
 	return s->control ? 0 : -1;
 }
 
@@ -206,10 +210,11 @@ static int set_up(struct supervisor *s, struct err *err)
 	signals_block_all();
 	signal_fd = signals_open();
 	signals_unblock_all();
-	if (!s->loop || signal_fd == -1 || pipe2(s->deadman, O_CLOEXEC) == -1 || wake_init() == -1 ||
-	    loop_watch(s->loop, signal_fd, POLLIN, on_signals, s) == -1 ||
+	if (!s->loop || signal_fd == -1 || pipe2(s->deadman, O_CLOEXEC) == -1 ||
+	    wake_init() == -1 || loop_watch(s->loop, signal_fd, POLLIN, on_signals, s) == -1 ||
 	    loop_watch(s->loop, wake_supervisor_fd(), POLLIN, on_child_ready, s) == -1)
-		return err_set(err, ERR_RETRY, "cannot set up the supervisor: %s%s", strerror(errno),
+		return err_set(err, ERR_RETRY, "cannot set up the supervisor: %s%s",
+			       strerror(errno),
 			       errno == EMFILE ? "; raise its limit (ulimit -n)" : "");
 	log_share_level(&s->sb->log_level);
 	s->children.loop = s->reload.loop = s->loop;
@@ -237,7 +242,8 @@ static void start(struct supervisor *s)
 	take_sample(s);
 	orders_start(&s->orders);
 	if (s->ready_fd != -1)
-		patient_timer_set(s->loop, &s->patience_timer, START_PATIENCE_MS, out_of_patience, s);
+		patient_timer_set(s->loop, &s->patience_timer, START_PATIENCE_MS, out_of_patience,
+				  s);
 	if (notify_watchdog_ms() > 0)
 		feed_watchdog(s);
 }
@@ -247,9 +253,9 @@ static void print_summary(const struct scoreboard *sb)
 {
 	double seconds = (double)(now_ms() - atomic_load(&sb->started_ms)) / 1000;
 
-	printf("{\"claimed\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"retried\":%" PRIu64
-	       ",\"released\":%" PRIu64 ",\"lines_rated\":%" PRIu64 ",\"cache_hits\":%" PRIu64
-	       ",\"seconds\":%.3f}\n",
+	printf("{\"claimed\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"failed\":%" PRIu64
+	       ",\"retried\":%" PRIu64 ",\"released\":%" PRIu64 ",\"lines_rated\":%" PRIu64
+	       ",\"cache_hits\":%" PRIu64 ",\"seconds\":%.3f}\n",
 	       scoreboard_sum(sb, COUNTER_JOBS_CLAIMED), scoreboard_sum(sb, COUNTER_JOBS_COMPLETED),
 	       scoreboard_sum(sb, COUNTER_JOBS_FAILED), scoreboard_sum(sb, COUNTER_JOBS_RETRIED),
 	       scoreboard_sum(sb, COUNTER_JOBS_RELEASED), scoreboard_sum(sb, COUNTER_LINES_RATED),
@@ -285,15 +291,21 @@ static void assemble(struct supervisor *s, struct config *config, struct scorebo
 			.config = config, .once = options->once,
 		},
 		.reload = {
-			.owner = { after_fork, on_reload_over, s }, .config_path = options->config_path,
-			.daemon = options->pid_file != NULL, .trial = options->trial,
+			.owner = { after_fork, on_reload_over, s },
+			.config_path = options->config_path, .daemon = options->pid_file != NULL,
+			.trial = options->trial,
 		},
-		.orders = { .children = &s->children, .reload = &s->reload, .sb = sb, .config = config },
-		.pool = { .ops = &orders_pool_ops, .arg = &s->orders, .sb = sb, .recent = &s->recent },
+		.orders = {
+			.children = &s->children, .reload = &s->reload, .sb = sb, .config = config,
+		},
+		.pool = {
+			.ops = &orders_pool_ops, .arg = &s->orders, .sb = sb, .recent = &s->recent,
+		},
 	};
 }
 
-int supervisor_run(struct config *config, struct scoreboard *sb, const struct supervisor_options *options)
+int supervisor_run(struct config *config, struct scoreboard *sb,
+		   const struct supervisor_options *options)
 {
 	static struct supervisor s;	/* large, and there is one */
 	struct err err;
@@ -303,7 +315,8 @@ int supervisor_run(struct config *config, struct scoreboard *sb, const struct su
 	if (options->max_jobs > 0)
 		atomic_store(&sb->job_budget, options->max_jobs);
 	if (set_up(&s, &err) == -1 || take_place(&s, &err) == -1) {
-		snprintf(s.orders.reason, sizeof(s.orders.reason), "%.*s", SCOREBOARD_TEXT - 1, err.text);
+		snprintf(s.orders.reason, sizeof(s.orders.reason), "%.*s", SCOREBOARD_TEXT - 1,
+			 err.text);
 		s.orders.exit_status = err.kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
 		s.options.pid_file = NULL;
 	} else {
