@@ -89,7 +89,7 @@ compare command "$tmp/commands" "$tmp/commands.manual" src/gradingctl.8
 	sed -n 's/^[[:space:]]*X([A-Z_]*, *"\([a-z_]*\)".*/gradingd_\1/p' \
 		include/scoreboard/metrics.h
 	sed -nE -e 's/^[[:space:]]*X\(([a-z_]*), (gauge|counter),.*/gradingd_\1/p' \
-		-e 's/.*\{ *"([a-z_]*)", ".*" *}, *"(counter|histogram)".*/gradingd_\1/p' \
+		-e 's/^[[:space:]]*\{ "([a-z_]*)", ".*" \},.*/gradingd_\1/p' \
 		src/control/prometheus.c
 } > "$tmp/metrics"
 grep -o 'gradingd_[a-z_]*' src/gradingd.8 > "$tmp/metrics.manual" || true
