@@ -3,13 +3,12 @@
  * sending it. The queue_*.c beside this pack and unpack one group of statements each; values travel
  * as parameters only, never inside SQL text. Runs in workers. Keeps no state but memory.
  */
-#include "queue/queue.h"
+#include "queue_send.h"
 
 #include <string.h>
 
 #include "base/log.h"
 #include "pg/pgbinary.h"
-#include "queue_send.h"
 
 /* A batch of jobs at their caps, with all their lines, stays below this. */
 #define PARAM_CAP_BYTES (256u << 20)
