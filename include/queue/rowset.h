@@ -15,8 +15,9 @@
  *	rowset_succeeded(), rowset_failed(), rowset_again()
  *
  * The rules:
- *  - A refused batch is sent again as two halves, until a row fails alone. Rows that were never
- *    refused go in between, in batches that double with each success.
+ *  - A refused batch is sent again as two halves, until a row fails alone; as eight parts where
+ *    the refusal took long, such as a wait for a lock. Rows that were never refused go in
+ *    between, in batches that double with each success.
  *  - A row is guilty only when it fails alone, another row's statement succeeds, and it fails alone
  *    again with the same error, all within 16 s. The same error is the same SQLSTATE: texts name
  *    files, rows and values.
@@ -84,7 +85,7 @@ struct rowset {
 	int reruns;			/* in a row */
 	bool hurried;
 	bool retried_last;		/* the last batch was one that was refused before */
-	int64_t retry_not_before_ms;	/* so long such batches leave to others */
+	int64_t retry_not_before_ms;	/* rows with a pause leave the time until then to others */
 	int64_t sent_ms;
 
 	/* What rowset_offer() goes through. */

@@ -18,7 +18,9 @@
 #define PAUSE_FIRST_MS 500
 #define PAUSE_MAX_MS 8000		/* of a row */
 #define TROUBLE_PAUSE_MAX_MS 4000	/* of the whole: so soon after its trouble work goes on */
-#define SLOW_MS 100			/* a failure that takes so long keeps others waiting */
+#define SLOW_MS 100			/* a refusal that takes so long keeps others waiting */
+#define PARTS 2				/* of a batch that was refused */
+#define PARTS_SLOW 8			/* where one more refusal costs more than a few successes */
 #define SUSPICION_LASTS_MS 16000	/* between the two failures of a row that prove something */
 #define PROOF_LASTS_MS 30000
 
@@ -142,7 +144,7 @@ static int64_t row_wait(const struct rowset *set, const struct rowset_row *row, 
 {
 	int64_t due = row->failed_ms + shortened(set, row->pause_ms);
 
-	if (row->batch > 0 && !row->convicted && !set->hurried && due < set->retry_not_before_ms)
+	if (row->pause_ms > 0 && !set->hurried && due < set->retry_not_before_ms)
 		due = set->retry_not_before_ms;
 	return due - now;
 }
@@ -404,11 +406,10 @@ int64_t rowset_succeeded(struct rowset *set, int64_t now)
 	return witness ? found_well(set, now) : -1;
 }
 
-static void split(struct rowset *set, int n)
+static void split(struct rowset *set, int n, bool slow)
 {
-	uint64_t first = ++set->last_batch, second = ++set->last_batch;
+	int parts = slow ? PARTS_SLOW : PARTS, size = (n + parts - 1) / parts, i = 0;
 	struct rowset_row *row;
-	int i = 0;
 
 	if (set->turn > 0)
 		set->splits++;
@@ -418,7 +419,9 @@ static void split(struct rowset *set, int n)
 		if (!row->sent)
 			continue;
 		row->sent = false;
-		row->batch = i++ < (n + 1) / 2 ? first : second;
+		if (i++ % size == 0)
+			set->last_batch++;
+		row->batch = set->last_batch;
 		set_pause(set, row, 0);
 	}
 }
@@ -526,19 +529,17 @@ static struct rowset_row *first_sent(const struct rowset *set)
 	return NULL;
 }
 
-/* So that what waits for locks leaves as much time to others as it takes. */
-static void leave_time(struct rowset *set, int64_t now)
+/* Rows that are known to wait for locks leave as much time to others as they take. */
+static void leave_time(struct rowset *set, int64_t took, int64_t now)
 {
-	int64_t took = now - set->sent_ms;
-
-	if (took >= SLOW_MS)
-		set->retry_not_before_ms = now + (took < PAUSE_MAX_MS ? took : PAUSE_MAX_MS);
+	set->retry_not_before_ms = now + (took < PAUSE_MAX_MS ? took : PAUSE_MAX_MS);
 }
 
 enum rowset_verdict rowset_failed(struct rowset *set, const struct err *err, int64_t now)
 {
 	struct rowset_row *row = first_sent(set);
 	bool lost_to_others = strncmp(err->sqlstate, "40", 2) == 0;
+	int64_t took = now - set->sent_ms;
 	int n;
 
 	if (!row || err->kind == ERR_LOST || (lost_to_others && set->reruns++ < RERUNS)) {
@@ -548,9 +549,11 @@ enum rowset_verdict rowset_failed(struct rowset *set, const struct err *err, int
 	n = answered(set);
 	set->reruns = 0;
 	set->refusals++;
-	leave_time(set, now);
-	if (n == 1)
-		return failed_alone(set, row, err, now);
-	split(set, n);
-	return ROWSET_SPLIT;
+	if (n > 1) {
+		split(set, n, took >= SLOW_MS);
+		return ROWSET_SPLIT;
+	}
+	if (took >= SLOW_MS)
+		leave_time(set, took, now);
+	return failed_alone(set, row, err, now);
 }

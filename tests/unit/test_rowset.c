@@ -623,7 +623,7 @@ static void test_a_locked_session_keeps_only_itself_waiting(void **state)
 		add(NULL, i % 20 == 7 ? "locked" : NULL);
 	while (count(DONE) < 190)
 		assert_true(step());
-	assert_true(now - began < 11 * 2 * LOCK_TIMEOUT_MS);
+	assert_true(now - began < 7 * LOCK_TIMEOUT_MS);
 	assert_int_equal(guilty_verdicts, 0);
 	while (now < lock.until_ms - 30000)
 		assert_true(step());
@@ -658,7 +658,7 @@ static void test_others_go_first_while_one_waits(void **state)
 			answer(run_statement());
 		}
 	}
-	assert_true(lock.waited_ms <= 55000);
+	assert_true(lock.waited_ms <= 65000);
 	assert_true(count(DONE) > njobs - 12 - 50);
 }
 
