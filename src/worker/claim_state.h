@@ -17,7 +17,7 @@ enum claim_state {
 enum claim_event {
 	CLAIM_ON_SEND,		/* a claim goes out */
 	CLAIM_ON_ANSWER,	/* it brought jobs, or there is reason to look again at once */
-	CLAIM_ON_EMPTY,		/* it brought less than asked, looking from the queue's very beginning */
+	CLAIM_ON_EMPTY,		/* it brought less than asked, from the queue's beginning */
 	CLAIM_ON_FAILURE,	/* the database did not carry it out, or the connection went away */
 	CLAIM_ON_PREVIEW,	/* it was refused because of its one job: a preview goes out */
 	CLAIM_ON_PREVIEWED,	/* that was answered */

@@ -20,8 +20,8 @@
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define PREFETCH_SHARE 16	/* of pool.in_flight: jobs claimed before a call is free for them */
-#define PREFETCH_FROM 64	/* calls; with fewer, one claimed early may wait beside idle workers */
-#define BATCHES_BEHIND 1	/* of answered jobs, may wait to be settled while more are claimed */
+#define PREFETCH_FROM 64	/* calls; with fewer, jobs would wait beside idle workers */
+#define BATCHES_BEHIND 1	/* of answered jobs may wait to be settled at a claim */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 

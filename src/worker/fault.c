@@ -10,7 +10,7 @@
 
 /* A call that failed so close to its job's deadline had no more time to give. */
 #define DEADLINE_SLACK_MS 100
-#define SHARES_BETWEEN 3	/* of the pace, at most, from a control to the claim it vouches for */
+#define SHARES_BETWEEN 3	/* of the pace, from a control to the claim it vouches for */
 
 static struct breaker *breaker_of(const struct context *ctx)
 {

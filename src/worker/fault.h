@@ -13,7 +13,7 @@ enum fault {
 	FAULT_UNSAID,		/* nothing to go by */
 	FAULT_NONE,		/* it works: it rated a line, or said what is wrong with these */
 	FAULT_ALIVE,		/* it answers, to no use, as the job has met before */
-	FAULT_USELESS,		/* it answers, to no use; too often in a row, the fault is its own */
+	FAULT_USELESS,		/* it answers, to no use; often in a row, that is its own fault */
 	FAULT_OUTSIDE,		/* it is away, refuses us or limits our rate: err says so */
 };
 

@@ -1,0 +1,108 @@
+/* reclaim.c: a claim that was lost with its connection is asked for again and again, for a while. */
+#include "worker_fixture.h"
+
+#include "worker/reclaim.h"
+
+static struct reclaim reclaim;
+
+static void begin(void)
+{
+	reclaim_init(&reclaim, &ctx, &jobs);
+	reclaim_begin(&reclaim);
+}
+
+static PGresult *rows_released(int n)
+{
+	PGresult *result = rows_of(1);
+
+	for (int i = 0; i < n; i++)
+		cell_uuid(result, i, 0, id_of(i));
+	return result;
+}
+
+static void test_what_is_not_in_hand_goes_back(void **state)
+{
+	uint64_t epoch = atomic_load(&sb->floors_epoch);
+
+	(void)state;
+	begin();
+	assert_sent(0, STATEMENT_RELEASE_LOST);
+	assert_string_equal(buf_text(&fake_pg.sent[0].params[0]), child.identity);
+	assert_true(reclaim.under_way);
+	answer_with(rows_released(2), NULL);
+	assert_false(reclaim.under_way);
+	assert_int_equal(counted(COUNTER_JOBS_RELEASED), 2);
+	assert_int_not_equal(atomic_load(&sb->floors_epoch), epoch);	/* they may be before the floors */
+	reclaim_check(&reclaim);
+}
+
+/* Else it would give back what this worker is rating. */
+static void test_what_is_in_hand_is_named_as_kept(void **state)
+{
+	size_t without;
+
+	(void)state;
+	begin();
+	without = fake_pg.sent[0].params[1].len;
+	answer_with(rows_released(0), NULL);
+	add_job(1, 999, "kept");
+	begin();
+	assert_true(fake_pg.sent[0].params[1].len >= without + UUID_BYTES);
+	assert_non_null(memmem(fake_pg.sent[0].params[1].data, fake_pg.sent[0].params[1].len,
+			       "\x00\x00\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x01", UUID_BYTES));
+}
+
+static void test_it_is_done_again_until_the_claim_cannot_come_any_more(void **state)
+{
+	(void)state;
+	begin();
+	assert_int_equal(reclaim_turn(&reclaim), -1);	/* its answer comes first */
+	answer_with(rows_released(0), NULL);
+	assert_in_range(reclaim_turn(&reclaim), 4000, 5000);
+	assert_int_equal(fake_pg.n, 0);
+	reclaim.at_ms = now_ms();
+	assert_int_equal(reclaim_turn(&reclaim), -1);
+	assert_sent(0, STATEMENT_RELEASE_LOST);
+	answer_with(rows_released(0), NULL);
+	reclaim.at_ms = reclaim.until_ms = now_ms();
+	assert_int_equal(reclaim_turn(&reclaim), -1);	/* the last time */
+	answer_with(rows_released(0), NULL);
+	assert_int_equal(reclaim.at_ms, 0);
+	assert_int_equal(reclaim_turn(&reclaim), -1);
+	assert_int_equal(fake_pg.n, 0);
+}
+
+static void test_without_a_connection_it_waits(void **state)
+{
+	(void)state;
+	begin();
+	fake_pg.ready = false;
+	answer_error(ERR_LOST, "");
+	reclaim.at_ms = now_ms();
+	assert_int_equal(reclaim_turn(&reclaim), -1);
+	fake_pg.ready = true;
+	reclaim_turn(&reclaim);
+	assert_sent(0, STATEMENT_RELEASE_LOST);
+}
+
+static void test_a_refusal_leaves_it_to_the_reaper(void **state)
+{
+	(void)state;
+	begin();
+	answer_error(ERR_CONFIG, "42501");
+	assert_false(reclaim.under_way);
+	assert_int_equal(counted(COUNTER_JOBS_RELEASED), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WORKER_TEST(test_what_is_not_in_hand_goes_back),
+		WORKER_TEST(test_what_is_in_hand_is_named_as_kept),
+		WORKER_TEST(test_it_is_done_again_until_the_claim_cannot_come_any_more),
+		WORKER_TEST(test_without_a_connection_it_waits),
+		WORKER_TEST(test_a_refusal_leaves_it_to_the_reaper),
+	};
+
+	return cmocka_run_group_tests_name("reclaim", tests, NULL, NULL);
+}
