@@ -1,0 +1,88 @@
+/* All parts of a worker, made as worker.c makes them, in the surroundings of worker_fixture.h. */
+#ifndef WORKER_PARTS_H
+#define WORKER_PARTS_H
+
+#include "worker_fixture.h"
+
+#include "worker/claim_size.h"
+#include "worker/claim_txn.h"
+#include "worker/claimer.h"
+#include "worker/dispatch.h"
+#include "worker/flight_lease.h"
+#include "worker/permits.h"
+#include "worker/reclaim.h"
+#include "worker/settler.h"
+#include "worker/single_flight.h"
+
+static struct claim_size size;
+static struct flights flights;
+static struct permits permits;
+static struct flight_lease lease;
+static struct dispatch dispatch;
+static struct settler settler;
+static struct claim_txn txn;
+static struct reclaim reclaim;
+static struct claimer claimer;
+
+/* Call again after ctx got another rater. */
+static inline void make_parts(void)
+{
+	struct claimer_parts parts = {
+		.jobs = &jobs, .txn = &txn, .settler = &settler, .dispatch = &dispatch,
+		.permits = &permits, .reclaim = &reclaim, .size = &size,
+	};
+
+	claim_size_init(&size);
+	flights_init(&flights, &ctx, &jobs);
+	permits_init(&permits, &ctx, &jobs, &flights);
+	lease_init(&lease, &ctx, &jobs, &flights, &permits);
+	dispatch_init(&dispatch, &ctx, &jobs, &permits, &flights);
+	settler_init(&settler, &ctx, &jobs, &dispatch, &flights);
+	claim_txn_init(&txn, &ctx, &jobs, &dispatch, &settler, &size);
+	reclaim_init(&reclaim, &ctx, &jobs);
+	claimer_init(&claimer, &ctx, &parts);
+}
+
+static inline void check_parts(void)
+{
+	joblist_check(&jobs);
+	claim_size_check(&size);
+	flights_check(&flights);
+	permits_check(&permits);
+	lease_check(&lease);
+	dispatch_check(&dispatch);
+	settler_check(&settler);
+	claim_txn_check(&txn);
+	reclaim_check(&reclaim);
+	claimer_check(&claimer);
+	for (const struct grading *g = jobs.head; g; g = g->next)
+		grading_check(g);
+}
+
+static inline int set_up_parts(void **state)
+{
+	if (set_up_worker(state) == -1)
+		return -1;
+	make_parts();
+	return 0;
+}
+
+static inline int tear_down_parts(void **state)
+{
+	check_parts();
+	while (jobs.head)
+		dispatch_drop(&dispatch, jobs.head);
+	flights_free(&flights);
+	return tear_down_worker(state);
+}
+
+/* What is sent first is what the worker waits for; empty answers for look-ups of `lookups` statements. */
+static inline void answer_lookups(int lookups)
+{
+	while (lookups-- > 0)
+		answer_with(rows_of(1), NULL);
+}
+
+#define PARTS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_parts, tear_down_parts)
+
+#endif
