@@ -1,6 +1,6 @@
 /*
- * Request lines through command_run, once as a reader and once as an admin. For libFuzzer; what must
- * hold for every input is checked here, what sanitizers see comes on top.
+ * Request lines through command_run, once as a reader and once as an admin. For libFuzzer; what
+ * must hold for every input is checked here, what sanitizers see comes on top.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,6 @@
 /*
- * Any bytes as job_data: refused with a sentence, or read into lines that keep every promise of job.h;
- * and what is asked about such lines is JSON that says the same.
+ * Any bytes as job_data: refused with a sentence, or read into lines that keep every promise of
+ * job.h; and what is asked about such lines is JSON that says the same.
  */
 #include "fuzz.h"
 

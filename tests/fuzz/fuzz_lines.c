@@ -1,6 +1,6 @@
 /*
- * Any bytes as what a program writes. The first byte is the size of the pieces they come in, the second
- * the cap. The lines must be those that a plain split gives, each cut at the cap.
+ * Any bytes as what a program writes. The first byte is the size of the pieces they come in, the
+ * second the cap. The lines must be those that a plain split gives, each cut at the cap.
  */
 #include "fuzz.h"
 

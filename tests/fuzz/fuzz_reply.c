@@ -1,7 +1,7 @@
 /*
- * Any bytes as a provider's answer. The input's first line is "END STATUS" (enum http_end, HTTP status),
- * the rest is the body. Either the call failed with a clean sentence, or each line has a rating of the
- * scale or an outcome; and our key is never quoted.
+ * Any bytes as a provider's answer. The input's first line is "END STATUS" (enum http_end, HTTP
+ * status), the rest is the body. Either the call failed with a clean sentence, or each line has a
+ * rating of the scale or an outcome; and our key is never quoted.
  */
 #include "fuzz.h"
 
@@ -40,7 +40,8 @@ static void check_failed(const struct ask *ask)
 {
 	enum err_kind kind = ask->err->kind;
 
-	CHECK(kind == ERR_RETRY || kind == ERR_UNCLEAR || kind == ERR_PERMANENT || err_is_outside(kind));
+	CHECK(kind == ERR_RETRY || kind == ERR_UNCLEAR || kind == ERR_PERMANENT ||
+	      err_is_outside(kind));
 	CHECK(ask->err->after_ms >= 0 && ask->err->after_ms <= OPENAI_AFTER_CAP_MS);
 	CHECK(*ask->err->text);
 	check_words(ask->err->text, sizeof(ask->err->text) - 1);
@@ -57,7 +58,7 @@ static void check_answered(const struct ask *ask, const struct http_reply *reply
 		const struct verdict *v = &ask->verdicts[i];
 
 		CHECK(v->outcome > OUTCOME_PENDING && v->outcome < OUTCOME_FAILED);
-		CHECK(success || v->outcome == OUTCOME_REFUSED);	/* content refused with an error */
+		CHECK(success || v->outcome == OUTCOME_REFUSED);	/* by an error */
 		if (v->outcome == OUTCOME_REFUSED)
 			check_words(v->reason, REASON_CAP_BYTES);
 		CHECK((v->outcome == OUTCOME_RATED) == is_of_the_scale(v->rating));

@@ -1,7 +1,8 @@
 /*
- * Fuzzes the rubric file: any bytes load or are refused with a reason, and what loads rates any line,
- * twice the same. Build: clang -fsanitize=fuzzer,address,undefined with src/rules.c, rubric.c, pattern.c,
- * words.c, arena.c, buf.c, err.c, log.c, clock.c and -lconfig; seeds are in corpus/rubric/.
+ * Fuzzes the rubric file: any bytes load or are refused with a reason, and what loads rates any
+ * line, twice the same. Build: clang -fsanitize=fuzzer,address,undefined with src/rules.c,
+ * rubric.c, pattern.c, words.c, arena.c, buf.c, err.c, log.c, clock.c and -lconfig; seeds are in
+ * corpus/rubric/.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -12,7 +13,9 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
 
-/* libconfig loses a string it was reading when it meets a syntax error; nothing of ours may leak. */
+/*
+ * libconfig loses a string it was reading when it meets a syntax error; nothing of ours may leak.
+ */
 const char *__lsan_default_suppressions(void)
 {
 	return "leak:libconfig.so\n";
@@ -48,7 +51,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rules && (err.kind != ERR_CONFIG || strncmp(err.text, "fuzz:", 5) != 0))
 		abort();
 	if (rules) {
-		rate_twice(rules, "So, how about $5 a month? You'd save 20% \xe2\x80\x93 what do you think?", NULL);
+		rate_twice(
+			rules,
+			"So, how about $5 a month? You'd save 20% \xe2\x80\x93 what do you think?",
+			NULL);
 		rate_twice(rules, text, text);	/* the rubric's own phrases, found in itself */
 	}
 	rules_free(rules);

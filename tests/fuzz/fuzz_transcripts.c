@@ -1,6 +1,6 @@
 /*
- * Any bytes as a file of transcripts. Whatever they are, reading ends, each transcript found is one JSON
- * object that stood in the file, and each refusal says where.
+ * Any bytes as a file of transcripts. Whatever they are, reading ends, each transcript found is one
+ * JSON object that stood in the file, and each refusal says where.
  */
 #include "fuzz.h"
 
@@ -33,11 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char path[40];
 
 	CHECK(fd != -1 && write(fd, data, size) == (ssize_t)size);
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);	/* opens it anew, at its beginning */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);	/* from its beginning */
 	r = transcripts_open(path, &err);
 	CHECK(r != NULL);
 	while ((found = transcripts_next(r, &t, &err)) != 0) {
-		CHECK(rounds++ <= size);	/* each takes at least a byte; the array's end may be missed */
+		CHECK(rounds++ <= size);	/* each takes a byte, but the array's end */
 		CHECK(t.line >= 1 || found == -1);
 		if (found == 1)
 			check_found(&t, data, size);

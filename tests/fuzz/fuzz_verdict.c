@@ -1,6 +1,6 @@
 /*
- * Any bytes as a rater's reply. Whatever they are, each line ends with a rating of the scale itself or
- * with an outcome that says why not, and every text is harmless.
+ * Any bytes as a rater's reply. Whatever they are, each line ends with a rating of the scale itself
+ * or with an outcome that says why not, and every text is harmless.
  */
 #include "fuzz.h"
 
@@ -12,7 +12,8 @@ static char *scale[] = { "excellent", "good", "poor", "missed_opportunity" };
 static const struct line lines[N] = {
 	{ .index = 2147483647 }, { .index = 0 }, { .index = 12 }, { .index = 1 }, { .index = 2 },
 };
-static const struct line *const asked[N] = { &lines[0], &lines[1], &lines[2], &lines[3], &lines[4] };
+static const struct line *const asked[N] = { &lines[0], &lines[1], &lines[2], &lines[3],
+					     &lines[4] };
 
 static bool is_of_the_scale(const char *rating)
 {
@@ -49,8 +50,8 @@ static void check_verdict(const struct verdict *v, size_t alternatives_cap)
 static void check_whole(const struct verdict *verdicts, size_t stray)
 {
 	enum outcome first = verdicts[0].outcome;
-	bool whole = first == OUTCOME_EMPTY || first == OUTCOME_NOT_JSON || first == OUTCOME_NOT_SCHEMA ||
-		     first == OUTCOME_UNKNOWN_LINE;
+	bool whole = first == OUTCOME_EMPTY || first == OUTCOME_NOT_JSON ||
+		first == OUTCOME_NOT_SCHEMA || first == OUTCOME_UNKNOWN_LINE;
 
 	for (size_t i = 0; i < N; i++) {
 		enum outcome o = verdicts[i].outcome;

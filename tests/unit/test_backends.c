@@ -1,4 +1,7 @@
-/* backends.c: which backend a configuration names, with backends that take the place of the real ones. */
+/*
+ * backends.c: which backend a configuration names, with backends that take the place of the real
+ * ones.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +20,7 @@ static bool opened_as_fallback;
 static int open_fine(struct rater *rater, struct err *err)
 {
 	(void)err;
-	opened_as_fallback = rater->fallback;		/* a program is not started for a fallback yet */
+	opened_as_fallback = rater->fallback;	/* whose program is not started yet */
 	opened++;
 	return 0;
 }
@@ -34,9 +37,9 @@ static void close_it(struct rater *rater)
 	closed++;
 }
 
-const struct rater_ops rater_rubric_ops = { .name = "rubric", .open = open_fine, .close = close_it };
-const struct rater_ops rater_openai_ops = { .name = "openai", .open = open_fails, .close = close_it };
-const struct rater_ops rater_command_ops = { .name = "command", .open = open_fine, .close = close_it };
+const struct rater_ops rater_rubric_ops = { .open = open_fine, .close = close_it };
+const struct rater_ops rater_openai_ops = { .open = open_fails, .close = close_it };
+const struct rater_ops rater_command_ops = { .open = open_fine, .close = close_it };
 
 static struct config make_config(int backend, int fallback)
 {

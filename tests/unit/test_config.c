@@ -1,4 +1,6 @@
-/* Configurations that are taken; limits, files, reload. Runs in the project's root: it reads etc/. */
+/*
+ * Configurations that are taken; limits, files, reload. Runs in the project's root: it reads etc/.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,8 +81,9 @@ static void test_empty_text_gives_defaults(void **state)
 /* The enums of other modules and the words of the table are kept in one order. */
 static void test_choices_match_their_enums(void **state)
 {
-	struct config *c = parse("database: { pool_mode = \"transaction\"; }; log: { level = \"debug\"; };"
-				 "openai: { response_format = \"none\"; };");
+	struct config *c = parse(
+		"database: { pool_mode = \"transaction\"; }; log: { level = \"debug\"; };"
+		"openai: { response_format = \"none\"; };");
 
 	(void)state;
 	assert_int_equal(c->database.pool_mode, POOL_MODE_TRANSACTION);
@@ -128,11 +131,12 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	{ "rater: { backend = \"openai\"; fallback = \"rubric\"; };", "rater.fallback", "rubric" },
 	{ "database: { conninfo = \"postgres://u@h:6543/db\"; };", "database.conninfo",
 	  "postgres://u@h:6543/db" },
-	{ "database: { conninfo = \"host=h \" \"dbname=d\"; };", "database.conninfo", "host=h dbname=d" },
+	{ "database: { conninfo = \"host=h \" \"dbname=d\"; };", "database.conninfo",
+	  "host=h dbname=d" },
 	{ "database: { pool_mode = \"transaction\"; };", "database.listen_conninfo", "" },
 	{ "openai: { base_url = \"http://127.0.0.1:8080/v1\"; };", "openai.base_url",
 	  "http://127.0.0.1:8080/v1" },
-	{ "openai: { timeout = \"10m\"; };", "openai.timeout", "10m" },	/* the rubric has no use for it */
+	{ "openai: { timeout = \"10m\"; };", "openai.timeout", "10m" },	/* not the rubric's */
 	{ "rubric: { file = \"r.conf\"; };", "rubric.file", "/etc/gradingd/r.conf" },
 	{ "rubric: { file = \"/srv/r.conf\"; };", "rubric.file", "/srv/r.conf" },
 	{ "rater: { prompt_file = \"x/p.txt\"; };", "rater.prompt_file", "/etc/gradingd/x/p.txt" },
@@ -140,7 +144,8 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	{ "control: { socket = \"/tmp/g/s\"; };", "control.pid_file", "/tmp/g/gradingd.pid" },
 	{ "control: { pid_file = \"/tmp/p\"; };", "control.pid_file", "/tmp/p" },
 	{ "log: { to = \"/var/log/gradingd.log\"; };", "log.to", "/var/log/gradingd.log" },
-	{ "log: { to = \"syslog\"; }; # 99999999999 and @include in a comment", "log.to", "syslog" },
+	{ "log: { to = \"syslog\"; }; # 99999999999 and @include in a comment", "log.to",
+	  "syslog" },
 	{ "/* 99999999999 */ pool: { user = \"x99999999999 @\\\" 99999999999\"; }; // 99999999999",
 	  "pool.user", "x99999999999 @\" 99999999999" },
 };
@@ -148,8 +153,9 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 static void test_decimals(void **state)
 {
 	static const struct { const char *text; int64_t millionths; } cases[] = {
-		{ "0", 0 }, { "0.15", 150000 }, { "2", 2000000 }, { "2.5", 2500000 }, { "0.000001", 1 }, { "100000", 100000000000 },
-		{ "1e-1", 100000 }, { "99999.999999", 99999999999 }, { "0.1", 100000 }, { "3.0", 3000000 },
+		{ "0", 0 }, { "0.15", 150000 }, { "2", 2000000 }, { "2.5", 2500000 },
+		{ "0.000001", 1 }, { "100000", 100000000000 }, { "1e-1", 100000 },
+		{ "99999.999999", 99999999999 }, { "0.1", 100000 }, { "3.0", 3000000 },
 	};
 
 	(void)state;
@@ -172,7 +178,9 @@ static void test_accepted(void **state)
 		struct config *c = parse(accepted[i].text);
 
 		assert_value(c, accepted[i].path, accepted[i].value);
-		assert_int_equal(config_value_parse(config_key_find(accepted[i].path), c, accepted[i].value), 0);
+		assert_int_equal(
+			config_value_parse(config_key_find(accepted[i].path), c, accepted[i].value),
+			0);
 		assert_value(c, accepted[i].path, accepted[i].value);
 		config_free(c);
 	}
@@ -193,12 +201,14 @@ static void test_every_range(void **state)
 			continue;
 		for (int beyond = 0; beyond <= 1; beyond++) {
 			if (key->min - beyond >= 0) {
-				snprintf(text, sizeof(text), "%lld%s", (long long)key->min - beyond, unit);
+				snprintf(text, sizeof(text), "%lld%s", (long long)key->min - beyond,
+					 unit);
 				assert_int_equal(config_value_parse(key, c, text),
 						 beyond ? -1 : 0);
 			}
 			if (key->max < INT64_MAX && key->max < 10000000000) {
-				snprintf(text, sizeof(text), "%lld%s", (long long)key->max + beyond, unit);
+				snprintf(text, sizeof(text), "%lld%s", (long long)key->max + beyond,
+					 unit);
 				assert_int_equal(config_value_parse(key, c, text), beyond ? -1 : 0);
 			}
 		}
@@ -324,7 +334,8 @@ static void test_reload(void **state)
 	(void)state;
 	assert_int_equal(config_check_reload(old, fine, &err), 0);
 	assert_int_equal(config_check_reload(old, moved, &err), -1);
-	assert_string_equal(err.text, "/etc/gradingd/t.conf: a reload cannot change control.socket from "
+	assert_string_equal(err.text,
+			    "/etc/gradingd/t.conf: a reload cannot change control.socket from "
 			    "\"/run/gradingd/control.sock\" to \"/tmp/s\": restart gradingd");
 	assert_int_equal(config_check_reload(old, other, &err), -1);
 	assert_non_null(strstr(err.text, "pool.user"));
@@ -347,7 +358,7 @@ int main(void)
 		cmocka_unit_test(test_a_command_line_has_a_limit),
 		cmocka_unit_test(test_sample_equals_defaults),
 		cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_files_that_cannot_be_read),	/* last: it leaves the directory */
+		cmocka_unit_test(test_files_that_cannot_be_read),	/* leaves the directory */
 	};
 
 	unsetenv("OPENAI_API_KEY");

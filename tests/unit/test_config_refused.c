@@ -15,7 +15,8 @@
 
 /* Expected messages begin with "t" for the file's name. */
 #define POLL_RANGE "a duration from \"100ms\" to \"1h\" (units: ms, s, m, h, d)"
-#define WORDS_RULE "a list of at most 64 strings and 4000 bytes without control characters, the first " \
+#define WORDS_RULE "a list of at most 64 strings and 4000 bytes without control characters, the " \
+	"first " \
 	"the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
 #define PRICE_RULE "a number from 0 to 100000 with at most 6 decimals"
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
@@ -29,18 +30,15 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: unknown key \"pool.poll\"; did you mean \"queue.poll\"?" },
 	{ "cache: { lifetime = \"5s\"; };",
 	  "t:1: unknown key \"cache.lifetime\"; the keys of cache are ttl" },
-	{ "workers = 4;",
-	  "t:1: unknown key \"workers\"; did you mean \"pool.workers\"?" },
-	{ "\nlgo: { };",
-	  "t:2: unknown group \"lgo\"; did you mean \"log\"?" },
+	{ "workers = 4;", "t:1: unknown key \"workers\"; did you mean \"pool.workers\"?" },
+	{ "\nlgo: { };", "t:2: unknown group \"lgo\"; did you mean \"log\"?" },
 	{ "redis: { };",
 	  "t:1: unknown group \"redis\"; the groups are database, pool, queue, rater, rubric, "
 	  "openai, command, cache, control, log" },
 	{ "pool: { deep: { workers = 1; }; };",
 	  "t:1: unknown key \"pool.deep\"; the keys of pool are workers, in_flight, "
 	  "claim_batch, drain, beat, max_jobs, user" },
-	{ "pool = 4;",
-	  "t:1: pool must be a group: pool: { ... };" },
+	{ "pool = 4;", "t:1: pool must be a group: pool: { ... };" },
 	/* wrong types */
 	{ "pool: { workers = \"4\"; };",
 	  "t:1: pool.workers is \"4\"; it must be an integer from 1 to 256" },
@@ -52,8 +50,7 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: pool.workers is a group; it must be an integer from 1 to 256" },
 	{ "pool: { workers = [ 1, 2 ]; };",
 	  "t:1: pool.workers is [ 1, 2 ]; it must be an integer from 1 to 256" },
-	{ "queue: { poll = 5; };",
-	  "t:1: queue.poll is 5; it must be " POLL_RANGE },
+	{ "queue: { poll = 5; };", "t:1: queue.poll is 5; it must be " POLL_RANGE },
 	{ "log: { to = 2; };",
 	  "t:1: log.to is 2; it must be \"stderr\", \"syslog\" or an absolute path" },
 	{ "database: { conninfo = 5; };",
@@ -78,18 +75,12 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: pool.workers is -1; it must be an integer from 1 to 256" },
 	{ "pool: { max_jobs = -1; };",
 	  "t:1: pool.max_jobs is -1; it must be an integer, 0 or more" },
-	{ "queue: { poll = \"99ms\"; };",
-	  "t:1: queue.poll is \"99ms\"; it must be " POLL_RANGE },
-	{ "queue: { poll = \"61m\"; };",
-	  "t:1: queue.poll is \"61m\"; it must be " POLL_RANGE },
-	{ "queue: { poll = \"5\"; };",
-	  "t:1: queue.poll is \"5\"; it must be " POLL_RANGE },
-	{ "queue: { poll = \"5 sec\"; };",
-	  "t:1: queue.poll is \"5 sec\"; it must be " POLL_RANGE },
-	{ "queue: { poll = \"\"; };",
-	  "t:1: queue.poll is \"\"; it must be " POLL_RANGE },
-	{ "queue: { poll = 0; };",
-	  "t:1: queue.poll is 0; it must be " POLL_RANGE },
+	{ "queue: { poll = \"99ms\"; };", "t:1: queue.poll is \"99ms\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"61m\"; };", "t:1: queue.poll is \"61m\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"5\"; };", "t:1: queue.poll is \"5\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"5 sec\"; };", "t:1: queue.poll is \"5 sec\"; it must be " POLL_RANGE },
+	{ "queue: { poll = \"\"; };", "t:1: queue.poll is \"\"; it must be " POLL_RANGE },
+	{ "queue: { poll = 0; };", "t:1: queue.poll is 0; it must be " POLL_RANGE },
 	{ "queue: { keep_failed = \"999ms\"; };",
 	  "t:1: queue.keep_failed is \"999ms\"; it must be \"0\" or a duration from \"1s\" to "
 	  "\"365d\" (units: ms, s, m, h, d)" },
@@ -108,12 +99,14 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: the number 99999999999999999999 is too large" },
 	/* choices, lists, strings with a form */
 	{ "rater: { backend = \"opanai\"; };",
-	  "t:1: rater.backend is \"opanai\"; it must be \"rubric\", \"openai\" or \"command\"; did you mean "
+	  "t:1: rater.backend is \"opanai\"; it must be \"rubric\", \"openai\" or \"command\"; "
+	  "did you mean "
 	  "\"openai\"?" },
 	{ "rater: { backend = \"magic\"; };",
 	  "t:1: rater.backend is \"magic\"; it must be \"rubric\", \"openai\" or \"command\"" },
 	{ "rater: { fallback = \"magic\"; };",
-	  "t:1: rater.fallback is \"magic\"; it must be \"rubric\", \"openai\", \"command\" or \"\"" },
+	  "t:1: rater.fallback is \"magic\"; it must be \"rubric\", \"openai\", \"command\" or "
+	  "\"\"" },
 	{ "command: { argv = \"/bin/rate -v\"; };",
 	  "t:1: command.argv is \"/bin/rate -v\"; it must be " WORDS_RULE },
 	{ "command: { argv = [ \"rate\", \"-v\" ]; };",
@@ -124,14 +117,12 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: command.argv is [ \"/bin/rate\", \"a\\u000ab\" ]; it must be " WORDS_RULE },
 	{ "command: { argv = ( \"/bin/rate\", 5 ); };",
 	  "t:1: command.argv is [ \"/bin/rate\", 5 ]; it must be " WORDS_RULE },
-	{ "rater: { scale = [ ]; };",
-	  "t:1: rater.scale is a list; it must be " SCALE_RULE },
+	{ "rater: { scale = [ ]; };", "t:1: rater.scale is a list; it must be " SCALE_RULE },
 	{ "rater: { scale = [ \"a\", \"a\" ]; };",
 	  "t:1: rater.scale is [ \"a\", \"a\" ]; it must be " SCALE_RULE },
 	{ "rater: { scale = [ \"Good\" ]; };",
 	  "t:1: rater.scale is [ \"Good\" ]; it must be " SCALE_RULE },
-	{ "rater: { scale = [ \"\" ]; };",
-	  "t:1: rater.scale is [ \"\" ]; it must be " SCALE_RULE },
+	{ "rater: { scale = [ \"\" ]; };", "t:1: rater.scale is [ \"\" ]; it must be " SCALE_RULE },
 	{ "rater: { scale = [ \"a, b\" ]; };",
 	  "t:1: rater.scale is [ \"a, b\" ]; it must be " SCALE_RULE },
 	{ "rater: { scale = [ \" a\" ]; };",
@@ -167,9 +158,11 @@ static const struct { const char *text, *message; } refused[] = {
 	{ "openai: { model = \"\"; };\nrater: { fallback = \"openai\"; };",
 	  "t:1: openai.model is empty; it must name the model to ask" },
 	{ "rater: {\n backend = \"command\"; };",
-	  "t:2: command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]" },
+	  "t:2: command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\","
+	  " \"-v\" ]" },
 	{ "rater: {\n fallback = \"command\"; };",
-	  "t:2: command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\", \"-v\" ]" },
+	  "t:2: command.argv is empty; it must name the program that rates: [ \"/usr/bin/rate\","
+	  " \"-v\" ]" },
 	{ "rater: {\n fallback = \"rubric\"; };",
 	  "t:2: rater.fallback is the same as rater.backend; it must be another one, or empty" },
 	/* the language itself */
@@ -177,10 +170,8 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:3: syntax error here, or a quote, semicolon or brace missing just above" },
 	{ "pool: {\n workers = 4; workers = 5; };",
 	  "t:2: workers, or what follows in this line, is given twice" },
-	{ "pool: {\n workers = 4;\n workers = 5; };",
-	  "t:3: workers is given twice" },
-	{ "pool: { workers = 4; };\npool: {\n in_flight = 5; };",
-	  "t:2: pool is given twice" },
+	{ "pool: {\n workers = 4;\n workers = 5; };", "t:3: workers is given twice" },
+	{ "pool: { workers = 4; };\npool: {\n in_flight = 5; };", "t:2: pool is given twice" },
 	{ "\nrater.backend = \"rubric\";",
 	  "t:2: rater.backend is written with braces: rater: { backend = ...; };" },
 	{ "\n@include \"/etc/passwd\"",

@@ -92,7 +92,8 @@ static void test_key_from_environment(void **state)
 	unsetenv("OPENAI_API_KEY");
 }
 
-#define WANTED "1: openai.base_url (https://api.openai.com/v1) needs an API key: set the environment " \
+#define WANTED "1: openai.base_url (https://api.openai.com/v1) needs an API key: set the " \
+	"environment " \
 	"variable OPENAI_API_KEY, or name the file that holds it in openai.api_key_file"
 
 static void test_key_that_is_missing(void **state)
@@ -105,11 +106,14 @@ static void test_key_that_is_missing(void **state)
 	setenv("OPENAI_API_KEY", "", 1);
 	assert_refused(OPENAI, WANTED);
 	unsetenv("OPENAI_API_KEY");
-	assert_refused(OPENAI "openai: { api_key_env = \"\"; base_url = \"https://API.openai.com:443\"; };",
-		       "2: openai.base_url (https://API.openai.com:443) needs an API key: name the file "
-		       "that holds it in openai.api_key_file");
+	assert_refused(
+		OPENAI
+		"openai: { api_key_env = \"\"; base_url = \"https://API.openai.com:443\"; };",
+		"2: openai.base_url (https://API.openai.com:443) needs an API key: name the file "
+		"that holds it in openai.api_key_file");
 	assert_key(LOCAL, NULL);		/* a local server may want none */
-	assert_key(OPENAI "openai: { base_url = \"https://api.openai.com.proxy.test/v1\"; };", NULL);
+	assert_key(OPENAI "openai: { base_url = \"https://api.openai.com.proxy.test/v1\"; };",
+		   NULL);
 	c = config_load_client(write_file("t.conf", OPENAI, strlen(OPENAI)), &err);
 	assert_non_null(c);			/* gradingctl needs none */
 	config_free(c);
@@ -259,5 +263,6 @@ int main(void)
 		cmocka_unit_test(test_list),
 	};
 
-	return cmocka_run_group_tests_name("config_secrets", tests, make_directory, remove_directory);
+	return cmocka_run_group_tests_name("config_secrets", tests, make_directory,
+					   remove_directory);
 }

@@ -13,8 +13,7 @@
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-static const struct { const char *text, *masked;
-} masks[] = {
+static const struct { const char *text, *masked; } masks[] = {
 	{ "", "" },
 	{ "dbname=grading", "dbname=grading" },
 	{ "host=h password=hunter2 dbname=d", "host=h password=**** dbname=d" },
@@ -52,8 +51,7 @@ static const struct { const char *text, *masked;
 
 static void test_what_quotes_a_url(void **state)
 {
-	static const struct { const char *url, *text; bool quotes;
-	} cases[] = {
+	static const struct { const char *url, *text; bool quotes; } cases[] = {
 		{ "https://h/v1?v=2024-05-01&sig=hunter2&x=1", "no route ?sig=hunter2", true },
 		{ "https://h/v1?v=2024-05-01&sig=hunter2#f", "hunter2", true },
 		{ "https://h/v1?v=2024-05-01&sig=hunter2", "version 2024-05-01, hunter", false },

@@ -63,28 +63,39 @@ static void test_errors_by_status_and_code(void **state)
 #define CREDENTIALS "it refused our credentials: check openai.api_key_env or openai.api_key_file"
 #define SMALLER "lower rater.lines_per_call or rater.context_lines"
 #define QUOTA "the quota of this account is used up: raise its limit, or set another API key"
-	static const struct { int status; const char *body; enum err_kind kind; const char *text; } cases[] = {
-		{ 401, "{\"error\":{\"message\":\"Incorrect API key provided: sk-d***w-me\"}}", ERR_DENIED,
-		  "the provider answered 401 Unauthorized; " CREDENTIALS },
+	static const struct {
+		int status;
+		const char *body;
+		enum err_kind kind;
+		const char *text;
+	} cases[] = {
+		{ 401, "{\"error\":{\"message\":\"Incorrect API key provided: sk-d***w-me\"}}",
+		  ERR_DENIED, "the provider answered 401 Unauthorized; " CREDENTIALS },
 		{ 403, "{\"error\":{\"message\":\"Country not supported.\"}}", ERR_DENIED,
 		  "the provider answered 403 Forbidden: Country not supported; " CREDENTIALS },
 		{ 400, "{\"error\":{\"code\":\"invalid_api_key\",\"message\":\"\"}}", ERR_DENIED,
 		  "the provider answered 400 Bad Request; " CREDENTIALS },
-		{ 429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"No credit. \"}}", ERR_DENIED,
-		  "the provider answered 429 Too Many Requests: No credit; " QUOTA },
+		{ 429, "{\"error\":{\"code\":\"insufficient_quota\",\"message\":\"No credit. \"}}",
+		  ERR_DENIED, "the provider answered 429 Too Many Requests: No credit; " QUOTA },
 		{ 402, "", ERR_DENIED, "the provider answered 402 Payment Required; " QUOTA },
-		{ 429, "{\"error\":{\"message\":\"rate limit reached for gpt-4o-mini\"}}", ERR_LIMITED,
-		  "the provider answered 429 Too Many Requests: rate limit reached for gpt-4o-mini" },
+		{ 429, "{\"error\":{\"message\":\"rate limit reached for gpt-4o-mini\"}}",
+		  ERR_LIMITED,
+		  "the provider answered 429 Too Many Requests: rate limit reached for "
+		  "gpt-4o-mini" },
 		{ 404, "{\"error\":\"model \\\"x\\\" not found\"}", ERR_DENIED,
 		  "the provider answered 404 Not Found: model \"x\" not found; "
 		  "check openai.base_url and openai.model" },
 		{ 400, "{\"error\":{\"type\":\"model_not_found\"}}", ERR_DENIED,
 		  "the provider answered 400 Bad Request; check openai.model" },
-		{ 400, "{\"error\":{\"code\":\"unsupported_value\",\"param\":\"temperature\",\"message\":\"0?\"}}",
-		  ERR_DENIED, "the provider answered 400 Bad Request: 0?; choose another openai.model" },
+		{ 400,
+		  "{\"error\":{\"code\":\"unsupported_value\",\"param\":\"temperature\","
+		  "\"message\":\"0?\"}}",
+		  ERR_DENIED,
+		  "the provider answered 400 Bad Request: 0?; choose another openai.model" },
 		{ 400, "{\"error\":{\"param\":\"response_format\"}}", ERR_DENIED,
 		  "the provider answered 400 Bad Request; check openai.response_format" },
-		{ 308, "<html>", ERR_DENIED, "the provider answered 308 Permanent Redirect; "
+		{ 308, "<html>", ERR_DENIED,
+		  "the provider answered 308 Permanent Redirect; "
 		  "redirects are not followed; check openai.base_url" },
 		{ 500, "[{\"error\":{\"message\":\"oops\"}}]", ERR_UNCLEAR,
 		  "the provider answered 500 Internal Server Error: oops" },
@@ -93,18 +104,20 @@ static void test_errors_by_status_and_code(void **state)
 		{ 529, "null", ERR_UNAVAILABLE, "the provider answered 529" },
 		{ 400, "{\"error\":{\"message\":\"bad\"}}", ERR_PERMANENT,
 		  "the provider answered 400 Bad Request: bad" },
-		{ 429, "{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"long\"}}", ERR_PERMANENT,
-		  "the provider answered 429 Too Many Requests: long; " SMALLER },
-		{ 413, "{}", ERR_PERMANENT, "the provider answered 413 Content Too Large; " SMALLER },
-		{ 413, "{\"error\":{\"code\":\"rate_limit_exceeded\",\"type\":\"tokens\"}}", ERR_PERMANENT,
+		{ 429, "{\"error\":{\"code\":\"context_length_exceeded\",\"message\":\"long\"}}",
+		  ERR_PERMANENT, "the provider answered 429 Too Many Requests: long; " SMALLER },
+		{ 413, "{}", ERR_PERMANENT,
 		  "the provider answered 413 Content Too Large; " SMALLER },
-		{ 400, "{\"error\":{\"code\":\"json_validate_failed\",\"message\":\"no JSON\"}}", ERR_RETRY,
-		  "the provider answered 400 Bad Request: no JSON" },
+		{ 413, "{\"error\":{\"code\":\"rate_limit_exceeded\",\"type\":\"tokens\"}}",
+		  ERR_PERMANENT, "the provider answered 413 Content Too Large; " SMALLER },
+		{ 400, "{\"error\":{\"code\":\"json_validate_failed\",\"message\":\"no JSON\"}}",
+		  ERR_RETRY, "the provider answered 400 Bad Request: no JSON" },
 		{ 418, "{}", ERR_PERMANENT, "the provider answered 418" },
 		{ 408, "{}", ERR_UNCLEAR, "the provider answered 408 Request Timeout" },
 		{ 409, "{}", ERR_UNCLEAR, "the provider answered 409 Conflict" },
 		{ 425, "{}", ERR_UNCLEAR, "the provider answered 425 Too Early" },
-		{ 200, "{\"error\":{\"message\":\"odd\"}}", ERR_UNCLEAR, "the provider answered 200 OK: odd" },
+		{ 200, "{\"error\":{\"message\":\"odd\"}}", ERR_UNCLEAR,
+		  "the provider answered 200 OK: odd" },
 		{ 200, "{\"error\":{\"code\":429,\"message\":\"slow down\"}}", ERR_LIMITED,
 		  "the provider answered 429 Too Many Requests: slow down" },
 	};
@@ -120,16 +133,22 @@ static void test_errors_by_status_and_code(void **state)
 static void test_retry_after_is_told_and_bounded(void **state)
 {
 	static const struct { int status; int64_t sent_ms, after_ms; const char *text; } cases[] = {
-		{ 429, 20000, 20000, "the provider answered 429 Too Many Requests; retrying after 20 s" },
-		{ 503, 1500, 1500, "the provider answered 503 Service Unavailable; retrying after 2 s" },
-		{ 503, 86400000, 120000, "the provider answered 503 Service Unavailable; retrying after 120 s" },
-		{ 408, 3000, 3000, "the provider answered 408 Request Timeout; retrying after 3 s" },
+		{ 429, 20000, 20000,
+		  "the provider answered 429 Too Many Requests; retrying after 20 s" },
+		{ 503, 1500, 1500,
+		  "the provider answered 503 Service Unavailable; retrying after 2 s" },
+		{ 503, 86400000, 120000,
+		  "the provider answered 503 Service Unavailable; retrying after 120 s" },
+		{ 408, 3000, 3000,
+		  "the provider answered 408 Request Timeout; retrying after 3 s" },
 		{ 400, 3000, 0, "the provider answered 400 Bad Request" },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		read_reply(&(struct http_reply){ .status = cases[i].status, .body = "", .detail = "",
+		read_reply(&(struct http_reply){ .status = cases[i].status,
+						 .body = "",
+						 .detail = "",
 						 .retry_after_ms = cases[i].sent_ms });
 		assert_string_equal(ask.err->text, cases[i].text);
 		assert_int_equal(ask.err->after_ms, cases[i].after_ms);
@@ -138,15 +157,23 @@ static void test_retry_after_is_told_and_bounded(void **state)
 
 static void test_broken_calls(void **state)
 {
-	static const struct { enum http_end end; int status; enum err_kind kind; const char *text; } cases[] = {
+	static const struct {
+		enum http_end end;
+		int status;
+		enum err_kind kind;
+		const char *text;
+	} cases[] = {
 		{ HTTP_UNREACHABLE, 0, ERR_UNAVAILABLE, "the provider cannot be reached: why" },
-		{ HTTP_UNTRUSTED, 0, ERR_DENIED, "the provider's certificate is not to be trusted: why; "
+		{ HTTP_UNTRUSTED, 0, ERR_DENIED,
+		  "the provider's certificate is not to be trusted: why; "
 		  "check openai.base_url and openai.ca_file" },
 		{ HTTP_TIMED_OUT, 0, ERR_UNCLEAR, "the provider did not answer in time: why" },
 		{ HTTP_BROKEN, 200, ERR_UNCLEAR,
 		  "the connection broke before the provider's answer was complete: why" },
-		{ HTTP_OVERSIZED, 0, ERR_RETRY, "the provider's answer is larger than its cap: why" },
-		{ HTTP_BROKEN, 503, ERR_UNAVAILABLE, "the provider answered 503 Service Unavailable" },
+		{ HTTP_OVERSIZED, 0, ERR_RETRY,
+		  "the provider's answer is larger than its cap: why" },
+		{ HTTP_BROKEN, 503, ERR_UNAVAILABLE,
+		  "the provider answered 503 Service Unavailable" },
 		{ HTTP_OVERSIZED, 400, ERR_PERMANENT, "the provider answered 400 Bad Request" },
 	};
 
@@ -167,7 +194,8 @@ static void test_messages_are_made_harmless(void **state)
 	as[sizeof(as) - 1] = '\0';
 	snprintf(body, sizeof(body), "{\"error\":{\"message\":\"%.199s\303\251%s\"}}", as, as);
 	read_answer(400, body);
-	assert_int_equal(strlen(ask.err->text), strlen("the provider answered 400 Bad Request: ") + 199);
+	assert_int_equal(strlen(ask.err->text),
+			 strlen("the provider answered 400 Bad Request: ") + 199);
 
 	read_answer(400, "{\"error\":{\"message\":\"one\\ntwo\\u001b[31m\\u009b\\u0000three\"}}");
 	assert_null(strpbrk(ask.err->text, "\n\x1b\x9b"));
@@ -183,18 +211,22 @@ static void test_messages_are_made_harmless(void **state)
 
 static void test_refused_content_is_an_outcome(void **state)
 {
-	static const char *const codes[] = { "content_filter", "content_policy_violation", "invalid_prompt" };
+	static const char *const codes[] = { "content_filter", "content_policy_violation",
+					     "invalid_prompt" };
 	char body[200];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
-		snprintf(body, sizeof(body), "{\"error\":{\"code\":\"%s\",\"message\":\"Not with " KEY "!\"}}", codes[i]);
+		snprintf(body, sizeof(body),
+			 "{\"error\":{\"code\":\"%s\",\"message\":\"Not with " KEY "!\"}}",
+			 codes[i]);
 		read_answer(400, body);
 		assert_null(ask.err);
 		for (size_t n = 0; n < N; n++) {
 			assert_int_equal(verdicts[n].outcome, OUTCOME_REFUSED);
 			assert_null(strstr(verdicts[n].reason, KEY));
-			assert_non_null(strstr(verdicts[n].reason, "the provider answered 400 Bad Request"));
+			assert_non_null(strstr(verdicts[n].reason,
+					       "the provider answered 400 Bad Request"));
 		}
 	}
 }
@@ -205,8 +237,11 @@ static void test_refused_content_is_an_outcome(void **state)
 static void test_flagged_lines_deny_nothing(void **state)
 {
 	(void)state;
-	read_answer(403, "{\"error\":{\"code\":403,\"message\":\"Flagged\",\"metadata\":{\"reasons\":[\"violence\"],"
-		    "\"flagged_input\":\"line\"}}}");
+	read_answer(
+		403,
+		"{\"error\":{\"code\":403,\"message\":\"Flagged\","
+		"\"metadata\":{\"reasons\":[\"violence\"],"
+		"\"flagged_input\":\"line\"}}}");
 	assert_null(ask.err);
 	for (size_t n = 0; n < N; n++)
 		assert_int_equal(verdicts[n].outcome, OUTCOME_REFUSED);
@@ -225,7 +260,8 @@ static void read_content(const char *finish_reason, const char *words)
 {
 	char body[2000];
 
-	snprintf(body, sizeof(body), "{\"choices\":[{\"finish_reason\":\"%s\",\"message\":{\"content\":\"%s\"}}]}",
+	snprintf(body, sizeof(body),
+		 "{\"choices\":[{\"finish_reason\":\"%s\",\"message\":{\"content\":\"%s\"}}]}",
 		 finish_reason, words);
 	read_answer(200, body);
 }
@@ -237,10 +273,13 @@ static void read_content(const char *finish_reason, const char *words)
 static void test_good_answer(void **state)
 {
 	(void)state;
-	read_answer(200, "{\"model\":\"gpt-4o-mini-2024\",\"error\":null,"
-		    "\"usage\":{\"prompt_tokens\":812,\"completion_tokens\":64},\"choices\":[{\"finish_reason\":"
-		    "\"stop\",\"message\":{\"refusal\":null,\"content\":\"" TWO "," RATING(6, "excellent") ","
-		    RATING(7, "good") "]}\"}}]}\n");
+	read_answer(
+		200,
+		"{\"model\":\"gpt-4o-mini-2024\",\"error\":null,"
+		"\"usage\":{\"prompt_tokens\":812,\"completion_tokens\":64},"
+		"\"choices\":[{\"finish_reason\":"
+		"\"stop\",\"message\":{\"refusal\":null,\"content\":\"" TWO
+		"," RATING(6, "excellent") "," RATING(7, "good") "]}\"}}]}\n");
 	check_outcomes(OUTCOME_RATED, OUTCOME_RATED, OUTCOME_RATED);
 	assert_string_equal(verdicts[0].rating, "good");
 	assert_string_equal(verdicts[1].rating, "poor");
@@ -272,10 +311,13 @@ static void test_cost(void **state)
 	read_answer(200, "{\"usage\":{\"prompt_tokens\":10}}");
 	assert_int_equal(ask.used.cost_nanos, 1);
 	config.openai.prompt_price = config.openai.completion_price = 100000000000;
-	read_answer(200, "{\"usage\":{\"prompt_tokens\":999999999999,\"completion_tokens\":999999999999}}");
+	read_answer(
+		200,
+		"{\"usage\":{\"prompt_tokens\":999999999999,\"completion_tokens\":999999999999}}");
 	assert_int_equal(ask.used.cost_nanos, 2000000000000000);
 	config.openai.prompt_price = config.openai.completion_price = 0;
-	read_reply(&(struct http_reply){ .end = HTTP_TIMED_OUT, .body = "", .detail = "why", .latency_ms = 31 });
+	read_reply(&(struct http_reply){
+		.end = HTTP_TIMED_OUT, .body = "", .detail = "why", .latency_ms = 31 });
 	assert_int_equal(ask.used.cost_nanos, 0);
 }
 
@@ -307,8 +349,13 @@ static void test_cut_replies_keep_whole_ratings(void **state)
 	read_content("length", "");
 	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
 
-	/* Of other lines than the first, or about to go on when all are rated: it lost its thread somewhere. */
-	read_content("length", "{\\\"ratings\\\":[" RATING(5, "good") "," RATING(6, "poor") ",{\\\"line\\\":7");
+	/*
+	 * Of other lines than the first, or about to go on when all are rated: it lost its thread
+	 * somewhere.
+	 */
+	read_content(
+		"length",
+		"{\\\"ratings\\\":[" RATING(5, "good") "," RATING(6, "poor") ",{\\\"line\\\":7");
 	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
 	read_content("length", TWO "," RATING(6, "good") ",{\\\"line\\\":4");
 	check_outcomes(OUTCOME_TRUNCATED, OUTCOME_TRUNCATED, OUTCOME_TRUNCATED);
@@ -337,8 +384,10 @@ static void test_envelopes_without_ratings(void **state)
 		{ "{\"choices\":[{\"message\":{\"content\":\"\"}}]}", OUTCOME_EMPTY },
 		{ "{\"choices\":[{\"message\":{\"content\":\"All good.\"}}]}", OUTCOME_NOT_JSON },
 		{ "{\"choices\":[{\"message\":{\"content\":\"{}\"}}]}", OUTCOME_NOT_SCHEMA },
-		{ "{\"choices\":[{\"message\":{\"content\":\"" TWO "]}\",\"refusal\":\"No.\"}}]}", OUTCOME_REFUSED },
-		{ "{\"choices\":[{\"finish_reason\":\"content_filter\",\"message\":{\"content\":null}}]}",
+		{ "{\"choices\":[{\"message\":{\"content\":\"" TWO "]}\",\"refusal\":\"No.\"}}]}",
+		  OUTCOME_REFUSED },
+		{ "{\"choices\":[{\"finish_reason\":\"content_filter\","
+		  "\"message\":{\"content\":null}}]}",
 		  OUTCOME_REFUSED },
 	};
 
@@ -347,14 +396,17 @@ static void test_envelopes_without_ratings(void **state)
 		read_answer(200, cases[i].body);
 		check_outcomes(cases[i].outcome, cases[i].outcome, cases[i].outcome);
 	}
-	read_reply(&(struct http_reply){ .end = HTTP_OVERSIZED, .status = 200, .body = "", .detail = "why" });
+	read_reply(&(struct http_reply){
+		.end = HTTP_OVERSIZED, .status = 200, .body = "", .detail = "why" });
 	check_outcomes(OUTCOME_OVERSIZED, OUTCOME_OVERSIZED, OUTCOME_OVERSIZED);
 }
 
 static void test_reported_usage_is_bounded(void **state)
 {
 	(void)state;
-	read_answer(200, "{\"usage\":{\"prompt_tokens\":99999999999999999999,\"completion_tokens\":-5}}");
+	read_answer(
+		200,
+		"{\"usage\":{\"prompt_tokens\":99999999999999999999,\"completion_tokens\":-5}}");
 	assert_int_equal(ask.used.prompt_tokens, 10000000);
 	assert_int_equal(ask.used.completion_tokens, 0);
 	read_answer(200, "{\"usage\":{\"prompt_tokens\":\"many\"},\"model\":17}");

@@ -1,4 +1,7 @@
-/* program.c and keeper.c, with programs of the shell: what comes in, how they end, and that nothing stays. */
+/*
+ * program.c and keeper.c, with programs of the shell: what comes in, how they end, and that nothing
+ * stays.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -207,7 +210,7 @@ static void test_nothing_that_it_started_stays(void **state)
 	program_kill(program);
 	WAIT(seen.ended);
 	assert_false(is_there(child));
-	start("(setsid sh -c 'echo $$; sleep 1000' &); read -r line; exit 0");	/* its own parent is gone */
+	start("(setsid sh -c 'echo $$; sleep 1000' &); read -r line; exit 0");	/* an orphan */
 	child = said_pid();
 	program_send(program, "go\n", 3);
 	WAIT(seen.ended);
@@ -220,7 +223,8 @@ static void test_a_stop_is_a_request_first(void **state)
 	int64_t began;
 
 	(void)state;
-	start("trap 'exit 7' TERM; echo 1; while :; do sleep 0.05; done");	/* takes no notice of its input */
+	/* One that takes no notice of its input. */
+	start("trap 'exit 7' TERM; echo 1; while :; do sleep 0.05; done");
 	WAIT(buf_text(&seen.lines)[0]);
 	program_stop(program, false);
 	WAIT(seen.ended);

@@ -1,4 +1,7 @@
-/* rater.c: done-list, fingerprint and what a backend may leave out, with backends of the test's own. */
+/*
+ * rater.c: done-list, fingerprint and what a backend may leave out, with backends of the test's
+ * own.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,10 +48,12 @@ static void close_it(struct rater *rater)
 }
 
 static const struct rater_ops fine = {
-	.name = "fine", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+	.name = "fine", .open = open_fine, .start = start_at_once,
+	.cancel = cancel_it, .close = close_it,
 };
 static const struct rater_ops broken = {
-	.name = "broken", .open = open_fails, .start = start_at_once, .cancel = cancel_it, .close = close_it,
+	.name = "broken", .open = open_fails, .start = start_at_once,
+	.cancel = cancel_it, .close = close_it,
 };
 
 static int check_fails(const struct rater *rater, struct err *err)
@@ -64,8 +69,8 @@ static bool stop_at_once(struct rater *rater, bool at_once)
 }
 
 static const struct rater_ops outside = {
-	.name = "outside", .open = open_fine, .start = start_at_once, .cancel = cancel_it, .close = close_it,
-	.check = check_fails, .stop = stop_at_once,
+	.name = "outside", .open = open_fine, .start = start_at_once,
+	.cancel = cancel_it, .close = close_it, .check = check_fails, .stop = stop_at_once,
 };
 
 static char *scale[] = { "good", "poor" };
@@ -194,7 +199,7 @@ static void test_fingerprint_follows_every_part(void **state)
 	rater_set_fingerprint(rater, one, 2);
 	strcpy(seen[2], rater->fingerprint);
 	config.rater.alternatives = 3;
-	config.rater.scale.n = 1;			/* "good" and the part "poor" are no scale of two */
+	config.rater.scale.n = 1;	/* "good" and the part "poor" are no scale of two */
 	rater_set_fingerprint(rater, one, 2);
 	strcpy(seen[3], rater->fingerprint);
 	config.rater.scale.n = 2;

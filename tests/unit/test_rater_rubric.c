@@ -1,4 +1,7 @@
-/* The rubric as a rater: opened by configuration, asked as a worker asks, honest about its cache key. */
+/*
+ * The rubric as a rater: opened by configuration, asked as a worker asks, honest about its cache
+ * key.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -18,7 +21,9 @@ static char no_file[] = "";
 
 static struct config make_config(void)
 {
-	struct config c = { .rater = { .backend = RATER_RUBRIC, .scale = { ratings, 4 }, .alternatives = 3 } };
+	struct config c = {
+		.rater = { .backend = RATER_RUBRIC, .scale = { ratings, 4 }, .alternatives = 3 }
+	};
 
 	c.rubric.file = no_file;
 	return c;
@@ -27,7 +32,10 @@ static struct config make_config(void)
 static struct line transcript[] = {
 	{ .index = 4, .speaker = "customer", .text = "Could you send me something by email?" },
 	{ .index = 5, .rated = true, .speaker = "rep", .text = "Okay." },
-	{ .index = 6, .rated = true, .speaker = "rep", .text = "That makes sense. What matters most to you?" },
+	{ .index = 6,
+	  .rated = true,
+	  .speaker = "rep",
+	  .text = "That makes sense. What matters most to you?" },
 };
 static const struct line *asked[] = { &transcript[1], &transcript[2] };
 
@@ -42,7 +50,9 @@ static void ask(const struct config *config, struct job *job, struct verdict ver
 		fail_msg("%s", err.text);
 	for (size_t i = 0; i < 3; i++)
 		transcript[i].text_len = strlen(transcript[i].text);
-	*job = (struct job){ .sales_rep = "", .customer = "", .lines = transcript, .nlines = 3, .nrated = 2 };
+	*job = (struct job){
+		.sales_rep = "", .customer = "", .lines = transcript, .nlines = 3, .nrated = 2,
+	};
 	memset(verdicts, 0, 2 * sizeof(*verdicts));
 	assert_true(rater->instant);
 	assert_string_equal(rater->model, "rubric");
@@ -109,7 +119,8 @@ static void test_context_counts_only_when_configured(void **state)
 static void test_equal_keys_mean_equal_ratings(void **state)
 {
 	static const char *spellings[] = {
-		"  Quel CAF\u00c9!  WHAT do\tyou think of \u00c9nergie?", "quel caf\u00e9! what do you think of \u00e9nergie?",
+		"  Quel CAF\u00c9!  WHAT do\tyou think of \u00c9nergie?",
+		"quel caf\u00e9! what do you think of \u00e9nergie?",
 	};
 	struct config config = make_config();
 	struct rater *rater = backends_open(&config, NULL, NULL);

@@ -1,4 +1,6 @@
-/* The rubric: what it refuses to load, what it finds in a line, and that it is the same every time. */
+/*
+ * The rubric: what it refuses to load, what it finds in a line, and that it is the same every time.
+ */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -15,8 +17,10 @@ static char *ratings[] = { "excellent", "good", "poor", "missed_opportunity" };
 static const struct string_list scale = { ratings, 4 };
 static struct rules *embedded;
 
-#define BANDS "ratings = ( { rating = \"good\"; from = 1; reason = \"fine\"; },\n" \
-	      "  { rating = \"poor\"; reason = \"nothing found\"; alternatives = [ \"What else?\" ]; } );\n"
+#define BANDS \
+	"ratings = ( { rating = \"good\"; from = 1; reason = \"fine\"; },\n" \
+	"  { rating = \"poor\"; reason = \"nothing found\"; alternatives = [ \"What else?\" ]; "
+	"} );\n"
 
 static struct rules *load(const char *text, struct err *err)
 {
@@ -30,7 +34,8 @@ static struct rules *load_signal(const char *keys)
 	struct err err = { 0 };
 	struct rules *rules;
 
-	snprintf(text, sizeof(text), BANDS "signals = ( { name = \"s\"; weight = 5; reason = \"it is there\"; %s } );",
+	snprintf(text, sizeof(text),
+		 BANDS "signals = ( { name = \"s\"; weight = 5; reason = \"it is there\"; %s } );",
 		 keys);
 	rules = load(text, &err);
 	if (!rules)
@@ -97,8 +102,10 @@ static void test_phrases(void **state)
 static void test_openers_do_not_count(void **state)
 {
 	struct err err = { 0 };
-	struct rules *rules = load(BANDS "openers = [ \"so\", \"well\" ];\n signals = ( { name = \"s\"; "
-				   "weight = 5; reason = \"it is there\"; phrases = [ \"^how\" ]; } );", &err);
+	struct rules *rules = load(
+		BANDS "openers = [ \"so\", \"well\" ];\n signals = ( { name = \"s\"; "
+		      "weight = 5; reason = \"it is there\"; phrases = [ \"^how\" ]; } );",
+		&err);
 
 	(void)state;
 	assert_non_null(rules);
@@ -141,9 +148,13 @@ static void test_customer_counts_only_when_known(void **state)
 static void test_signals_refer_to_signals(void **state)
 {
 	struct err err = { 0 };
-	struct rules *rules = load(BANDS "signals = ( { name = \"a\"; weight = 0; phrases = [ \"aa\" ]; },\n"
+	struct rules *rules = load(
+		BANDS
+		"signals = ( { name = \"a\"; weight = 0; phrases = [ \"aa\" ]; },\n"
 		"{ name = \"b\"; weight = 2; reason = \"with\"; with = [ \"a\" ]; },\n"
-		"{ name = \"c\"; weight = -3; reason = \"without\"; without = [ \"a\", \"b\" ]; } );", &err);
+		"{ name = \"c\"; weight = -3; reason = \"without\"; without = [ \"a\", \"b\" ]; "
+		"} );",
+		&err);
 	struct rubric_rating rating;
 	struct arena arena = { 0 };
 
@@ -162,9 +173,12 @@ static void test_signals_refer_to_signals(void **state)
 static void test_topics(void **state)
 {
 	struct err err = { 0 };
-	struct rules *rules = load(BANDS "topics = ( { topic = \"your roof\"; phrases = [ \"roof*\" ]; } );\n"
+	struct rules *rules = load(
+		BANDS
+		"topics = ( { topic = \"your roof\"; phrases = [ \"roof*\" ]; } );\n"
 		"signals = ( { name = \"s\"; weight = 5; reason = \"r\"; phrases = [ \"old\" ];\n"
-		"alternatives = [ \"What about {topic} then?\", \"Really?\" ]; } );", &err);
+		"alternatives = [ \"What about {topic} then?\", \"Really?\" ]; } );",
+		&err);
 	struct rubric_rating rating;
 	struct arena arena = { 0 };
 
@@ -198,21 +212,28 @@ static const struct { const char *text, *error; } mistakes[] = {
 	{ "ratings = 5;", "r.conf:1: ratings must be a list" },
 	{ "ratings = ();", "r.conf:1: ratings is empty" },
 	{ "ratings = ( 1 );", "r.conf:1: ratings must hold groups" },
-	{ "ratings = ( { rating = \"superb\"; reason = \"r\"; } );", "\"superb\" is not in rater.scale" },
+	{ "ratings = ( { rating = \"superb\"; reason = \"r\"; } );",
+	  "\"superb\" is not in rater.scale" },
 	{ "ratings = ( { rating = \"good\"; } );", "\"good\" has no reason" },
 	{ "ratings = ( { from = 1; reason = \"r\"; } );", "has no rating" },
-	{ "ratings = ( { rating = \"good\"; reason = \"r\"; from = 1; } );", "the last rating takes all" },
-	{ "ratings = ( { rating = \"good\"; reason = \"r\"; },\n{ rating = \"poor\"; reason = \"r\"; } );",
+	{ "ratings = ( { rating = \"good\"; reason = \"r\"; from = 1; } );",
+	  "the last rating takes all" },
+	{ "ratings = ( { rating = \"good\"; reason = \"r\"; },\n{ rating = \"poor\"; reason = "
+	  "\"r\"; } );",
 	  "r.conf:1: only the last rating" },
 	{ "ratings = ( { rating = \"good\"; reason = \"r\"; from = 1; },\n"
-	  "{ rating = \"poor\"; reason = \"r\"; from = 1; },\n{ rating = \"excellent\"; reason = \"r\"; } );",
+	  "{ rating = \"poor\"; reason = \"r\"; from = 1; },\n{ rating = \"excellent\"; reason "
+	  "= \"r\"; } );",
 	  "r.conf:2: the from of \"poor\" is not below" },
-	{ "ratings = ( { rating = \"good\"; reason = \"r\"; from = 1; },\n{ rating = \"good\"; reason = \"r\"; } );",
+	{ "ratings = ( { rating = \"good\"; reason = \"r\"; from = 1; },\n{ rating = \"good\"; "
+	  "reason = \"r\"; } );",
 	  "r.conf:2: the rating \"good\" is there twice" },
 	{ "openers = [ \"so so\" ];", "\"so so\" is not one word" },
 	{ "topics = ( { topic = \"x\"; } );", "needs topic and phrases" },
-	{ SIGNAL("weight = 1; reason = \"r\"; min_words = 1;"), "r.conf:4: the signal has no name" },
-	{ SIGNAL("name = \"s\"; reason = \"r\"; min_words = 1;"), "r.conf:4: signal \"s\" has no weight" },
+	{ SIGNAL("weight = 1; reason = \"r\"; min_words = 1;"),
+	  "r.conf:4: the signal has no name" },
+	{ SIGNAL("name = \"s\"; reason = \"r\"; min_words = 1;"),
+	  "r.conf:4: signal \"s\" has no weight" },
 	{ SIGNAL("name = \"s\"; weight = 1; min_words = 1;"), "signal \"s\" has no reason" },
 	{ SIGNAL("name = \"s\"; weight = 21;"), "r.conf:4: weight must lie between -20 and 20" },
 	{ SIGNAL("name = \"s\"; weight = 1.5;"), "weight must be a whole number" },
@@ -229,18 +250,22 @@ static const struct { const char *text, *error; } mistakes[] = {
 	{ SIGNAL(WHOLE_SIGNAL "phrases = \"one\";"), "phrases must be a list" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ ];"), "phrases is empty" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ 1, 2 ];"), "phrases must be text in quotes" },
-	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"a\",\n \"\" ];"), "r.conf:5: phrases has an empty text" },
+	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"a\",\n \"\" ];"),
+	  "r.conf:5: phrases has an empty text" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"^ ?\" ];"), "it has no words" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"* you\" ];"), "it does not begin with a word" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"you ...\" ];"), "\"...\" stands at its end" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"a ... b ... c ... d\" ];"), "more than 2 times" },
-	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"a b c d e f g h i j k l m\" ];"), "more than 12 words" },
+	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"a b c d e f g h i j k l m\" ];"),
+	  "more than 12 words" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"a|b||c\" ];"), "\"\" is not one word" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"follow-up\" ];"), "\"follow-up\" is not one word" },
 	{ SIGNAL(WHOLE_SIGNAL "phrases = [ \"x*\" ];"), "fewer than two letters" },
-	{ SIGNAL(WHOLE_SIGNAL "with = [ \"later\" ];"), "names \"later\", which is no signal above" },
+	{ SIGNAL(WHOLE_SIGNAL "with = [ \"later\" ];"),
+	  "names \"later\", which is no signal above" },
 	{ SIGNAL(WHOLE_SIGNAL "min_words = 1; alternatives = [ \"{line}\" ];"), "{topic} once" },
-	{ SIGNAL(WHOLE_SIGNAL "min_words = 1; alternatives = [ \"{topic} {topic}\" ];"), "{topic} once" },
+	{ SIGNAL(WHOLE_SIGNAL "min_words = 1; alternatives = [ \"{topic} {topic}\" ];"),
+	  "{topic} once" },
 	{ SIGNAL(WHOLE_SIGNAL "min_words = 1; },\n{ " WHOLE_SIGNAL "min_words = 1;"),
 	  "r.conf:5: two signals are named \"s\"" },
 };
@@ -294,7 +319,8 @@ static const struct { const char *line, *rating; } expected[] = {
 	{ "That sounds really frustrating. When does it happen most?", "excellent" },
 	{ "I can imagine. How long has it been giving you trouble?", "excellent" },
 	{ "It's $65 a month with the router included, so you'd save about $240 a year.", "good" },
-	{ "You'd save $240 a year. Would Tuesday at nine or Wednesday after four suit you better?", "excellent" },
+	{ "You'd save $240 a year. Would Tuesday at nine or Wednesday after four suit you better?",
+	  "excellent" },
 	{ "Thank you so much! I'll send you a photo tomorrow. Take care!", "excellent" },
 	{ "I'll email you the confirmation right now, with my direct number.", "good" },
 	{ "Would you be willing to donate a small part of your payment?", "good" },
@@ -326,8 +352,8 @@ static void test_embedded_rubric_rates_as_a_coach_would(void **state)
 
 		rubric_rate(embedded, expected[i].line, NULL, &arena, &r);
 		if (strcmp(r.rating, expected[i].rating) != 0)
-			fail_msg("\"%s\" is %s (%d: %s), not %s", expected[i].line, r.rating, r.score,
-				 r.reason, expected[i].rating);
+			fail_msg("\"%s\" is %s (%d: %s), not %s", expected[i].line, r.rating,
+				 r.score, r.reason, expected[i].rating);
 		assert_in_range(r.nalternatives, 2, RUBRIC_ALTERNATIVES_CAP);
 		assert_true(r.reason[0] != '\0');
 	}
@@ -355,8 +381,8 @@ static void test_embedded_rubric_hears_the_customer(void **state)
 		rubric_rate(embedded, cases[i].line, cases[i].customer, &arena, &heard);
 		change = (heard.score > alone.score) - (heard.score < alone.score);
 		if (change != cases[i].better)
-			fail_msg("\"%s\" after \"%s\": %d, alone %d", cases[i].line, cases[i].customer,
-				 heard.score, alone.score);
+			fail_msg("\"%s\" after \"%s\": %d, alone %d", cases[i].line,
+				 cases[i].customer, heard.score, alone.score);
 	}
 	arena_free(&arena);
 }
@@ -371,11 +397,14 @@ static void assert_same(const struct rubric_rating *a, const struct rubric_ratin
 		assert_string_equal(a->alternatives[i], b->alternatives[i]);
 }
 
-/* Another copy of the rubric, another order of lines, other spelling of case and blanks: the same. */
+/*
+ * Another copy of the rubric, another order of lines, other spelling of case and blanks: the same.
+ */
 static void test_determinism(void **state)
 {
 	struct err err = { 0 };
-	struct rules *again = rules_load(embedded_rubric.text, embedded_rubric.len, "again", &scale, &err);
+	struct rules *again = rules_load(embedded_rubric.text, embedded_rubric.len, "again", &scale,
+					 &err);
 	size_t n = sizeof(expected) / sizeof(expected[0]);
 	struct arena arena = { 0 };
 	struct rubric_rating a, b;
@@ -400,8 +429,9 @@ static void test_odd_lines(void **state)
 	size_t len = 1 << 20;
 	char *long_line = malloc(len + 1);
 	const char *lines[] = {
-		long_line, "?", "?!?!?", "...", "'", "'''", "$", "$.", ".5", "5%", "\u2019\u2019", "\u00e9", "\xff\xfe",
-		"\xe2\x80", "\xf0", "\u202e\u200b", "a'", "'a", "1.", "1,2,3,4", "\t\r\n", "\u4f60\u597d\u5417\uff1f",
+		long_line, "?", "?!?!?", "...", "'", "'''", "$", "$.", ".5", "5%", "\u2019\u2019",
+		"\u00e9", "\xff\xfe", "\xe2\x80", "\xf0", "\u202e\u200b", "a'", "'a", "1.",
+		"1,2,3,4", "\t\r\n", "\u4f60\u597d\u5417\uff1f",
 	};
 	struct arena arena = { 0 };
 
@@ -425,7 +455,8 @@ static int load_embedded(void **state)
 	struct err err = { 0 };
 
 	(void)state;
-	embedded = rules_load(embedded_rubric.text, embedded_rubric.len, "rubric.conf", &scale, &err);
+	embedded = rules_load(embedded_rubric.text, embedded_rubric.len, "rubric.conf", &scale,
+			      &err);
 	if (!embedded)
 		fprintf(stderr, "%s\n", err.text);
 	return embedded ? 0 : -1;

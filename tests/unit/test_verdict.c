@@ -109,7 +109,11 @@ static void test_replies_without_ratings(void **state)
 {
 	static const char *const empty[] = { "", " \n ", "```json\n```", "``````" };
 	static const char *const not_json[] = {
-		"good", "{", "{\"ratings\":[{\"line\":12,\"rating\":\"good\"}", "{\"ratings\":[}", "`````",
+		"good",
+		"{",
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\"}",
+		"{\"ratings\":[}",
+		"`````",
 		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"\xff\"}]}",
 	};
 	static const char *const not_schema[] = {
@@ -153,11 +157,20 @@ static void test_nul_bytes_are_no_end(void **state)
 static void test_ratings_are_never_guessed(void **state)
 {
 	static const char *const wrong[] = {
-		"\"rating\":\"Good\"", "\"rating\":\"goo\"", "\"rating\":\"good.\"",
+		"\"rating\":\"Good\"",
+		"\"rating\":\"goo\"",
+		"\"rating\":\"good.\"",
 		"\"rating\":\"very good\"",
-		"\"rating\":\"\"", "\"rating\":\"missed opportunity\"", "\"rating\":null", "\"rating\":1",
-		"\"rating\":[\"good\"]", "\"rating\":\"good\\u0000\"", "\"rating\":\"good\\u0000x\"",
-		"\"Rating\":\"good\"", "\"rating\":\"excellent|good\"", "\"rating\":\"\\u00a0good\"",
+		"\"rating\":\"\"",
+		"\"rating\":\"missed opportunity\"",
+		"\"rating\":null",
+		"\"rating\":1",
+		"\"rating\":[\"good\"]",
+		"\"rating\":\"good\\u0000\"",
+		"\"rating\":\"good\\u0000x\"",
+		"\"Rating\":\"good\"",
+		"\"rating\":\"excellent|good\"",
+		"\"rating\":\"\\u00a0good\"",
 	};
 
 	(void)state;
@@ -172,28 +185,42 @@ static void test_ratings_are_never_guessed(void **state)
 static void test_elements_for_no_line_are_stray(void **state)
 {
 	static const char *const lines[] = {
-		"{\"line\":\"12\",\"rating\":\"good\"}", "{\"line\":12.5,\"rating\":\"good\"}",
-		"{\"line\":null,\"rating\":\"good\"}", "{\"line\":true,\"rating\":\"good\"}",
+		"{\"line\":\"12\",\"rating\":\"good\"}",
+		"{\"line\":12.5,\"rating\":\"good\"}",
+		"{\"line\":null,\"rating\":\"good\"}",
+		"{\"line\":true,\"rating\":\"good\"}",
 		"{\"rating\":\"good\"}",
-		"{\"line\":NaN,\"rating\":\"good\"}", "\"good\"", "null", "12", "[12,\"good\"]", "{}",
+		"{\"line\":NaN,\"rating\":\"good\"}",
+		"\"good\"",
+		"null",
+		"12",
+		"[12,\"good\"]",
+		"{}",
 	};
 	char reply[200];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		snprintf(reply, sizeof(reply), "{\"ratings\":[%s,{\"line\":3,\"rating\":\"good\"}]}",
-			 lines[i]);
+		snprintf(reply, sizeof(reply),
+			 "{\"ratings\":[%s,{\"line\":3,\"rating\":\"good\"}]}", lines[i]);
 		assert_int_equal(read_text(reply), 1);
 		check_unrated(&verdicts[0], OUTCOME_MISSING);
 		assert_int_equal(verdicts[1].outcome, OUTCOME_RATED);
 	}
 }
 
-/* Lines 12 and 3 were asked about, in this order: the second one's rating may stand under the first's number. */
+/*
+ * Lines 12 and 3 were asked about, in this order: the second one's rating may stand under the
+ * first's number.
+ */
 static void test_a_stray_out_of_place_rates_nothing(void **state)
 {
 	(void)state;
-	assert_int_equal(read_text("{\"ratings\":[{\"line\":3,\"rating\":\"good\"},{\"line\":null,\"rating\":\"poor\"}]}"), 1);
+	assert_int_equal(
+		read_text(
+			"{\"ratings\":[{\"line\":3,\"rating\":\"good\"},{\"line\":null,"
+			"\"rating\":\"poor\"}]}"),
+		1);
 	check_unrated(&verdicts[0], OUTCOME_UNKNOWN_LINE);
 	check_unrated(&verdicts[1], OUTCOME_UNKNOWN_LINE);
 }
@@ -201,7 +228,8 @@ static void test_a_stray_out_of_place_rates_nothing(void **state)
 /* 12 may have been given as 13, and 3 be another line's rating. */
 static void test_unknown_numbers_with_lines_missing_rate_nothing(void **state)
 {
-	static const char *const numbers[] = { "13", "1", "-12", "0", "4294967308", "99999999999999999999" };
+	static const char *const numbers[] = { "13", "1",	   "-12",
+					       "0",  "4294967308", "99999999999999999999" };
 	char reply[200];
 
 	(void)state;
@@ -212,8 +240,12 @@ static void test_unknown_numbers_with_lines_missing_rate_nothing(void **state)
 		check_unrated(&verdicts[0], OUTCOME_UNKNOWN_LINE);
 		check_unrated(&verdicts[1], OUTCOME_UNKNOWN_LINE);
 	}
-	assert_int_equal(read_text("{\"ratings\":[{\"line\":3,\"rating\":\"good\"},{\"line\":4,\"rating\":\"poor\"},"
-				   "{\"line\":12,\"rating\":\"poor\"}]}"), 1);
+	assert_int_equal(
+		read_text(
+			"{\"ratings\":[{\"line\":3,\"rating\":\"good\"},{\"line\":4,"
+			"\"rating\":\"poor\"},"
+			"{\"line\":12,\"rating\":\"poor\"}]}"),
+		1);
 	assert_ptr_equal(verdicts[0].rating, scale[2]);
 	assert_ptr_equal(verdicts[1].rating, scale[1]);
 }
@@ -232,13 +264,17 @@ static void test_objects_of_odd_keys_rate_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++)
 		check_all(replies[i], OUTCOME_NOT_SCHEMA);
-	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : \\u0000 \\\\\",\"x\":1}]}");
+	read_text(
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"a: b \\\" : "
+		"\\u0000 \\\\\",\"x\":1}]}");
 	assert_int_equal(verdicts[0].outcome, OUTCOME_RATED);
 }
 
 static void test_words_that_quote_our_key_are_left_out(void **state)
 {
-	static const char reply[] = "{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"You sent \\u0073k-12345678.\","
+	static const char reply[] =
+		"{\"ratings\":[{\"line\":12,\"rating\":\"good\",\"reason\":\"You sent "
+		"\\u0073k-12345678.\","
 		"\"alternatives\":[\"Bearer sk-12345678\",\"sk-1234567\"]}]}";
 	struct config keyed = config;
 
@@ -249,7 +285,7 @@ static void test_words_that_quote_our_key_are_left_out(void **state)
 	assert_string_equal(verdicts[0].reason, "");
 	assert_int_equal(verdicts[0].nalternatives, 1);
 	assert_string_equal(verdicts[0].alternatives[0], "sk-1234567");
-	keyed.openai.api_key = (char []){ "You" };	/* for a server that wants none: a word like others */
+	keyed.openai.api_key = (char []){ "You" };	/* a word like others */
 	verdict_read(reply, strlen(reply), &keyed, asked, 2, &arena, verdicts);
 	assert_string_equal(verdicts[0].reason, "You sent sk-12345678.");
 }
@@ -293,14 +329,19 @@ static void test_a_line_rated_twice_is_not_rated(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(second) / sizeof(second[0]); i++) {
-		snprintf(reply, sizeof(reply), "{\"ratings\":[{\"line\":12,\"rating\":\"good\","
-			 "\"alternatives\":[\"a\"],\"reason\":\"r\"},{\"line\":3,\"rating\":\"poor\"},{\"line\":12,\"rating\":%s},"
-			 "{\"line\":12,\"rating\":\"good\"}]}", second[i]);
+		snprintf(
+			reply, sizeof(reply),
+			"{\"ratings\":[{\"line\":12,\"rating\":\"good\","
+			"\"alternatives\":[\"a\"],\"reason\":\"r\"},{\"line\":3,"
+			"\"rating\":\"poor\"},{\"line\":12,\"rating\":%s},"
+			"{\"line\":12,\"rating\":\"good\"}]}",
+			second[i]);
 		assert_int_equal(read_text(reply), 0);
 		check_unrated(&verdicts[0], OUTCOME_DUPLICATE);
 		assert_ptr_equal(verdicts[1].rating, scale[2]);
 	}
-	read_text("{\"ratings\":[{\"line\":12,\"rating\":\"x\"},{\"line\":12,\"rating\":\"good\"}]}");
+	read_text(
+		"{\"ratings\":[{\"line\":12,\"rating\":\"x\"},{\"line\":12,\"rating\":\"good\"}]}");
 	check_unrated(&verdicts[0], OUTCOME_DUPLICATE);
 }
 
@@ -346,13 +387,15 @@ static void test_texts_are_cut_and_made_harmless(void **state)
 	(void)state;
 	memset(text, 'x', sizeof(text));
 	strcpy(text + ALTERNATIVE_CAP_BYTES - 1, "\xe2\x82\xac");
-	snprintf(members, sizeof(members), "\"rating\":\"good\",\"alternatives\":[\"%s\"],\"reason\":\"%s\"",
-		 text, text);
+	snprintf(members, sizeof(members),
+		 "\"rating\":\"good\",\"alternatives\":[\"%s\"],\"reason\":\"%s\"", text, text);
 	read_one(members);
 	assert_int_equal(strlen(verdicts[0].alternatives[0]), ALTERNATIVE_CAP_BYTES - 1);
 	assert_int_equal(strlen(verdicts[0].reason), REASON_CAP_BYTES - 1);
-	read_one("\"rating\":\"good\",\"alternatives\":[\"a\\u0000b\\u001b[2J\\r\\n\\tc\\u007f\\u009bd\"],"
-		 "\"reason\":\"\\ud800 \\ud83d\\ude00\"");
+	read_one(
+		"\"rating\":\"good\","
+		"\"alternatives\":[\"a\\u0000b\\u001b[2J\\r\\n\\tc\\u007f\\u009bd\"],"
+		"\"reason\":\"\\ud800 \\ud83d\\ude00\"");
 	assert_string_equal(verdicts[0].alternatives[0], "a b [2J \n\tc  d");
 	assert_string_equal(verdicts[0].reason, "\xef\xbf\xbd \xf0\x9f\x98\x80");
 }
@@ -370,7 +413,8 @@ static void test_many_lines(void **state)
 	for (int i = 0; i < N; i++) {
 		lines[i].index = (i * 7) % N;		/* each once, out of order */
 		pointers[i] = &lines[i];
-		end += sprintf(end, "%s{\"line\":%d,\"rating\":\"%s\"}", i ? "," : "", i, scale[i % 4]);
+		end += sprintf(end, "%s{\"line\":%d,\"rating\":\"%s\"}", i ? "," : "", i,
+			       scale[i % 4]);
 	}
 	sprintf(end, "]}");
 	assert_int_equal(verdict_read(reply, strlen(reply), &config, pointers, N, &arena, many), 0);
