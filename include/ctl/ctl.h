@@ -55,6 +55,9 @@ int ctl_load_config(struct ctl *ctl, struct err *err);
 /* The control socket's path, -s or the configuration's, for as long as ctl lives. NULL and err. */
 const char *ctl_socket_path(struct ctl *ctl, struct err *err);
 
+/* False with -d alone, when it might be a daemon of another database that answers. */
+bool ctl_may_ask_daemon(const struct ctl *ctl);
+
 /*
  * Connects to the database of -d, of the configuration, or of libpq's environment. The connection
  * is the caller's, for PQfinish(). direct: past a pooler, where the configuration names a way. NULL

@@ -159,10 +159,7 @@ static void describe(const struct await *w, char *text, size_t size)
 		 elapsed > 0 ? (double)done * 1000 / (double)elapsed : 0.0, eta);
 }
 
-/*
- * How the daemon is, mostly in its own words; true when that is what keeps it from working. With -d
- * alone it might be a daemon of another database that answers.
- */
+/* How the daemon is, mostly in its own words; true when that is what keeps it from working. */
 static bool ask_why(struct await *w, char *why, size_t size)
 {
 	const char *path, *summary, *reason;
@@ -171,7 +168,7 @@ static bool ask_why(struct await *w, char *why, size_t size)
 	struct err err;
 	bool wrong = true;
 
-	if (w->ctl->conninfo && !w->ctl->socket_path) {
+	if (!ctl_may_ask_daemon(w->ctl)) {
 		snprintf(why, size, "-s SOCKET would tell how the gradingd of this database is");
 		return false;
 	}

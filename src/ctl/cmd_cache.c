@@ -12,6 +12,7 @@
 #include "ctl/control_client.h"
 #include "lib/json_strict.h"
 #include "pg/pgsync.h"
+#include "rows.h"
 
 #define ANSWER_CAP_BYTES (16 << 20)
 #define DAY_MS (24 * 60 * 60 * INT64_C(1000))
@@ -21,8 +22,9 @@
 /* ---- how often it answers ---- */
 
 struct hits {
-	int64_t hits, lines;
-	const char *from;		/* NULL: nobody knows */
+	int64_t hits;			/* lines answered by the cache */
+	int64_t lines;			/* lines that were looked up */
+	const char *from;		/* who counted them; NULL: nobody yet */
 };
 
 static int64_t counter(struct json_object *metrics, const char *name)
@@ -47,12 +49,11 @@ static void read_metrics(const char *text, struct hits *hits)
 	json_object_put(root);
 }
 
-/* With -d alone it might be a daemon of another database that answers. */
 static void ask_daemon(struct ctl *ctl, struct hits *hits)
 {
 	struct buf answer;
 	struct err err;
-	const char *path = ctl->conninfo && !ctl->socket_path ? NULL : ctl_socket_path(ctl, &err);
+	const char *path = ctl_may_ask_daemon(ctl) ? ctl_socket_path(ctl, &err) : NULL;
 
 	if (!path)
 		return;
@@ -97,23 +98,6 @@ static const char groups_sql[] =
 	WHEN("min(created_at)") ", " WHEN("max(created_at)")
 	" FROM phrase_cache GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
 
-/*
- * A provider named the model: for people it is made harmless here, for programs when it is printed.
- */
-static void cell(struct table *t, const PGresult *result, int row, int column, bool json)
-{
-	struct buf clean;
-
-	if (PQgetisnull(result, row, column)) {
-		table_null(t);
-		return;
-	}
-	buf_init(&clean, ANSWER_CAP_BYTES);
-	term_escape(&clean, PQgetvalue(result, row, column));
-	table_text(t, json ? PQgetvalue(result, row, column) : buf_text(&clean));
-	buf_free(&clean);
-}
-
 static struct table *total_table(const PGresult *result, const struct hits *hits)
 {
 	static const char *const columns[] = {
@@ -125,7 +109,7 @@ static struct table *total_table(const PGresult *result, const struct hits *hits
 	table_row(t);
 	for (int column = ENTRIES; column <= BYTES; column++)
 		table_int(t, pgsync_int(result, column));
-	cell(t, result, 0, OLDEST, true);
+	rows_cell(t, result, 0, OLDEST, true);
 	if (hits->from && hits->lines > 0)
 		table_real(t, 100.0 * (double)hits->hits / (double)hits->lines, 1);
 	else
@@ -144,10 +128,10 @@ static struct table *group_table(const PGresult *result, bool json)
 	for (int row = 0; row < PQntuples(result); row++) {
 		table_row(t);
 		for (int column = RATER; column <= PROMPT; column++)
-			cell(t, result, row, column, json);
+			rows_cell(t, result, row, column, json);
 		table_int(t, strtoll(PQgetvalue(result, row, GROUP_ENTRIES), NULL, 10));
-		cell(t, result, row, GROUP_OLDEST, json);
-		cell(t, result, row, GROUP_NEWEST, json);
+		rows_cell(t, result, row, GROUP_OLDEST, json);
+		rows_cell(t, result, row, GROUP_NEWEST, json);
 	}
 	return t;
 }

@@ -12,6 +12,7 @@
 #include "lib/uuid5.h"
 #include "pg/pgarray.h"
 #include "pg/pgsync.h"
+#include "rows.h"
 
 #define LISTING_CAP_BYTES (64 << 20)
 #define SESSIONS 500		/* in one transaction */
@@ -42,20 +43,6 @@ static const char jobs_sql[] =
 	"   (SELECT * FROM grading_jobs WHERE $4::bool AND status = 'pending'"
 	"     ORDER BY priority DESC, available_at, id LIMIT $1::int)) g LIMIT $1::int) r";
 
-static void text_cell(struct table *t, const PGresult *result, int row, int column)
-{
-	struct buf clean;
-
-	if (PQgetisnull(result, row, column)) {
-		table_null(t);
-		return;
-	}
-	buf_init(&clean, LISTING_CAP_BYTES);
-	term_escape(&clean, PQgetvalue(result, row, column));
-	table_text(t, buf_text(&clean));
-	buf_free(&clean);
-}
-
 static void print_table(struct ctl *ctl, const PGresult *result, int rows)
 {
 	static const char *const columns[] = {
@@ -67,33 +54,20 @@ static void print_table(struct ctl *ctl, const PGresult *result, int rows)
 
 	for (int row = 0; row < rows; row++) {
 		table_row(t);
-		text_cell(t, result, row, SESSION);
-		text_cell(t, result, row, BATCH);
-		text_cell(t, result, row, STATUS);
+		rows_cell(t, result, row, SESSION, false);
+		rows_cell(t, result, row, BATCH, false);
+		rows_cell(t, result, row, STATUS, false);
 		snprintf(attempts, sizeof(attempts), "%.16s/%.16s",
 			 PQgetvalue(result, row, ATTEMPTS), PQgetvalue(result, row, MAX_ATTEMPTS));
 		table_text(t, attempts);
 		table_ms(t, strtoll(PQgetvalue(result, row, SINCE_MS), NULL, 10));
-		text_cell(t, result, row, ERROR);
+		rows_cell(t, result, row, ERROR, false);
 	}
 	buf_init(&out, LISTING_CAP_BYTES);
 	table_render(t, false, &out);
 	term_print(&ctl->out, buf_text(&out));
 	buf_free(&out);
 	table_free(t);
-}
-
-static void print_json(const PGresult *result, int rows)
-{
-	struct buf line;
-
-	buf_init(&line, LISTING_CAP_BYTES);
-	for (int row = 0; row < rows; row++) {
-		buf_reset(&line);
-		term_json(&line, PQgetvalue(result, row, JSON));
-		puts(buf_text(&line));
-	}
-	buf_free(&line);
 }
 
 /* One more than is shown tells that there are more. */
@@ -124,7 +98,7 @@ int cmd_jobs(struct ctl *ctl, char **args, int n)
 		return ctl_fail(ctl, &err);
 	rows -= more;
 	if (ctl->option[CTL_JSON])
-		print_json(result, rows);
+		rows_print_json(result, rows);
 	else
 		print_table(ctl, result, rows);
 	if (more && !ctl->option[CTL_JSON])

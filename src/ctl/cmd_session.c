@@ -12,6 +12,7 @@
 #include "lib/json_strict.h"
 #include "lib/uuid5.h"
 #include "pg/pgsync.h"
+#include "rows.h"
 
 #define LISTING_CAP_BYTES (64 << 20)
 #define BAR_WIDTH 32
@@ -47,24 +48,10 @@ static int unknown(struct ctl *ctl, const char *id)
 	return EXIT_FAILED;
 }
 
-static void print_json_rows(const PGresult *result)
-{
-	struct buf line;
-
-	buf_init(&line, LISTING_CAP_BYTES);
-	for (int row = 0; row < PQntuples(result) && !PQgetisnull(result, row, 0); row++) {
-		buf_reset(&line);
-		term_json(&line, PQgetvalue(result, row, 0));
-		puts(buf_text(&line));
-	}
-	buf_free(&line);
-}
-
 /* One more than is shown, so that it is known whether there are more. */
 static const char failures_sql[] =
 	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given'),"
-	"  status = 'failed',"
-	"  bool_or(status = 'failed') OVER () FROM grading_jobs"
+	"  status = 'failed', bool_or(status = 'failed') OVER () FROM grading_jobs"
 	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL)"
 	"   AND session_id = $1::uuid"
 	" ORDER BY status DESC, coalesce(failed_at, completed_at) LIMIT $2::int";
@@ -100,8 +87,7 @@ enum {
 
 static const char progress_sql[] =
 	"SELECT status, batches_done, batches_failed, batches_total, lines_done, lines_total,"
-	"  percent,"
-	"       (eta_seconds * 1000)::bigint,"
+	"       percent, (eta_seconds * 1000)::bigint,"
 	"       (extract(epoch FROM first_rated_at - started_at) * 1000)::bigint,"
 	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at)"
 	"         * 1000)::bigint, $1::uuid"
@@ -179,7 +165,7 @@ static int show(struct ctl *ctl, const char *session, const char *sql, const cha
 	if (PQntuples(result) == 0)
 		status = unknown(ctl, session);
 	else if (json)
-		print_json_rows(result);
+		rows_print_json(result, PQntuples(result));
 	else
 		print(&ctl->out, result);
 	if (status == EXIT_STOPPED && !json)

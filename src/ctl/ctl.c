@@ -67,6 +67,11 @@ const char *ctl_socket_path(struct ctl *ctl, struct err *err)
 	return ctl->config ? ctl->config->control.socket : NULL;
 }
 
+bool ctl_may_ask_daemon(const struct ctl *ctl)
+{
+	return !ctl->conninfo || ctl->socket_path;
+}
+
 PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err)
 {
 	const char *conninfo = ctl->conninfo;
