@@ -3,6 +3,7 @@
  * index scan there instead of walking the entries of all jobs done since the oldest snapshot in the
  * database, which no vacuum can remove. The janitor looks where it really begins (its tick); each
  * worker raises what it claimed. Workers and the janitor, through the scoreboard.
+ *
  * A floor may be too high: for a commit that came late, a claim that was rolled back, a job made
  * pending by hand. So floors live for one tick: the janitor's look starts a new epoch, and what was
  * raised in an older one is forgotten. Without a janitor they expire.

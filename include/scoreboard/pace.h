@@ -3,6 +3,7 @@
  * the generic cell rate algorithm in its form of virtual scheduling (ITU-T I.371, annex A): one
  * time in shared memory says when all that was taken will have run off. Nothing is held, so what a
  * killed process had taken passes by itself.
+ *
  * Any PACE_WINDOW_MS hold no more than the limit as they arrive at the other end, provided that a
  * share is used within PACE_FRESH_MS of its time, or given back within that; a steady demand gets
  * 96 % of it.

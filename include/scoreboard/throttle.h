@@ -2,6 +2,7 @@
  * What all workers of a host may ask of the openai rater together: requests and tokens a minute,
  * and calls open at a time. It lives in the scoreboard's head; workers take from it by single
  * atomic operations.
+ *
  * A job is claimed with a permit for one call, which is taken before and reserves as many tokens as
  * a call usually takes; a further call of the same job takes one of its own. Nobody holds the list
  * of permits: one that dies with its worker has taken its time and no more.
@@ -50,10 +51,10 @@ bool throttle_active(const struct throttle *t);
 
 /*
  * Permits for up to `wanted` jobs; returns for how many, all alike. With 0, *wait_ms is when to ask
- * again. Counted in calls_open of `place`, the slot of the worker that asks. any_window: as if
+ * again. Counted in calls_open of the worker's slot. any_window: as if
  * there were no window.
  */
-int throttle_reserve(struct throttle *t, int place, int wanted, bool any_window, int64_t now_ms,
+int throttle_reserve(struct throttle *t, int slot, int wanted, bool any_window, int64_t now_ms,
 		   struct permit *permit, int64_t *wait_ms);
 /* n of these were not used; what is no longer fresh is gone. */
 void throttle_give_back(struct throttle *t, const struct permit *permit, int n, int64_t now_ms);
@@ -93,7 +94,7 @@ void throttle_settle(struct throttle *t, const struct call_end *end, int64_t now
 /* Calls open or reserved, all workers. */
 int throttle_calls_open(const struct throttle *t);
 /* Supervisor: the worker of this slot is dead, and its calls are nobody's. */
-void throttle_leave(struct throttle *t, int place);
+void throttle_leave(struct throttle *t, int slot);
 /* The time that a usual call takes up of what is allowed a minute. */
 int64_t throttle_share_ms(const struct throttle *t);
 /* Until a job may be claimed, as far as requests and tokens go; 0: now. */

@@ -81,9 +81,9 @@ int throttle_calls_open(const struct throttle *t)
 	return open;
 }
 
-void throttle_leave(struct throttle *t, int place)
+void throttle_leave(struct throttle *t, int slot)
 {
-	atomic_store(&t->calls_open[place], 0);
+	atomic_store(&t->calls_open[slot], 0);
 }
 
 bool throttle_has_room(const struct throttle *t)
@@ -97,18 +97,18 @@ bool throttle_has_room(const struct throttle *t)
  * Counted first, looked at then: of two workers that take at the same time at least one sees the
  * other, and what is too much is put down again.
  */
-static int enter_window(struct throttle *t, int place, int wanted)
+static int enter_window(struct throttle *t, int slot, int wanted)
 {
 	int size = window_size(&t->window), over;
 
-	atomic_fetch_add(&t->calls_open[place], (uint32_t)wanted);
+	atomic_fetch_add(&t->calls_open[slot], (uint32_t)wanted);
 	if (size == 0)
 		return wanted;
 	over = throttle_calls_open(t) - size;
 	if (over <= 0)
 		return wanted;
 	over = over < wanted ? over : wanted;
-	atomic_fetch_sub(&t->calls_open[place], (uint32_t)over);
+	atomic_fetch_sub(&t->calls_open[slot], (uint32_t)over);
 	return wanted - over;
 }
 
@@ -124,7 +124,7 @@ static int take(struct throttle *t, int wanted, int64_t tokens, int64_t now_ms, 
 	return less;
 }
 
-int throttle_reserve(struct throttle *t, int place, int wanted, bool any_window, int64_t now_ms,
+int throttle_reserve(struct throttle *t, int slot, int wanted, bool any_window, int64_t now_ms,
 		   struct permit *permit, int64_t *wait_ms)
 {
 	int places = wanted, n;
@@ -133,13 +133,13 @@ int throttle_reserve(struct throttle *t, int place, int wanted, bool any_window,
 				   .tokens = usual_tokens(t) };
 	*wait_ms = WINDOW_LOOK_MS;
 	if (any_window)
-		atomic_fetch_add(&t->calls_open[place], (uint32_t)places);
+		atomic_fetch_add(&t->calls_open[slot], (uint32_t)places);
 	else
-		places = enter_window(t, place, wanted);
+		places = enter_window(t, slot, wanted);
 	if (places == 0)
 		return 0;
 	n = take(t, places, permit->tokens, now_ms, wait_ms);
-	atomic_fetch_sub(&t->calls_open[place], (uint32_t)(places - n));
+	atomic_fetch_sub(&t->calls_open[slot], (uint32_t)(places - n));
 	return n;
 }
 
