@@ -1,7 +1,8 @@
 /*
- * A pool without children: what the control socket's commands show and ask, over a scoreboard that the
- * test fills and a configuration of presets, and a record of what was asked of it. For test_commands,
- * test_control, test_prometheus and fuzz_control.
+ * A pool without children: what the control socket's commands show and ask, over a scoreboard that
+ * the test fills and a configuration of presets, and a record of what was asked of it. For
+ * test_commands, test_control, test_prometheus and fuzz_control.
+ *
  */
 #ifndef FAKE_POOL_H
 #define FAKE_POOL_H
@@ -113,10 +114,18 @@ static int fake_recycle(void *arg, int slot, struct err *err)
 }
 
 static const struct pool_ops fake_ops = {
-	.config = fake_config, .role = fake_role, .crashes = fake_crashes, .restart_in_ms = fake_restart_in_ms,
-	.pause = fake_pause, .drain = fake_drain, .open_breaker = fake_open_breaker,
-	.close_breaker = fake_close_breaker, .set_log_level = fake_set_log_level, .reload = fake_reload,
-	.scale = fake_scale, .recycle = fake_recycle,
+	.config = fake_config,
+	.role = fake_role,
+	.crashes = fake_crashes,
+	.restart_in_ms = fake_restart_in_ms,
+	.pause = fake_pause,
+	.drain = fake_drain,
+	.open_breaker = fake_open_breaker,
+	.close_breaker = fake_close_breaker,
+	.set_log_level = fake_set_log_level,
+	.reload = fake_reload,
+	.scale = fake_scale,
+	.recycle = fake_recycle,
 };
 
 static void fake_set(const char *path, const char *value)

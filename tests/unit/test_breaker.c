@@ -125,7 +125,8 @@ static void test_calls_in_flight_make_no_pause_longer(void **state)
 		failure(ERR_UNAVAILABLE, 0, NOW);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 1);
 	failure(ERR_UNAVAILABLE, 0, NOW + BREAKER_FIRST_MS);
-	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW + BREAKER_FIRST_MS), 2 * BREAKER_FIRST_MS);
+	assert_int_equal(breaker_wait_ms(&sb->breaker, NOW + BREAKER_FIRST_MS),
+			 2 * BREAKER_FIRST_MS);
 }
 
 static void test_one_denial_opens_it(void **state)
@@ -177,7 +178,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_many_jobs_in_a_row_are_not_all_to_blame, setup),
-		cmocka_unit_test_setup(test_answers_of_no_use_to_many_jobs_are_the_raters_fault, setup),
+		cmocka_unit_test_setup(test_answers_of_no_use_to_many_jobs_are_the_raters_fault,
+				       setup),
 		cmocka_unit_test_setup(test_a_few_bad_jobs_do_not_stop_the_others, setup),
 		cmocka_unit_test_setup(test_three_in_a_row_open_it, setup),
 		cmocka_unit_test_setup(test_calls_in_flight_make_no_pause_longer, setup),

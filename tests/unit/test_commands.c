@@ -99,7 +99,8 @@ static void assert_text(struct json_object *object, const char *name, const char
 
 static void test_prefixes_name_the_same(void **state)
 {
-	static const char *const same[] = { "show version", "sh ver", "sh\tv", "show vers  ", "\tsh v\t" };
+	static const char *const same[] = { "show version", "sh ver", "sh\tv", "show vers  ",
+					    "\tsh v\t" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
@@ -111,7 +112,8 @@ static void test_prefixes_name_the_same(void **state)
 static void test_unknown_and_incomplete_words(void **state)
 {
 	(void)state;
-	assert_non_null(strstr(refusal("frob"), "unknown word \"frob\"; possible: show, pause, resume, drain"));
+	assert_non_null(strstr(refusal("frob"),
+			       "unknown word \"frob\"; possible: show, pause, resume, drain"));
 	assert_non_null(strstr(refusal("show frob"), "possible: status, workers, queue"));
 	assert_non_null(strstr(refusal("show"), "show what? Possible: status, workers"));
 	assert_non_null(strstr(refusal("sh"), "Possible: status"));
@@ -174,7 +176,8 @@ static void test_help_lists_what_works(void **state)
 		else if (strncmp(usage, "scale", 5) == 0)
 			strcpy(line, "scale 2");
 		obeys(line);
-		assert_int_equal(run_as(false, line), json_object_get_boolean(member(row, "admin")) ? -1 : 0);
+		assert_int_equal(run_as(false, line),
+				 json_object_get_boolean(member(row, "admin")) ? -1 : 0);
 	}
 	assert_null(strstr(buf_text(&text), "close it"));
 	json_object_put(list);
@@ -186,11 +189,21 @@ static void test_help_lists_what_works(void **state)
 static void test_actions_reach_the_pool(void **state)
 {
 	static const struct { const char *line, *last; } cases[] = {
-		{ "pause", "pause 1" }, { "resume", "pause 0" }, { "drain", "drain 1" }, { "reload", "reload 1" },
-		{ "scale 12", "scale 12" }, { "scale 0", "scale 0" }, { "recycle", "recycle -1" },
-		{ "recycle 3", "recycle 3" }, { "recy 0", "recycle 0" }, { "open breaker", "hold 1" },
-		{ "close breaker", "release 1" }, { "open the breaker", "hold 1" },
-		{ "close the breaker", "release 1" }, { "close it", "release 1" }, { "op br", "hold 1" },
+		{ "pause", "pause 1" },
+		{ "resume", "pause 0" },
+		{ "drain", "drain 1" },
+		{ "reload", "reload 1" },
+		{ "scale 12", "scale 12" },
+		{ "scale 0", "scale 0" },
+		{ "recycle", "recycle -1" },
+		{ "recycle 3", "recycle 3" },
+		{ "recy 0", "recycle 0" },
+		{ "open breaker", "hold 1" },
+		{ "close breaker", "release 1" },
+		{ "open the breaker", "hold 1" },
+		{ "close the breaker", "release 1" },
+		{ "close it", "release 1" },
+		{ "op br", "hold 1" },
 		{ "log error", "log 0" },
 	};
 
@@ -205,8 +218,8 @@ static void test_actions_reach_the_pool(void **state)
 static void test_readers_change_nothing(void **state)
 {
 	static const char *const lines[] = {
-		"pause", "resume", "drain", "reload", "scale 3", "recycle", "log debug", "open breaker",
-		"close breaker", "open the breaker", "close it",
+		"pause", "resume", "drain", "reload", "scale 3", "recycle", "log debug",
+		"open breaker", "close breaker", "open the breaker", "close it",
 	};
 
 	(void)state;
@@ -232,8 +245,8 @@ static void test_refusals_are_passed_on(void **state)
 static void test_numbers(void **state)
 {
 	static const char *const bad[] = {
-		"scale -1", "scale 1x", "scale 0x10", "scale +3", "scale 1234567", "scale x", "recycle -1",
-		"recycle worker", "recycle 257",
+		"scale -1", "scale 1x", "scale 0x10", "scale +3", "scale 1234567", "scale x",
+		"recycle -1", "recycle worker", "recycle 257",
 	};
 
 	(void)state;
@@ -359,7 +372,8 @@ static void test_status_tells_of_calls(void **state)
 	assert_int_equal(number(o, "call_p99_ms"), 995);
 	assert_int_equal(number(o, "tokens_last_minute"), 320);
 	assert_string_equal(json_object_get_string(member(o, "cost")), "1.500000");
-	assert_in_range(number(o, "queue_empty_in_ms"), 299000, 360000);	/* 10 in 30 s, 100 to go */
+	/* 10 in 30 s, 100 to go. */
+	assert_in_range(number(o, "queue_empty_in_ms"), 299000, 360000);
 	json_object_put(o);
 
 	atomic_store(&fake.sb->gauges[GAUGE_QUEUE_PENDING], 0);
@@ -383,7 +397,8 @@ static void assert_summary(const char *text)
 	struct json_object *o = json_of("show status json");
 
 	if (!strstr(json_object_get_string(member(o, "summary")), text))
-		fail_msg("\"%s\" is not in \"%s\"", text, json_object_get_string(member(o, "summary")));
+		fail_msg("\"%s\" is not in \"%s\"", text,
+			 json_object_get_string(member(o, "summary")));
 	json_object_put(o);
 }
 
@@ -520,6 +535,8 @@ static void test_limits(void **state)
 	struct json_object *o;
 	struct permit permit;
 	int64_t wait_ms;
+	struct call_end end;
+	int reserved;
 
 	(void)state;
 	fake_trip();
@@ -548,10 +565,13 @@ static void test_limits(void **state)
 	assert_int_equal(number(o, "requests_free"), 8);
 	assert_int_equal(number(o, "next_claim_ms"), 0);
 	json_object_put(o);
-	assert_int_equal(throttle_reserve(&fake.sb->throttle, SLOT_FIRST_WORKER, 100, false, now_ms(), &permit, &wait_ms), 3);
+	reserved = throttle_reserve(&fake.sb->throttle, SLOT_FIRST_WORKER, 100, false, now_ms(),
+				    &permit, &wait_ms);
+	assert_int_equal(reserved, 3);
 	throttle_sent(&fake.sb->throttle, &permit, 40000, now_ms());
-	throttle_settle(&fake.sb->throttle, &(struct call_end){ .permit = permit, .sent_ms = now_ms(), .tokens = 30000,
-						     .limited = true }, now_ms());
+	end = (struct call_end){ .permit = permit, .sent_ms = now_ms(), .tokens = 30000,
+				 .limited = true };
+	throttle_settle(&fake.sb->throttle, &end, now_ms());
 	o = json_of("show limits json");
 	assert_int_equal(number(o, "requests_last_minute"), 1);
 	assert_in_range(number(o, "requests_free"), 5, 6);
@@ -594,7 +614,8 @@ static void test_config_metrics_version(void **state)
 			assert_text(row, "value", "model-x");
 	}
 	json_object_put(o);
-	assert_non_null(strstr(answer("show metrics"), "# TYPE gradingd_jobs_claimed_total counter\n"));
+	assert_non_null(
+		strstr(answer("show metrics"), "# TYPE gradingd_jobs_claimed_total counter\n"));
 	o = json_of("show metrics json");
 	assert_int_equal(number(o, "gradingd_jobs_claimed_total"), 0);
 	json_object_put(o);

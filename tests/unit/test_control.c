@@ -41,7 +41,9 @@ static struct buf got;
 static int descriptors;
 static int rows;		/* how much "show config" has to say; 0: as ever */
 
-/* The commands, as the supervisor has them answered, but for an answer as large as a test wants it. */
+/*
+ * The commands, as the supervisor has them answered, but for an answer as large as a test wants it.
+ */
 static int handle(void *arg, const char *line, bool admin, struct buf *out, struct err *reason)
 {
 	assert_ptr_equal(arg, &rows);
@@ -196,9 +198,11 @@ static void test_one_line_in_one_frame_out(void **state)
 	assert_non_null(strstr(body_of(ask("show version\n")), "pid:"));
 	assert_int_equal(body_of(ask("sh ver json\n"))[0], '{');
 	body_of(ask("show status\r\n"));
-	assert_string_equal(ask("show nothing\n"), "err unknown word \"nothing\"; possible: status, workers, queue, "
+	assert_string_equal(ask("show nothing\n"),
+			    "err unknown word \"nothing\"; possible: status, workers, queue, "
 			    "metrics, config, errors, limits, version\n");
-	assert_string_equal(ask("\n"), "err do what? Possible: show, pause, resume, drain, reload, scale, "
+	assert_string_equal(ask("\n"),
+			    "err do what? Possible: show, pause, resume, drain, reload, scale, "
 			    "recycle, log, open, close, help\n");
 }
 
@@ -240,7 +244,8 @@ static void test_half_closed_client_gets_its_answer(void **state)
 
 static void test_who_asks_for_a_reload_waits_for_its_end(void **state)
 {
-	static const struct err fine = { .kind = ERR_NONE }, wrong = { .kind = ERR_CONFIG, .text = "no such model" };
+	static const struct err fine = { .kind = ERR_NONE },
+				wrong = { .kind = ERR_CONFIG, .text = "no such model" };
 	int patient = dial(), gone = dial(), other = dial();
 	char byte;
 
@@ -395,11 +400,15 @@ static void test_too_many_clients(void **state)
 	assert_all_places_free();
 }
 
-/* Whoever came first of them makes room, and hears why; not who waits, is reading, or has asked just now. */
+/*
+ * Whoever came first of them makes room, and hears why; not who waits, is reading, or has asked
+ * just now.
+ */
 static void test_silent_clients_make_room(void **state)
 {
 	static const struct err fine = { .kind = ERR_NONE };
-	int waiting = dial(), reading = dial(), asking = dial(), first = dial(), more[CONTROL_CLIENTS];
+	int waiting = dial(), reading = dial(), asking = dial(), first = dial(),
+	    more[CONTROL_CLIENTS];
 	int64_t start = now_ms();
 	char byte;
 
@@ -431,7 +440,10 @@ static void test_silent_clients_make_room(void **state)
 		close(more[i]);
 }
 
-/* One silent, one in the middle of its line, one that never reads: gone at the deadline, not before. */
+/*
+ * One silent, one in the middle of its line, one that never reads: gone at the deadline, not
+ * before.
+ */
 static void test_slow_clients_meet_the_deadline(void **state)
 {
 	int silent, half, deaf;
@@ -460,7 +472,10 @@ static void test_slow_clients_meet_the_deadline(void **state)
 	assert_all_places_free();
 }
 
-/* accept(2) fails while the connection waits: without a pause, poll(2) would return at once for ever. */
+/*
+ * accept(2) fails while the connection waits: without a pause, poll(2) would return at once for
+ * ever.
+ */
 static void test_no_descriptor_left_is_waited_out(void **state)
 {
 	struct rlimit old, none;
@@ -505,7 +520,8 @@ static void test_strangers_only_read(void **state)
 			fcntl(fd, F_SETFL, 0);
 			say(fd, i ? "show version\n" : "pause\n");
 			n = (int)recv(fd, bytes, sizeof(bytes), 0);
-			if (n < 3 || memcmp(bytes, i ? "ok " : "err \"pause\" is for root", i ? 3 : 23) != 0)
+			if (n < 3 ||
+			    memcmp(bytes, i ? "ok " : "err \"pause\" is for root", i ? 3 : 23) != 0)
 				_exit(3);
 		}
 		_exit(0);

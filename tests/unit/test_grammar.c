@@ -1,4 +1,7 @@
-/* grammar.c: which command a line means, what it says of those that mean none, and the shape of the list. */
+/*
+ * grammar.c: which command a line means, what it says of those that mean none, and the shape of the
+ * list.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +38,8 @@ static void test_every_row_is_found_by_its_words(void **state)
 
 	(void)state;
 	for (int i = 0; i < COMMAND_COUNT; i++) {
-		snprintf(line, sizeof(line), "%s%s", grammar[i].words, grammar[i].min_args ? " 1" : "");
+		snprintf(line, sizeof(line), "%s%s", grammar[i].words,
+			 grammar[i].min_args ? " 1" : "");
 		assert_means(line, (enum control_command)i, false, grammar[i].min_args);
 	}
 }
@@ -56,13 +60,17 @@ static void test_every_reader_takes_json_and_no_admin_does(void **state)
 	}
 }
 
-/* "show" before "show status" would hide it; a stranger between two rows of "show" would split them. */
+/*
+ * "show" before "show status" would hide it; a stranger between two rows of "show" would split
+ * them.
+ */
 static void test_rows_stand_as_matching_needs_them(void **state)
 {
 	(void)state;
 	for (int i = 0; i < COMMAND_COUNT; i++)
 		for (int k = 0; k < COMMAND_COUNT; k++) {
-			size_t len = strlen(grammar[i].words), first = strcspn(grammar[i].words, " ");
+			size_t len = strlen(grammar[i].words),
+			       first = strcspn(grammar[i].words, " ");
 			bool begins = strncmp(grammar[k].words, grammar[i].words, len) == 0;
 
 			assert_false(i != k && begins &&
@@ -70,7 +78,8 @@ static void test_rows_stand_as_matching_needs_them(void **state)
 			if (strncmp(grammar[k].words, grammar[i].words, first + 1) != 0)
 				continue;
 			for (int between = i + 1; between < k; between++)
-				assert_memory_equal(grammar[between].words, grammar[i].words, first + 1);
+				assert_memory_equal(grammar[between].words, grammar[i].words,
+						    first + 1);
 		}
 }
 
@@ -99,7 +108,8 @@ static void test_what_could_have_been_said(void **state)
 	(void)state;
 	assert_int_equal(read_line("s st"), -1);
 	assert_string_equal(err.text, "\"s\" could be: show, scale");
-	assert_int_equal(read_line("close door"), -1);		/* other ways to say it are not offered */
+	/* Other ways to say it are not offered. */
+	assert_int_equal(read_line("close door"), -1);
 	assert_string_equal(err.text, "unknown word \"door\"; possible: breaker");
 	assert_int_equal(read_line("show w q"), -1);
 	assert_string_equal(err.text, "usage: show workers [json]");

@@ -1,4 +1,7 @@
-/* pace.c: no minute holds more than the limit, whatever is taken, used late or given back; nothing leaks. */
+/*
+ * pace.c: no minute holds more than the limit, whatever is taken, used late or given back; nothing
+ * leaks.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -97,7 +100,8 @@ static void run_pending(struct pace *p, int64_t until)
 	for (size_t i; npending > 0 && pending[i = earliest()].at_ms <= until; ) {
 		if (pending[i].fate == RENEWED) {
 			pending[i].fate = USED;
-			pending[i].at_ms = pace_renew(p, 1, 0, pending[i].late_ms, 5000, pending[i].at_ms, &wait_ms);
+			pending[i].at_ms = pace_renew(p, 1, 0, pending[i].late_ms, 5000,
+						      pending[i].at_ms, &wait_ms);
 			if (pending[i].at_ms >= 0)
 				continue;
 		} else if (pending[i].fate == GIVEN_BACK) {
@@ -143,7 +147,10 @@ static void put_off_somehow(int64_t now)
 	}
 }
 
-/* Rates from idle to far too much; shares used at once or late, given back, taken ahead, never used. */
+/*
+ * Rates from idle to far too much; shares used at once or late, given back, taken ahead, never
+ * used.
+ */
 static void one_schedule(int64_t limit)
 {
 	int64_t wait, now = NOW, end = NOW + (limit < 100 ? 400 : 12) * PACE_WINDOW_MS, rush = 0;
@@ -267,7 +274,8 @@ static void test_ahead_of_its_time(void **state)
 	(void)state;
 	begin(&p, 62);			/* a second each */
 	assert_int_equal(pace_take_ahead(&p, 1, 0, 5000, NOW + 10000, &wait), NOW + 10000);
-	assert_int_equal(pace_take_ahead(&p, 1, 0, 5000, NOW + 10000, &wait), NOW + 11000 - PACE_BURST_MS + 1);
+	assert_int_equal(pace_take_ahead(&p, 1, 0, 5000, NOW + 10000, &wait),
+			 NOW + 11000 - PACE_BURST_MS + 1);
 	assert_int_equal(pace_take(&p, 1, 1, 0, NOW + 10500, &wait), 0);	/* it went before */
 	for (int i = 0; i < 4; i++)
 		assert_true(pace_take_ahead(&p, 1, 0, 5000, NOW + 10000, &wait) > 0);
@@ -287,7 +295,8 @@ static void test_limits_come_and_go(void **state)
 	assert_int_equal(pace_take_ahead(&p, 1, 0, 0, NOW, &wait), NOW);
 	pace_set(&p, 60, NOW);
 	assert_true(pace_is_set(&p));
-	assert_int_equal(pace_take(&p, 1, 1, 0, NOW, &wait), 0);	/* the last minute is not known */
+	/* The last minute is not known. */
+	assert_int_equal(pace_take(&p, 1, 1, 0, NOW, &wait), 0);
 	assert_in_range(wait, 1000, 1100);
 	assert_int_equal(pace_take(&p, 5, 1, 0, NOW + wait, &wait), 1);
 	assert_int_equal(pace_take(&p, 5, 1, 0, NOW + 300000, &wait), 1);
@@ -331,10 +340,13 @@ static void __attribute__((noreturn)) take_for_a_while(struct shared *s, int i, 
 	_exit(0);
 }
 
-/* One of them dies in the middle; what it had taken is gone, and the others have all of the rest. */
+/*
+ * One of them dies in the middle; what it had taken is gone, and the others have all of the rest.
+ */
 static void test_processes_share_it(void **state)
 {
-	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int64_t began = now_ms(), sum = 0, took;
 	pid_t pids[TAKERS];
 
@@ -354,7 +366,10 @@ static void test_processes_share_it(void **state)
 	took = now_ms() - began;
 	for (int i = 0; i < TAKERS; i++)
 		sum += atomic_load(&s->taken[i]);
-	/* It began with nothing free. The one that died may have given back what it had not counted. */
+	/*
+	 * It began with nothing free. The one that died may have given back what it had not
+	 * counted.
+	 */
 	assert_true(sum <= took * FAST / PACE_PERIOD_MS + TAKERS);
 	assert_true(sum >= (RUN_MS - PACE_BURST_MS) * FAST / PACE_PERIOD_MS / 2);
 	munmap(s, sizeof(*s));

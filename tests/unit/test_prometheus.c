@@ -1,4 +1,7 @@
-/* prometheus.c and census.c: every metric is there, in valid Prometheus text and in JSON, and the census counts right. */
+/*
+ * prometheus.c and census.c: every metric is there, in valid Prometheus text and in JSON, and the
+ * census counts right.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,14 +84,18 @@ static void test_every_metric_has_help_type_and_value(void **state)
 
 	(void)state;
 	for (int i = 0; i < COUNTER_COUNT; i++) {
-		snprintf(line, sizeof(line), "# HELP gradingd_%s %s\n# TYPE gradingd_%s counter\ngradingd_%s 0\n",
+		snprintf(line, sizeof(line),
+			 "# HELP gradingd_%s %s\n# TYPE gradingd_%s counter\ngradingd_%s 0\n",
 			 counter_list[i].name, counter_list[i].help, counter_list[i].name,
 			 counter_list[i].name);
 		assert_non_null(strstr(all, line));
 	}
 }
 
-/* What a scraper refuses: another first word, a name with other characters, a name twice, no newline. */
+/*
+ * What a scraper refuses: another first word, a name with other characters, a name twice, no
+ * newline.
+ */
 static void test_text_is_prometheus(void **state)
 {
 	char *copy, *rest = NULL, *seen[256];
@@ -100,7 +107,8 @@ static void test_text_is_prometheus(void **state)
 	for (char *line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		size_t name;
 
-		if (strncmp(line, "# HELP gradingd_", 16) == 0 || strncmp(line, "# TYPE gradingd_", 16) == 0) {
+		if (strncmp(line, "# HELP gradingd_", 16) == 0 ||
+		    strncmp(line, "# TYPE gradingd_", 16) == 0) {
 			assert_null(strchr(line, '\\'));
 			continue;
 		}
@@ -176,8 +184,10 @@ static void test_call_seconds(void **state)
 	all = text();
 	assert_non_null(strstr(all, expected));
 	assert_non_null(strstr(all, "_bucket{le=\"1\"} 3\n"));
-	assert_non_null(strstr(all, "_bucket{le=\"120\"} 3\ngradingd_rater_call_seconds_bucket{le=\"+Inf\"} 4\n"
-				    "gradingd_rater_call_seconds_sum 500.745\ngradingd_rater_call_seconds_count 4\n"));
+	assert_non_null(strstr(
+		all,
+		"_bucket{le=\"120\"} 3\ngradingd_rater_call_seconds_bucket{le=\"+Inf\"} 4\n"
+		"gradingd_rater_call_seconds_sum 500.745\ngradingd_rater_call_seconds_count 4\n"));
 	object = json();
 	assert_true(json_object_object_get_ex(object, "gradingd_rater_call_seconds", &calls));
 	assert_int_equal(json_object_get_int64(json_object_object_get(calls, "count")), 4);
@@ -203,7 +213,8 @@ static void test_cost_is_told_when_it_is_known(void **state)
 	slot_count_call(&fake.sb->slots[2], 20, 120);
 	assert_non_null(strstr(text(), "\ngradingd_cost_total 1.50000012\n"));
 	object = json();
-	assert_true(json_object_get_double(json_object_object_get(object, "gradingd_cost_total")) > 1.5);
+	assert_true(json_object_get_double(json_object_object_get(object, "gradingd_cost_total")) >
+		    1.5);
 	json_object_put(object);
 }
 
@@ -224,7 +235,8 @@ static void test_census(void **state)
 	put_child(2, SLOT_BUSY, 7);
 	put_child(3, SLOT_CONNECTING, 0);
 	put_child(4, SLOT_DRAINING, 2);
-	put_child(5, 4711, 0);			/* no state at all: hearsay is counted, not believed */
+	/* No state at all: hearsay is counted, not believed. */
+	put_child(5, 4711, 0);
 	atomic_store(&fake.sb->slots[6].state, SLOT_WAITING);
 	c = scoreboard_census(fake.sb);
 	assert_int_equal(c.alive, 5);
@@ -261,13 +273,17 @@ static void test_the_cap_holds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_counters_are_summed_over_slots, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_every_metric_has_help_type_and_value, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_counters_are_summed_over_slots, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_every_metric_has_help_type_and_value, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_text_is_prometheus, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_unknown_gauges_are_left_out, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unknown_gauges_are_left_out, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_json_has_the_same, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_call_seconds, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_cost_is_told_when_it_is_known, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cost_is_told_when_it_is_known, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_census, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_breaker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_cap_holds, set_up, tear_down),

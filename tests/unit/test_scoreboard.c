@@ -1,4 +1,6 @@
-/* The shared mapping between real processes: texts read while they are written, the ring of deaths. */
+/*
+ * The shared mapping between real processes: texts read while they are written, the ring of deaths.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -104,7 +106,9 @@ static void test_text_is_cut_to_fit(void **state)
 	assert_string_equal(read, "short");
 }
 
-/* A writer killed inside leaves an odd count: readers give up, the slot's next child sets it right. */
+/*
+ * A writer killed inside leaves an odd count: readers give up, the slot's next child sets it right.
+ */
 static void test_text_of_a_corpse(void **state)
 {
 	struct shared_text *t = &sb->slots[1].error;

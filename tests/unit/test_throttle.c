@@ -1,4 +1,7 @@
-/* throttle.c and window.c: permits, what calls took, and how many may be open; nothing that a worker had leaks. */
+/*
+ * throttle.c and window.c: permits, what calls took, and how many may be open; nothing that a
+ * worker had leaks.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -37,7 +40,9 @@ static struct permit permit_of(int wanted, int expected, int64_t now)
 {
 	struct permit permit;
 
-	assert_int_equal(throttle_reserve(&sb->throttle, one, wanted, false, now, &permit, &wait_ms), expected);
+	assert_int_equal(
+		throttle_reserve(&sb->throttle, one, wanted, false, now, &permit, &wait_ms),
+		expected);
 	return permit;
 }
 
@@ -66,7 +71,8 @@ static void test_what_was_not_used_comes_back(void **state)
 	assert_true(wait_ms > 0);
 	throttle_give_back(&sb->throttle, &permit, 3, LATER + PACE_FRESH_MS);
 	assert_int_equal(pace_free(&sb->throttle.requests, LATER), 3);
-	throttle_give_back(&sb->throttle, &permit, 3, LATER + PACE_FRESH_MS + 1);		/* too late */
+	/* Too late. */
+	throttle_give_back(&sb->throttle, &permit, 3, LATER + PACE_FRESH_MS + 1);
 	assert_int_equal(pace_free(&sb->throttle.requests, LATER), 3);
 	permit.ahead = true;
 	throttle_give_back(&sb->throttle, &permit, 3, LATER);
@@ -79,10 +85,12 @@ static void test_both_budgets_have_to_allow_it(void **state)
 
 	(void)state;
 	throttle_set(&sb->throttle, 600, 62000, NOW);		/* a token a millisecond */
-	permit = permit_of(100, 2, LATER);		/* of 500 tokens, before anything is known */
+	/* Of 500 tokens, before anything is known. */
+	permit = permit_of(100, 2, LATER);
 	assert_int_equal(permit.tokens, 500);
 	assert_int_equal(atomic_load(&sb->throttle.calls_open[one]), 2);
-	assert_int_equal(pace_free(&sb->throttle.requests, LATER), 6);	/* the others are not lost */
+	/* The others are not lost. */
+	assert_int_equal(pace_free(&sb->throttle.requests, LATER), 6);
 	permit_of(100, 0, LATER);
 	assert_in_range(wait_ms, 1, 500);
 	assert_int_equal(pace_free(&sb->throttle.requests, LATER), 6);
@@ -91,8 +99,12 @@ static void test_both_budgets_have_to_allow_it(void **state)
 
 static void settle(struct permit permit, size_t bytes, int64_t tokens, int64_t now)
 {
-	struct call_end end = { .permit = permit, .sent_ms = now - 100, .bytes = bytes, .tokens = tokens,
-				.answered = true, .most = 100 };
+	struct call_end end = { .permit = permit,
+				.sent_ms = now - 100,
+				.bytes = bytes,
+				.tokens = tokens,
+				.answered = true,
+				.most = 100 };
 
 	throttle_settle(&sb->throttle, &end, now);
 }
@@ -107,11 +119,13 @@ static void test_tokens_are_settled_as_reported(void **state)
 	permit = permit_of(1, 1, LATER);
 	before = atomic_load(&sb->throttle.tokens.run_off_ns);
 	throttle_sent(&sb->throttle, &permit, 8000, LATER);
-	assert_int_equal(permit.tokens, 2001);		/* four bytes a token, and it is 1500 more than thought */
-	assert_true(atomic_load(&sb->throttle.tokens.run_off_ns) > before + 1500 * INT64_C(1000000));
+	/* Four bytes a token, and it is 1500 more than thought. */
+	assert_int_equal(permit.tokens, 2001);
+	assert_true(atomic_load(&sb->throttle.tokens.run_off_ns) >
+		    before + 1500 * INT64_C(1000000));
 	settle(permit, 8000, 600, LATER + 100);
-	assert_in_range(atomic_load(&sb->throttle.tokens.run_off_ns), before + 90 * INT64_C(1000000),
-			before + 110 * INT64_C(1000000));
+	assert_in_range(atomic_load(&sb->throttle.tokens.run_off_ns),
+			before + 90 * INT64_C(1000000), before + 110 * INT64_C(1000000));
 	assert_int_equal(tally_sum(&sb->throttle.tokens_used, LATER + 100), 600);
 	assert_int_equal(tally_sum(&sb->throttle.requests_sent, LATER + 100), 1);
 	assert_int_equal(atomic_load(&sb->throttle.usual_tokens), 600);
@@ -122,7 +136,8 @@ static void test_tokens_are_settled_as_reported(void **state)
 	throttle_sent(&sb->throttle, &permit, 8000, LATER + 10000);
 	before = atomic_load(&sb->throttle.tokens.run_off_ns);
 	settle(permit, 8000, 3000, LATER + 10000);
-	assert_true(atomic_load(&sb->throttle.tokens.run_off_ns) > before + 2300 * INT64_C(1000000));
+	assert_true(atomic_load(&sb->throttle.tokens.run_off_ns) >
+		    before + 2300 * INT64_C(1000000));
 	assert_int_equal(atomic_load(&sb->throttle.usual_tokens), 900);
 	/* One that reports nothing stays as it was thought to be. */
 	permit = permit_of(1, 1, LATER + 20000);
@@ -136,7 +151,9 @@ static void test_tokens_are_settled_as_reported(void **state)
 
 static void test_a_call_that_was_never_sent_costs_nothing(void **state)
 {
-	struct call_end end = { .sent_ms = LATER, .bytes = 8000, .never_sent = true, .limited = true };
+	struct call_end end = {
+		.sent_ms = LATER, .bytes = 8000, .never_sent = true, .limited = true
+	};
 	int64_t before;
 
 	(void)state;
@@ -169,31 +186,40 @@ static void test_a_further_call_goes_before_new_jobs(void **state)
 	assert_in_range(permit.at_ms, LATER + 1, LATER + 1100);
 	assert_true(throttle_is_fresh(&permit, permit.at_ms + PACE_FRESH_MS));
 	permit_of(1, 0, permit.at_ms);			/* that moment is taken */
-	for (int i = 0; i < 10 && throttle_reserve_ahead(&sb->throttle, &permit, LATER, &wait_ms); i++)
+	for (int i = 0; i < 10 && throttle_reserve_ahead(&sb->throttle, &permit, LATER, &wait_ms);
+	     i++)
 		assert_true(permit.at_ms <= LATER + THROTTLE_PATIENCE_MS);
 	assert_false(throttle_reserve_ahead(&sb->throttle, &permit, LATER, &wait_ms));
 	assert_true(wait_ms > THROTTLE_PATIENCE_MS);
 }
 
-/* A look-up took long: the permit is good again, for as long as it was late, since a new one would cost more. */
+/*
+ * A look-up took long: the permit is good again, for as long as it was late, since a new one would
+ * cost more.
+ */
 static void test_a_late_permit_is_renewed(void **state)
 {
 	struct permit permit;
 	int64_t now = LATER + PACE_FRESH_MS + 700;
 
 	(void)state;
-	throttle_set(&sb->throttle, 6, 62000, NOW);		/* 10.3 s a request, 0.5 s its tokens */
+	/* 10.3 s a request, 0.5 s its tokens. */
+	throttle_set(&sb->throttle, 6, 62000, NOW);
 	permit = permit_of(1, 1, LATER);
 	assert_false(throttle_is_fresh(&permit, now));
 	assert_true(throttle_renew(&sb->throttle, &permit, now));
 	assert_int_equal(permit.at_ms, now);
-	assert_in_range(throttle_wait_ms(&sb->throttle, LATER), 10334 + 700 - PACE_BURST_MS, 10335 + 700 - PACE_BURST_MS);
+	assert_in_range(throttle_wait_ms(&sb->throttle, LATER), 10334 + 700 - PACE_BURST_MS,
+			10335 + 700 - PACE_BURST_MS);
 	permit_of(1, 1, now + 11000);
-	assert_false(throttle_renew(&sb->throttle, &permit, now + 12000));		/* it was later than it is worth */
+	/* It was later than it is worth. */
+	assert_false(throttle_renew(&sb->throttle, &permit, now + 12000));
 	assert_false(permit.held);
 }
 
-/* Tokens that somebody else has used up: the request that was to go with them is free for others. */
+/*
+ * Tokens that somebody else has used up: the request that was to go with them is free for others.
+ */
 static void check_renewal_without_tokens(int64_t requests, int64_t late_ms)
 {
 	struct permit late, large;
@@ -206,13 +232,15 @@ static void check_renewal_without_tokens(int64_t requests, int64_t late_ms)
 	before = atomic_load(&sb->throttle.requests.run_off_ns);
 	assert_false(throttle_renew(&sb->throttle, &late, now));
 	assert_false(late.held);
-	assert_true(atomic_load(&sb->throttle.requests.run_off_ns) <= (before > now_ns ? before : now_ns));
+	assert_true(atomic_load(&sb->throttle.requests.run_off_ns) <=
+		    (before > now_ns ? before : now_ns));
 }
 
 static void test_a_permit_without_tokens_keeps_no_request(void **state)
 {
 	(void)state;
-	check_renewal_without_tokens(600, 700);		/* a request in 0.1 s: a new one would have been taken */
+	/* A request in 0.1 s: a new one would have been taken. */
+	check_renewal_without_tokens(600, 700);
 }
 
 static void test_nor_does_one_that_was_made_good_for_its_lateness(void **state)
@@ -221,7 +249,10 @@ static void test_nor_does_one_that_was_made_good_for_its_lateness(void **state)
 	check_renewal_without_tokens(6, 700);		/* a request in ten seconds */
 }
 
-/* A worker that took ten of 6,000 a minute and claimed nothing, when the limit has become one a minute. */
+/*
+ * A worker that took ten of 6,000 a minute and claimed nothing, when the limit has become one a
+ * minute.
+ */
 static void test_a_permit_of_other_limits_is_no_share_of_these(void **state)
 {
 	struct permit older;
@@ -233,8 +264,10 @@ static void test_a_permit_of_other_limits_is_no_share_of_these(void **state)
 	throttle_give_back(&sb->throttle, &older, 10, NOW + 2002);
 	assert_true(throttle_wait_ms(&sb->throttle, NOW + 2002) > 50000);
 	throttle_sent(&sb->throttle, &older, 100, NOW + 2003);
-	throttle_settle(&sb->throttle, &(struct call_end){ .permit = older, .sent_ms = NOW + 2003, .never_sent = true },
-			NOW + 2004);
+	throttle_settle(
+		&sb->throttle,
+		&(struct call_end){ .permit = older, .sent_ms = NOW + 2003, .never_sent = true },
+		NOW + 2004);
 	assert_true(throttle_wait_ms(&sb->throttle, NOW + 2004) > 50000);
 	assert_false(throttle_renew(&sb->throttle, &older, NOW + 2010));
 	assert_false(older.held);
@@ -272,7 +305,9 @@ static void test_the_last_minute(void **state)
 
 static void end_one(bool limited, int64_t sent_ms, int64_t now)
 {
-	struct call_end end = { .sent_ms = sent_ms, .limited = limited, .answered = !limited, .most = 100 };
+	struct call_end end = {
+		.sent_ms = sent_ms, .limited = limited, .answered = !limited, .most = 100
+	};
 
 	atomic_fetch_sub(&sb->throttle.calls_open[one], 1);
 	throttle_settle(&sb->throttle, &end, now);
@@ -291,7 +326,8 @@ static void test_a_limit_halves_the_window_once_a_round_trip(void **state)
 	end_one(true, NOW + 50, NOW + 90);
 	assert_int_equal(window_size(&sb->throttle.window), 20);
 	atomic_store(&sb->throttle.calls_open[one], 4);
-	end_one(true, NOW + 51, NOW + 100);		/* sent after that; fuller than the window is no news */
+	/* Sent after that; fuller than the window is no news. */
+	end_one(true, NOW + 51, NOW + 100);
 	assert_int_equal(window_size(&sb->throttle.window), 10);
 	assert_int_equal(atomic_load(&sb->throttle.window.halvings), 2);
 	for (int i = 1; i < 10; i++)
@@ -320,7 +356,8 @@ static void test_the_window_climbs_by_one_a_round_trip(void **state)
 	atomic_store(&sb->throttle.calls_open[one], 20);
 	end_one(true, NOW, NOW + 50);
 	assert_int_equal(window_size(&sb->throttle.window), 10);
-	atomic_store(&sb->throttle.calls_open[one], 4);		/* less than half of it in use: no reason to */
+	/* Less than half of it in use: no reason to. */
+	atomic_store(&sb->throttle.calls_open[one], 4);
 	for (int i = 0; i < 100; i++)
 		end_one(false, NOW, NOW + 100);
 	assert_int_equal(window_size(&sb->throttle.window), 10);
@@ -331,7 +368,8 @@ static void test_the_window_climbs_by_one_a_round_trip(void **state)
 	atomic_store(&sb->throttle.calls_open[one], 100);
 	for (int i = 0; i < 100 * 100; i++)
 		end_one(false, NOW, NOW + 100);
-	assert_int_equal(window_size(&sb->throttle.window), 0);		/* all there can be: no bound */
+	/* All there can be: no bound. */
+	assert_int_equal(window_size(&sb->throttle.window), 0);
 	assert_false(throttle_active(&sb->throttle));
 }
 
@@ -353,7 +391,8 @@ static void test_the_longer_it_goes_well_the_faster_it_climbs(void **state)
 	(void)state;
 	atomic_store(&sb->throttle.calls_open[one], 20);
 	end_one(true, NOW, NOW + 50);
-	assert_in_range(windows_until(14), 4, 5);	/* by one at first: near to what was too much */
+	/* By one at first: near to what was too much. */
+	assert_in_range(windows_until(14), 4, 5);
 	assert_in_range(windows_until(90), 10, 16);
 	atomic_store(&sb->throttle.calls_open[one], 20);
 	end_one(true, NOW + 100, NOW + 150);		/* and then again */
@@ -377,14 +416,18 @@ static void test_the_window_bounds_claims(void **state)
 	permit_of(10, 2, NOW + 100);
 	assert_int_equal(atomic_load(&sb->throttle.calls_open[one]), 3);
 	/* The breaker's probe goes out whatever is still open. */
-	assert_int_equal(throttle_reserve(&sb->throttle, one, 1, true, NOW + 100, &permit, &wait_ms), 1);
+	assert_int_equal(
+		throttle_reserve(&sb->throttle, one, 1, true, NOW + 100, &permit, &wait_ms), 1);
 	/* A dead worker's calls are nobody's. */
 	throttle_leave(&sb->throttle, other);
 	assert_int_equal(throttle_calls_open(&sb->throttle), 4);
 	permit_of(10, 2, NOW + 100);
 }
 
-/* Enters and leaves as fast as it can; returns whether there were ever more inside than the window has room for. */
+/*
+ * Enters and leaves as fast as it can; returns whether there were ever more inside than the window
+ * has room for.
+ */
 static bool crowd(int mine, _Atomic int *inside)
 {
 	struct permit permit;
@@ -404,7 +447,8 @@ static bool crowd(int mine, _Atomic int *inside)
 
 static void test_the_window_holds_between_processes(void **state)
 {
-	_Atomic int *inside = mmap(NULL, sizeof(*inside), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	_Atomic int *inside = mmap(NULL, sizeof(*inside), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	bool crowded;
 	pid_t pid;
 	int status;
