@@ -19,7 +19,7 @@ static struct rules *embedded;
 
 #define BANDS \
 	"ratings = ( { rating = \"good\"; from = 1; reason = \"fine\"; },\n" \
-	"  { rating = \"poor\"; reason = \"nothing found\"; alternatives = [ \"What else?\" ]; "
+	"  { rating = \"poor\"; reason = \"nothing found\"; alternatives = [ \"What else?\" ]; " \
 	"} );\n"
 
 static struct rules *load(const char *text, struct err *err)
