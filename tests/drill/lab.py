@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -59,13 +60,18 @@ class Provider:
         # pylint: disable-next=consider-using-with
         self.process = subprocess.Popen([sys.executable, "-B", str(program)], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}/v1"
+        self.url = f"http://127.0.0.1:{int(self.said())}/v1"
         self.behave("good")
 
     def behave(self, do, **more):
         self.process.stdin.write(json.dumps({"do": do, "delay_ms": DELAY_MS, **more}) + "\n")
         self.process.stdin.flush()
-        return json.loads(self.process.stdout.readline())
+        return json.loads(self.said())
+
+    def said(self):
+        """The next line, which it is known to say: nothing is read ahead of it."""
+        assert select.select([self.process.stdout], [], [], harness.PATIENCE_S)[0], "the provider says nothing"
+        return self.process.stdout.readline()
 
     def close(self):
         self.process.stdin.close()

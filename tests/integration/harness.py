@@ -132,7 +132,8 @@ def postgres_tool(name):
     """Debian keeps the server's programs out of PATH."""
     found = shutil.which(name)
     if not found and shutil.which("pg_config"):
-        found = shutil.which(name, path=subprocess.check_output(["pg_config", "--bindir"], text=True).strip())
+        found = shutil.which(name, path=subprocess.check_output(["pg_config", "--bindir"], text=True,
+                                                                timeout=PATIENCE_S).strip())
     newest = sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"),
                     key=lambda path: int(re.search(r"/(\d+)/", path)[1]))
     if not found and not newest:

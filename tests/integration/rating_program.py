@@ -48,7 +48,8 @@ def say(text, end="\n"):
 
 
 def endless():
-    while True:
+    """As far as anybody is concerned who has a cap."""
+    for _ in range(1 << 14):
         sys.stdout.write("x" * 65536)
 
 
@@ -120,8 +121,8 @@ def main():
         with open(directory / "asked", "a", encoding="utf-8") as asked:
             asked.write(request)
         ANSWERS.get(rule_for(request), ANSWERS["good"])(request)
-    while at_start("ignore_term"):
-        time.sleep(1)
+    if at_start("ignore_term"):
+        time.sleep(1000)
 
 
 main()
