@@ -188,3 +188,9 @@ def make_openai_pool(make_pool, db, llm):
         return make_pool(target or db, env={"GRADINGD_TEST_KEY": harness.KEY}, **groups)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def statements():
+    """The daemon's statements as `make sql` prints them: name -> (types of its parameters, text)."""
+    return harness.daemon_statements()

@@ -214,6 +214,16 @@ def connect(conninfo, **more):
                                         "options": f"-c statement_timeout={PATIENCE_S}s", "autocommit": True, **more})
 
 
+def daemon_statements():
+    """name -> (types of its parameters, text), of all statements that have a plan."""
+    files = sorted((ROOT / "src/queue/sql").glob("*.sql"))
+    printed = subprocess.run(["sh", ROOT / "src/queue/embed_sql.sh", "psql", *files], text=True, capture_output=True,
+                             check=True, timeout=PATIENCE_S).stdout
+    found = re.findall(r"^PREPARE (\w+)(?: \((.*?)^\))? AS\n(.*?);$", printed, re.MULTILINE | re.DOTALL)
+    return {name: ([t.strip(" ,\t") for t in re.sub(r"--.*", "", types).split("\n") if t.strip()], text)
+            for name, types, text in found}
+
+
 class Database:
     """One database; its rows come as named tuples. The connection is made anew when it was lost."""
 

@@ -1,0 +1,104 @@
+"""The daemon's statements as psql reads them: their files, their parameters, their plans."""
+import json
+import re
+import subprocess
+
+import pytest
+
+import harness
+
+FILES = sorted((harness.ROOT / "src/queue/sql").glob("*.sql"))
+PLANLESS = {"begin", "commit"}
+# As pg/pgsettings.c sets them: a sequential scan is planned only where there is no index.
+SETTINGS = ("enable_seqscan = off", "enable_nestloop = off", "jit = off", "plan_cache_mode = force_generic_plan")
+TABLES = {"grading_jobs", "grading_sessions", "line_ratings", "phrase_cache", "phrase_flights"}
+
+
+def squeezed(sql):
+    return re.sub(r"\s+", "", re.sub(r"--.*", "", sql))
+
+
+def test_each_file_is_a_statement(statements):
+    assert set(statements) == {path.stem for path in FILES} - PLANLESS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_psql_reads_the_file(db, path):
+    done = subprocess.run([harness.postgres_tool("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", path.name, db.conninfo],
+                          cwd=path.parent, text=True, capture_output=True, check=False, timeout=harness.PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+
+
+def test_parameters_have_the_types_that_the_files_name(db, statements):
+    """The daemon names none: the server takes them from the text."""
+    with db.connect() as conn:
+        for name, (types, text) in statements.items():
+            named = f"({', '.join(types)})" if types else ""
+            conn.execute(f"PREPARE {name}_named {named} AS {text}".encode())
+            conn.execute(f"PREPARE {name}_found AS {text}".encode())
+        found = dict(conn.execute("SELECT name, parameter_types::text[] FROM pg_prepared_statements").fetchall())
+    assert len(found) == 2 * len(statements)
+    for name, (types, _) in statements.items():
+        assert found[f"{name}_named"] == found[f"{name}_found"] and len(types) == len(found[f"{name}_found"]), name
+
+
+def nodes(plan):
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+def explain(conn, name, types):
+    nulls = f"({', '.join(['NULL'] * len(types))})" if types else ""
+    plan = conn.execute(f"EXPLAIN (FORMAT JSON) EXECUTE {name}{nulls}".encode()).fetchone()[0]
+    return list(nodes((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]))
+
+
+def fill(db):
+    """A queue of some age: most of it is finished."""
+    db.rows("INSERT INTO grading_sessions (session_id) SELECT gen_random_uuid() FROM generate_series(1, 2000)")
+    db.rows("INSERT INTO grading_jobs (session_id, job_data, status, started_at, completed_at)"
+            " SELECT gen_random_uuid(), '{}', CASE WHEN n % 50 = 0 THEN 'pending' WHEN n % 51 = 0 THEN 'processing'"
+            " ELSE 'completed' END, now(), now() FROM generate_series(1, 20000) n")
+    db.rows("INSERT INTO line_ratings (session_id, line_index, line_text, rating) SELECT gen_random_uuid(), 1, 'x', 'good'"
+            " FROM generate_series(1, 5000)")
+    db.rows("INSERT INTO phrase_cache (cache_key, phrase, rating) SELECT 'key ' || n, 'x', 'good' FROM generate_series(1, 5000) n")
+    db.rows("INSERT INTO phrase_flights (cache_key, asker, until) SELECT 'key ' || n, 'x', now() FROM generate_series(1, 2000) n")
+    db.rows("ANALYZE")
+
+
+@pytest.mark.parametrize("prepare", [lambda db: None, fill], ids=["empty", "full"])
+def test_no_plan_reads_a_table_as_a_whole(db, statements, prepare):
+    """Nor does one that was made while the tables were empty: plans stay for a connection's life."""
+    prepare(db)
+    with db.connect() as conn:
+        for setting in SETTINGS:
+            conn.execute(f"SET {setting}".encode())
+        for name, (types, text) in statements.items():
+            named = f"({', '.join(types)})" if types else ""
+            conn.execute(f"PREPARE {name} {named} AS {text}".encode())
+            plan = explain(conn, name, types)
+            assert plan, name
+            for node in plan:
+                assert node["Node Type"] != "Seq Scan" or node["Relation Name"] not in TABLES, (name, node)
+
+
+def test_a_claim_finds_its_jobs_by_its_own_index_whatever_the_planner_likes(db, statements):
+    fill(db)
+    with db.connect() as conn:
+        conn.execute("SET plan_cache_mode = force_generic_plan")
+        for name in ("claim", "claim_briefly", "hold"):
+            types, text = statements[name]
+            conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}".encode())
+            used = {node["Index Name"] for node in explain(conn, name, types)
+                    if node.get("Relation Name") == "grading_jobs" and "Index Name" in node}
+            assert "grading_jobs_claim" in used and used <= {"grading_jobs_claim", "grading_jobs_pkey"}, name
+
+
+def test_the_functions_count_by_the_rule_of_the_statements():
+    """counters.sql, and what grading_count() does with its arguments, are one text."""
+    rule = (harness.ROOT / "src/queue/sql/pieces/counters.sql").read_text(encoding="utf-8")
+    functions = (harness.ROOT / "migrations/functions.sql").read_text(encoding="utf-8")
+    assert len(squeezed(rule)) > 1000
+    assert squeezed(functions).count(squeezed(rule)) == 1
+    assert functions.count("UPDATE SET") == squeezed(functions).count("DOUPDATESETtotal_batches=") + 1   # the record of functions.sql
