@@ -136,8 +136,10 @@ static const struct { const char *text, *json; } strings[] = {
 	{ "plain", "\"plain\"" },
 	{ "a\"b\\c/", "\"a\\\"b\\\\c/\"" },
 	{ "\n\t\x01\x1f\x7f", "\"\\u000a\\u0009\\u0001\\u001f\\u007f\"" },
-	{ "h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82", "\"h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82\"" },
-	{ "\xed\x9f\xbf\xee\x80\x80", "\"\xed\x9f\xbf\xee\x80\x80\"" },		/* around the surrogates */
+	{ "h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82",
+	  "\"h\xc3\xa9 \xe2\x82\xac \xf0\x9f\x99\x82\"" },
+	{ "\xed\x9f\xbf\xee\x80\x80",
+	  "\"\xed\x9f\xbf\xee\x80\x80\"" },	/* around the surrogates */
 	{ "\xf4\x8f\xbf\xbf", "\"\xf4\x8f\xbf\xbf\"" },				/* U+10FFFF */
 	/* not UTF-8: lone, cut, overlong, surrogate, too high */
 	{ "\x80", "\"" REPLACEMENT "\"" },
@@ -195,7 +197,8 @@ static void test_json_is_json(void **state)
 static void test_billionths(void **state)
 {
 	static const struct { uint64_t n; const char *text; } cases[] = {
-		{ 0, "0" }, { 1, "0.000000001" }, { 1500000000, "1.5" }, { 1000000000, "1" }, { 10, "0.00000001" },
+		{ 0, "0" }, { 1, "0.000000001" }, { 1500000000, "1.5" }, { 1000000000, "1" },
+		{ 10, "0.00000001" },
 		{ 999999999, "0.999999999" }, { 1000000001, "1.000000001" }, { 20000000000, "20" },
 		{ UINT64_MAX, "18446744073.709551615" },
 	};

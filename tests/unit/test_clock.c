@@ -14,7 +14,8 @@
 #define DAY INT64_C(86400000)
 
 static const struct { const char *text; int64_t ms; } durations[] = {
-	{ "0", 0 }, { "0s", 0 }, { "1ms", 1 }, { "999ms", 999 }, { "30s", 30000 }, { "30 s", 30000 },
+	{ "0", 0 }, { "0s", 0 }, { "1ms", 1 }, { "999ms", 999 }, { "30s", 30000 },
+	{ "30 s", 30000 },
 	{ "10m", 600000 }, { "24h", DAY }, { "1d", DAY }, { "365d", 365 * DAY }, { "007s", 7000 },
 	{ "1000000000d", 1000000000 * DAY },
 };
@@ -31,7 +32,8 @@ static void test_parse(void **state)
 }
 
 static const char *const no_durations[] = {
-	"", " ", "5", "s", "5x", "5sec", "5S", "-5s", "+5s", " 5s", "5s ", "5.5s", "5s5", "1h30m", "0x10s",
+	"", " ", "5", "s", "5x", "5sec", "5S", "-5s", "+5s", " 5s", "5s ", "5.5s", "5s5", "1h30m",
+	"0x10s",
 	"99999999999s", "99999999999999999999999999s", "forever",
 };
 
@@ -85,7 +87,7 @@ static void test_clocks(void **state)
 
 	(void)state;
 	assert_true(now_ms() >= before);
-	assert_true(wall_ms() > INT64_C(1600000000000));	/* in ms since 1970, not in s or us */
+	assert_true(wall_ms() > INT64_C(1600000000000));	/* ms since 1970, not s or us */
 	assert_true(wall_ms() < INT64_C(16000000000000));
 }
 

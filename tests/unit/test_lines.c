@@ -12,7 +12,10 @@
 
 #define CAP 5
 
-/* What comes of the text fed in pieces of n bytes: each line in <>, cut ones with a ~; the rest at the end. */
+/*
+ * What comes of the text fed in pieces of n bytes: each line in <>, cut ones with a ~; the rest at
+ * the end.
+ */
 static void check(const char *text, size_t n, const char *expected)
 {
 	struct lines lines;
@@ -32,7 +35,8 @@ static void check(const char *text, size_t n, const char *expected)
 			len -= took;
 			if (!lines.whole)
 				continue;
-			sprintf(seen + strlen(seen), "<%s%s>", buf_text(&lines.line), lines.cut ? "~" : "");
+			sprintf(seen + strlen(seen), "<%s%s>", buf_text(&lines.line),
+				lines.cut ? "~" : "");
 			lines_next(&lines);
 		}
 	}

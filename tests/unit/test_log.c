@@ -72,20 +72,24 @@ static void test_form(void **state)
 
 	(void)state;
 	log_info("claimed %d jobs", 7);
-	snprintf(pattern, sizeof(pattern), STAMP "info  main\\[%d\\]: claimed 7 jobs\n$", (int)getpid());
+	snprintf(pattern, sizeof(pattern), STAMP "info  main\\[%d\\]: claimed 7 jobs\n$",
+		 (int)getpid());
 	assert_match(read_file("log"), pattern);
 	log_identify("worker", 12);
 	log_error("no");
-	snprintf(pattern, sizeof(pattern), "\n[0-9: .-]+ error worker/12\\[%d\\]: no\n$", (int)getpid());
+	snprintf(pattern, sizeof(pattern), "\n[0-9: .-]+ error worker/12\\[%d\\]: no\n$",
+		 (int)getpid());
 	assert_match(read_file("log"), pattern);
 }
 
 static void test_no_message_makes_two_lines(void **state)
 {
 	(void)state;
-	log_warn("a\nb\tc\rd\033[31me\177f %s\n", "x\n2026-01-01 00:00:00.000 info  main[1]: forged");
+	log_warn("a\nb\tc\rd\033[31me\177f %s\n",
+		 "x\n2026-01-01 00:00:00.000 info  main[1]: forged");
 	read_file("log");
-	assert_match(text, "warn  main\\[[0-9]+\\]: a b c\\?d\\?\\[31me\\?f x 2026-01-01 .* forged ?\n$");
+	assert_match(text,
+		     "warn  main\\[[0-9]+\\]: a b c\\?d\\?\\[31me\\?f x 2026-01-01 .* forged ?\n$");
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 }
 

@@ -71,7 +71,8 @@ static void test_timers_run_in_order(void **state)
 
 		notes[i].letter = (char)('a' + i);
 		assert_false(loop_timer_is_set(timer));
-		assert_int_equal(loop_timer_set(loop, timer, delays[i], write_letter, &notes[i]), 0);
+		assert_int_equal(loop_timer_set(loop, timer, delays[i], write_letter, &notes[i]),
+				 0);
 		assert_true(loop_timer_is_set(timer));
 	}
 	turn_until(25);
@@ -145,7 +146,7 @@ static void test_one_stops_another_that_is_due(void **state)
 	(void)state;
 	log_text[0] = '\0';
 	loop_timer_set(loop, &killer, 0, stop_victim, NULL);
-	usleep(2000);					/* so that the order of the two is certain */
+	usleep(2000);	/* so that the order of the two is certain */
 	loop_timer_set(loop, &victim.timer, 0, write_letter, &victim);
 	usleep(2000);
 	loop_turn(loop, 0);
@@ -264,7 +265,7 @@ static void test_watch_and_unwatch(void **state)
 	assert_int_equal(p.revents, POLLIN);
 	loop_turn(loop, -1);				/* nobody read it: still ready */
 	assert_int_equal(p.calls, 2);
-	loop_watch(loop, p.fds[0], 0, count_call, &p);	/* the same entry, now waiting for nothing */
+	loop_watch(loop, p.fds[0], 0, count_call, &p);	/* the same, waiting for nothing */
 	loop_turn(loop, 0);
 	assert_int_equal(p.calls, 2);
 	loop_watch(loop, p.fds[0], POLLIN, count_call, &p);
@@ -333,7 +334,7 @@ static void test_callback_drops_itself(void **state)
 		loop_watch(loop, pipes[i].fds[0], POLLIN, count_call, &pipes[i]);
 		write_byte(&pipes[i]);
 	}
-	loop_turn(loop, 0);				/* entries move as others go: none is missed */
+	loop_turn(loop, 0);	/* entries move as others go: none is missed */
 	for (size_t i = 0; i < COUNT(pipes); i++)
 		assert_int_equal(pipes[i].calls, 1);
 	loop_turn(loop, 0);

@@ -52,7 +52,10 @@ static void test_strings_and_identifiers(void **state)
 {
 	(void)state;
 	SPLITS("SELECT 'a;b''c;d'; SELECT 2", "SELECT 'a;b''c;d'", "SELECT 2");
-	/* In a plain string a backslash is a backslash, in E'' it escapes, also after a doubled quote. */
+	/*
+	 * In a plain string a backslash is a backslash, in E'' it escapes, also after a doubled
+	 * quote.
+	 */
 	SPLITS("SELECT 'a\\'; SELECT ';'", "SELECT 'a\\'", "SELECT ';'");
 	SPLITS("SELECT E'a\\';b'; SELECT 2", "SELECT E'a\\';b'", "SELECT 2");
 	SPLITS("SELECT e'a'';\\';b'; SELECT 2", "SELECT e'a'';\\';b'", "SELECT 2");
@@ -68,8 +71,8 @@ static void test_dollar_quotes(void **state)
 	SPLITS("DO $f$ x; $$; y $g$; $f $f$; SELECT 2", "DO $f$ x; $$; y $g$; $f $f$", "SELECT 2");
 	SPLITS("DO $$ '; -- $$; SELECT 2", "DO $$ '; -- $$", "SELECT 2");
 	/* Parameters, and names with dollars in them, begin no body. */
-	SPLITS("EXECUTE p($1); SELECT $2; SELECT a$b$; SELECT 1 AS b$b$", "EXECUTE p($1)", "SELECT $2",
-	       "SELECT a$b$", "SELECT 1 AS b$b$");
+	SPLITS("EXECUTE p($1); SELECT $2; SELECT a$b$; SELECT 1 AS b$b$", "EXECUTE p($1)",
+	       "SELECT $2", "SELECT a$b$", "SELECT 1 AS b$b$");
 	SPLITS("DO $\xc3\xa9$ a; $\xc3\xa9$; SELECT 2", "DO $\xc3\xa9$ a; $\xc3\xa9$", "SELECT 2");
 	SPLITS("DO $$ never; closed", "DO $$ never; closed");
 }
@@ -78,11 +81,15 @@ static void test_parentheses(void **state)
 {
 	(void)state;
 	SPLITS("CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT (2)); SELECT ')'; SELECT 3",
-	       "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT (2))", "SELECT ')'", "SELECT 3");
+	       "CREATE RULE r AS ON INSERT TO t DO (SELECT 1; SELECT (2))", "SELECT ')'",
+	       "SELECT 3");
 	SPLITS("SELECT 1); SELECT 2", "SELECT 1)", "SELECT 2");
 }
 
-/* A statement that cannot run inside a transaction must stand alone, or the server takes it for one. */
+/*
+ * A statement that cannot run inside a transaction must stand alone, or the server takes it for
+ * one.
+ */
 static void test_concurrent_indexes_of_the_migrations_stand_alone(void **state)
 {
 	int concurrent = 0;
@@ -110,7 +117,8 @@ static void test_migrations_are_in_the_order_of_their_numbers(void **state)
 	(void)state;
 	assert_true(embedded_migrations_n > 0);
 	for (size_t i = 1; i < embedded_migrations_n; i++)
-		assert_true(atoi(embedded_migrations[i - 1].name) < atoi(embedded_migrations[i].name));
+		assert_true(atoi(embedded_migrations[i - 1].name) <
+			    atoi(embedded_migrations[i].name));
 }
 
 int main(void)

@@ -48,7 +48,8 @@ static void test_an_array_counts_its_items(void **state)
 	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\0" "\0\0\0\1");
 	pgitem_int4(&b, 5);
 	pgitem_int4(&b, 6);
-	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\2" "\0\0\0\1" "\0\0\0\4\0\0\0\5" "\0\0\0\4\0\0\0\6");
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\2" "\0\0\0\1" "\0\0\0\4\0\0\0\5"
+		     "\0\0\0\4\0\0\0\6");
 }
 
 static void test_a_null_is_said_at_the_head(void **state)
@@ -57,7 +58,8 @@ static void test_a_null_is_said_at_the_head(void **state)
 	pgitems_begin(&b, PG_TEXT);
 	pgitem_text(&b, "");
 	pgitem_text(&b, NULL);
-	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\0\31" "\0\0\0\2" "\0\0\0\1" "\0\0\0\0" "\xff\xff\xff\xff");
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\0\31" "\0\0\0\2" "\0\0\0\1" "\0\0\0\0"
+		     "\xff\xff\xff\xff");
 }
 
 static void test_jsonb_has_a_version(void **state)
@@ -66,7 +68,8 @@ static void test_jsonb_has_a_version(void **state)
 	pgitems_begin(&b, PG_JSONB);
 	pgitem_jsonb(&b, "{}");
 	pgitem_jsonb(&b, NULL);
-	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\16\332" "\0\0\0\2" "\0\0\0\1" "\0\0\0\3\1{}" "\xff\xff\xff\xff");
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\16\332" "\0\0\0\2" "\0\0\0\1" "\0\0\0\3\1{}"
+		     "\xff\xff\xff\xff");
 }
 
 static void test_a_begun_array_is_empty_again(void **state)
@@ -90,11 +93,13 @@ static void test_an_array_of_nulls_only_can_be_dropped(void **state)
 	pgitem_text(&b, "");
 	pgitem_null(&b);
 	pgitems_drop_nulls(&b);		/* an empty text is none */
-	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\0\31" "\0\0\0\2" "\0\0\0\1" "\0\0\0\0" "\xff\xff\xff\xff");
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\1" "\0\0\0\31" "\0\0\0\2" "\0\0\0\1" "\0\0\0\0"
+		     "\xff\xff\xff\xff");
 	pgitems_begin(&b, PG_INT4);
 	pgitem_int4(&b, -1);
 	pgitems_drop_nulls(&b);
-	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\1" "\0\0\0\1" "\0\0\0\4\xff\xff\xff\xff");
+	ASSERT_BYTES("\0\0\0\1" "\0\0\0\0" "\0\0\0\27" "\0\0\0\1" "\0\0\0\1"
+		     "\0\0\0\4\xff\xff\xff\xff");
 }
 
 static void test_beyond_the_cap_nothing_is_written(void **state)
@@ -124,7 +129,9 @@ static void test_a_uuid_there_and_back(void **state)
 
 	(void)state;
 	uuid_bytes(uuid, bytes);
-	assert_memory_equal(bytes, "\x01\x90\xa5\xb2\xc3\xd4\x7e\x6f\x88\x99\xaa\xbb\xcc\xdd\xee\xff", UUID_BYTES);
+	assert_memory_equal(bytes,
+			    "\x01\x90\xa5\xb2\xc3\xd4\x7e\x6f\x88\x99\xaa\xbb\xcc\xdd\xee\xff",
+			    UUID_BYTES);
 	uuid_text(bytes, text);
 	assert_string_equal(text, uuid);
 	uuid_bytes("0190A5B2-C3D4-7E6F-8899-AABBCCDDEEFF", bytes);
@@ -142,7 +149,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_numbers_are_big_endian), TEST(test_an_array_counts_its_items),
 		TEST(test_a_null_is_said_at_the_head), TEST(test_jsonb_has_a_version),
-		TEST(test_a_begun_array_is_empty_again), TEST(test_an_array_of_nulls_only_can_be_dropped),
+		TEST(test_a_begun_array_is_empty_again),
+		TEST(test_an_array_of_nulls_only_can_be_dropped),
 		TEST(test_beyond_the_cap_nothing_is_written),
 		TEST(test_a_uuid_there_and_back),
 	};

@@ -107,7 +107,8 @@ static void test_missing_cells_are_null(void **state)
 	table_row(t);
 	table_row(t);
 	table_text(t, "b");
-	expect(t, true, "[{\"long_name\":null,\"x_ms\":null},\n {\"long_name\":\"b\",\"x_ms\":null}]\n");
+	expect(t, true,
+	       "[{\"long_name\":null,\"x_ms\":null},\n {\"long_name\":\"b\",\"x_ms\":null}]\n");
 	table_free(t);
 }
 

@@ -1,4 +1,7 @@
-/* transcripts.c: what is found in files well made and broken, and that no transcript spoils another. */
+/*
+ * transcripts.c: what is found in files well made and broken, and that no transcript spoils
+ * another.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +16,8 @@
 #include "base/buf.h"
 #include "ctl/transcripts.h"
 
-#define CALL(id) "{\"id\": \"" id "\", \"transcript\": [{\"speaker\": \"rep\", \"text\": \"Hello.\"}]}"
+#define CALL(id) \
+	"{\"id\": \"" id "\", \"transcript\": [{\"speaker\": \"rep\", \"text\": \"Hello.\"}]}"
 
 /* Reads a file of these bytes; describes what came: "12:found 14:refused", by lines. */
 static const char *read_all(const char *bytes, size_t len)
@@ -57,22 +61,29 @@ static void test_one_or_many_in_whatever_shape(void **state)
 	assert_string_equal(READ(""), "");
 	assert_string_equal(READ(" \n\r\n\t"), "");
 	assert_string_equal(READ(CALL("a")), "1:found");
-	assert_string_equal(READ(CALL("a") "\n\n" CALL("b") "\r\n" CALL("c") "\n"), "1:found 3:found 4:found");
-	assert_string_equal(READ("[" CALL("a") "," CALL("b") ",\n" CALL("c") "]\n"), "1:found 1:found 2:found");
+	assert_string_equal(READ(CALL("a") "\n\n" CALL("b") "\r\n" CALL("c") "\n"),
+			    "1:found 3:found 4:found");
+	assert_string_equal(READ("[" CALL("a") "," CALL("b") ",\n" CALL("c") "]\n"),
+			    "1:found 1:found 2:found");
 	assert_string_equal(READ("[]"), "");
 	assert_string_equal(READ("\xef\xbb\xbf" CALL("a")), "1:found");
-	assert_string_equal(READ("\n{\n  \"id\": \"a\",\n  \"transcript\": [\n    {\n      \"text\": \"}]\\\"{[\"\n"
-				 "    }\n  ]\n}\n" CALL("b")), "2:found 10:found");
+	assert_string_equal(READ("\n{\n  \"id\": \"a\",\n  \"transcript\": [\n    {\n      "
+				 "\"text\": \"}]\\\"{[\"\n"
+				 "    }\n  ]\n}\n" CALL("b")),
+			    "2:found 10:found");
 	/* printed without indents */
-	assert_string_equal(READ("{\n\"id\": \"a\",\n\"transcript\": [\n{\n\"text\": \"x\"\n}\n]\n}\n" CALL("b")),
+	assert_string_equal(READ("{\n\"id\": \"a\",\n\"transcript\": [\n{\n"
+				 "\"text\": \"x\"\n}\n]\n}\n" CALL("b")),
 			    "1:found 9:found");
 }
 
 static void test_a_broken_line_spoils_no_other(void **state)
 {
 	(void)state;
-	assert_string_equal(READ(CALL("a") "\n{\"id\": \"b\", \"tran\n" CALL("c")), "1:found 2:refused 3:found");
-	assert_string_equal(READ("{\"id\": \"a\", \"transcript\": [{\n" CALL("b")), "1:refused 2:found");
+	assert_string_equal(READ(CALL("a") "\n{\"id\": \"b\", \"tran\n" CALL("c")),
+			    "1:found 2:refused 3:found");
+	assert_string_equal(READ("{\"id\": \"a\", \"transcript\": [{\n" CALL("b")),
+			    "1:refused 2:found");
 	assert_string_equal(READ("{\"id\": \"a\"}}]\n" CALL("b")), "1:refused 1:refused 2:found");
 	assert_string_equal(READ("{\"id\": }}\n" CALL("b")), "1:refused 2:found");
 	assert_string_equal(READ("nonsense\n" CALL("b") "\n42\n"), "1:refused 2:found 3:refused");
@@ -88,10 +99,12 @@ static void test_what_a_transcript_must_hold(void **state)
 	(void)state;
 	assert_string_equal(READ("{\"id\": \"a\", \"transcript\": []}"), "1:found");
 	assert_string_equal(READ("{\"transcript\": []}\n{\"id\": \"\", \"transcript\": []}\n"
-				 "{\"id\": 7, \"transcript\": []}\n{\"id\": \"a\\u0000b\", \"transcript\": []}"),
+				 "{\"id\": 7, \"transcript\": []}\n"
+				 "{\"id\": \"a\\u0000b\", \"transcript\": []}"),
 			    "1:refused 2:refused 3:refused 4:refused");
 	assert_string_equal(READ("{\"id\": \"a\"}\n{\"id\": \"a\", \"transcript\": {}}\n"
-				 "{\"id\": \"a\", \"transcript\": [1]}"), "1:refused 2:refused 3:refused");
+				 "{\"id\": \"a\", \"transcript\": [1]}"),
+			    "1:refused 2:refused 3:refused");
 	assert_string_equal(READ("{\"id\": \"a\", \"transcript\": [], \"salesRepName\": null}\n"
 				 "{\"id\": \"a\", \"transcript\": [], \"salesRepName\": 1}\n"
 				 "{\"id\": \"a\", \"transcript\": [], \"customerName\": []}"),
@@ -155,11 +168,15 @@ static void test_files_that_cannot_be_read(void **state)
 	transcripts_close(r);
 }
 
-/* Read to its end, for a pipe's sake; one line of three is not enough to give a file up, nor is what follows a transcript. */
+/*
+ * Read to its end, for a pipe's sake; one line of three is not enough to give a file up, nor is
+ * what follows a transcript.
+ */
 static void test_another_kind_of_file_is_given_up_soon(void **state)
 {
 	(void)state;
-	assert_string_equal(READ("# a\n# b\n# c\n# d\n# e\n" CALL("a")), "1:refused 2:refused 3:refused");
+	assert_string_equal(READ("# a\n# b\n# c\n# d\n# e\n" CALL("a")),
+			    "1:refused 2:refused 3:refused");
 	assert_string_equal(READ("# a\n# b\n" CALL("a") "\nc\nd\ne\n" CALL("b")),
 			    "1:refused 2:refused 3:found 4:refused 5:refused 6:refused 7:found");
 }

@@ -15,13 +15,15 @@ static void test_next_decodes_well_formed_characters_only(void **state)
 	static const struct { const char *text; size_t len; uint32_t code; } cases[] = {
 		{ "A", 1, 'A' }, { "\x7f", 1, 0x7f },
 		{ "\xc2\x80", 2, 0x80 }, { "\xdf\xbf", 2, 0x7ff },
-		{ "\xe0\xa0\x80", 3, 0x800 }, { "\xed\x9f\xbf", 3, 0xd7ff }, { "\xef\xbf\xbf", 3, 0xffff },
+		{ "\xe0\xa0\x80", 3, 0x800 }, { "\xed\x9f\xbf", 3, 0xd7ff },
+		{ "\xef\xbf\xbf", 3, 0xffff },
 		{ "\xf0\x90\x80\x80", 4, 0x10000 }, { "\xf4\x8f\xbf\xbf", 4, 0x10ffff },
-		{ "\x80", 0, 0 }, { "\xc0\xaf", 0, 0 }, { "\xc1\xbf", 0, 0 },		/* overlong */
+		{ "\x80", 0, 0 }, { "\xc0\xaf", 0, 0 }, { "\xc1\xbf", 0, 0 },	/* overlong */
 		{ "\xe0\x9f\xbf", 0, 0 }, { "\xf0\x8f\xbf\xbf", 0, 0 },
-		{ "\xed\xa0\x80", 0, 0 },						/* a surrogate */
+		{ "\xed\xa0\x80", 0, 0 },	/* a surrogate */
 		{ "\xf4\x90\x80\x80", 0, 0 }, { "\xf5\x80\x80\x80", 0, 0 }, { "\xff", 0, 0 },
-		{ "\xe2\x82", 0, 0 }, { "\xe2\x28\xa1", 0, 0 }, { "\xf0\x9f\x98", 0, 0 }, { "", 0, 0 },
+		{ "\xe2\x82", 0, 0 }, { "\xe2\x28\xa1", 0, 0 }, { "\xf0\x9f\x98", 0, 0 },
+		{ "", 0, 0 },
 	};
 
 	(void)state;
@@ -51,7 +53,8 @@ static void test_next_reads_no_further_than_told(void **state)
 
 static void test_blank_is_unicode_white_space(void **state)
 {
-	static const char *const blank[] = { "", " ", " \t\r\n\v\f", "\xc2\xa0", "\xe3\x80\x80\xe2\x80\x89" };
+	static const char *const blank[] = { "", " ", " \t\r\n\v\f", "\xc2\xa0",
+					     "\xe3\x80\x80\xe2\x80\x89" };
 	static const char *const not_blank[] = { "a", "  .  ", "\xe2\x80\x8b", "\xc2", "\xc3\xa0" };
 
 	(void)state;
@@ -101,7 +104,8 @@ static void test_buf_json_escapes(void **state)
 	buf_init(&b, 1000);
 	buf_json(&b, "q\" b\\ n\n \x01\x7f \xc3\xa9 \xed\xa0\x80 \xf0\x9f\x98\x80 \xe2\x82");
 	assert_string_equal(buf_text(&b), "\"q\\\" b\\\\ n\\u000a \\u0001\\u007f \xc3\xa9 "
-			    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd \xf0\x9f\x98\x80 \xef\xbf\xbd\xef\xbf\xbd\"");
+			    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd "
+			    "\xf0\x9f\x98\x80 \xef\xbf\xbd\xef\xbf\xbd\"");
 	buf_free(&b);
 }
 
@@ -117,7 +121,8 @@ static void test_a_plain_run_ends_at_what_is_not_plain(void **state)
 
 			memset(text, at % 2 ? ' ' : '~', sizeof(text));
 			text[at] = (char)byte;
-			assert_int_equal(utf8_plain_run(text, sizeof(text)), plain ? sizeof(text) : at);
+			assert_int_equal(utf8_plain_run(text, sizeof(text)),
+					 plain ? sizeof(text) : at);
 			assert_int_equal(utf8_plain_run(text, at), at);
 		}
 }

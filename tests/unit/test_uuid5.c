@@ -1,4 +1,6 @@
-/* uuid5.c: the RFC's own example, others made by Python's uuid module, and what counts as a uuid. */
+/*
+ * uuid5.c: the RFC's own example, others made by Python's uuid module, and what counts as a uuid.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +25,8 @@ static void test_ids_map_into_the_namespace_url(void **state)
 	static const struct { const char *id, *uuid; } cases[] = {
 		{ "https://example.com/calls/17", "1f50761c-4ef7-5084-b9fd-2dc81f2df1f6" },
 		{ "20180904-045349_715_live", "d6037f43-28d8-5f27-868e-a07dbb33b3d2" },
-		{ "Anruf \xc3\xbc" "ber Gr\xc3\xb6\xc3\x9f" "e", "7567c974-3083-5af5-a843-3ab1293039c2" },
+		{ "Anruf \xc3\xbc" "ber Gr\xc3\xb6\xc3\x9f" "e",
+		  "7567c974-3083-5af5-a843-3ab1293039c2" },
 		{ "", "1b4db7eb-4057-5ddf-91e0-36dec72071f5" },
 	};
 	char uuid[UUID_SIZE];
@@ -48,7 +51,8 @@ static void test_a_uuid_stays_itself_in_lower_case(void **state)
 static void test_what_is_no_uuid(void **state)
 {
 	static const char *const texts[] = {
-		"", "0190a1b2", "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5", "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5bb",
+		"", "0190a1b2", "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5",
+		"0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5bb",
 		"0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5g", "0190a1b2c3d47e5f8a9b0c1d2e3f4a5b",
 		"{0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b}", "0190a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b ",
 		"0190a1b20c3d4-7e5f-8a9b-0c1d2e3f4a5b",
