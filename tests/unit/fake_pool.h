@@ -2,7 +2,6 @@
  * A pool without children: what the control socket's commands show and ask, over a scoreboard that
  * the test fills and a configuration of presets, and a record of what was asked of it. For
  * test_commands, test_control, test_prometheus and fuzz_control.
- *
  */
 #ifndef FAKE_POOL_H
 #define FAKE_POOL_H
