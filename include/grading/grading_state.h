@@ -53,7 +53,7 @@ struct grading_settle {
 	bool last;			/* that one is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool refused;			/* the database refused its ratings: none is sent again */
-	struct rowset_row row;		/* the settler's: its place among those that wait to be settled */
+	struct rowset_row row;		/* among those that wait to be settled: settler.c's */
 };
 
 /* What it took, over all attempts: carried over from `result` by result.c, added to by calls.c. */

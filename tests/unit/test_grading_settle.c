@@ -94,7 +94,7 @@ static void test_news_are_what_is_not_stored_yet(void **state)
 	assert_true(grading_attach(g));
 	grading_attached_done(g, true);
 	assert_true(grading_is_decided(g));
-	assert_true(grading_has_news(g));	/* until the job is gone: its end was sent with them */
+	assert_true(grading_has_news(g));	/* until the job is gone */
 }
 
 int main(void)
