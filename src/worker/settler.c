@@ -225,7 +225,11 @@ static int batch_max(const struct settler *s)
 	return context_batch(s->ctx, s->ctx->rater);
 }
 
-/* What the set offers, as far as it is of one form and not too large. */
+/*
+ * What the set offers, as far as it is of one form and not too large. Jobs that have nothing to
+ * send yet leave the set until they are looked at again: it would offer them for ever, and
+ * nothing behind them.
+ */
 static int gather(struct settler *s, int64_t now)
 {
 	struct rowset_row *row;
@@ -235,8 +239,12 @@ static int gather(struct settler *s, int64_t now)
 	while (bytes < SETTLE_BYTES && (row = rowset_offer(&s->set))) {
 		struct grading *g = job_of(row);
 
-		if ((n > 0 && form_of(g) != s->form) || !grading_attach(g))
+		if (n > 0 && form_of(g) != s->form)
 			continue;
+		if (!grading_attach(g)) {
+			rowset_remove(&s->set, row);
+			continue;
+		}
 		rowset_take(&s->set, row, now);
 		s->form = form_of(g);
 		s->gathered[n++] = g;
@@ -256,13 +264,12 @@ int64_t settler_gather(struct settler *s)
 	if (s->ctx->stopping)
 		rowset_hurry(&s->set);
 	add_ready(s);
-	wait = rowset_begin(&s->set, batch_max(s), now);
-	if (wait == 0) {
-		s->under_way = gather(s, now);
-		s->to_send = s->under_way > 0;
-		wait = -1;
-	}
-	return wait;
+	do {
+		wait = rowset_begin(&s->set, batch_max(s), now);
+		s->under_way = wait == 0 ? gather(s, now) : 0;
+	} while (wait == 0 && s->under_way == 0);
+	s->to_send = s->under_way > 0;
+	return s->to_send ? -1 : wait;
 }
 
 void settler_send(struct settler *s)
