@@ -117,9 +117,9 @@ void rowset_init(struct rowset *set, int full);
 
 /*
  * The row is ready. kin: whose lock it may wait for (a session's id, say), as others with the
- * same; NULL: nobody's. A row that was found guilty and is added again has its last word: it is
- * sent alone and at once, and if that fails twice for its values it is guilty again; its success
- * says nothing about others.
+ * same; NULL or "": nobody's. A row that was found guilty and is added again has its last word:
+ * it is sent alone and at once, and if that fails twice for its values it is guilty again; its
+ * success says nothing about others.
  */
 void rowset_add(struct rowset *set, struct rowset_row *row, const char *kin);
 /* Its owner has lost interest; a row that is not in the set is left alone. */

@@ -81,7 +81,7 @@ void rowset_add(struct rowset *set, struct rowset_row *row, const char *kin)
 	bool convicted = row->convicted;
 
 	*row = (struct rowset_row){ .convicted = convicted };
-	row->kin = kin ? kin_of(kin) : ++set->last_kin;
+	row->kin = kin && kin[0] ? kin_of(kin) : ++set->last_kin;
 	join(set, row);
 	if (!convicted)
 		wait_with_kin(set, row);

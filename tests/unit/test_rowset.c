@@ -662,6 +662,21 @@ static void test_others_go_first_while_one_waits(void **state)
 	assert_true(count(DONE) > njobs - 12 - 50);
 }
 
+/* A job without a session shares nothing with others that have none. */
+static void test_no_kin_is_nobody_s_kin(void **state)
+{
+	(void)state;
+	lock.session = "";
+	lock.until_ms = INT64_MAX;
+	add(NULL, "");
+	assert_true(step());
+	lock.session = NULL;
+	add(NULL, "");
+	assert_int_equal(rowset_begin(&set, FULL, now), 0);
+	assert_ptr_equal(rowset_offer(&set), &jobs[1].row);
+	assert_null(rowset_offer(&set));
+}
+
 static void test_hurry_shortens_every_pause(void **state)
 {
 	(void)state;
@@ -800,6 +815,7 @@ int main(void)
 		TEST(test_a_disk_that_is_full_refuses_no_last_word_for_good),
 		TEST(test_a_locked_session_keeps_only_itself_waiting),
 		TEST(test_others_go_first_while_one_waits),
+		TEST(test_no_kin_is_nobody_s_kin),
 		TEST(test_hurry_shortens_every_pause),
 		TEST(test_a_transaction_that_lost_to_others_runs_again_at_once),
 		TEST(test_who_always_loses_to_others_waits),
