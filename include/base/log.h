@@ -23,7 +23,7 @@ int log_open(const char *to, enum log_level level, struct err *err);
 int log_reopen(void);
 
 /* Makes the file this user's, if we have made it and may give it away. */
-void log_give(uid_t uid);
+void log_chown(uid_t uid);
 
 /* Whether the file could be opened again: 0, or -1 and err. */
 int log_check(struct err *err);

@@ -96,7 +96,7 @@ int log_reopen(void)
 }
 
 /* One that was there before keeps its owner: it may be anything, led to by a link. */
-void log_give(uid_t uid)
+void log_chown(uid_t uid)
 {
 	if (logger.made && fchown(logger.fd, uid, (gid_t)-1) == -1)
 		log_warn("cannot give the log file %s to the user of pool.user: %s", logger.path,

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -18,21 +19,23 @@
 struct transcripts {
 	FILE *file;
 	const char *name;
-	int64_t size;		/* 0: not known */
-	int64_t offset;
-	unsigned long line;	/* of the next character */
-	bool begun, in_array;
-	bool seen;		/* some '{' */
-	int strange;		/* lines before it that begin otherwise */
-	struct buf text;
+	int64_t size;		/* size of the file in bytes; 0: not known */
+	int64_t offset;		/* position of the next character */
+	unsigned long line;	/* line of the next character, from 1 */
+	bool begun;		/* something but blanks was seen */
+	bool in_array;		/* the array that holds the transcripts is open */
+	bool seen;		/* a '{' was seen */
+	int foreign;		/* number of lines before it that begin otherwise */
+	struct buf text;	/* the value under way, or the last one */
 };
 
-#define STRANGE_MAX 3		/* so many lines of no JSON at first: another kind of file */
+#define FOREIGN_MAX 3		/* so many lines of no JSON at first: another kind of file */
 
 /* Inside a value that is not complete yet. */
 struct scan {
-	int depth;
-	bool in_string, escaped;
+	int depth;		/* brackets that are open */
+	bool in_string;
+	bool escaped;		/* a backslash came before */
 };
 
 struct transcripts *transcripts_open(const char *path, struct err *err)
@@ -163,7 +166,7 @@ static int find_value(struct transcripts *r, struct err *err)
 			break;
 	}
 	r->begun = true;
-	if (!r->seen && ++r->strange == STRANGE_MAX) {
+	if (!r->seen && ++r->foreign == FOREIGN_MAX) {
 		unsigned long line = r->line;
 
 		while (next(r) != EOF)

@@ -23,7 +23,7 @@ static const char byte_order_mark[] = "\xEF\xBB\xBF";
  * Three bytes of "{},{}" become 800 of memory: a megabyte of them would take a process to a quarter
  * of a gigabyte.
  */
-static bool is_dear(const char *text, size_t len)
+static bool takes_too_much(const char *text, size_t len)
 {
 	size_t bytes = 0, cap = MEMORY_CAP_TIMES * len;
 	bool in_string = false;
@@ -88,7 +88,7 @@ int json_strict_parse(const char *text, size_t len, struct json_object **value, 
 		*why = "it holds a NUL byte";
 	else if (!utf8_is_valid(text, len))
 		*why = "it is not UTF-8";
-	else if (is_dear(text, len))
+	else if (takes_too_much(text, len))
 		*why = "it holds too many values";
 	if (*why)
 		return -1;

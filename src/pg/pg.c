@@ -108,7 +108,7 @@ static void connection_lost(struct pg *pg)
 	go_down(pg, PG_AWAY, &err);
 }
 
-static void out_of_patience(void *arg)
+static void on_timeout(void *arg)
 {
 	struct pg *pg = arg;
 	const struct pgrequest *oldest = pg->requests.head;
@@ -123,7 +123,7 @@ static void out_of_patience(void *arg)
 	} else if (!oldest) {
 		return;
 	} else if (waited < ANSWER_TIMEOUT_MS) {
-		loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS - waited, out_of_patience,
+		loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS - waited, on_timeout,
 			       pg);
 		return;
 	} else {
@@ -167,7 +167,7 @@ static void flush(struct pg *pg)
 static void expect_answer(struct pg *pg)
 {
 	if (!loop_timer_is_set(&pg->timer) &&
-	    loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS, out_of_patience, pg) == -1)
+	    loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS, on_timeout, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 }
 
@@ -311,7 +311,7 @@ static void pg_connect(void *arg)
 		connect_failed(pg);
 		return;
 	}
-	if (loop_timer_set(pg->loop, &pg->timer, pg->connect_ms, out_of_patience, pg) == -1)
+	if (loop_timer_set(pg->loop, &pg->timer, pg->connect_ms, on_timeout, pg) == -1)
 		fatal("out of memory: cannot set a timer");
 	watch(pg, POLLOUT);	/* the manual: begin as if PQconnectPoll had said "writing" */
 }
@@ -322,7 +322,7 @@ static void pg_connect(void *arg)
  * What a session was told when it began is no longer true: another one will do, this one never
  * again.
  */
-static void begin_anew(struct pg *pg, struct pgrequest *r, const struct err *err)
+static void drop_session(struct pg *pg, struct pgrequest *r, const struct err *err)
 {
 	struct err lost;
 
@@ -347,7 +347,7 @@ static void deliver(struct pg *pg)
 	if (!pg->requests.head)
 		loop_timer_stop(pg->loop, &pg->timer);
 	if (err.kind != ERR_NONE && pg->state == PG_READY && pgerror_is_of_session(r->result)) {
-		begin_anew(pg, r, &err);
+		drop_session(pg, r, &err);
 		return;
 	}
 	if (err.kind != ERR_NONE)

@@ -15,7 +15,7 @@
 #define CONNECT_TIMEOUT_MAX_S 300
 
 /* "a,b,c" begun at its nth item: "b,c,a". A list of one stays one, as it is for all hosts. */
-static char *turned(const char *list, unsigned n)
+static char *rotated(const char *list, unsigned n)
 {
 	size_t len = strlen(list);
 	char *out = xcalloc(len + 2, 1);
@@ -45,7 +45,7 @@ static unsigned count_items(const char *list)
  * libpq goes on to the next host when one refuses, but not when one is silent: that is only noticed
  * by our own clock, for the attempt as a whole. So the next attempt begins with the next host.
  */
-static void turn_hosts(const char *conninfo, unsigned first_host, struct hosts *hosts)
+static void rotate_hosts(const char *conninfo, unsigned first_host, struct hosts *hosts)
 {
 	static const char *const keywords[HOST_LISTS] = { "host", "hostaddr", "port" };
 	const char *lists[HOST_LISTS] = { NULL };
@@ -60,7 +60,7 @@ static void turn_hosts(const char *conninfo, unsigned first_host, struct hosts *
 			hosts->n = count_items(lists[i]);
 	for (int i = 0; i < HOST_LISTS && hosts->n > 1; i++)
 		if (lists[i])
-			hosts->lists[i] = turned(lists[i], first_host % hosts->n);
+			hosts->lists[i] = rotated(lists[i], first_host % hosts->n);
 	PQconninfoFree(options);
 }
 
@@ -74,7 +74,7 @@ PGconn *pgconnect_start(const char *conninfo, const char *application_name, unsi
 	struct hosts hosts = { .n = 0 };
 	PGconn *conn;
 
-	turn_hosts(conninfo, first_host, &hosts);
+	rotate_hosts(conninfo, first_host, &hosts);
 	const char *keys[] = { "fallback_application_name", "connect_timeout", "keepalives_idle",
 		"keepalives_interval", "keepalives_count", "tcp_user_timeout", "dbname",
 		"host", "hostaddr", "port", "client_encoding", NULL };

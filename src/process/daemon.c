@@ -139,7 +139,7 @@ int drop_privileges(const char *user, const char *const *paths, struct err *err)
 		if (chown(*paths, pw->pw_uid, (gid_t)-1) == -1 && errno != ENOENT)
 			return err_set(err, ERR_CONFIG, "cannot give %s to %s: %s", *paths, user,
 				       strerror(errno));
-	log_give(pw->pw_uid);
+	log_chown(pw->pw_uid);
 	if (initgroups(user, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 ||
 	    setuid(pw->pw_uid) == -1)
 		return err_set(err, ERR_CONFIG, "cannot become user %s: %s", user, strerror(errno));
