@@ -73,7 +73,7 @@ struct request {
 /*
  * Reads a line (without newline) that was said by an admin, or by a reader; words may be cut short
  * as long as they name one command. Returns -1 and err, in one printable line, when it is no
- * command, or not for him.
+ * command, or not for who said it.
  */
 int grammar_read(struct request *r, const char *line, bool admin, struct err *err);
 

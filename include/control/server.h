@@ -3,7 +3,7 @@
  * deadlines and limits. What a line means is its handler's business. A reply is rendered whole and
  * sent without blocking; a peer that is slow or silent is dropped at its deadline. When all places
  * are taken, whoever came first and still has not asked makes room after CONTROL_GRACE_MS: a flood
- * of silent clients takes turns with itself, and who asks waits for his turn, not for a deadline.
+ * of silent clients takes turns with itself, and who asks waits for a turn, not for a deadline.
  */
 #ifndef SERVER_H
 #define SERVER_H

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "scoreboard/scoreboard.h"
+#include "scoreboard/deaths.h"
 
 /* This process's own; out has IDENTITY_SIZE bytes. */
 void identity_self(char *out);

@@ -15,12 +15,12 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
-#include "patient_timer.h"
 #include "process/child.h"
 #include "process/signals.h"
 #include "process/wake.h"
 #include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
+#include "patient_timer.h"
 
 #define KILL_GRACE_MS 2000		/* after the drain time, and between ABRT and KILL */
 #define AT_ONCE_GRACE_MS 1500

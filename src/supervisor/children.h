@@ -12,9 +12,9 @@
 
 #include "base/loop.h"
 #include "config/config.h"
-#include "restart.h"
 #include "scoreboard/scoreboard.h"
 #include "supervisor/roles.h"
+#include "restart.h"
 
 struct children;
 

@@ -1,6 +1,7 @@
 /*
  * Orders to the pool, each checked, said in the log and handed to children or reload. Runs in the
- * parent; it forks nothing, waits for nobody and knows neither who asks nor how he is answered.
+ * parent; it forks nothing, waits for nobody and knows neither who asks nor how that is
+ * answered.
  */
 #include "orders.h"
 

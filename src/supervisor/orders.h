@@ -9,11 +9,11 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "children.h"
 #include "config/config.h"
 #include "control/pool.h"
-#include "reload.h"
 #include "scoreboard/scoreboard.h"
+#include "children.h"
+#include "reload.h"
 
 struct orders {
 	struct children *children;

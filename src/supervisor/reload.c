@@ -18,10 +18,10 @@
 #include "base/log.h"
 #include "config/config_check.h"
 #include "config/config_load.h"
-#include "patient_timer.h"
 #include "process/daemon.h"
 #include "process/notify.h"
 #include "process/signals.h"
+#include "patient_timer.h"
 
 /* A matter of milliseconds; within a control client's patience (CONTROL_DEADLINE_MS). */
 #define TRIAL_MS 4000

@@ -19,18 +19,18 @@
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "children.h"
 #include "config/config_load.h"
 #include "control/commands.h"
 #include "control/server.h"
-#include "orders.h"
-#include "patient_timer.h"
 #include "process/daemon.h"
 #include "process/notify.h"
 #include "process/signals.h"
 #include "process/wake.h"
-#include "reload.h"
 #include "scoreboard/recent.h"
+#include "children.h"
+#include "orders.h"
+#include "patient_timer.h"
+#include "reload.h"
 
 #define START_PATIENCE_MS 10000		/* -d: for the pool to be up */
 
