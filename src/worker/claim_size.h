@@ -24,8 +24,8 @@ struct claim_size {
 	int factor_max;		/* no more than that, going by how long the server took */
 	int64_t job_bytes;	/* of job_data in a job, going by what was claimed before */
 	bool grown;		/* its memory is that of a deep queue */
-	uint64_t done_before;	/* what the workers in the slots before this one had completed, */
-	int64_t got_on_ms;	/* and when that last grew */
+	uint64_t done_before;	/* completed by the workers in the slots before this one */
+	int64_t got_on_ms;	/* when done_before last grew */
 };
 
 void claim_size_init(struct claim_size *s);

@@ -6,7 +6,6 @@
 #include "claimer.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/arena.h"
 #include "base/clock.h"
@@ -19,9 +18,6 @@
 
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
-#define PREFETCH_SHARE 16	/* of pool.in_flight: jobs claimed before a call is free for them */
-#define PREFETCH_FROM 64	/* calls; with fewer, jobs would wait beside idle workers */
-#define BATCHES_BEHIND 1	/* of answered jobs may wait to be settled at a claim */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after a claim that the database refused */
 
@@ -224,7 +220,7 @@ static void learn(struct claimer *c, int got, bool full, int64_t bytes)
 	if (got > 0)
 		claim_size_learn(c->with.size, got, bytes);
 	if (!full) {
-		c->behind_epoch = c->from_floors ? c->floors.epoch : 0;
+		c->short_epoch = c->from_floors ? c->floors.epoch : 0;
 		quarantine_all_claimed(&c->quarantine);
 	}
 	if (full || !c->from_floors) {
@@ -259,70 +255,12 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 	retire_when_due(c);
 }
 
-/* ---- room ---- */
+/* ---- the turn ---- */
 
-/* Jobs in hand, not being settled yet, that this rater is asked about. */
-static int held_for(const struct claimer *c, const struct rater *rater)
+/* Jobs that the next claim for this rater may bring. */
+static int room_for(const struct claimer *c, const struct rater *rater)
 {
-	const struct joblist *jobs = c->with.jobs;
-	int n = 0;
-
-	if (!c->ctx->fallback)
-		return jobs->n - c->with.settler->under_way - c->with.txn->under_way;
-	for (const struct grading *g = jobs->head; g; g = g->next)
-		n += g->rater == rater && !g->settle.under_way;
-	return n;
-}
-
-/*
- * While there is a backlog a few jobs are claimed and looked up before a call is free for them, so
- * that no call slot stands empty for a round trip. So few that they wait for little longer than
- * that; they are replaced when half of them are gone, since a claim costs much the same for one job
- * and for eight. None under limits: no job is claimed then without a permit to be asked about.
- */
-static int prefetch(const struct claimer *c, const struct rater *rater)
-{
-	int calls = (int)c->ctx->config->pool.in_flight;
-
-	if (rater->capacity || !c->deep || rater != c->ctx->rater || calls < PREFETCH_FROM ||
-	    throttle_active(&board(c)->throttle))
-		return 0;
-	return calls / PREFETCH_SHARE;
-}
-
-/*
- * A call that is answered makes room at once, unless so many jobs wait to be settled that the
- * database must be behind.
- */
-static int room_for_calls(const struct claimer *c, const struct rater *rater, int batch)
-{
-	int spare = prefetch(c, rater);
-	int limit = rater->capacity ? rater->capacity : (int)c->ctx->config->pool.in_flight + spare;
-	int n = limit - dispatch_asked_of(c->with.dispatch, rater);
-	int behind = limit + BATCHES_BEHIND * batch - c->with.jobs->n;
-
-	if (n <= spare / 2)
-		return 0;
-	return n < behind ? n : behind;
-}
-
-/*
- * A rater that answers at once is fed by the batch or several, others up to the calls they may have
- * in flight.
- */
-static int room(const struct claimer *c, const struct rater *rater)
-{
-	int batch = context_batch(c->ctx, rater), n;
-
-	if (rater->instant) {
-		batch *= c->with.size->factor;
-		n = batch - held_for(c, rater);
-	} else {
-		n = room_for_calls(c, rater, batch);
-	}
-	n = n < batch ? n : batch;
-	n = quarantine_cap(&c->quarantine, claim_size_cap(c->with.size, n));
-	return n < WORKER_BATCH_MAX ? n : WORKER_BATCH_MAX;
+	return quarantine_cap(&c->quarantine, claim_room(c->ctx, &c->with, rater, c->deep));
 }
 
 /*
@@ -332,7 +270,7 @@ static int allowed(struct claimer *c, int64_t now, int64_t *wait)
 {
 	struct breaker *breaker = &board(c)->breaker;
 	const struct context *ctx = c->ctx;
-	int n = room(c, ctx->rater);
+	int n = room_for(c, ctx->rater);
 	int64_t fallback_wait;
 
 	*wait = -1;
@@ -347,39 +285,8 @@ static int allowed(struct claimer *c, int64_t now, int64_t *wait)
 		return 0;
 	}
 	c->asked_for = ctx->fallback;
-	return room(c, ctx->fallback);
+	return room_for(c, ctx->fallback);
 }
-
-/* Workers in the slots before this one's that are busy, and what they have completed so far. */
-static int busy_before(const struct claimer *c, uint64_t *done)
-{
-	int busy = 0;
-
-	*done = 0;
-	for (int i = SLOT_FIRST_WORKER; i < c->ctx->child->index; i++) {
-		const struct slot *slot = &board(c)->slots[i];
-
-		busy += atomic_load(&slot->state) == SLOT_BUSY ||
-			atomic_load(&slot->demand) == DEMAND_CLAIMING;
-		*done += atomic_load_explicit(&slot->counters[COUNTER_JOBS_COMPLETED],
-					      memory_order_relaxed);
-	}
-	return busy;
-}
-
-static bool over_subscribed(struct claimer *c, int64_t now)
-{
-	uint64_t done;
-	int busy;
-
-	if (!c->ctx->rater->instant)
-		return false;
-	busy = busy_before(c, &done);
-	return claim_size_over_subscribed(c->with.size, busy, sysconf(_SC_NPROCESSORS_ONLN), done,
-					  now);
-}
-
-/* ---- the turn ---- */
 
 /*
  * Nobody has looked at the queue for so long that the janitor must be away: this worker does it by
@@ -471,7 +378,7 @@ static void claim_up_to(struct claimer *c, int n, int64_t now)
 	c->asked = n;
 	advance(c, CLAIM_ON_SEND);
 	floors_read(board(c), now, max_age, &c->floors);
-	c->from_floors = c->deep && c->floors.n > 0 && c->floors.epoch != c->behind_epoch;
+	c->from_floors = c->deep && c->floors.n > 0 && c->floors.epoch != c->short_epoch;
 	claim = claim_for(c, n);
 	if (send(c, &claim) == -1)
 		on_claimed(c, NULL, &(struct err){ .kind = ERR_LOST });
@@ -489,7 +396,7 @@ int64_t claimer_turn(struct claimer *c)
 		return let_others_claim(c, c->not_before_ms - now);
 	if (claim_txn_fits(c->with.txn, c->deep) && settler_has_any(c->with.settler, now))
 		return -1;	/* it goes out first: it could not while claims are held */
-	if (over_subscribed(c, now)) {
+	if (claim_room_crowded(c->ctx, c->with.size, now)) {
 		set_demand(c, DEMAND_NONE);	/* it looks again by itself */
 		return CROWD_LOOK_MS;
 	}

@@ -6,27 +6,10 @@
 #define WORKER_CLAIMER_H
 
 #include "scoreboard/floor.h"
-#include "claim_size.h"
+#include "claim_room.h"
 #include "claim_state.h"
-#include "claim_txn.h"
 #include "context.h"
-#include "dispatch.h"
-#include "joblist.h"
-#include "permits.h"
 #include "quarantine.h"
-#include "reclaim.h"
-#include "settler.h"
-
-/* What a claimer works with; all of it outlives the claimer. */
-struct claimer_parts {
-	struct joblist *jobs;
-	struct claim_txn *txn;
-	struct settler *settler;
-	struct dispatch *dispatch;
-	struct permits *permits;
-	const struct reclaim *reclaim;
-	struct claim_size *size;
-};
 
 struct claimer {
 	const struct context *ctx;
@@ -37,7 +20,7 @@ struct claimer {
 	struct rater *asked_for;	/* who is to rate them */
 	struct floors floors;		/* where that claim began to look */
 	bool from_floors;		/* from the very floors, not from some time before */
-	uint64_t behind_epoch;		/* whose floors fell short of what there is; 0: none did */
+	uint64_t short_epoch;		/* of floors that brought less than was asked; 0: none */
 	bool deep;			/* the last claim was full: there is more */
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
