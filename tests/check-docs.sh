@@ -177,6 +177,12 @@ sed -n '/^| room |/,/^$/s/^| \([a-z\/]*\) | .*/\1/p' src/README.md |
 	grep -vx room > "$tmp/rooms.readme" || true
 compare room "$tmp/rooms" "$tmp/rooms.readme" src/README.md
 
+# A worker's parts are listed from the top down.
+ls src/worker/*.c | sed 's|.*/||; s|\.c$||' > "$tmp/parts"
+sed -n "/^## A worker's parts/,/^## J/s/^     *\([a-z_]*\)   *[a-z].*/\1/p" src/README.md \
+	> "$tmp/parts.readme"
+compare "part of a worker" "$tmp/parts" "$tmp/parts.readme" src/README.md
+
 # ---- papers: each link leads somewhere; each `file` and `function()` in them exists ----
 
 # lacking FOLDER...: what standard input names and none of the folders has.

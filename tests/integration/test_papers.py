@@ -78,6 +78,9 @@ FAULTS = {
         f"{SQL} lacks the right: gradingd_worker grading_jobs: SELECT, UPDATE, DELETE"),
     "a room": (
         "src/README.md", "| pg | ", "| postgres | ", "src/README.md lacks the room: pg"),
+    "a worker's part": (
+        "src/README.md", "    settler  ", "    settling ",
+        "src/README.md lacks the part of a worker: settler"),
     "a link": (
         "README.md", "](init/)", "](inits/)", "README.md links to inits/, which does not exist"),
     "a file that moved": (
