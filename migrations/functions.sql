@@ -201,8 +201,8 @@ $$;
 
 -- Moves the counters of sessions, an item each in all arrays: how many batches one is announced as,
 -- how many jobs are completed and failed more or fewer, how many lines are to be rated and skipped
--- more or fewer. The rule is that of the daemon's statements, whose piece counters.sql it repeats
--- word for word; no function counts by itself.
+-- more or fewer. The rule is that of the daemon's statements, whose pieces taken_back.sql and
+-- counters.sql it repeats word for word; no function counts by itself.
 CREATE OR REPLACE FUNCTION grading_count(
 	session_ids uuid[], batches integer[], completed integer[], failed integer[],
 	lines integer[], skipped integer[]
@@ -210,38 +210,37 @@ CREATE OR REPLACE FUNCTION grading_count(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
-	WITH moved AS (
+	WITH counted AS (
 		SELECT u.session_id, u.batches, u.completed, u.failed, u.lines, 0 AS rated,
 			u.skipped, 0 AS stored, NULL::timestamptz AS started_at
 		FROM unnest(session_ids, batches, completed, failed, lines, skipped)
 			AS u(session_id, batches, completed, failed, lines, skipped)
+	), moved AS (
+		SELECT c.session_id, c.batches, greatest(c.completed, c.bound) AS completed,
+			greatest(c.failed, c.bound) AS failed, greatest(c.lines, c.bound) AS lines,
+			c.rated, greatest(c.skipped, c.bound) AS skipped, c.stored, c.started_at
+		FROM (
+			SELECT counted.*, CASE WHEN least(counted.completed, counted.failed,
+					counted.lines, counted.skipped) < 0
+				AND (SELECT true FROM grading_sessions there
+					WHERE there.session_id = counted.session_id) IS NULL
+				THEN 0 ELSE -2147483647 END AS bound
+			FROM counted OFFSET 0
+		) AS c
 	)
 	INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches,
-		failed_batches,
-		total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at,
-		completed_at)
+		failed_batches, total_lines, rated_lines, skipped_lines, rated_seq, started_at,
+		first_rated_at, completed_at)
 	SELECT m.session_id, greatest(m.batches, m.completed + m.failed), m.completed, m.failed,
 		m.lines, m.rated, m.skipped, m.stored, m.started_at,
 		CASE WHEN m.stored > 0 THEN now() END,
 		CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END
-	FROM (
-		SELECT b.session_id, b.batches, greatest(b.completed, b.bound) AS completed,
-			greatest(b.failed, b.bound) AS failed, greatest(b.lines, b.bound) AS lines,
-				b.rated,
-			greatest(b.skipped, b.bound) AS skipped, b.stored, b.started_at
-		FROM (
-			SELECT moved.*, CASE WHEN least(moved.completed, moved.failed, moved.lines,
-				moved.skipped) < 0 AND (SELECT true FROM grading_sessions there
-					WHERE there.session_id = moved.session_id) IS NULL
-				THEN 0 ELSE -2147483647 END AS bound
-			FROM moved
-		) AS b
-	) AS m
+	FROM moved m
 	ORDER BY m.session_id
 	ON CONFLICT (session_id) DO UPDATE SET
 		total_batches = greatest(s.total_batches, excluded.total_batches,
-			s.completed_batches
-			+ s.failed_batches + excluded.completed_batches + excluded.failed_batches),
+			s.completed_batches + s.failed_batches
+				+ excluded.completed_batches + excluded.failed_batches),
 		completed_batches = s.completed_batches + excluded.completed_batches,
 		failed_batches = s.failed_batches + excluded.failed_batches,
 		total_lines = CASE WHEN s.announced THEN s.total_lines
@@ -252,9 +251,8 @@ BEGIN
 		started_at = least(s.started_at, excluded.started_at),
 		first_rated_at = least(s.first_rated_at, excluded.first_rated_at),
 		completed_at = CASE WHEN s.completed_batches + s.failed_batches
-			+ excluded.completed_batches
-			+ excluded.failed_batches >= greatest(s.total_batches,
-				excluded.total_batches, 1)
+				+ excluded.completed_batches + excluded.failed_batches
+				>= greatest(s.total_batches, excluded.total_batches, 1)
 			THEN greatest(s.updated_at, now()) END,
 		updated_at = greatest(s.updated_at, now());
 END $$;

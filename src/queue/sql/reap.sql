@@ -4,7 +4,8 @@
 \set free_deaths `cat pieces/free_deaths.sql`
 \set deaths `cat pieces/deaths.sql`
 \set suspected `cat pieces/suspected.sql`
-\set moved_failed `cat pieces/moved_failed.sql`
+\set counted_failed `cat pieces/counted_failed.sql`
+\set taken_back `cat pieces/taken_back.sql`
 \set counters `cat pieces/counters.sql`
 
 PREPARE reap (
@@ -37,8 +38,10 @@ WITH stuck AS MATERIALIZED (
 			|| CASE WHEN spent THEN '; it has no attempts left' ELSE '' END
 	FROM stuck WHERE g.id = stuck.id AND g.id = ANY(ARRAY(SELECT id FROM stuck))
 	RETURNING g.session_id, g.status, stuck.counted_as AS was
+), counted AS (
+	:counted_failed
 ), moved AS (
-	:moved_failed
+	:taken_back
 ), session AS (
 	:counters
 )

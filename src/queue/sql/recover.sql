@@ -11,7 +11,8 @@
 \set death_in_hand `cat pieces/death_in_hand.sql`
 \set deaths `cat pieces/deaths.sql`
 \set suspected `cat pieces/suspected.sql`
-\set moved_failed `cat pieces/moved_failed.sql`
+\set counted_failed `cat pieces/counted_failed.sql`
+\set taken_back `cat pieces/taken_back.sql`
 \set counters `cat pieces/counters.sql`
 
 PREPARE recover (
@@ -85,8 +86,10 @@ WITH dead AS (
 				ELSE '' END
 	FROM judged WHERE g.id = judged.id AND g.id = ANY(ARRAY(SELECT id FROM judged))
 	RETURNING g.session_id, g.status, judged.counted_as AS was
+), counted AS (
+	:counted_failed
 ), moved AS (
-	:moved_failed
+	:taken_back
 ), session AS (
 	:counters
 ), freed AS (

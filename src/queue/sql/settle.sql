@@ -6,6 +6,7 @@
 \set batch `cat pieces/batch.sql`
 \set status '''processing'''
 \set as_claimed `cat pieces/as_claimed.sql`
+\set taken_back `cat pieces/taken_back.sql`
 \set counters `cat pieces/counters.sql`
 \set separator `cat pieces/separator.sql`
 \set line_values `cat pieces/line_values.sql`
@@ -93,13 +94,15 @@ WITH :batch, settled AS (
 ), gained AS (
 	SELECT session_id, count(*)::int AS stored, count(*) FILTER (WHERE new)::int AS new
 	FROM rated GROUP BY session_id
-), moved AS (
+), counted AS (
 	SELECT session_id, batches, completed, failed,
 		least(greatest(lines - brought + coalesce(new, 0), 0), lines) AS lines,
 		coalesce(new, 0) AS rated, skipped, coalesce(stored, 0) AS stored,
 		now() AS started_at
 	FROM sums LEFT JOIN gained USING (session_id)
 	WHERE completed <> 0 OR failed <> 0 OR stored > 0
+), moved AS (
+	:taken_back
 ), session AS (
 	:counters
 ), remembered AS (

@@ -6,32 +6,21 @@
 -- `rated` and `skipped` ones; how many numbers of line_ratings.seq are `stored`; as how many
 -- `batches` it is announced; when it `started_at`, if it did.
 --
--- Where the row is gone, what is taken back was counted in the one that somebody deleted: hence
--- `bound`. Not EXISTS, for which a plan may read the table whole. The greatest() and least() of
--- times: now() is when a transaction began, which is not the order of commits.
-INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches, failed_batches,
-	total_lines, rated_lines, skipped_lines, rated_seq, started_at, first_rated_at,
-	completed_at)
+-- Where something may be taken back, `moved` comes out of taken_back.sql. The greatest() and
+-- least() of times: now() is when a transaction began, which is not the order of commits.
+INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches,
+	failed_batches, total_lines, rated_lines, skipped_lines, rated_seq, started_at,
+	first_rated_at, completed_at)
 SELECT m.session_id, greatest(m.batches, m.completed + m.failed), m.completed, m.failed,
 	m.lines, m.rated, m.skipped, m.stored, m.started_at,
 	CASE WHEN m.stored > 0 THEN now() END,
 	CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END
-FROM (
-	SELECT b.session_id, b.batches, greatest(b.completed, b.bound) AS completed,
-		greatest(b.failed, b.bound) AS failed, greatest(b.lines, b.bound) AS lines, b.rated,
-		greatest(b.skipped, b.bound) AS skipped, b.stored, b.started_at
-	FROM (
-		SELECT moved.*, CASE WHEN least(moved.completed, moved.failed, moved.lines,
-			moved.skipped) < 0 AND (SELECT true FROM grading_sessions there
-				WHERE there.session_id = moved.session_id) IS NULL
-			THEN 0 ELSE -2147483647 END AS bound
-		FROM moved
-	) AS b
-) AS m
+FROM moved m
 ORDER BY m.session_id
 ON CONFLICT (session_id) DO UPDATE SET
-	total_batches = greatest(s.total_batches, excluded.total_batches, s.completed_batches
-		+ s.failed_batches + excluded.completed_batches + excluded.failed_batches),
+	total_batches = greatest(s.total_batches, excluded.total_batches,
+		s.completed_batches + s.failed_batches
+			+ excluded.completed_batches + excluded.failed_batches),
 	completed_batches = s.completed_batches + excluded.completed_batches,
 	failed_batches = s.failed_batches + excluded.failed_batches,
 	total_lines = CASE WHEN s.announced THEN s.total_lines
@@ -41,7 +30,8 @@ ON CONFLICT (session_id) DO UPDATE SET
 	rated_seq = s.rated_seq + excluded.rated_seq,
 	started_at = least(s.started_at, excluded.started_at),
 	first_rated_at = least(s.first_rated_at, excluded.first_rated_at),
-	completed_at = CASE WHEN s.completed_batches + s.failed_batches + excluded.completed_batches
-		+ excluded.failed_batches >= greatest(s.total_batches, excluded.total_batches, 1)
+	completed_at = CASE WHEN s.completed_batches + s.failed_batches
+			+ excluded.completed_batches + excluded.failed_batches
+			>= greatest(s.total_batches, excluded.total_batches, 1)
 		THEN greatest(s.updated_at, now()) END,
 	updated_at = greatest(s.updated_at, now())

@@ -1,4 +1,4 @@
--- What counters.sql needs, of jobs that a CTE `put` put back or made "failed"; its columns are
+-- What taken_back.sql needs, of jobs that a CTE `put` put back or made "failed"; its columns are
 -- session_id, status and `was`, how the job was counted before.
 SELECT session_id, 0 AS batches,
 	-(count(*) FILTER (WHERE was IS NOT DISTINCT FROM 'completed'))::int AS completed,
