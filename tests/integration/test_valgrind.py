@@ -1,6 +1,4 @@
 """A whole pool's life under valgrind: nothing read that was not written, nothing lost, in any of its processes."""
-import contextlib
-
 import pytest
 
 import harness
@@ -34,15 +32,22 @@ def test_the_rubric_and_the_cache(make_pool, db):
     harness.wait_until(lambda: db.count("failed") == 1)
     for words in ("status", "workers", "queue", "metrics", "limits", "errors", "config"):
         pool.ctl(f"show {words}")
-    harness.wait_until(lambda: reloaded(pool))
+    reload(pool)
     pool.stop()
 
 
-def reloaded(pool):
-    """The rater is tried for a few seconds, which are short where valgrind watches and others are at work."""
-    with contextlib.suppress(harness.ControlError):
-        pool.ctl("reload")
-    return pool.show("status")["reloads"] > 0
+def reload(pool):
+    """The supervisor gives a trial 4 s, and needs a fifth of that here where nothing else is at work.
+
+    Beside many others it may be refused for that, time and again. Then that was watched, and new workers are.
+    """
+    for _ in range(5):
+        try:
+            pool.ctl("reload")
+            return
+        except harness.ControlError as error:
+            assert "to try the rater takes too long" in str(error)
+    pool.ctl("recycle")
 
 
 def test_a_model_that_answers_badly(make_openai_pool, db, llm):
