@@ -260,7 +260,7 @@ def test_of_huge_jobs_few_are_taken_at_a_time(deep_pool, db):
             " (SELECT jsonb_build_object('transcript', jsonb_agg(jsonb_build_object('index', n, 'text', repeat('Is it so? ', 3000),"
             " 'speaker', CASE n WHEN 0 THEN 'rep' ELSE 'customer' END))) FROM generate_series(0, 34) n) FROM generate_series(1, 200)")
     deep_pool(pool={"claim_batch": 64, "workers": 1}).ctl("resume")
-    wait_until(lambda: db.count("completed") == 200)
+    wait_until(lambda: db.count("completed") == 200, 2 * harness.PATIENCE_S)
     claims = [row.n for row in db.rows("SELECT count(*) AS n FROM grading_jobs GROUP BY started_at ORDER BY started_at")]
     assert max(claims[2:]) <= 16
 

@@ -211,19 +211,19 @@ def test_functions_of_a_newer_release_are_no_fault(db):
     assert examine(db).state("functions") == "ok"
 
 
-def test_functions_that_are_missing(db):
-    """Each is told, with what hung on it; what is advised brings all back as it was."""
+@pytest.mark.parametrize("name", CALLED)
+def test_a_function_that_is_missing(db, name):
+    """It is told, with what hung on it; what is advised brings all back as it was."""
     made = "SELECT proname, prosrc, prosecdef, proconfig FROM pg_proc WHERE proname = ANY(%s) ORDER BY 1"
     before = db.rows(made, CALLED)
-    for name in CALLED:
-        db.rows(f"DROP FUNCTION {name} CASCADE")
-        report = examine(db)
-        line = report.one("functions")
-        assert line["state"] == "error" and f"{name}() is missing" in line["found"]
-        migrate_as_advised(db, line)
-        if name == "grading_uuid":
-            db.rows(report.one("defaults")["advice"])
-        assert examine(db).wrong == []
+    db.rows(f"DROP FUNCTION {name} CASCADE")
+    report = examine(db)
+    line = report.one("functions")
+    assert line["state"] == "error" and f"{name}() is missing" in line["found"]
+    migrate_as_advised(db, line)
+    if name == "grading_uuid":
+        db.rows(report.one("defaults")["advice"])
+    assert examine(db).wrong == []
     assert db.rows(made, CALLED) == before and len(before) == len(CALLED)
 
 
