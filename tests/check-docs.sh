@@ -13,7 +13,7 @@ export LC_ALL=C		# sort and comm must agree
 
 build=${BUILD:-build}
 pages='src/gradingd.8 src/gradingctl.8 src/gradingd.conf.5 src/gradingd-sql.7'
-papers='README.md src/README.md tests/README.md'
+papers='README.md src/README.md tests/README.md migrations/README.md'
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 status=0
