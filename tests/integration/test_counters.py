@@ -1,7 +1,8 @@
 """A session's counters are what a recount says, whatever was done to its jobs.
 
-Random operations, by the daemon's own statements, the functions for applications and by hand; after each of them the
-counters of all sessions are compared with the jobs and lines that are there. GRADINGD_SEED repeats a run.
+Random operations, by the daemon's own statements, the functions for applications and by hand; after
+each of them the counters of all sessions are compared with the jobs and lines that are there.
+GRADINGD_SEED repeats a run.
 """
 import collections
 import os
@@ -20,7 +21,8 @@ SECONDS = 10
 OPERATIONS = 1500
 WORKERS = ["host/1/1", "host/2/1"]
 LAPSE_MS = 600000
-EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [str(uuid.UUID(int=0))])     # one floor: from the start on
+# One floor: from the start on.
+EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [str(uuid.UUID(int=0))])
 
 Job = collections.namedtuple("Job", "session lines skipped batches")
 
@@ -31,9 +33,9 @@ class Play:
     def __init__(self, db, statements, seed):
         self.db, self.statements, self.random = db, statements, random.Random(seed)
         db.rows("SELECT setseed(%s)", self.random.random())
-        self.conn = db.connect(row_factory=tuple_row)      # their columns have no names of their own
+        self.conn = db.connect(row_factory=tuple_row)      # for columns without names
         self.jobs, self.counted, self.gone = {}, {}, collections.Counter()
-        self.lines, self.skipped = collections.Counter(), collections.Counter()     # of sessions that announced none
+        self.lines, self.skipped = collections.Counter(), collections.Counter()
         self.in_hand, self.past = {}, []
         self.peak, self.batches = collections.Counter(), collections.Counter()
         self.announced, self.done = {}, []
@@ -46,7 +48,8 @@ class Play:
         types, text = self.statements[name]
         assert len(types) == len(values), name
         sql = re.sub(r"\$(\d+)", r"%(p\1)s", text.replace("%", "%%"))
-        cursor = self.conn.execute(sql.encode(), {f"p{n}": value for n, value in enumerate(values, 1)})
+        parameters = {f"p{n}": value for n, value in enumerate(values, 1)}
+        cursor = self.conn.execute(sql.encode(), parameters)
         return cursor.fetchall() if cursor.description else []
 
     def searched(self):
@@ -58,29 +61,31 @@ class Play:
 
     def claim(self):
         who = self.random.choice(WORKERS)
-        self.took(self.run(self.random.choice(["claim", "claim_briefly"]), *self.searched(), who), who)
+        name = self.random.choice(["claim", "claim_briefly"])
+        self.took(self.run(name, *self.searched(), who), who)
 
     def batch(self, chosen, statuses, lines, again=None):
-        """$1 to $25 of a settlement: jobs with what is known of them, and some of their lines; `again`: sent before."""
-        at, documents = [], []
-        columns = collections.defaultdict(list)
+        """$1 to $25 of a settlement: jobs, some of their lines, and lines that were sent before."""
+        at, sent, documents = [], [], []
         for place, (job, status) in enumerate(zip(chosen, statuses), 1):
             facts, held = self.jobs[job], self.in_hand[job]
             result = None
             if status in ("completed", "failed"):
                 documents.append(Jsonb({"lines": len(facts.lines), "skipped": facts.skipped}))
                 result = len(documents)
-            at.append((job, held["claim"], status, int(status == "pending"), 0, None, result, held["was"], facts.batches,
-                       len(facts.lines), facts.skipped, len(lines[job])))
+            at.append((job, held["claim"], status, int(status == "pending"), 0, None, result,
+                       held["was"], facts.batches, len(facts.lines), facts.skipped,
+                       len(lines[job])))
             for n, index in enumerate(lines[job] + (again or {}).get(job, []), 1):
-                columns["lines"].append((place, n, index, f"Line {index}.", "good", "", None, None, None, None, None))
-        turned = [list(column) for column in zip(*at)] + [list(column) for column in zip(*columns["lines"])] \
-            + [[]] * (0 if columns["lines"] else 11)
-        return *turned, documents, self.in_hand[chosen[0]]["who"]
+                sent.append((place, n, index, f"Line {index}.", "good", "", *[None] * 5))
+        columns = [list(column) for column in zip(*at)]
+        columns += [list(column) for column in zip(*sent)] if sent else [[]] * 11
+        return *columns, documents, self.in_hand[chosen[0]]["who"]
 
     def unstored(self, job):
-        stored = {row.line_index for row in self.db.rows("SELECT line_index FROM line_ratings WHERE session_id = %s",
-                                                         self.jobs[job].session)}
+        rows = self.db.rows("SELECT line_index FROM line_ratings WHERE session_id = %s",
+                            self.jobs[job].session)
+        stored = {row.line_index for row in rows}
         return [index for index in self.jobs[job].lines if index not in stored]
 
     def chosen(self, wanted=lambda job: True):
@@ -92,22 +97,28 @@ class Play:
         jobs = self.chosen()
         if not jobs:
             return
-        statuses = [self.random.choice(["completed", "completed", "failed", "pending", "processing"]) for _ in jobs]
+        statuses = self.random.choices(["completed", "failed", "pending", "processing"],
+                                       [2, 1, 1, 1], k=len(jobs))
         lines, again = {}, {}
         for job, status in zip(jobs, statuses):
             missing = self.unstored(job)
-            again[job] = [index for index in self.jobs[job].lines if index not in missing and self.random.random() < 0.3]
-            lines[job] = missing if status == "completed" else self.random.sample(missing, self.random.randint(0, len(missing)))
+            again[job] = [index for index in self.jobs[job].lines
+                          if index not in missing and self.random.random() < 0.3]
+            some = len(missing) if status == "completed" else self.random.randint(0, len(missing))
+            lines[job] = self.random.sample(missing, some)
         self.run("settle", *self.batch(jobs, statuses, lines, again), LAPSE_MS)
         self.over(job for job, status in zip(jobs, statuses) if status != "processing")
 
+    def all_completed(self, jobs):
+        lines = {job: self.unstored(job) for job in jobs}
+        return self.batch(jobs, ["completed"] * len(jobs), lines)
+
     def complete(self):
-        """As the daemon: the quick form, and the other one where that is refused."""
+        """The quick form, for jobs that were never counted."""
         jobs = self.chosen(lambda job: self.in_hand[job]["was"] is None)
         if not jobs:
             return
-        values = self.batch(jobs, ["completed"] * len(jobs), {job: self.unstored(job) for job in jobs})
-        self.run("complete", *values)
+        self.run("complete", *self.all_completed(jobs))
         self.over(jobs)
 
     def hold(self):
@@ -118,8 +129,7 @@ class Play:
             self.took(rows, WORKERS[0])
             jobs = [str(row[0]) for row in rows if row[5] is None]
             if jobs:
-                self.run("complete_held", *self.batch(jobs, ["completed"] * len(jobs),
-                                                      {job: self.unstored(job) for job in jobs}))
+                self.run("complete_held", *self.all_completed(jobs))
         self.in_hand = before
 
     def settle_too_late(self):
@@ -128,7 +138,8 @@ class Play:
             job, held = self.random.choice(self.past)
             if job in self.jobs and job not in self.in_hand:
                 self.in_hand[job] = held
-                self.run("settle", *self.batch([job], ["completed"], {job: list(self.jobs[job].lines)}), LAPSE_MS)
+                lines = {job: list(self.jobs[job].lines)}
+                self.run("settle", *self.batch([job], ["completed"], lines), LAPSE_MS)
                 del self.in_hand[job]
 
     def over(self, jobs):
@@ -139,19 +150,21 @@ class Play:
         """A worker dies: with a job in hand or not, of itself or not."""
         who = self.random.choice(WORKERS)
         mine = [job for job, held in self.in_hand.items() if held["who"] == who]
-        loose = [str(row[0]) for row in self.db.rows("SELECT id FROM grading_jobs WHERE status = 'pending' AND claim = 0")]
-        self.run("recover", [who], ["was killed"], [self.random.choice(mine + loose + [None])], ["1"],
-                 [self.random.random() < 0.5], self.random.random() < 0.5)
+        loose = [row.id for row in self.db.rows(
+            "SELECT id::text FROM grading_jobs WHERE status = 'pending' AND claim = 0")]
+        self.run("recover", [who], ["was killed"], [self.random.choice(mine + loose + [None])],
+                 ["1"], [self.random.random() < 0.5], self.random.random() < 0.5)
         self.over(mine)
 
     def reap(self):
-        self.db.rows("UPDATE grading_jobs SET started_at = now() - interval '1 hour' WHERE status = 'processing'"
-                     " AND random() < 0.5")
+        self.db.rows("UPDATE grading_jobs SET started_at = now() - interval '1 hour'"
+                     " WHERE status = 'processing' AND random() < 0.5")
         self.run("reap", LAPSE_MS, self.random.choice(["host/", "elsewhere/"]))
 
     def release_lost(self):
         who = self.random.choice(WORKERS)
-        self.run("release_lost", who, [job for job, held in self.in_hand.items() if held["who"] == who][1:])
+        mine = [job for job, held in self.in_hand.items() if held["who"] == who]
+        self.run("release_lost", who, mine[1:])
 
     # ---- applications, and people ----
 
@@ -162,7 +175,8 @@ class Play:
         rows = self.db.rows("SELECT id, job_data FROM grading_jobs WHERE session_id = %s", session)
         assert len(rows) == jobs
         for row in rows:
-            self.jobs[str(row.id)] = Job(session, [entry["index"] for entry in row.job_data["transcript"]], 0, jobs)
+            lines = [entry["index"] for entry in row.job_data["transcript"]]
+            self.jobs[str(row.id)] = Job(session, lines, 0, jobs)
         self.sessions.append(session)
         self.announced[session] = n
         self.batches[session] = jobs
@@ -189,40 +203,44 @@ class Play:
         self.db.rows("SELECT grading_cancel(%s)", self.random.choice(self.sessions))
 
     def runbook(self):
-        self.db.rows("UPDATE grading_jobs SET status = 'pending', attempts = attempts + 1 WHERE status = 'processing'"
-                     " AND random() < 0.5")
+        self.db.rows("UPDATE grading_jobs SET status = 'pending', attempts = attempts + 1"
+                     " WHERE status = 'processing' AND random() < 0.5")
 
     def again_by_hand(self):
         """Finished jobs are made pending, as people do who know of no function for it."""
-        self.db.rows("UPDATE grading_jobs SET status = 'pending' WHERE status IN ('completed', 'failed') AND random() < 0.1")
+        self.db.rows("UPDATE grading_jobs SET status = 'pending'"
+                     " WHERE status IN ('completed', 'failed') AND random() < 0.1")
 
     def fail_by_hand(self):
-        self.db.rows("UPDATE grading_jobs SET status = 'failed', failed_at = now() WHERE status = 'pending' AND random() < 0.1")
+        self.db.rows("UPDATE grading_jobs SET status = 'failed', failed_at = now()"
+                     " WHERE status = 'pending' AND random() < 0.1")
 
     def delete_by_hand(self):
         """What a job was counted for stays."""
-        for row in self.db.rows("DELETE FROM grading_jobs WHERE status = 'completed' AND random() < 0.1 RETURNING id"):
+        for row in self.db.rows("DELETE FROM grading_jobs"
+                                " WHERE status = 'completed' AND random() < 0.1 RETURNING id"):
             self.in_hand.pop(str(row.id), None)
             self.gone[self.jobs.pop(str(row.id)).session, self.counted.pop(str(row.id))] += 1
 
     # ---- counting ----
 
     OPERATIONS = [insert] * 6 + [claim] * 6 + [settle] * 6 + [complete] * 3 + [hold] * 2 + [
-        enqueue, settle_too_late, recover, reap, release_lost, retry, retry, cancel, runbook, again_by_hand, fail_by_hand,
-        delete_by_hand]
+        enqueue, settle_too_late, recover, reap, release_lost, retry, retry, cancel, runbook,
+        again_by_hand, fail_by_hand, delete_by_hand]
 
     def step(self):
         operation = self.random.choice(self.OPERATIONS)
         self.done.append(operation.__name__)
-        self.db.rows("UPDATE grading_jobs SET available_at = now() - interval '1 s' WHERE available_at > now()")
+        self.db.rows("UPDATE grading_jobs SET available_at = now() - interval '1 s'"
+                     " WHERE available_at > now()")
         before = dict(self.db.rows("SELECT id::text, result FROM grading_jobs"))
         operation(self)
         self.note(before, operation in (Play.settle, Play.complete, Play.hold))
         self.compare()
 
     def note(self, before, settled):
-        """How jobs are counted now. The lines of one are counted when it is settled for the first time, and what its
-        result says is taken back when it is tried again."""
+        """How jobs are counted now. The lines of one are counted when it is settled for the first
+        time, and what its result says is taken back when it is tried again."""
         lines, skipped = collections.Counter(), collections.Counter()
         for row in self.db.rows("SELECT id::text, counted_as FROM grading_jobs"):
             facts, was = self.jobs[row.id], self.counted.get(row.id)
@@ -239,25 +257,30 @@ class Play:
 
     def compare(self):
         counts = collections.Counter(self.gone)
-        counts.update((self.jobs[job].session, counted_as) for job, counted_as in self.counted.items())
+        counts.update((self.jobs[job].session, as_) for job, as_ in self.counted.items())
         lines = {row.session_id: row for row in self.db.rows(
-            "SELECT session_id::text, count(*) AS n, count(DISTINCT seq) AS seqs, max(seq) AS last FROM line_ratings GROUP BY 1")}
+            "SELECT session_id::text, count(*) AS n, count(DISTINCT seq) AS seqs, max(seq) AS last"
+            " FROM line_ratings GROUP BY 1")}
         rows = {str(row.session_id): row for row in self.db.rows("SELECT * FROM grading_sessions")}
-        assert {session for session, counted_as in counts if counted_as} <= set(rows), self.done[-5:]
+        assert {session for session, as_ in counts if as_} <= set(rows), self.done[-5:]
         for session, row in rows.items():
-            self.compare_one(row, counts[session, "completed"], counts[session, "failed"], lines.get(session))
+            self.compare_one(row, counts[session, "completed"], counts[session, "failed"],
+                             lines.get(session))
 
     def compare_one(self, row, completed, failed, lines):
         session = str(row.session_id)
         self.peak[session] = max(self.peak[session], completed + failed)
         expected = {
-            "completed_batches": completed, "failed_batches": failed, "rated_lines": lines.n if lines else 0,
-            "rated_seq": lines.last if lines else 0, "skipped_lines": self.skipped[session],
+            "completed_batches": completed, "failed_batches": failed,
+            "rated_lines": lines.n if lines else 0, "rated_seq": lines.last if lines else 0,
+            "skipped_lines": self.skipped[session],
             "total_lines": self.announced.get(session, self.lines[session])}
         found = {name: getattr(row, name) for name in expected}
         assert found == expected, (session, self.done[-5:])
-        assert self.peak[session] <= row.total_batches <= max(self.peak[session], self.batches[session]), self.done[-5:]
-        assert (row.completed_at is not None) == (completed + failed >= max(row.total_batches, 1)), self.done[-5:]
+        most = max(self.peak[session], self.batches[session])
+        assert self.peak[session] <= row.total_batches <= most, self.done[-5:]
+        over = completed + failed >= max(row.total_batches, 1)
+        assert (row.completed_at is not None) == over, self.done[-5:]
         assert not lines or lines.seqs == lines.n
 
 
