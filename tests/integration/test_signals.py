@@ -67,7 +67,9 @@ def test_jobs_given_back_are_rated_by_the_next_pool(make_openai_pool, db, llm):
 
 
 def test_lines_that_had_arrived_before_a_stop_are_not_asked_again(make_openai_pool, db, llm):
-    pool = make_openai_pool(rater={"lines_per_call": 1}, cache={"ttl": "0"})
+    """One worker: a second one that hears of the stop later may claim what the first gave back, and then a control
+    question is asked about a job that was claimed three times."""
+    pool = make_openai_pool(pool={"workers": 1}, rater={"lines_per_call": 1}, cache={"ttl": "0"})
     llm.behave({"do": "hang", "text": "slow"}, "good")
     job = db.insert([{"speaker": "rep", "text": text, "index": n} for n, text in enumerate(("quick", "slow"))])
     wait_until(lambda: db.value("SELECT count(*) FROM line_ratings") == 1)

@@ -210,10 +210,11 @@ def test_a_stopped_pool_leaves_nothing_behind(make_openai_pool, db, llm):
     wait_until(lambda: llm.in_flight == 1)
     assert first.stop(signal.SIGQUIT) == 0
     wait_until(lambda: db.count("pending") == 4)
+    calls = llm.calls       # one; or two, if a worker that heard later had claimed what the first gave back
     llm.behave("good")
     second.start()
-    all_completed(db, 4, 30)
-    assert llm.calls == 2
+    all_completed(db, 4)
+    assert calls <= 2 and llm.calls == calls + 1
 
 
 def test_flights_of_lost_hosts_are_cleaned_away(make_openai_pool, db):
