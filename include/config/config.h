@@ -19,7 +19,7 @@ struct string_list { char **items; size_t n; };
 struct config {
 	char *path;			/* the file it came from, absolute */
 	struct {
-		char *conninfo;		/* may hold a password: never shown */
+		char *conninfo;		/* may hold a password, shown starred */
 		char *listen_conninfo;
 		int pool_mode;		/* enum pool_mode */
 	} database;
@@ -49,7 +49,7 @@ struct config {
 		char *proxy;		/* "": the environment's; "none"; a URL, with a password */
 		int64_t timeout_ms, requests_per_minute, tokens_per_minute;
 		int response_format;	/* enum response_format */
-		char *api_key;		/* from one of those two, no key of its own; NULL: none */
+		char *api_key;		/* read from api_key_env or _file; NULL: none */
 
 		/* Of a million tokens, in millionths; both 0: unknown. */
 		int64_t prompt_price, completion_price;

@@ -16,13 +16,13 @@
  */
 void grading_decide(struct grading *g, const struct rater *rater);
 /* Decides as grading_decide() does, for lines that no call has answered and for this reason. */
-void grading_fail(struct grading *g, const struct err *err, const struct rater *rater);
+void grading_decide_for(struct grading *g, const struct err *err, const struct rater *rater);
 /* Shutdown: back to the queue with what it has so far, no attempt counted. why: or NULL. */
 void grading_release(struct grading *g, const char *why, int64_t delay_ms);
 /* Its row cannot be read: it ends as failed, for this reason. */
-void grading_reject(struct grading *g, const char *why);
+void grading_end_unreadable(struct grading *g, const char *why);
 /* The database refuses its result for good: it ends as failed without one. */
-void grading_refuse(struct grading *g, const char *why);
+void grading_end_unstorable(struct grading *g, const char *why);
 
 /* A failure that nobody can explain costs this claim no attempt; its result will say so. */
 void grading_use_free_retry(struct grading *g);

@@ -25,7 +25,7 @@ void grading_may_be_stored(struct grading *g);
 
 /*
  * The database refuses its ratings for good: none of them is sent again. For decide.c's
- * grading_refuse().
+ * grading_end_unstorable().
  */
 void grading_keep_lines_back(struct grading *g);
 

@@ -67,7 +67,10 @@ int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer,
 int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg);
 bool queue_committed(const PGresult *result);
 
-/* Gives back what this identity holds but for the n jobs in hand. Rows: the ids of those. */
+/*
+ * Gives back what this identity holds but for the n jobs in hand. Rows: the ids of the jobs given
+ * back.
+ */
 int queue_release_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
 		       pg_answer_fn *answer, void *arg);
 

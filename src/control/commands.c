@@ -1,5 +1,5 @@
 /*
- * The commands' handlers, a table by what grammar.h lists. Supervisor; it never waits. What `show`
+ * The commands' handlers, one for each row of grammar.h. Supervisor; it never waits. What `show`
  * shows is in show_*.c, what a command changes is done by the pool.
  */
 #include "control/commands.h"
@@ -186,31 +186,56 @@ static int close_breaker(const struct call *c, struct err *err)
 	return 0;
 }
 
-/* ---- the table ---- */
+/* ---- which is whose ---- */
 
-static command_fn *const handlers[COMMAND_COUNT] = {
-	[COMMAND_SHOW_STATUS] = show_status,
-	[COMMAND_SHOW_WORKERS] = show_workers,
-	[COMMAND_SHOW_QUEUE] = show_queue,
-	[COMMAND_SHOW_METRICS] = show_metrics,
-	[COMMAND_SHOW_CONFIG] = show_config,
-	[COMMAND_SHOW_ERRORS] = show_errors,
-	[COMMAND_SHOW_LIMITS] = show_limits,
-	[COMMAND_SHOW_VERSION] = show_version,
-	[COMMAND_PAUSE] = pause_claims,
-	[COMMAND_RESUME] = resume_claims,
-	[COMMAND_DRAIN] = drain,
-	[COMMAND_RELOAD] = reload,
-	[COMMAND_SCALE] = scale,
-	[COMMAND_RECYCLE] = recycle,
-	[COMMAND_LOG] = set_log_level,
-	[COMMAND_OPEN_BREAKER] = open_breaker,
-	[COMMAND_OPEN_THE_BREAKER] = open_breaker,
-	[COMMAND_CLOSE_BREAKER] = close_breaker,
-	[COMMAND_CLOSE_THE_BREAKER] = close_breaker,
-	[COMMAND_CLOSE_IT] = close_breaker,
-	[COMMAND_HELP] = help,
-};
+/* A switch, so that the compiler names a command without a handler. */
+static command_fn *handler_of(enum control_command command)
+{
+	switch (command) {
+	case COMMAND_SHOW_STATUS:
+		return show_status;
+	case COMMAND_SHOW_WORKERS:
+		return show_workers;
+	case COMMAND_SHOW_QUEUE:
+		return show_queue;
+	case COMMAND_SHOW_METRICS:
+		return show_metrics;
+	case COMMAND_SHOW_CONFIG:
+		return show_config;
+	case COMMAND_SHOW_ERRORS:
+		return show_errors;
+	case COMMAND_SHOW_LIMITS:
+		return show_limits;
+	case COMMAND_SHOW_VERSION:
+		return show_version;
+	case COMMAND_PAUSE:
+		return pause_claims;
+	case COMMAND_RESUME:
+		return resume_claims;
+	case COMMAND_DRAIN:
+		return drain;
+	case COMMAND_RELOAD:
+		return reload;
+	case COMMAND_SCALE:
+		return scale;
+	case COMMAND_RECYCLE:
+		return recycle;
+	case COMMAND_LOG:
+		return set_log_level;
+	case COMMAND_OPEN_BREAKER:
+	case COMMAND_OPEN_THE_BREAKER:
+		return open_breaker;
+	case COMMAND_CLOSE_BREAKER:
+	case COMMAND_CLOSE_THE_BREAKER:
+	case COMMAND_CLOSE_IT:
+		return close_breaker;
+	case COMMAND_HELP:
+		return help;
+	case COMMAND_COUNT:
+		break;
+	}
+	return NULL;
+}
 
 int command_run(const struct pool *pool, const char *line, bool admin, struct buf *out,
 		struct err *err)
@@ -223,5 +248,5 @@ int command_run(const struct pool *pool, const char *line, bool admin, struct bu
 	if (grammar[request.command].access == ACCESS_ADMIN)
 		log_info("asked over the control socket: %s%s%s", grammar[request.command].words,
 			 request.nargs ? " " : "", request.nargs ? request.args[0] : "");
-	return handlers[request.command](&c, err);
+	return handler_of(request.command)(&c, err);
 }

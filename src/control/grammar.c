@@ -164,7 +164,7 @@ static int check(const struct request *r, bool admin, struct err *err)
 
 int grammar_read(struct request *r, const char *line, bool admin, struct err *err)
 {
-	char *words[REQUEST_WORDS_MAX];
+	char *words[REQUEST_WORDS_MAX] = { NULL };
 	int n, used = 0, row;
 
 	if (strlen(line) >= sizeof(r->line))

@@ -127,7 +127,7 @@ void grading_decide(struct grading *g, const struct rater *rater)
 		g->settlement.result = result_write(g, rater, unrated);
 }
 
-void grading_fail(struct grading *g, const struct err *err, const struct rater *rater)
+void grading_decide_for(struct grading *g, const struct err *err, const struct rater *rater)
 {
 	const char *why = arena_printf(&g->job.arena, "%s", err->text);
 
@@ -144,16 +144,16 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 		g->settlement.result = result_write(g, g->rater, count_unrated(g));
 }
 
-void grading_reject(struct grading *g, const char *why)
+void grading_end_unreadable(struct grading *g, const char *why)
 {
 	end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
 }
 
-void grading_refuse(struct grading *g, const char *why)
+void grading_end_unstorable(struct grading *g, const char *why)
 {
 	grading_keep_lines_back(g);
 	g->settlement.result = NULL;
-	grading_reject(g, why);
+	grading_end_unreadable(g, why);
 }
 
 void grading_use_free_retry(struct grading *g)

@@ -80,7 +80,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->settlement.job = &g->job;
 	if (read_row(g, row, &err) == -1) {
 		g->job.nrated = 0;
-		grading_reject(g, err.text);
+		grading_end_unreadable(g, err.text);
 	} else {
 		list_lines(g, rater);
 		result_carry_over(g, row->result);

@@ -65,7 +65,7 @@ static void on_notified(void *arg)
 
 	tick_soon(&j->tick);	/* it may be for later: then the tick sets a timer for it */
 	statement_wake(&j->m);
-	listen_unless_any_waits(&j->listen);
+	listen_end_unless_any_waits(&j->listen);
 }
 
 static void on_ready(void *arg)
@@ -94,8 +94,8 @@ static void on_wake(void *arg)
 	struct janitor *j = arg;
 
 	recover_deaths(&j->recover);
-	listen_if_any_waits(&j->listen);
-	listen_unless_any_waits(&j->listen);
+	listen_begin_if_any_waits(&j->listen);
+	listen_end_unless_any_waits(&j->listen);
 	tick_soon(&j->tick);
 }
 

@@ -32,7 +32,7 @@ static bool any_waits(const struct scoreboard *sb)
 
 static void retry(void *arg)
 {
-	listen_if_any_waits(arg);
+	listen_begin_if_any_waits(arg);
 }
 
 /*
@@ -59,7 +59,7 @@ static void on_lock_tried(void *arg, const PGresult *result, const struct err *e
 	statement_timer(l->m, &l->late_timer, LATE_COMMIT_MS, statement_wake, l->m);
 }
 
-void listen_if_any_waits(struct listen *l)
+void listen_begin_if_any_waits(struct listen *l)
 {
 	if (!l->possible || l->locked || l->asked || !any_waits(l->m->sb))
 		return;
@@ -69,7 +69,7 @@ void listen_if_any_waits(struct listen *l)
 void listen_poll(struct listen *l)
 {
 	l->tries = 0;
-	listen_if_any_waits(l);
+	listen_begin_if_any_waits(l);
 }
 
 static void on_unlocked(void *arg, const PGresult *result, const struct err *err)
@@ -81,7 +81,7 @@ static void on_unlocked(void *arg, const PGresult *result, const struct err *err
 	statement_answered(err);
 }
 
-void listen_unless_any_waits(struct listen *l)
+void listen_end_unless_any_waits(struct listen *l)
 {
 	if (!l->locked || l->asked || any_waits(l->m->sb))
 		return;

@@ -22,11 +22,11 @@ struct listen {
 void listen_init(struct listen *l, struct maintenance *m, bool possible, void (*look)(void *arg),
 		 void *arg);
 /* Takes the lock when a worker waits for jobs: to be called when that may have come about. */
-void listen_if_any_waits(struct listen *l);
+void listen_begin_if_any_waits(struct listen *l);
 /* The same with each poll, which may try anew what was in vain before. */
 void listen_poll(struct listen *l);
 /* Gives it back when none does. */
-void listen_unless_any_waits(struct listen *l);
+void listen_end_unless_any_waits(struct listen *l);
 /* The connection is gone, and the lock with it. */
 void listen_lost(struct listen *l);
 

@@ -1,6 +1,6 @@
 /*
- * The children of the pool, slot by slot. Runs in the parent; it touches no job, waits for nobody,
- * and knows neither what its children do nor who asks it to start and stop them.
+ * The children of the pool, slot by slot. Runs in the supervisor; it touches no job, waits for
+ * nobody, and knows neither what its children do nor who asks it to start and stop them.
  */
 #include "children.h"
 

@@ -28,7 +28,7 @@ struct orders {
 /* The pool as the control socket sees it; orders is its `arg`. */
 extern const struct pool_ops orders_pool_ops;
 
-/* Limits and children as configured. Given are all fields up to `config`. */
+/* Limits and children as configured. The caller fills all fields up to and including `config`. */
 void orders_start(struct orders *o);
 /* Workers finish what they have, or (at once) hand it back; then the pool ends. */
 void orders_stop(struct orders *o, bool at_once);

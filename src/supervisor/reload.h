@@ -45,7 +45,8 @@ struct reload {
 /*
  * Begins to put what the file says now in the place of `current`. Returns 0, and over() follows
  * within seconds; or -1 and err, and over() was called already. One that comes while another is
- * being tried takes its place, since the file may have changed. Given are all fields up to `trial`.
+ * being tried takes its place, since the file may have changed. The caller fills all fields up to
+ * and including `trial`.
  */
 int reload_begin(struct reload *r, const struct config *current, struct err *err);
 /* Nothing follows; fine when there is none. */

@@ -5,10 +5,10 @@
 
 #define PREFETCH_SHARE 16	/* of pool.in_flight: jobs claimed before a call is free for them */
 #define PREFETCH_FROM 64	/* calls; with fewer, jobs would wait beside idle workers */
-#define BATCHES_BEHIND 1	/* of answered jobs may wait to be settled at a claim */
+#define BATCHES_BEHIND 1	/* batches of answered jobs that may wait at a claim */
 
 /* Jobs in hand, not being settled yet, that this rater is asked about. */
-static int held_for(const struct context *ctx, const struct claimer_parts *with,
+static int in_hand_for(const struct context *ctx, const struct claimer_parts *with,
 		    const struct rater *rater)
 {
 	int n = 0;
@@ -63,7 +63,7 @@ int claim_room(const struct context *ctx, const struct claimer_parts *with,
 
 	if (rater->instant) {
 		batch *= with->size->factor;
-		n = batch - held_for(ctx, with, rater);
+		n = batch - in_hand_for(ctx, with, rater);
 	} else {
 		n = room_for_calls(ctx, with, rater, deep);
 	}

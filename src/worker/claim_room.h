@@ -25,7 +25,8 @@ struct claimer_parts {
 	struct claim_size *size;
 };
 
-/* Jobs that may be claimed now for this rater, 0 or less: none. deep: the last claim was full. */
+/* Jobs that may be claimed now for this rater, 0 or less: none. deep: as in
+ * struct claimer. */
 int claim_room(const struct context *ctx, const struct claimer_parts *with,
 	       const struct rater *rater, bool deep);
 

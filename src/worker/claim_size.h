@@ -24,7 +24,7 @@ struct claim_size {
 	int factor_max;		/* no more than that, going by how long the server took */
 	int64_t job_bytes;	/* of job_data in a job, going by what was claimed before */
 	bool grown;		/* its memory is that of a deep queue */
-	uint64_t done_before;	/* completed by the workers in the slots before this one */
+	uint64_t done_before;	/* jobs that workers in the slots before this one had completed */
 	int64_t got_on_ms;	/* when done_before last grew */
 };
 

@@ -35,7 +35,7 @@ struct claim_txn {
 void claim_txn_init(struct claim_txn *t, const struct context *ctx, struct joblist *jobs,
 		    struct dispatch *dispatch, struct settler *settler, struct claim_size *size);
 
-/* Whether the next claim should be held by locks alone; deep: the last claim came back full. */
+/* Whether the next claim should be held by locks alone; deep: as in struct claimer. */
 bool claim_txn_fits(const struct claim_txn *t, bool deep);
 /* Of what it brings only such jobs can be completed so. */
 bool claim_txn_can_complete(const struct claimed_row *row);

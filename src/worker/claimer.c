@@ -64,7 +64,7 @@ bool claimer_is_exhausted(const struct claimer *c)
 
 /* ---- a claim that was refused ---- */
 
-/* From where the claim under way begins. */
+/* A claim of so many jobs, from where the one under way begins. */
 static struct claim claim_for(const struct claimer *c, int jobs)
 {
 	return (struct claim){
@@ -352,7 +352,7 @@ static int reserve(struct claimer *c, int n, int64_t now, int64_t *wait)
 	return budget;
 }
 
-static int send(struct claimer *c, const struct claim *claim)
+static int send_claim(struct claimer *c, const struct claim *claim)
 {
 	if (claim_txn_fits(c->with.txn, c->deep))
 		return claim_txn_begin(c->with.txn, claim, on_claimed, c);
@@ -380,7 +380,7 @@ static void claim_up_to(struct claimer *c, int n, int64_t now)
 	floors_read(board(c), now, max_age, &c->floors);
 	c->from_floors = c->deep && c->floors.n > 0 && c->floors.epoch != c->short_epoch;
 	claim = claim_for(c, n);
-	if (send(c, &claim) == -1)
+	if (send_claim(c, &claim) == -1)
 		on_claimed(c, NULL, &(struct err){ .kind = ERR_LOST });
 }
 

@@ -18,10 +18,10 @@ struct claimer {
 	enum claim_state state;
 	int asked;			/* jobs that the claim under way is for */
 	struct rater *asked_for;	/* who is to rate them */
-	struct floors floors;		/* where that claim began to look */
-	bool from_floors;		/* from the very floors, not from some time before */
+	struct floors floors;		/* where the claim under way began to look */
+	bool from_floors;		/* it takes the floors at their word */
 	uint64_t short_epoch;		/* of floors that brought less than was asked; 0: none */
-	bool deep;			/* the last claim was full: there is more */
+	bool deep;			/* of claims that tell the depth, the last was full */
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
 	int64_t not_before_ms;		/* pause after trouble */

@@ -12,7 +12,7 @@
 #include "scoreboard/trouble.h"
 #include "fault.h"
 
-#define FALLBACK_PAUSE_MS 2000	/* for one that cannot answer either */
+#define FALLBACK_PAUSE_MS 2000	/* pause after the fallback failed too */
 
 static struct breaker *breaker_of(const struct dispatch *d)
 {
@@ -414,7 +414,7 @@ static void ask(struct dispatch *d, struct grading *g)
 	if (g->rater == rater && has_to_wait(d, d->probing, &err)) {
 		if (!may_fall_back(d)) {
 			permits_drop(d->permits, g);
-			grading_fail(g, &err, rater);
+			grading_decide_for(g, &err, rater);
 			return;
 		}
 		grading_hand_over(g, d->ctx->fallback);

@@ -23,9 +23,8 @@
 /* Whoever comes to wait is worth looking for often again. */
 static void hear_of_joins(struct flight_lease *l)
 {
-	if (l->flights->joined)
+	if (flights_take_joined(l->flights))
 		l->interval_ms = INTERVAL_FIRST_MS;
-	l->flights->joined = false;
 }
 
 static void look_again(struct flight_lease *l, int64_t after_ms)
@@ -110,7 +109,7 @@ static void after_look(struct flights *flights, struct flight *f)
 		flights_leave_all(flights, f);
 		flights_end(flights, f, FLIGHT_LANDED);
 	} else {
-		f->state = FLIGHT_FOLLOWER;
+		flights_follow(flights, f);
 	}
 }
 
@@ -196,7 +195,7 @@ static void look(struct flight_lease *l)
 	int64_t ttl = l->ctx->config->cache.ttl_ms;
 	struct queue *queue = l->ctx->queue;
 
-	l->flights->fresh = false;
+	flights_looked_at(l->flights);
 	l->sent_ms = now_ms();
 	l->looking = true;
 	if (queue_lease_keys(queue, keys, n, identity, LEASE_MS, ttl, on_leased, l) == -1 ||

@@ -162,7 +162,7 @@ static void send_back(struct permits *p, struct grading *g)
 		"openai.tokens_per_minute leave no room for another call now");
 	err.after_ms = throttle_wait_ms(limits_of(p), now_ms());
 	flights_leave(p->flights, g, false);
-	grading_fail(g, &err, g->rater);
+	grading_decide_for(g, &err, g->rater);
 }
 
 void permits_keep_pace(struct permits *p, struct grading *g)

@@ -18,7 +18,7 @@
 struct quarantine {
 	struct floor places[QUARANTINE_PLACES];	/* n of them, the oldest first */
 	int n;
-	int64_t until_ms;	/* all of them, then */
+	int64_t until_ms;	/* when all places are let go */
 	int most;		/* jobs in the next claim; 0: any number */
 	struct err why;		/* what the claim of one job was refused with */
 };

@@ -16,8 +16,8 @@
 #include "base/log.h"
 #include "scoreboard/floor.h"
 
-#define EVERY_MS 5000
-#define FOR_MS 120000
+#define EVERY_MS 5000		/* from one release to the next */
+#define FOR_MS 120000		/* so long a stuck backend may still carry a claim out */
 
 static void on_released(void *arg, const PGresult *result, const struct err *err)
 {

@@ -94,7 +94,7 @@ static void guilty(struct settler *s, struct grading *g, const struct err *err)
 		rowset_defer(&s->set, &g->settle.row, now_ms());
 	} else if (!g->settle.refused) {
 		dispatch_cancel(s->dispatch, g);
-		grading_refuse(g, err->text);
+		grading_end_unstorable(g, err->text);
 	} else {
 		log_error("job %s cannot be settled at all: %s; the reaper will find it", g->job.id,
 			  err->text);

@@ -71,6 +71,25 @@ void flights_lead(struct flights *fl, struct flight *f)
 	f->state = FLIGHT_LEADER;
 }
 
+void flights_follow(struct flights *fl, struct flight *f)
+{
+	fl->nothers += f->state == FLIGHT_LEADER;
+	f->state = FLIGHT_FOLLOWER;
+}
+
+bool flights_take_joined(struct flights *fl)
+{
+	bool joined = fl->joined;
+
+	fl->joined = false;
+	return joined;
+}
+
+void flights_looked_at(struct flights *fl)
+{
+	fl->fresh = false;
+}
+
 /* The database knows of it only if we led it. */
 void flights_end(struct flights *fl, struct flight *f, enum flight_state state)
 {

@@ -83,8 +83,13 @@ struct flight *flights_find(const struct flights *fl, const char *key);
  * over.
  */
 void flights_add_over(struct flights *fl, const char *key);
-/* We lead f, which we did not before. */
+/* We lead f, which we did not before; another worker does. */
 void flights_lead(struct flights *fl, struct flight *f);
+void flights_follow(struct flights *fl, struct flight *f);
+/* Whether somebody has come to wait since this was asked last. */
+bool flights_take_joined(struct flights *fl);
+/* A look goes out: no flight is fresh any more. */
+void flights_looked_at(struct flights *fl);
 /*
  * state: FLIGHT_LANDED or FLIGHT_FAILED. Frees f, or keeps it among those that are over. Nobody is
  * on it.

@@ -187,7 +187,7 @@ static void check_deadlines(struct worker *w)
 		if (!permits_kept_calls_in(&w->permits, g, &err))
 			fault_past_deadline(w->ctx.config, g, &err);
 		dispatch_cancel(&w->dispatch, g);
-		grading_fail(g, &err, g->rater);
+		grading_decide_for(g, &err, g->rater);
 	}
 }
 

@@ -148,7 +148,7 @@ static void test_a_deadline_leaves_what_is_rated(void **state)
 	answer_all(asked[0], OUTCOME_RATED);
 	grading_cancel(g, &rater);
 	err_set(&err, ERR_RETRY, "too late");
-	grading_fail(g, &err, &rater);
+	grading_decide_for(g, &err, &rater);
 	check_end("completed", true, "no rating for line 1 (too late); that was attempt 3 of 3");
 }
 
@@ -181,7 +181,7 @@ static void test_what_the_database_refuses_ends_without_ratings(void **state)
 	answer_all(asked[0], OUTCOME_RATED);
 	assert_true(grading_attach(g));
 	grading_attached_done(g, false);
-	grading_refuse(g, "value out of range");
+	grading_end_unstorable(g, "value out of range");
 	grading_check(g);
 	check_end("failed", true, "value out of range");
 	assert_null(g->settlement.result);

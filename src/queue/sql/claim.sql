@@ -9,10 +9,10 @@
 PREPARE claim (
 	int,		-- $1: so many jobs at most
 	int,		-- $2: job_data of more bytes is not fetched
-	bigint[],	-- $3: floors: their priorities,
-	bigint[],	-- $4: the known priorities above them,
-	timestamptz[],	-- $5: the first available_at,
-	uuid[],		-- $6: and the first id
+	bigint[],	-- $3: floors: the priority of each
+	bigint[],	-- $4: the next known priority above each
+	timestamptz[],	-- $5: the available_at where each stands
+	uuid[],		-- $6: the id where each stands
 	bigint,		-- $7: ms that every floor is back at least
 	uuid[],		-- $8: jobs that are left alone
 	text		-- $9: the claimant
