@@ -139,6 +139,8 @@ function check_order(key,   word, n, i, room) {
 }
 
 function check_table(   key, n, i, word, list) {
+	for (key in roomless)
+		say(key " lies in no room: it belongs into a directory with a row in src/ROOMS")
 	for (key in room_dir)
 		if (!(key in uses))
 			say("src/" key " has no row in src/ROOMS")
@@ -172,6 +174,9 @@ function library_of_header(header,   library) {
 }
 
 function check_theirs(path, line, target,   library) {
+	if (room_of(target) in uses || ("include/" target) in path_there)
+		say(path ":" line " includes <" target ">, which is ours: it is written \"" \
+		    target "\"")
 	library = library_of_header(target)
 	if (library != "" && !list_has(library, users[library], file_of(path), ""))
 		say(path ":" line " includes <" target "> of " library given_to(library))
@@ -217,7 +222,10 @@ function check_public(   i, again, path, to) {
 
 function check_includes(   i) {
 	for (i = 1; i <= nincludes; i++)
-		if (inc_form[i] == "ours")
+		if (inc_target[i] ~ /(^|\/)\.?\.?\//)
+			say(inc_path[i] ":" inc_line[i] " includes " inc_target[i] \
+			    ": no name of a header has . or .. in it, or begins with /")
+		else if (inc_form[i] == "ours")
 			check_ours(inc_path[i], inc_line[i], inc_target[i])
 		else
 			check_theirs(inc_path[i], inc_line[i], inc_target[i])
@@ -419,6 +427,12 @@ FNR == NR { read_table_line($0); next }
 
 FNR == 1 { end_table() }
 
+# What lies in no room is named for that alone.
+$2 ~ /^(src|include)\/[^\/]*$/ && /^(header|source|include|odd) / {
+	roomless[$2] = 1
+	next
+}
+
 $1 == "header" || $1 == "source" {
 	path_there[$2] = 1
 	if (!(file_of($2) in file_there))
@@ -435,9 +449,20 @@ $1 == "include" {
 	inc_target[nincludes] = $5
 }
 
+$1 == "odd" {
+	line = $0
+	sub(/^odd [^ ]* [^ ]* /, "", line)
+	say($2 ":" $3 " has " line ": an include is #include \"NAME\" or #include <NAME>, " \
+	    "from the line's first column to its last")
+}
+
 function object_file(object) { return (object in made) ? made[object] : object }
 
-$1 == "has" && $3 != "main" { home[$3] = object_file($2) }
+$1 == "has" && $3 != "main" {
+	if ($3 in home)
+		say($3 " has two homes: " home[$3] " and " object_file($2))
+	home[$3] = object_file($2)
+}
 
 $1 == "needs" {
 	nneeds++

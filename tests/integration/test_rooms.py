@@ -17,7 +17,7 @@ class House:
         for name in ("include", "src"):
             shutil.copytree(ROOT / name, path / name)
         (path / "tests").mkdir()
-        for name in ("check-rooms.sh", "check-rooms.awk"):
+        for name in ("check-rooms.sh", "check-rooms.awk", "read-includes.awk"):
             shutil.copy(ROOT / "tests" / name, path / "tests")
         shutil.copytree(BUILD / "obj", path / "build/obj",
                         ignore=shutil.ignore_patterns("*.d", "*.tidy*"))
@@ -64,12 +64,12 @@ class House:
         self.run("objcopy", "--redefine-sym", f"planted=planted_{function}", new)
         self.run("ld", "-r", "-o", target, old, new)
 
-    def add(self, name):
-        """A source with nothing in it, and its object."""
-        self.write(name, "")
+    def add(self, name, text=""):
+        """A source and its object."""
+        self.write(name, text)
         target = self.object_of(name)
         target.parent.mkdir(exist_ok=True)
-        self.compile("").rename(target)
+        self.compile(text).rename(target)
 
     def object_of(self, name):
         return self.path / "build/obj" / pathlib.Path(name).relative_to("src").with_suffix(".o")
@@ -85,6 +85,29 @@ class House:
                  self.object_of(main), "build/libgrading.a", *self.libraries)
 
 
+# Every form in which a compiler takes an include, and no tool that reads lines.
+ODD_INCLUDES = """\
+#define Q "queue/job.h"
+#include Q
+#include/**/"queue/job.h"
+/* */ #include "queue/job.h"
+#include \\
+"queue/job.h"
+# include "queue/job.h"
+#/*
+*/include "queue/job.h"
+#inc\\
+lude "queue/job.h"
+%:include "queue/job.h"
+#include "queue/job.h" // why
+#include_next <queue/job.h>
+"""
+NAMED = {2: "#include Q", 3: '#include/**/"queue/job.h"', 4: '/* */ #include "queue/job.h"',
+         5: "#include \\", 7: '# include "queue/job.h"', 8: "#/*", 10: "#inc\\",
+         12: '%:include "queue/job.h"', 13: '#include "queue/job.h" // why',
+         14: "#include_next <queue/job.h>"}
+
+
 def plant(house):
     """All faults at once: each in a file of its own, so that none hides another."""
     house.include("src/base/fold.c", '"queue/job.h"')
@@ -92,6 +115,11 @@ def plant(house):
     house.include("src/config/config_scan.c", '"config/config_value.h"')
     house.include("src/lib/uuid5.c", '"words.h"')
     house.include("src/pg/pgarray.c", "<json-c/json.h>")
+    house.include("src/base/log.c", "<queue/job.h>")
+    house.include("src/control/grammar.c", "<../src/worker/claimer.h>")
+    house.include("src/pg/pg.c", '"../src/worker/claimer.h"')
+    house.add("src/base/odd.c")
+    house.write("src/base/odd.c", ODD_INCLUDES)
     house.write("include/lib/lonely.h", "struct lonely { uint64_t alone; };\n")
     house.call("src/rubric/words.c", "http_post")
     house.call("src/scoreboard/pace.c", "curl_easy_init")
@@ -101,7 +129,9 @@ def plant(house):
     house.call("src/ctl/ctl.c", "worker_main")
     house.link("gradingctl", "src/ctl/gradingctl.c", "src/ctl/ctl.c")
     house.add("src/lib/clock.c")
+    house.add("src/base/zzz.c", "void job_parse(void) { }\n")
     house.add("src/attic/chest.c")
+    house.write("src/lost.c", '#include "queue/job.h"\n')
     table = "\n".join([*house.table(), "room cellar base", ""])
     table = table.replace("room pg ", "room pg worker ").replace("room config ", "room config lib ")
     house.write("src/ROOMS", table)
@@ -130,6 +160,21 @@ FAULTS = {
         'src/lib/uuid5.c:1 includes "words.h", and src/lib/words.h does not exist',
     "a library's header":
         "src/pg/pgarray.c:1 includes <json-c/json.h> of json-c, which the table gives to lib",
+    "our header as a library's":
+        'src/base/log.c:1 includes <queue/job.h>, which is ours: it is written "queue/job.h"',
+    "a header by a way round the rooms":
+        "src/control/grammar.c:1 includes ../src/worker/claimer.h: "
+        "no name of a header has . or .. in it, or begins with /",
+    "our header by a way round the rooms":
+        "src/pg/pg.c:1 includes ../src/worker/claimer.h: "
+        "no name of a header has . or .. in it, or begins with /",
+    **{f"an include in a form of its own, line {line}":
+       f'src/base/odd.c:{line} has {text}: an include is #include "NAME" or #include <NAME>'
+       for line, text in NAMED.items()},
+    "a function with two homes":
+        "job_parse has two homes: base/zzz and queue/job",
+    "a file in no room":
+        "src/lost.c lies in no room: it belongs into a directory with a row in src/ROOMS",
     "a public header that nobody uses":
         "include/lib/lonely.h is used by no other room: it belongs into src/lib",
     "a function that the table does not have":
@@ -169,3 +214,8 @@ def test_a_fault_is_named(said, message):
     before, after = said
     assert f"check-rooms: {message}" in after
     assert f"check-rooms: {message}" not in before
+
+
+def test_a_file_in_no_room_is_named_once(said):
+    assert [row for row in said[1].splitlines() if "lost" in row] == [
+        f"check-rooms: {FAULTS['a file in no room']}"]
