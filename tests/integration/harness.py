@@ -353,7 +353,9 @@ class Bouncer:
 
 def preload(**settings):
     """The environment of a pool that lives on another host, or crashes over a text: see tests/drill/fakehost.c."""
-    return {"LD_PRELOAD": str(BUILD / "drill" / "fakehost.so"), "ASAN_OPTIONS": "verify_asan_link_order=0", **settings}
+    library = BUILD / "drill" / "fakehost.so"
+    assert library.exists(), f"{library} is missing: make {os.path.relpath(library, ROOT)}"
+    return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0", **settings}
 
 
 # ---- configuration ----
