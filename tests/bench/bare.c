@@ -1,16 +1,16 @@
 /*
  * The bare loop, the yardstick of the benchmarks: claims jobs and stores the ratings, the session's
- * counters and the completed job that gradingd would, with nothing around them. Each process has one
- * connection and sends the settlement of one batch together with the claim of the next, in one
- * transaction and one round trip, all values in binary. It reads no transcript and judges nothing: every
- * line gets the same words, about as long as real ones. It writes the same rows into the same tables, and
- * asks about nothing: not whether a job is still its own, nor what is there already.
+ * counters and the completed job that gradingd would, with nothing around them. Each process has
+ * one connection and sends the settlement of one batch together with the claim of the next, in one
+ * transaction and one round trip, all values in binary. It reads no transcript and judges nothing:
+ * every line gets the same words, about as long as real ones. It writes the same rows into the same
+ * tables, and asks about nothing: not whether a job is still its own, nor what is there already.
  *
- * Two ways of claiming: `written` down, which is an update of its own, and `held` by the rows' locks alone until
- * the settlement commits, as gradingd does it in a deep queue.
+ * Two ways of claiming: `written` down, which is an update of its own, and `held` by the rows'
+ * locks alone until the settlement commits, as gradingd does it in a deep queue.
  *
- * bare CONNINFO PROCESSES BATCH written|held: says "ready", waits for a line, runs until the queue is empty,
- * and prints what it did as JSON.
+ * bare CONNINFO PROCESSES BATCH written|held: says "ready", waits for a line, runs until the queue
+ * is empty, and prints what it did as JSON.
  */
 #include <arpa/inet.h>
 #include <libpq-fe.h>
@@ -47,40 +47,54 @@ static const char claim_held_sql[] = "SELECT " COLUMNS NEXT_JOBS;
 
 #define SETTLE(more) \
 	"WITH line AS MATERIALIZED (" \
-	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[])" \
+	"  SELECT * FROM unnest($3::uuid[], $4::int[], $5::uuid[], $6::text[], $7::text[]," \
+	" $8::text[], $9::text[])" \
 	"    AS l(session_id, index, job_id, text, rating, alternatives, reason)" \
 	"), done AS (" \
-	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now(), updated_at = now()," \
+	"  UPDATE grading_jobs j SET status = 'completed', completed_at = now()," \
+	" updated_at = now()," \
 	"    counted_as = 'completed', result = $10::jsonb" more \
-	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim) WHERE j.id = d.id AND j.claim = d.claim" \
+	"  FROM unnest($1::uuid[], $2::bigint[]) AS d(id, claim)" \
+	" WHERE j.id = d.id AND j.claim = d.claim" \
 	"  RETURNING j.session_id" \
 	"), rated AS (" \
-	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id," \
+	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives," \
+	" reason, job_id," \
 	"    provenance, seq)" \
-	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id, $11::jsonb, index FROM line)" \
-	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines, first_rated_at)" \
-	" SELECT session_id, count(*), 5 * count(*), now() FROM done GROUP BY session_id ORDER BY session_id" \
-	" ON CONFLICT (session_id) DO UPDATE SET completed_batches = s.completed_batches + excluded.completed_batches," \
-	"  rated_lines = s.rated_lines + excluded.rated_lines, rated_seq = s.rated_seq + excluded.rated_lines," \
+	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id," \
+	" $11::jsonb, index FROM line)" \
+	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines," \
+	" first_rated_at)" \
+	" SELECT session_id, count(*), 5 * count(*), now() FROM done" \
+	" GROUP BY session_id ORDER BY session_id" \
+	" ON CONFLICT (session_id) DO UPDATE SET" \
+	" completed_batches = s.completed_batches + excluded.completed_batches," \
+	"  rated_lines = s.rated_lines + excluded.rated_lines," \
+	" rated_seq = s.rated_seq + excluded.rated_lines," \
 	"  updated_at = now()"
 
 static const char settle_written_sql[] = SETTLE("");
 static const char settle_held_sql[] = SETTLE(", " CLAIMED);
 
 /* As long as what the rubric writes, on average. */
-static const char line_text[] = "Anna, it's basically what everybody uses, so that would be $129 for the first visit, "
+static const char line_text[] =
+	"Anna, it's basically what everybody uses, so that would be $129 for the first visit, "
 	"and $49 a month. Reference 12345.";
 static const char rating[] = "missed_opportunity";
-static const char alternatives[] = "{\"What matters most to you when it comes to that?\",\"That's good to know. What "
-	"would you want to be different?\",\"How does that look for you at the moment, and what have you tried "
-	"so far when it comes to that part of it?\"}";
+static const char alternatives[] =
+	"{\"What matters most to you when it comes to that?\",\"That's good to know. What "
+	"would you want to be different?\",\"How does that look for you at the moment, and what "
+	"have you tried so far when it comes to that part of it?\"}";
 static const char reason[] = "asks nothing, names no benefit and no next step now";
-static const char provenance[] = "{\"rater\":\"rubric\",\"model\":\"rubric\",\"prompt\":\"0123456789abcdef\","
-	"\"schema\":\"0123456789abcdef\",\"fingerprint\":\"0123456789abcdef\",\"at\":\"2025-01-01T00:00:00Z\","
-	"\"source\":\"fresh\"}";
-static const char result[] = "{\"lines\":5,\"rated\":5,\"skipped\":0,\"cached\":0,\"rater\":\"rubric\",\"model\":\"rubric\","
-	"\"calls\":0,\"prompt_tokens\":0,\"completion_tokens\":0,\"latency_ms\":0,\"ratings\":{\"excellent\":1,"
-	"\"good\":1,\"poor\":1,\"missed_opportunity\":2}}";
+static const char provenance[] =
+	"{\"rater\":\"rubric\",\"model\":\"rubric\",\"prompt\":\"0123456789abcdef\","
+	"\"schema\":\"0123456789abcdef\",\"fingerprint\":\"0123456789abcdef\","
+	"\"at\":\"2025-01-01T00:00:00Z\",\"source\":\"fresh\"}";
+static const char result[] =
+	"{\"lines\":5,\"rated\":5,\"skipped\":0,\"cached\":0,\"rater\":\"rubric\","
+	"\"model\":\"rubric\",\"calls\":0,\"prompt_tokens\":0,\"completion_tokens\":0,"
+	"\"latency_ms\":0,\"ratings\":{\"excellent\":1,\"good\":1,\"poor\":1,"
+	"\"missed_opportunity\":2}}";
 
 enum { CLAIM_ID, CLAIM_SESSION, CLAIM_NUMBER, CLAIM_BATCH };
 enum { IDS, CLAIMS, SESSIONS, INDEXES, JOB_IDS, TEXTS, RATINGS, ALTERNATIVES, REASONS, ARRAYS };
@@ -122,8 +136,8 @@ static void begin_array(struct buf *b, uint32_t type, int n)
 
 static void begin_arrays(struct buf *p, int jobs)
 {
-	static const uint32_t types[ARRAYS] = { UUID_OID, INT8_OID, UUID_OID, INT4_OID, UUID_OID, TEXT_OID,
-		TEXT_OID, TEXT_OID, TEXT_OID };
+	static const uint32_t types[ARRAYS] = { UUID_OID, INT8_OID, UUID_OID, INT4_OID, UUID_OID,
+						TEXT_OID, TEXT_OID, TEXT_OID, TEXT_OID };
 
 	for (int i = 0; i < ARRAYS; i++)
 		begin_array(&p[i], types[i], i <= CLAIMS ? jobs : jobs * LINES);
@@ -163,7 +177,10 @@ static void check(PGconn *conn, int ok)
 		fatal("bare: %s", PQerrorMessage(conn));
 }
 
-/* The next result, which must be of this status. After that of a statement comes a NULL, after a sync none. */
+/*
+ * The next result, which must be of this status. After that of a statement comes a NULL, after a
+ * sync none.
+ */
 static PGresult *expect(PGconn *conn, ExecStatusType status)
 {
 	PGresult *r = PQgetResult(conn);
@@ -190,7 +207,8 @@ static void send_settle(struct loop *l, const PGresult *jobs)
 	}
 	values[ARRAYS] = result;
 	values[ARRAYS + 1] = provenance;
-	check(l->conn, PQsendQueryPrepared(l->conn, "settle", ARRAYS + 2, values, lengths, formats, 0));
+	check(l->conn, PQsendQueryPrepared(l->conn, "settle", ARRAYS + 2, values, lengths, formats,
+					   0));
 }
 
 static void send_bare(struct loop *l, const char *name)
@@ -244,7 +262,8 @@ static double cpu_seconds(void)
 	struct rusage r;
 
 	getrusage(RUSAGE_SELF, &r);
-	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) + (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+	return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+	       (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
 }
 
 static PGconn *connect_and_prepare(const char *conninfo, bool held)
@@ -318,7 +337,7 @@ int main(int argc, char **argv)
 		sum.statements += one.statements;
 		sum.cpu_s += one.cpu_s;
 	}
-	printf("{\"jobs\": %ld, \"seconds\": %.3f, \"statements\": %ld, \"cpu_s\": %.3f}\n", sum.jobs,
-	       (double)(now_ms() - began) / 1000, sum.statements, sum.cpu_s);
+	printf("{\"jobs\": %ld, \"seconds\": %.3f, \"statements\": %ld, \"cpu_s\": %.3f}\n",
+	       sum.jobs, (double)(now_ms() - began) / 1000, sum.statements, sum.cpu_s);
 	return 0;
 }

@@ -1,9 +1,11 @@
 /*
- * A language model for benchmarks: it answers every call after the same time, and with a rating for each
- * line asked about. One process, one thread, one epoll; HTTP/1.1 with keep-alive on loopback, no TLS. It
- * looks for the few bytes that it needs and parses nothing, so that it is not what is measured.
+ * A language model for benchmarks: it answers every call after the same time, and with a rating for
+ * each line asked about. One process, one thread, one epoll; HTTP/1.1 with keep-alive on loopback,
+ * no TLS. It looks for the few bytes that it needs and parses nothing, so that it is not what is
+ * measured.
  *
- * model DELAY_MS: prints its port and serves until its input ends. GET anything tells what it has seen.
+ * model DELAY_MS: prints its port and serves until its input ends. GET anything tells what it has
+ * seen.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,7 +40,8 @@ struct peer {
 	bool thinking, gone;		/* gone while thinking: freed when it is due */
 	struct buf in, out;
 	int64_t asked_ns;
-	struct peer *next;		/* of those thinking, the next to be due: all think for as long */
+	/* Of those thinking, the next to be due: all think for as long. */
+	struct peer *next;
 };
 
 static struct {
@@ -96,8 +99,8 @@ static int read_scale(const char *at, const char *words[], int lens[])
 }
 
 /*
- * The question is JSON in a JSON string: its own quotes are \", those in its texts \\\", so that these
- * needles find nothing but what they mean.
+ * The question is JSON in a JSON string: its own quotes are \", those in its texts \\\", so that
+ * these needles find nothing but what they mean.
  */
 static void write_ratings(struct buf *out, const char *body)
 {
@@ -109,10 +112,12 @@ static void write_ratings(struct buf *out, const char *body)
 	while (n > 0 && (at = behind(at, "{\\\"line\\\": "))) {
 		long line = strtol(at, NULL, 10);
 
-		buf_printf(out, "%s{\\\"line\\\":%ld,\\\"rating\\\":\\\"%.*s\\\",\\\"alternatives\\\":"
-			   "[\\\"What matters most to you when you look at the offer as a whole?\\\","
-			   "\\\"May I show you in two minutes how others in your street use it?\\\"],"
-			   "\\\"reason\\\":\\\"It asks nothing and leaves the next step to the customer.\\\"}",
+		buf_printf(out,
+			   "%s{\\\"line\\\":%ld,\\\"rating\\\":\\\"%.*s\\\",\\\"alternatives\\\":"
+			   "[\\\"What matters most to you when you look at the offer as a whole?"
+			   "\\\",\\\"May I show you in two minutes how others in your street use "
+			   "it?\\\"],\\\"reason\\\":\\\"It asks nothing and leaves the next step "
+			   "to the customer.\\\"}",
 			   separator, line, lens[line % n], words[line % n]);
 		separator = ",";
 	}
@@ -121,7 +126,8 @@ static void write_ratings(struct buf *out, const char *body)
 
 static void write_head(struct buf *out, size_t len)
 {
-	buf_printf(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n", len);
+	buf_printf(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+		   "Content-Length: %zu\r\n\r\n", len);
 }
 
 static void write_completion(struct buf *out, const char *body, size_t len)
@@ -129,11 +135,12 @@ static void write_completion(struct buf *out, const char *body, size_t len)
 	struct buf reply;
 
 	buf_init(&reply, REPLY_CAP_BYTES);
-	buf_str(&reply, "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"bench\","
-		"\"choices\":[{\"index\":0,\"finish_reason\":\"stop\",\"message\":{\"role\":\"assistant\","
-		"\"content\":\"");
+	buf_str(&reply, "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,"
+		"\"model\":\"bench\",\"choices\":[{\"index\":0,\"finish_reason\":\"stop\","
+		"\"message\":{\"role\":\"assistant\",\"content\":\"");
 	write_ratings(&reply, body);
-	buf_printf(&reply, "\"}}],\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,\"total_tokens\":%zu}}",
+	buf_printf(&reply, "\"}}],\"usage\":{\"prompt_tokens\":%zu,\"completion_tokens\":%zu,"
+		   "\"total_tokens\":%zu}}",
 		   len / 4, reply.len / 4, (len + reply.len) / 4);
 	write_head(out, reply.len);
 	buf_add(out, reply.data, reply.len);
@@ -146,10 +153,13 @@ static void write_seen(struct buf *out)
 
 	count_open(0, now_ns());
 	buf_init(&reply, REPLY_CAP_BYTES);
-	buf_printf(&reply, "{\"calls\":%" PRId64 ",\"answered\":%" PRId64 ",\"connections\":%" PRId64 ",\"open\":%" PRId64
-		   ",\"peak\":%" PRId64 ",\"open_s\":%.6f,\"late_s\":%.6f,\"began_s\":%.6f,\"now_s\":%.6f}\n",
-		   seen.calls, seen.answered, seen.connections, seen.open, seen.peak, (double)seen.open_ns / 1e9,
-		   (double)seen.late_ns / 1e9, (double)seen.began_ns / 1e9, (double)seen.changed_ns / 1e9);
+	buf_printf(&reply, "{\"calls\":%" PRId64 ",\"answered\":%" PRId64
+		   ",\"connections\":%" PRId64 ",\"open\":%" PRId64
+		   ",\"peak\":%" PRId64 ",\"open_s\":%.6f,\"late_s\":%.6f,\"began_s\":%.6f,"
+		   "\"now_s\":%.6f}\n",
+		   seen.calls, seen.answered, seen.connections, seen.open, seen.peak,
+		   (double)seen.open_ns / 1e9, (double)seen.late_ns / 1e9,
+		   (double)seen.began_ns / 1e9, (double)seen.changed_ns / 1e9);
 	write_head(out, reply.len);
 	buf_add(out, reply.data, reply.len);
 	buf_free(&reply);
@@ -293,11 +303,13 @@ static int answer_due(void)
 
 static int listen_anywhere(void)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+				       .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	if (fd == -1 || bind(fd, (struct sockaddr *)&address, size) == -1 || listen(fd, BACKLOG) == -1 ||
+	if (fd == -1 || bind(fd, (struct sockaddr *)&address, size) == -1 ||
+	    listen(fd, BACKLOG) == -1 ||
 	    getsockname(fd, (struct sockaddr *)&address, &size) == -1)
 		fatal("cannot listen: %s", strerror(errno));
 	printf("%d\n", ntohs(address.sin_port));
@@ -322,7 +334,8 @@ static void serve(int listener)
 		int n = epoll_wait(poller, events, EVENTS, answer_due());
 
 		for (int i = 0; i < n; i++) {
-			if (events[i].data.ptr == &poller)	/* nobody holds our input any more */
+			/* nobody holds our input any more */
+			if (events[i].data.ptr == &poller)
 				return;
 			if (events[i].data.ptr)
 				on_input(events[i].data.ptr);

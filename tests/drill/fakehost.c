@@ -1,10 +1,10 @@
 /*
- * Preloaded into a pool by the drill: another clock, another boot, and lines that crash whoever reads them.
- * The daemon itself has no such hooks.
+ * Preloaded into a pool by the drill: another clock, another boot, and lines that crash whoever
+ * reads them. The daemon itself has no such hooks.
  *   DRILL_CLOCK_S  the wall clock is so many seconds off; the monotonic clock is left alone
  *   DRILL_BOOT     a file that takes the place of /proc/sys/kernel/random/boot_id
- *   DRILL_POISON   hashing a text that contains this ends the process with SIGSEGV; every line is hashed
- *                  for its key in the phrase cache
+ *   DRILL_POISON   hashing a text that contains this ends the process with SIGSEGV; every line is
+ *                  hashed for its key in the phrase cache
  *   DRILL_POISON_READ  reading it from job_data does
  */
 #define _GNU_SOURCE

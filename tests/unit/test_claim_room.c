@@ -22,7 +22,9 @@ static void test_calls_in_flight_are_the_limit(void **state)
 	assert_int_equal(room(true), 1);
 }
 
-/* The next few are looked up while all calls are out, and are replaced when half of them are gone. */
+/*
+ * The next few are looked up while all calls are out, and are replaced when half of them are gone.
+ */
 static void test_a_backlog_is_claimed_ahead_of_free_calls(void **state)
 {
 	(void)state;

@@ -117,7 +117,8 @@ static void test_the_cache_is_left_when_it_costs_more_than_it_spares(void **stat
 	assert_false(claim_size_pays_to_cache(&s, 0, true));
 	s.factor = CLAIM_FACTOR_PAST_CACHE;
 	assert_false(claim_size_pays_to_cache(&s, 1000, true));
-	assert_true(claim_size_pays_to_cache(&s, 1000, false));	/* a call costs more than any look-up */
+	/* a call costs more than any look-up */
+	assert_true(claim_size_pays_to_cache(&s, 1000, false));
 }
 
 static void test_workers_too_many_stand_back_while_others_get_on(void **state)
@@ -128,7 +129,8 @@ static void test_workers_too_many_stand_back_while_others_get_on(void **state)
 	assert_false(claim_size_over_subscribed(&s, 3, 2, 10, 5000));
 	assert_true(claim_size_over_subscribed(&s, 4, 2, 10, 5000));
 	assert_true(claim_size_over_subscribed(&s, 4, 2, 10, 5999));
-	assert_false(claim_size_over_subscribed(&s, 4, 2, 10, 6000));	/* those before it are held up */
+	/* those before it are held up */
+	assert_false(claim_size_over_subscribed(&s, 4, 2, 10, 6000));
 	assert_true(claim_size_over_subscribed(&s, 4, 2, 11, 6001));
 }
 

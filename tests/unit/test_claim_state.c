@@ -1,6 +1,6 @@
 /*
- * claim_state.c: every transition that claiming may make. What cannot happen is a broken invariant in builds with
- * sanitizers, which is not tried here, and is ignored elsewhere.
+ * claim_state.c: every transition that claiming may make. What cannot happen is a broken invariant
+ * in builds with sanitizers, which is not tried here, and is ignored elsewhere.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -30,7 +30,8 @@ static void bring(int n, int unrated)
 		g->settle.stored_before = false;
 		grading_end_lookup(g);
 		grading_ask(g, &rater);
-		call_rated(&rater, asked[nasked - 1], i < n - unrated ? OUTCOME_RATED : OUTCOME_EMPTY);
+		call_rated(&rater, asked[nasked - 1],
+			   i < n - unrated ? OUTCOME_RATED : OUTCOME_EMPTY);
 	}
 	dispatch_take_answers(&dispatch);
 }

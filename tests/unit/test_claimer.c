@@ -152,7 +152,8 @@ static void test_an_open_breaker_leaves_the_wake_to_others(void **state)
 	atomic_store(&other->pid, 1);
 	atomic_store(&other->demand, DEMAND_WAITING);
 	atomic_store(&child.slot->demand, DEMAND_WAITING);
-	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 1500 }, now_ms());
+	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 1500 },
+			now_ms());
 	wait = claimer_turn(&claimer);
 	assert_in_range(wait, 1000, 1500);
 	assert_int_equal(fake_pg.n, 0);
@@ -180,7 +181,8 @@ static void test_the_fallback_takes_what_the_breaker_keeps_back(void **state)
 	(void)state;
 	ctx.fallback = &fallback;
 	make_parts();
-	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 5000 }, now_ms());
+	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 5000 },
+			now_ms());
 	claim_and_answer(rows_claimed(1, 2, 1));
 	assert_int_equal(jobs.n, 2);
 	assert_ptr_equal(jobs.head->rater, &fallback);
@@ -247,7 +249,8 @@ static void test_a_deep_queue_and_an_instant_rater_hold_claims(void **state)
 	answer_with(rows_claimed(1, 2, 0), NULL);
 	assert_int_equal(jobs.n, 2);
 	assert_true(jobs.head->held);
-	assert_int_equal(counted(COUNTER_JOBS_CLAIMED), 0);	/* they count when they are committed */
+	/* they count when they are committed */
+	assert_int_equal(counted(COUNTER_JOBS_CLAIMED), 0);
 	claimer_turn(&claimer);
 	assert_int_equal(fake_pg.n, 0);		/* while it is open nothing else is sent */
 }

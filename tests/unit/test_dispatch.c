@@ -43,7 +43,8 @@ static void test_a_rated_job_is_completed(void **state)
 static void test_a_job_that_is_all_cached_needs_no_call(void **state)
 {
 	struct grading *g = add_job(1, 901, "a line");
-	struct cached_row row = { .key = g->lines[0].key, .rating = "good", .alternatives = "{}", .reason = "" };
+	struct cached_row row = { .key = g->lines[0].key, .rating = "good", .alternatives = "{}",
+				  .reason = "" };
 
 	(void)state;
 	grading_give_cached(&g->lines[0], &config, &row);
@@ -109,7 +110,8 @@ static void test_the_fallback_is_asked_what_the_first_could_not_be(void **state)
 	dispatch_take_answers(&dispatch);
 	assert_string_equal(g->settlement.status, "completed");
 	assert_int_equal(counted(COUNTER_FALLBACK_LINES), 1);
-	assert_null(g->lines[0].store.cache_key);	/* nobody else takes its rating for the first's */
+	/* nobody else takes its rating for the first's */
+	assert_null(g->lines[0].store.cache_key);
 }
 
 static void test_a_fallback_that_fails_too_is_left_alone_for_a_while(void **state)

@@ -158,7 +158,9 @@ static void test_the_rater_is_blamed_with_its_last_words(void **state)
 	assert_non_null(strstr(ask->err->text, fake_ops.advice));
 }
 
-/* A job that was put back three times without an attempt counted, and no answer to anybody since. */
+/*
+ * A job that was put back three times without an attempt counted, and no answer to anybody since.
+ */
 static void test_a_suspect_is_preceded_by_a_control(void **state)
 {
 	(void)state;

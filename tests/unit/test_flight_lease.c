@@ -1,4 +1,7 @@
-/* flight_lease.c: agreeing with other workers, through the table phrase_flights, on who asks about a phrase. */
+/*
+ * flight_lease.c: agreeing with other workers, through the table phrase_flights, on who asks about
+ * a phrase.
+ */
 #include "worker_parts.h"
 
 static struct grading *join(int n, const char *text)
@@ -55,7 +58,8 @@ static void test_a_phrase_that_nobody_asks_about_is_ours(void **state)
 	(void)state;
 	look();
 	answer_with(row_leased(g, true), NULL);
-	assert_true(line_is_waiting(&g->lines[0]));	/* it may have come into the cache meanwhile */
+	/* it may have come into the cache meanwhile */
+	assert_true(line_is_waiting(&g->lines[0]));
 	answer_with(rows_of(5), NULL);
 	assert_int_equal(flight_of(g)->state, FLIGHT_LEADER);
 	assert_true(line_is_open(&g->lines[0]));

@@ -53,8 +53,10 @@ static void test_reads_what_applications_write(void **state)
 	(void)state;
 	parse_ok("{\"transcript\": [{\"speaker\": \"rep\", \"text\": \"Hello.\", \"index\": 10},"
 		 " {\"speaker\": \"customer\", \"text\": \"Hi\\nthere\", \"index\": 11},"
-		 " {\"speaker\": \" User \", \"message\": \"Fine?\", \"line_number\": 12.0, \"mood\": [1]}],"
-		 " \"batchIndex\": 2, \"batchSize\": 5, \"totalBatches\": 7, \"salesRepName\": \"Ann\","
+		 " {\"speaker\": \" User \", \"message\": \"Fine?\", \"line_number\": 12.0,"
+		 " \"mood\": [1]}],"
+		 " \"batchIndex\": 2, \"batchSize\": 5, \"totalBatches\": 7,"
+		 " \"salesRepName\": \"Ann\","
 		 " \"customerName\": \"Bob\", \"other\": {\"a\": [null]}}");
 	assert_int_equal(job.nlines, 3);
 	assert_int_equal(job.nrated, 2);
@@ -77,9 +79,12 @@ static void test_reads_what_applications_write(void **state)
 static void test_only_rep_and_user_are_rated(void **state)
 {
 	static const struct { const char *speaker; bool rated; } cases[] = {
-		{ "\"rep\"", true }, { "\"REP\"", true }, { "\"user\"", true }, { "\"\\tUSER \\n\"", true },
-		{ "\"customer\"", false }, { "\"reps\"", false }, { "\"re\"", false }, { "\"\"", false },
-		{ "\"rep user\"", false }, { "\"r\xc3\xa9p\"", false }, { "null", false }, { "7", false },
+		{ "\"rep\"", true }, { "\"REP\"", true }, { "\"user\"", true },
+		{ "\"\\tUSER \\n\"", true },
+		{ "\"customer\"", false }, { "\"reps\"", false }, { "\"re\"", false },
+		{ "\"\"", false },
+		{ "\"rep user\"", false }, { "\"r\xc3\xa9p\"", false }, { "null", false },
+		{ "7", false },
 		{ "[\"rep\"]", false },
 	};
 	char data[200];
@@ -128,28 +133,34 @@ static void test_index_from_batch(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		snprintf(data, sizeof(data), "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"x\"},"
-			 "{\"speaker\":\"rep\",\"text\":\"y\",\"index\":null}],%s}", cases[i].batch);
+		snprintf(data, sizeof(data),
+			 "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"x\"},"
+			 "{\"speaker\":\"rep\",\"text\":\"y\",\"index\":null}],%s}",
+			 cases[i].batch);
 		parse_ok(data);
 		assert_int_equal(job.lines[0].index, cases[i].first);
 		assert_int_equal(job.lines[1].index, cases[i].first + 1);
 	}
 	/* With indexes of their own, nobody asks for the batch. */
-	parse_ok("{\"transcript\":[{\"text\":\"x\",\"index\":1}],\"batchIndex\":\"a\",\"batchSize\":-1}");
+	parse_ok("{\"transcript\":[{\"text\":\"x\",\"index\":1}],\"batchIndex\":\"a\","
+		 "\"batchSize\":-1}");
 }
 
 static void test_bad_batches_are_refused_where_needed(void **state)
 {
-#define NO_INDEX "{\"transcript\":[{\"text\":\"x\",\"index\":1},{\"speaker\":\"rep\",\"text\":\"x\"}],"
+#define NO_INDEX \
+	"{\"transcript\":[{\"text\":\"x\",\"index\":1},{\"speaker\":\"rep\",\"text\":\"x\"}],"
 	(void)state;
-	check_refused(NO_INDEX "\"batchIndex\":-1}", "transcript[1] has no index", "batchIndex is -1;");
+	check_refused(NO_INDEX "\"batchIndex\":-1}", "transcript[1] has no index",
+		      "batchIndex is -1;");
 	check_refused(NO_INDEX "\"batchIndex\":\"2\"}", "batchIndex is \"2\"", "from 0");
 	check_refused(NO_INDEX "\"batchSize\":0}", "batchSize is 0", "from 1");
 	check_refused(NO_INDEX "\"batchSize\":1.5}", "batchSize is 1.5", "whole number");
 	check_refused(NO_INDEX "\"batchSize\":{}}", "batchSize is an object", "whole number");
-	check_refused(NO_INDEX "\"batchIndex\":2147483647,\"batchSize\":2147483647}", "batchIndex 2147483647",
+	check_refused(NO_INDEX "\"batchIndex\":2147483647,\"batchSize\":2147483647}",
+		      "batchIndex 2147483647", "too large");
+	check_refused(NO_INDEX "\"batchIndex\":2147483647,\"batchSize\":1}", "transcript[1]",
 		      "too large");
-	check_refused(NO_INDEX "\"batchIndex\":2147483647,\"batchSize\":1}", "transcript[1]", "too large");
 }
 
 static void test_bad_indexes_are_refused_by_name(void **state)
@@ -180,7 +191,8 @@ static void test_bad_indexes_are_refused_by_name(void **state)
 	check_refused("{\"transcript\":[{\"text\":\"a\",\"line_number\":\"x\"}]}",
 		      "transcript[0].line_number is \"x\"; ",
 		      "it must be a whole number from 0 to 2147483647");
-	parse_ok("{\"transcript\":[{\"text\":\"a\",\"index\":2147483647},{\"text\":\"b\",\"index\":-0.0}]}");
+	parse_ok("{\"transcript\":[{\"text\":\"a\",\"index\":2147483647},"
+		 "{\"text\":\"b\",\"index\":-0.0}]}");
 	assert_int_equal(job.lines[0].index, 2147483647);
 	assert_int_equal(job.lines[1].index, 0);
 }
@@ -198,9 +210,11 @@ static void test_refuses_what_is_no_transcript(void **state)
 	check_refused("{}", "job_data has no transcript", "");
 	check_refused("{\"transcript\":null}", "transcript is null", "must be an array");
 	check_refused("{\"transcript\":\"hello\"}", "transcript is \"hello\"", "must be an array");
-	check_refused("{\"transcript\":[\"hello\"]}", "transcript[0] is \"hello\"", "must be an object");
+	check_refused("{\"transcript\":[\"hello\"]}", "transcript[0] is \"hello\"",
+		      "must be an object");
 	check_refused("{\"transcript\":[{\"text\":\"a\"},null]}", "transcript[1] is null", "");
-	check_refused("{\"transcript\":[{\"text\":5}]}", "transcript[0].text is 5", "must be a string");
+	check_refused("{\"transcript\":[{\"text\":5}]}", "transcript[0].text is 5",
+		      "must be a string");
 	check_refused("{\"transcript\":[{\"text\":\"\",\"message\":[]}]}",
 		      "transcript[0].message is an array", "");
 }
@@ -248,7 +262,8 @@ static void test_names_and_totals_that_are_not_right_are_ignored(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(totals) / sizeof(totals[0]); i++) {
-		snprintf(data, sizeof(data), "{\"transcript\":[],\"totalBatches\":%s,\"salesRepName\":5,"
+		snprintf(data, sizeof(data),
+			 "{\"transcript\":[],\"totalBatches\":%s,\"salesRepName\":5,"
 			 "\"customerName\":null}", totals[i]);
 		parse_ok(data);
 		assert_int_equal(job.total_batches, 0);
@@ -273,7 +288,8 @@ static void test_long_names_are_cut_at_a_character(void **state)
 static void test_nul_in_a_text_becomes_a_blank(void **state)
 {
 	(void)state;
-	parse_ok("{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"a\\u0000b\\u0001\",\"index\":0}]}");
+	parse_ok("{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"a\\u0000b\\u0001\","
+		 "\"index\":0}]}");
 	assert_string_equal(job.lines[0].text, "a b\x01");
 	assert_int_equal(job.lines[0].text_len, 4);
 }
@@ -322,7 +338,8 @@ static void test_a_large_job_is_read_quickly(void **state)
 	make_transcript(&data, JOB_LINES_CAP, 100);
 	start = clock();		/* of this process: what else is running does not count */
 	parse_ok(buf_text(&data));
-	assert_in_range(clock() - start, 0, 2 * CLOCKS_PER_SEC);	/* 0.02 s; quadratic takes far longer */
+	/* 0.02 s; quadratic takes far longer */
+	assert_in_range(clock() - start, 0, 2 * CLOCKS_PER_SEC);
 	assert_int_equal(job.nrated, JOB_LINES_CAP);
 	assert_int_equal(job.lines[JOB_LINES_CAP - 1].index, JOB_LINES_CAP - 1);
 	buf_free(&data);

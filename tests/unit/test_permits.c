@@ -52,7 +52,8 @@ static void test_the_fallback_may_be_the_metered_one(void **state)
 	make_parts();
 	throttle_set(&sb->throttle, 1, 0, now_ms() - 2 * MINUTE);
 	assert_ptr_equal(permits.metered, &fallback);
-	assert_int_equal(reserve(7, &wait), 7);		/* for the first rater there is nothing to pay */
+	/* for the first rater there is nothing to pay */
+	assert_int_equal(reserve(7, &wait), 7);
 }
 
 static void test_permits_go_with_their_jobs(void **state)
@@ -117,7 +118,10 @@ static void test_a_call_goes_out_with_its_permit(void **state)
 	asked[0] = NULL;
 }
 
-/* Its next call could not go out for a while: it goes back to the queue with what it has, no attempt counted. */
+/*
+ * Its next call could not go out for a while: it goes back to the queue with what it has, no
+ * attempt counted.
+ */
 static void test_a_job_without_a_permit_goes_back(void **state)
 {
 	struct grading *g;

@@ -1,4 +1,6 @@
-/* reclaim.c: a claim that was lost with its connection is asked for again and again, for a while. */
+/*
+ * reclaim.c: a claim that was lost with its connection is asked for again and again, for a while.
+ */
 #include "worker_fixture.h"
 
 #include "worker/reclaim.h"
@@ -32,7 +34,8 @@ static void test_what_is_not_in_hand_goes_back(void **state)
 	answer_with(rows_released(2), NULL);
 	assert_false(reclaim.under_way);
 	assert_int_equal(counted(COUNTER_JOBS_RELEASED), 2);
-	assert_int_not_equal(atomic_load(&sb->floors_epoch), epoch);	/* they may be before the floors */
+	/* they may be before the floors */
+	assert_int_not_equal(atomic_load(&sb->floors_epoch), epoch);
 	reclaim_check(&reclaim);
 }
 
@@ -49,7 +52,8 @@ static void test_what_is_in_hand_is_named_as_kept(void **state)
 	begin();
 	assert_true(fake_pg.sent[0].params[1].len >= without + UUID_BYTES);
 	assert_non_null(memmem(fake_pg.sent[0].params[1].data, fake_pg.sent[0].params[1].len,
-			       "\x00\x00\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x01", UUID_BYTES));
+			       "\x00\x00\x00\x00\x00\x00\x40\x00\x80\x00\x00\x00\x00\x00\x00\x01",
+			       UUID_BYTES));
 }
 
 static void test_it_is_done_again_until_the_claim_cannot_come_any_more(void **state)

@@ -90,7 +90,10 @@ static void test_a_first_settlement_that_is_refused_goes_out_in_the_general_form
 	assert_int_equal(counted(COUNTER_JOBS_FAILED), 0);
 }
 
-/* Answers settlements until nothing is in hand: whatever carries `bad` is refused, unless it fails without a line. */
+/*
+ * Answers settlements until nothing is in hand: whatever carries `bad` is refused, unless it fails
+ * without a line.
+ */
 static void settle_all_but(const struct grading *bad)
 {
 	int sent = 0;
@@ -182,8 +185,9 @@ static void test_a_lost_settlement_is_sent_again(void **state)
 /* A page is watching: ratings are stored while other lines of their job are still out. */
 static void test_lines_are_stored_as_they_arrive(void **state)
 {
-	static const char data[] = "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"one\",\"index\":0},"
-				   "{\"speaker\":\"rep\",\"text\":\"two\",\"index\":1}]}";
+	static const char data[] =
+		"{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"one\",\"index\":0},"
+		"{\"speaker\":\"rep\",\"text\":\"two\",\"index\":1}]}";
 	struct claimed_row row = { .job_type = "line_rating", .claim = 1, .max_attempts = 3,
 				   .data = data, .data_bytes = sizeof(data) - 1 };
 	struct grading *g;

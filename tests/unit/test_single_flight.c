@@ -53,7 +53,8 @@ static void test_nobody_is_asked_about_before_it_is_known_who_leads(void **state
 
 static void test_equal_lines_share_one_flight_and_one_call(void **state)
 {
-	struct grading *one = join(1, "same"), *two = join(2, "same"), *other = join(3, "different");
+	struct grading *one = join(1, "same"), *two = join(2, "same"),
+		       *other = join(3, "different");
 
 	(void)state;
 	assert_ptr_equal(flight_of(one), flight_of(two));

@@ -1,7 +1,8 @@
 /*
- * A worker's surroundings for the tests of its parts: a scoreboard, a context, a list of jobs, a rater whose calls wait
- * to be answered, and a Postgres that is scripted at the door of pg.h: what is sent waits here until the test answers
- * it. Including this file keeps the real pg.c out of the program.
+ * A worker's surroundings for the tests of its parts: a scoreboard, a context, a list of jobs, a
+ * rater whose calls wait to be answered, and a Postgres that is scripted at the door of pg.h: what
+ * is sent waits here until the test answers it. Including this file keeps the real pg.c out of the
+ * program.
  */
 #ifndef WORKER_FIXTURE_H
 #define WORKER_FIXTURE_H
@@ -161,13 +162,16 @@ static inline const char *id_of(int n)
 	return out;
 }
 
-/* A claimed row as queue_claimed_row() reads it: job n of session `session`, one line of the rep. */
-static inline void claimed_row(PGresult *result, int row, int n, int session, int64_t claim, const char *text)
+/*
+ * A claimed row as queue_claimed_row() reads it: job n of session `session`, one line of the rep.
+ */
+static inline void claimed_row(PGresult *result, int row, int n, int session, int64_t claim,
+			       const char *text)
 {
 	char data[256];
 
-	snprintf(data, sizeof(data), "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"%s\",\"index\":%d}]}",
-		 text, n);
+	snprintf(data, sizeof(data),
+		 "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"%s\",\"index\":%d}]}", text, n);
 	cell_uuid(result, row, 0, id_of(n));
 	cell_uuid(result, row, 1, id_of(session));
 	cell_int8(result, row, 2, claim);
@@ -225,7 +229,8 @@ static inline void call_rated(struct rater *r, struct ask *ask, enum outcome out
 {
 	for (size_t i = 0; i < ask->nlines; i++)
 		if (outcome == OUTCOME_RATED)
-			verdict_give(&ask->verdicts[i], r->config, &ask->job->arena, "good", NULL, 0, "");
+			verdict_give(&ask->verdicts[i], r->config, &ask->job->arena, "good", NULL,
+				     0, "");
 	if (outcome != OUTCOME_RATED)
 		verdict_all(ask->verdicts, ask->nlines, outcome);
 	ask->used.calls = 1;
@@ -252,7 +257,8 @@ static struct joblist jobs;
 
 static void reset_rater(struct rater *r, bool is_fallback)
 {
-	*r = (struct rater){ .ops = &fake_ops, .config = &config, .model = "m", .fallback = is_fallback };
+	*r = (struct rater){ .ops = &fake_ops, .config = &config, .model = "m",
+			     .fallback = is_fallback };
 	strcpy(r->fingerprint, "f");
 	r->done_tail = &r->done_head;
 }
@@ -274,7 +280,8 @@ static inline int set_up_worker(void **state)
 	reset_rater(&fallback, true);
 	child = (struct child){ .index = SLOT_FIRST_WORKER, .sb = sb, .config = &config,
 				.slot = &sb->slots[SLOT_FIRST_WORKER], .identity = "host boot 1" };
-	ctx = (struct context){ .child = &child, .config = &config, .rater = &rater, .queue = &queue };
+	ctx = (struct context){ .child = &child, .config = &config, .rater = &rater,
+				.queue = &queue };
 	jobs = (struct joblist){ .n = 0 };
 	fake_pg.ready = true;
 	nasked = 0;
@@ -294,7 +301,10 @@ static inline int tear_down_worker(void **state)
 	return unmap_scoreboard(state);
 }
 
-/* A job in hand, claimed for the first time, not looked up: one line of session `session` with this text. */
+/*
+ * A job in hand, claimed for the first time, not looked up: one line of session `session` with this
+ * text.
+ */
 static inline struct grading *add_job(int n, int session, const char *text)
 {
 	PGresult *result = rows_of(12);

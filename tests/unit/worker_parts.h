@@ -76,7 +76,10 @@ static inline int tear_down_parts(void **state)
 	return tear_down_worker(state);
 }
 
-/* What is sent first is what the worker waits for; empty answers for look-ups of `lookups` statements. */
+/*
+ * What is sent first is what the worker waits for; empty answers for look-ups of `lookups`
+ * statements.
+ */
 static inline void answer_lookups(int lookups)
 {
 	while (lookups-- > 0)
