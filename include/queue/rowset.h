@@ -18,17 +18,21 @@
  *  - A refused batch is sent again as two halves, until a row fails alone; as eight parts where
  *    the refusal took long, such as a wait for a lock. Rows that were never refused go in
  *    between, in batches that double with each success.
- *  - A row is guilty only when it fails alone, another row's statement succeeds, and it fails alone
+ *  - A row is guilty when it fails alone, another row's statement succeeds, and it fails alone
  *    again with the same error, all within 16 s. The same error is the same SQLSTATE: texts name
  *    files, rows and values.
  *  - The same error for two rows alone, with no success between them, is trouble of the whole (a
  *    full disk, a missing right), unless that error was proven to be a row's in the last 30 s:
- *    nothing is set aside, and after a pause a row that was not tried yet is tried alone, then
- *    the next, until one succeeds. Three refusals in a row, of batches of whatever size, are
- *    reason enough to try rows alone, so that a full disk is known for what it is within five
- *    statements.
- *  - With nobody left to compare with, an error that is of the row's values (ERR_PERMANENT) is
- *    believed when it comes twice; and so is any error that was lately proven to be a row's.
+ *    nothing is set aside, and one row after the other is tried alone until one succeeds, those
+ *    first that were not tried yet, from all over the set. Between two tries it pauses for 500 ms
+ *    to 4 s, longer as the trouble lasts; while many rows were not tried yet up to 15 tries share
+ *    such a pause, with four times as long as a try takes between them.
+ *  - Three refusals in a row, of batches of whatever size, are reason enough to try rows alone, so
+ *    that a full disk is known for what it is within five statements.
+ *  - Once all rows in the set were tried alone, a row that fails alone twice with the same error
+ *    is guilty without anybody's success if that error is of its values (ERR_PERMANENT), or was
+ *    proven to be a row's in the last 30 s. So where the database refuses all rows for their
+ *    values, all are guilty, one by one.
  *  - A transaction that lost to others (SQLSTATE 40...) runs again as it was, three times in a
  *    row at most.
  *  - A row that failed alone and is not guilty waits for 500 ms to 8 s, twice as long each time.
@@ -55,12 +59,12 @@ struct rowset_row {
 	bool convicted;			/* found guilty before: this is its last word */
 	uint64_t kin;			/* equal for rows that may hang on the same lock */
 	uint64_t batch;			/* rows of one refused half share it; 0: never refused */
-	bool tried;			/* it failed alone */
-	char suspected[ERR_SQLSTATE_SIZE];	/* with this error */
-	int64_t suspected_ms;		/* when it did so first */
-	uint64_t successes_then;	/* of the set, at that time */
-	int64_t failed_ms;		/* when it last failed, or its kin did */
-	int64_t pause_ms;		/* from then on it waits for so long; 0: not at all */
+	bool tried;			/* whether it ever failed alone */
+	char suspected[ERR_SQLSTATE_SIZE];	/* SQLSTATE of its last failure alone */
+	int64_t suspected_ms;		/* time of the first of its failures alone with that */
+	uint64_t successes_then;	/* the set's `successes` at suspected_ms */
+	int64_t failed_ms;		/* time of its last failure, or of its kin's */
+	int64_t pause_ms;		/* how long it waits after failed_ms; 0: not at all */
 };
 
 TAILQ_HEAD(rowset_rows, rowset_row);
@@ -85,6 +89,8 @@ struct rowset {
 	int reruns;			/* in a row */
 	bool hurried;
 	bool retried_last;		/* the last batch was one that was refused before */
+	bool last_word_last;		/* the last statement was somebody's last word */
+	uint32_t walk;			/* where among those not tried yet the next one is taken */
 	int64_t retry_not_before_ms;	/* rows with a pause leave the time until then to others */
 	int64_t sent_ms;
 
@@ -118,8 +124,8 @@ void rowset_init(struct rowset *set, int full);
 /*
  * The row is ready. kin: whose lock it may wait for (a session's id, say), as others with the
  * same; NULL or "": nobody's. A row that was found guilty and is added again has its last word:
- * it is sent alone and at once, and if that fails twice for its values it is guilty again; its
- * success says nothing about others.
+ * it is sent alone and next, but for one statement of others after each last word; if that fails
+ * twice for its values it is guilty again; its success says nothing about others.
  */
 void rowset_add(struct rowset *set, struct rowset_row *row, const char *kin);
 /* Its owner has lost interest; a row that is not in the set is left alone. */

@@ -18,6 +18,10 @@
 #define PAUSE_FIRST_MS 500
 #define PAUSE_MAX_MS 8000		/* of a row */
 #define TROUBLE_PAUSE_MAX_MS 4000	/* of the whole: so soon after its trouble work goes on */
+#define UNTRIED_PER_PROBE 4		/* of those that share such a pause */
+#define PROBES_MAX 15			/* that share such a pause */
+#define PROBE_REST 4			/* between these, as a multiple of what the last took */
+#define WALK_STEP UINT32_C(0x9e3779b9)	/* 2^32 / the golden ratio */
 #define SLOW_MS 100			/* a refusal that takes so long keeps others waiting */
 #define PARTS 2				/* of a batch that was refused */
 #define PARTS_SLOW 8			/* where one more refusal costs more than a few successes */
@@ -28,6 +32,16 @@ void rowset_init(struct rowset *set, int full)
 {
 	*set = (struct rowset){ .full = full, .size = full };
 	TAILQ_INIT(&set->rows);
+}
+
+static int64_t at_least(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t at_most(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* ---- rows ---- */
@@ -100,18 +114,16 @@ void rowset_remove(struct rowset *set, struct rowset_row *row)
 	row->added = row->sent = false;
 }
 
-static int64_t longer(int64_t pause_ms, int64_t max_ms)
+static int64_t longer(int64_t pause_ms)
 {
-	if (pause_ms == 0)
-		return PAUSE_FIRST_MS;
-	return pause_ms < max_ms / 2 ? pause_ms * 2 : max_ms;
+	return pause_ms == 0 ? PAUSE_FIRST_MS : at_most(pause_ms * 2, PAUSE_MAX_MS);
 }
 
 static void make_wait(struct rowset *set, struct rowset_row *row, int64_t now, bool with_kin)
 {
 	struct rowset_row *other;
 
-	put_alone(set, row, now, longer(row->pause_ms, PAUSE_MAX_MS));
+	put_alone(set, row, now, longer(row->pause_ms));
 	if (!with_kin)
 		return;
 	TAILQ_FOREACH(other, &set->rows, link)	/* each alone: the first speaks for all again */
@@ -136,7 +148,7 @@ void rowset_defer(struct rowset *set, struct rowset_row *row, int64_t now)
 
 static int64_t shortened(const struct rowset *set, int64_t pause_ms)
 {
-	return set->hurried && pause_ms > PAUSE_FIRST_MS ? PAUSE_FIRST_MS : pause_ms;
+	return set->hurried ? at_most(pause_ms, PAUSE_FIRST_MS) : pause_ms;
 }
 
 /* From `now` on; not positive: it is due. */
@@ -144,9 +156,7 @@ static int64_t row_wait(const struct rowset *set, const struct rowset_row *row, 
 {
 	int64_t due = row->failed_ms + shortened(set, row->pause_ms);
 
-	if (row->pause_ms > 0 && !set->hurried && due < set->retry_not_before_ms)
-		due = set->retry_not_before_ms;
-	return due - now;
+	return (row->pause_ms > 0 ? at_least(due, set->retry_not_before_ms) : due) - now;
 }
 
 static int64_t trouble_wait(const struct rowset *set, int64_t now)
@@ -165,6 +175,8 @@ bool rowset_waits(const struct rowset *set, const struct rowset_row *row, int64_
 
 void rowset_hurry(struct rowset *set)
 {
+	if (!set->hurried)
+		set->retry_not_before_ms = 0;
 	set->hurried = true;
 }
 
@@ -173,7 +185,7 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < 0 || (b >= 0 && b < a) ? b : a;
 }
 
-/* What was found guilty has its last word at once, whatever else there is. */
+/* Of one that was found guilty. Such go before all others, but no two in a row while these wait. */
 static struct rowset_row *last_word(const struct rowset *set, int64_t now, int64_t *wait)
 {
 	struct rowset_row *row;
@@ -188,22 +200,41 @@ static struct rowset_row *last_word(const struct rowset *set, int64_t now, int64
 	return NULL;
 }
 
-/*
- * To be tried alone: the last of those that were not yet. What is wrong with rows is often wrong
- * with their neighbours, and those who fail came first.
- */
-static struct rowset_row *untried(const struct rowset *set)
+static bool is_untried(const struct rowset_row *row)
 {
+	return !row->tried && !row->convicted;
+}
+
+static int count_untried(const struct rowset *set)
+{
+	const struct rowset_row *row;
+	int n = 0;
+
+	TAILQ_FOREACH(row, &set->rows, link)
+		n += is_untried(row);
+	return n;
+}
+
+/*
+ * To be tried alone: one of those that were not yet; NULL: all were. What is wrong with rows is
+ * often wrong with their neighbours, so each step leads far away; steps of the golden ratio come
+ * everywhere soon, so that innocent rows are found wherever they lie.
+ */
+static struct rowset_row *untried(struct rowset *set)
+{
+	uint64_t n = (uint64_t)count_untried(set), skip;
 	struct rowset_row *row;
 
-	TAILQ_FOREACH_REVERSE(row, &set->rows, rowset_rows, link)
-		if (!row->tried && !row->convicted)
+	set->walk += WALK_STEP;
+	skip = set->walk * n >> 32;
+	TAILQ_FOREACH(row, &set->rows, link)
+		if (is_untried(row) && skip-- == 0)
 			return row;
 	return NULL;
 }
 
 /* While the whole is in trouble: one not tried yet, else the one whose try is the longest ago. */
-static struct rowset_row *probe(const struct rowset *set)
+static struct rowset_row *probe(struct rowset *set)
 {
 	struct rowset_row *row, *found = untried(set);
 
@@ -267,12 +298,11 @@ static bool choose_turn(struct rowset *set, int most, int64_t now, int64_t *wait
 	return true;
 }
 
-static bool choose(struct rowset *set, int most, int64_t now, int64_t *wait)
+/* Of those that were not found guilty. */
+static bool choose_others(struct rowset *set, int most, int64_t now, int64_t *wait)
 {
-	struct rowset_row *row = last_word(set, now, wait);
+	struct rowset_row *row;
 
-	if (row)
-		return choose_only(set, row);
 	if (trouble_wait(set, now) > 0) {
 		*wait = sooner(*wait, trouble_wait(set, now));
 		return false;
@@ -283,6 +313,15 @@ static bool choose(struct rowset *set, int most, int64_t now, int64_t *wait)
 	if (row && row_wait(set, row, now) <= 0)
 		return choose_only(set, row);
 	return choose_turn(set, most, now, wait);
+}
+
+static bool choose(struct rowset *set, int most, int64_t now, int64_t *wait)
+{
+	struct rowset_row *row = last_word(set, now, wait);
+
+	if (row && !set->last_word_last)
+		return choose_only(set, row);
+	return choose_others(set, most, now, wait) || choose_only(set, row);
 }
 
 int64_t rowset_begin(struct rowset *set, int most, int64_t now)
@@ -320,6 +359,7 @@ void rowset_take(struct rowset *set, struct rowset_row *row, int64_t now)
 	row->sent = true;
 	set->nsent++;
 	set->sent_ms = now;
+	set->last_word_last = row->convicted;
 	if (!set->only)
 		set->retried_last = set->turn > 0;
 }
@@ -367,6 +407,7 @@ static int64_t end_trouble(struct rowset *set, int64_t now)
 	set->troubled = false;
 	set->retry_not_before_ms = 0;
 	set->splits = SPLITS_DOWNWARD;
+	set->retried_last = false;
 	TAILQ_FOREACH(row, &set->rows, link) {
 		if (!row->tried)
 			row->batch = 0;
@@ -445,6 +486,20 @@ static int remember(struct rowset *set, const char *sqlstate)
 	return i;
 }
 
+/*
+ * Until the next row is tried alone. Probes of those not tried yet share a pause, so that who is
+ * innocent among many guilty is found soon; what fails slowly is given less of the time.
+ */
+static int64_t trouble_pause(const struct rowset *set, const struct err *err, int64_t now)
+{
+	int64_t lasted = err->kind == ERR_PERMANENT ? 0 : now - set->troubled_since_ms;
+	int64_t pause = at_most(PAUSE_FIRST_MS + lasted, TROUBLE_PAUSE_MAX_MS);
+	int64_t probes = at_most(count_untried(set) / UNTRIED_PER_PROBE, PROBES_MAX);
+	int64_t rest = (now - set->sent_ms) * PROBE_REST;
+
+	return at_most(pause, at_least(rest, pause / at_least(probes, 1)));
+}
+
 /* A row alone is not guilty, and perhaps nobody is. */
 static enum rowset_verdict accuse_the_whole(struct rowset *set, const struct err *err, int64_t now)
 {
@@ -452,8 +507,7 @@ static enum rowset_verdict accuse_the_whole(struct rowset *set, const struct err
 
 	if (!set->troubled)
 		set->troubled_since_ms = now;
-	set->trouble_pause_ms = !told || err->kind == ERR_PERMANENT ? PAUSE_FIRST_MS
-				: longer(set->trouble_pause_ms, TROUBLE_PAUSE_MAX_MS);
+	set->trouble_pause_ms = trouble_pause(set, err, now);
 	set->trouble_failed_ms = now;
 	set->troubled = true;
 	strcpy(set->trouble, err->sqlstate);
@@ -471,7 +525,7 @@ static bool is_guilty(struct rowset *set, const struct rowset_row *row, const st
 		set->errors[error].proven_until_ms = now + PROOF_LASTS_MS;
 		return true;
 	}
-	if (untried(set))
+	if (count_untried(set) > 0)
 		return false;
 	return err->kind == ERR_PERMANENT || now < set->errors[error].proven_until_ms;
 }
@@ -504,7 +558,7 @@ static enum rowset_verdict failed_alone(struct rowset *set, struct rowset_row *r
 
 	row->sent = false;
 	set->splits = 0;
-	if (!row->tried && row->batch == 0)
+	if (is_untried(row) && row->batch == 0)
 		set->size = 1;
 	if (again && is_guilty(set, row, err, error, now))
 		return convict(set, row);
@@ -532,7 +586,7 @@ static struct rowset_row *first_sent(const struct rowset *set)
 /* Rows that are known to wait for locks leave as much time to others as they take. */
 static void leave_time(struct rowset *set, int64_t took, int64_t now)
 {
-	set->retry_not_before_ms = now + (took < PAUSE_MAX_MS ? took : PAUSE_MAX_MS);
+	set->retry_not_before_ms = now + shortened(set, at_most(took, PAUSE_MAX_MS));
 }
 
 enum rowset_verdict rowset_failed(struct rowset *set, const struct err *err, int64_t now)

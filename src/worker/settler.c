@@ -116,7 +116,9 @@ static void heed(struct settler *s, enum rowset_verdict verdict, const struct er
 		guilty(s, s->gathered[0], err);
 		break;
 	case ROWSET_TROUBLE:
-		say(err, "no job can be settled: trying again until one can");
+		say(err, err->kind == ERR_PERMANENT
+			 ? "no job can be settled: each is tried alone"
+			 : "no job can be settled: trying again until one can");
 		break;
 	case ROWSET_TROUBLE_STILL:
 		break;

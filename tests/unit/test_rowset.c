@@ -15,7 +15,8 @@
 
 #include "queue/rowset.h"
 
-#define ROWS 2000
+#define ROWS 10000
+#define WEATHER_ROWS 500
 #define FULL 256
 #define QUICK_MS 2			/* a statement */
 #define LOCK_TIMEOUT_MS 3000
@@ -28,6 +29,7 @@ static struct job {
 	const char *session;
 	const char *refused;		/* the error it always meets, NULL: none */
 	enum fate fate;
+	int64_t added_ms;
 } jobs[ROWS];
 static int njobs;
 
@@ -35,16 +37,18 @@ static int njobs;
 
 static struct trouble { int64_t from_ms, until_ms; const char *sqlstate; } troubles[8];
 static int ntroubles;
-/* Of all sessions that begin so. */
-static struct { const char *session; int64_t until_ms, waited_ms; } lock;
+/* Of all sessions that begin so, for all their jobs or those that were named. */
+static struct { const char *session; int64_t until_ms, waited_ms; bool named_only; } lock;
 static int too_many;			/* rows for a statement to do in time; 0: no number is */
 static int lost_every, lost_to_others_every;	/* so many statements; 0: never */
+static int64_t takes_ms;		/* a statement that waits for nobody */
 
 /* ---- the owner ---- */
 
 static struct rowset set;
 static int64_t now;
 static int statements, largest, troubles_said, troubles_over, guilty_verdicts;
+static int64_t longest_ms;		/* that a row took to be done */
 static bool sets_aside;			/* whatever is guilty, as who claims does */
 static struct job *taken[ROWS];
 static int ntaken;
@@ -57,10 +61,11 @@ static struct job *job_of(struct rowset_row *row)
 static int begin(void **state)
 {
 	(void)state;
-	memset(jobs, 0, sizeof(jobs));
 	njobs = ntroubles = too_many = lost_every = lost_to_others_every = 0;
 	memset(&lock, 0, sizeof(lock));
 	sets_aside = false;
+	takes_ms = QUICK_MS;
+	longest_ms = 0;
 	now = 1000;
 	statements = largest = troubles_said = troubles_over = guilty_verdicts = 0;
 	rowset_init(&set, FULL);
@@ -71,7 +76,8 @@ static struct job *add(const char *refused, const char *session)
 {
 	struct job *job = &jobs[njobs++];
 
-	*job = (struct job){ .session = session, .refused = refused };
+	assert_true(njobs <= ROWS);
+	*job = (struct job){ .session = session, .refused = refused, .added_ms = now };
 	rowset_add(&set, &job->row, session);
 	return job;
 }
@@ -97,6 +103,7 @@ static struct err error(const char *sqlstate)
 static bool is_locked(const struct job *job)
 {
 	return lock.session && job->session && now < lock.until_ms &&
+	       (!lock.named_only || job->fate == NAMED) &&
 	       strncmp(lock.session, job->session, strlen(lock.session)) == 0;
 }
 
@@ -105,7 +112,7 @@ static const char *run_statement(void)
 {
 	statements++;
 	largest = ntaken > largest ? ntaken : largest;
-	now += QUICK_MS;
+	now += takes_ms;
 	for (int i = 0; i < ntroubles; i++)
 		if (now >= troubles[i].from_ms && now < troubles[i].until_ms)
 			return troubles[i].sqlstate;
@@ -155,6 +162,15 @@ static void take(void)
 	assert_true(ntaken > 0 && ntaken <= FULL);
 }
 
+static void done(struct job *job)
+{
+	if (job->fate != OPEN)
+		return;
+	job->fate = DONE;
+	if (now - job->added_ms > longest_ms)
+		longest_ms = now - job->added_ms;
+}
+
 static void answer(const char *sqlstate)
 {
 	struct err err;
@@ -165,8 +181,7 @@ static void answer(const char *sqlstate)
 	}
 	if (!sqlstate) {
 		for (int i = 0; i < ntaken; i++)
-			if (taken[i]->fate == OPEN)
-				taken[i]->fate = DONE;
+			done(taken[i]);
 		if (rowset_succeeded(&set, now) >= 0)
 			troubles_over++;
 		return;
@@ -205,6 +220,13 @@ static bool step(void)
 	return true;
 }
 
+/* One more, of so many that the test may send at most. */
+static void step_of(int most)
+{
+	assert_true(statements < most);
+	assert_true(step());
+}
+
 /* Until nothing is left, or so many statements were sent. */
 static void run(int most)
 {
@@ -212,6 +234,26 @@ static void run(int most)
 
 	while (statements < last && step())
 		;
+}
+
+/* While more come, in groups, for so long. */
+static void run_with_arrivals(int64_t lasts_ms, int64_t every_ms, int guilty, const char *refused)
+{
+	int64_t until = now + lasts_ms, next = now, wait;
+
+	while (now < until) {
+		for (; next <= now; next += every_ms) {
+			add(NULL, NULL);
+			add_many(guilty, refused);
+		}
+		wait = rowset_begin(&set, FULL, now);
+		if (wait == 0) {
+			take();
+			answer(run_statement());
+		} else {
+			now = wait > 0 && now + wait < next ? now + wait : next;
+		}
+	}
 }
 
 static void whole_trouble(int64_t from_ms, int64_t lasts_ms, const char *sqlstate)
@@ -410,11 +452,118 @@ static void test_a_thousand_ahead_of_the_others(void **state)
 	add_many(1000, "23514");
 	add_many(1000, NULL);
 	while (count(DONE) < 1000)
-		assert_true(step());
+		step_of(5 * 1000);
 	assert_true(now < 5000);
 	run(100000);
 	check_all_ended();
 	assert_true(statements < 5 * 1000);
+}
+
+/* Where so many innocent rows lie among n. */
+static bool ahead(int i, int n, int innocent)
+{
+	(void)n;
+	return i < innocent;
+}
+
+static bool behind(int i, int n, int innocent)
+{
+	return i >= n - innocent;
+}
+
+static bool in_the_middle(int i, int n, int innocent)
+{
+	return i >= (n - innocent) / 2 && i < (n + innocent) / 2;
+}
+
+static bool evenly(int i, int n, int innocent)
+{
+	return i * innocent / n != (i + 1) * innocent / n;
+}
+
+static bool at_random(int i, int n, int innocent)
+{
+	(void)i;
+	return rand() % n < innocent;
+}
+
+static bool (*const places[])(int i, int n, int innocent) = {
+	ahead, behind, in_the_middle, evenly, at_random
+};
+#define AT_RANDOM 4			/* which may need more luck than the others */
+
+static void add_mixed(int n, int innocent, int place, const char *refused)
+{
+	for (int i = 0; i < n; i++)
+		add(places[place](i, n, innocent) ? NULL : refused, NULL);
+}
+
+static int count_innocent(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < njobs; i++)
+		n += !jobs[i].refused;
+	return n;
+}
+
+/* Whatever the error, and wherever they are. */
+static void test_the_innocent_among_many_guilty_are_done_soon(void **state)
+{
+	static const struct { int n, innocent; int64_t within_ms; } mixes[] = {
+		{ 1000, 100, 10000 }, { 512, 256, 5000 }, { 250, 20, 2000 }, { 64, 8, 1500 }
+	};
+	static const char *const errors[] = { "23514", "55000", "53400" };
+
+	for (size_t mix = 0; mix < sizeof(mixes) / sizeof(mixes[0]); mix++)
+		for (int place = 0; place <= AT_RANDOM; place++)
+			for (int e = 0; e < 3; e++) {
+				int64_t began;
+				int innocent;
+
+				begin(state);
+				srand(1);
+				began = now;
+				add_mixed(mixes[mix].n, mixes[mix].innocent, place, errors[e]);
+				innocent = count_innocent();
+				while (count(DONE) < innocent)
+					step_of(5 * njobs);
+				assert_true(now - began <=
+					    (place == AT_RANDOM ? 2 : 1) * mixes[mix].within_ms);
+				if (error(errors[e]).kind != ERR_PERMANENT)
+					continue;
+				run(5 * njobs);
+				check_all_ended();
+				assert_true(now - began <= 20000);
+			}
+}
+
+static void test_the_only_innocent_one_is_found_wherever_it_is(void **state)
+{
+	for (int at = 0; at < 512; at += 7) {
+		begin(state);
+		for (int i = 0; i < 512; i++)
+			add(i == at ? NULL : "53400", NULL);
+		while (count(DONE) == 0)
+			step_of(512 + 10);
+		assert_true(now < 180000);	/* each was tried alone */
+	}
+}
+
+static void test_guilty_ones_that_keep_coming_keep_nobody_waiting(void **state)
+{
+	(void)state;
+	run_with_arrivals(60000, 20, 2, "23514");
+	assert_true(longest_ms < 1000);
+	assert_true(count(DONE) >= njobs / 3 - 50);
+	assert_true(count(OPEN) < 150);
+	run(1000);
+	check_all_ended();
+
+	begin(state);
+	run_with_arrivals(10000, 20, 2, "55000");
+	assert_true(longest_ms < 1000);
+	assert_true(count(DONE) >= njobs / 3 - 50);
 }
 
 static void test_it_grows_again(void **state)
@@ -455,15 +604,13 @@ static void test_a_full_disk_is_said_once_and_tried_without_haste(void **state)
 	whole_trouble(now, 60000, "53100");
 	full_until = now + 60000;
 	while (troubles_said == 0)
-		assert_true(step());
-	assert_true(statements <= 5);
+		step_of(5);
 	while (now < full_until)
-		assert_true(step());
-	assert_true(statements < 30);
+		step_of(300);
 	assert_int_equal(troubles_said, 1);
 	assert_int_equal(guilty_verdicts, 0);
 	while (troubles_over == 0)
-		assert_true(step());
+		step_of(301);
 	largest = 0;
 	step();
 	assert_true(largest <= 2);
@@ -471,6 +618,55 @@ static void test_a_full_disk_is_said_once_and_tried_without_haste(void **state)
 	check_all_ended();
 	assert_true(now < full_until + 5000);
 	assert_int_equal(troubles_over, 1);
+}
+
+static void test_a_full_disk_is_tried_seldom_with_few_rows(void **state)
+{
+	for (int n = 1; n <= 7; n++) {
+		int64_t full_until;
+
+		begin(state);
+		full_until = now + 60000;
+		add_many(n, NULL);
+		whole_trouble(now, 60000, "53100");
+		while (now < full_until)
+			step_of(23);
+		run(20);
+		check_all_ended();
+		assert_true(now < full_until + 5000);
+	}
+}
+
+/* A fifth of the time goes to rows that fail, however many there are. */
+static void test_the_slower_it_fails_the_longer_it_is_left_alone(void **state)
+{
+	int64_t full_until = now + 10000;
+
+	(void)state;
+	takes_ms = 90;
+	add_many(1000, NULL);
+	whole_trouble(now, 10000, "53100");
+	while (troubles_said == 0)
+		step_of(5);
+	assert_int_equal(rowset_begin(&set, FULL, now), 360);
+	while (now < full_until)
+		step_of(5 + 10000 / (5 * 90));
+	run(2000);
+	check_all_ended();
+}
+
+static void test_however_slowly_it_fails_a_pause_has_its_end(void **state)
+{
+	(void)state;
+	takes_ms = 2000;
+	add_many(1000, NULL);
+	whole_trouble(now, 60000, "53100");
+	while (troubles_said == 0)
+		step_of(5);
+	assert_int_equal(rowset_begin(&set, FULL, now), 500);
+	while (now < 30000)
+		step_of(30);
+	assert_int_equal(rowset_begin(&set, FULL, now), 4000);
 }
 
 static void test_trouble_says_its_other_error_too(void **state)
@@ -491,7 +687,7 @@ static void test_with_nobody_left_the_values_are_to_blame(void **state)
 	(void)state;
 	add_many(8, "P0001");
 	while (guilty_verdicts == 0) {
-		assert_true(step());
+		step_of(30);
 		assert_int_equal(count(DONE) + count(NAMED), guilty_verdicts);
 	}
 	assert_true(statements > 8);
@@ -508,11 +704,8 @@ static void test_what_was_proven_is_believed_of_the_last_ones(void **state)
 	sets_aside = true;
 	add_many(40, "55000");
 	add_many(20, NULL);
-	run(200);
-	assert_int_equal(count(DONE), 20);	/* all at once, before any other failed alone */
-	assert_int_equal(count(NAMED), 0);
-	add(NULL, NULL);
-	run(2 * 40 + 10);
+	run(2 * 40 + 30);
+	assert_int_equal(count(DONE), 20);
 	check_all_ended();
 }
 
@@ -527,7 +720,7 @@ static void test_nobody_is_believed_while_somebody_is_left_to_compare_with(void 
 	step();
 	add(NULL, "locked");		/* it waits, and was never tried */
 	while (ntaken > 1 || taken[0] != &jobs[0])
-		step();
+		step_of(20);
 	assert_int_equal(guilty_verdicts, 0);
 	run(100);
 	check_all_ended();
@@ -622,17 +815,16 @@ static void test_a_locked_session_keeps_only_itself_waiting(void **state)
 	for (int i = 0; i < 200; i++)
 		add(NULL, i % 20 == 7 ? "locked" : NULL);
 	while (count(DONE) < 190)
-		assert_true(step());
+		step_of(60);
 	assert_true(now - began < 7 * LOCK_TIMEOUT_MS);
 	assert_int_equal(guilty_verdicts, 0);
 	while (now < lock.until_ms - 30000)
-		assert_true(step());
+		step_of(60);
 	assert_true(set.npausing == 10);
 	add(NULL, "locked");
 	assert_true(set.npausing == 11);	/* it need not find out for itself */
 	while (now < lock.until_ms)
-		assert_true(step());
-	assert_true(statements < 60);
+		step_of(60);
 	run(100);
 	check_all_ended();
 	assert_true(now < lock.until_ms + 8000 + LOCK_TIMEOUT_MS);
@@ -686,6 +878,58 @@ static void test_hurry_shortens_every_pause(void **state)
 	assert_int_equal(rowset_begin(&set, FULL, now), 8000);
 	rowset_hurry(&set);
 	assert_int_equal(rowset_begin(&set, FULL, now), 500);
+}
+
+static void test_hurry_shortens_what_locks_leave_to_others(void **state)
+{
+	(void)state;
+	lock.session = "locked";
+	lock.until_ms = INT64_MAX;
+	add(NULL, "locked");
+	step();
+	assert_int_equal(rowset_begin(&set, FULL, now), LOCK_TIMEOUT_MS + QUICK_MS);
+	rowset_hurry(&set);
+	assert_int_equal(rowset_begin(&set, FULL, now), 500);
+	step();
+	assert_int_equal(rowset_begin(&set, FULL, now), 500);
+}
+
+static void test_a_last_word_that_waits_makes_no_batch_smaller(void **state)
+{
+	(void)state;
+	lock.session = "locked";
+	lock.until_ms = INT64_MAX;
+	lock.named_only = true;
+	add("23514", "locked");
+	add_many(FULL - 1, NULL);
+	while (count(DONE) < FULL - 1 || lock.waited_ms == 0)
+		step_of(40);
+	add_many(FULL, NULL);
+	step();
+	assert_true(ntaken >= FULL / 4);
+}
+
+/* At a stop: jobs whose last words wait for locks, and others that end meanwhile. */
+static void test_last_words_that_wait_leave_every_other_statement_to_others(void **state)
+{
+	static const char *const sessions[] = { "locked 1", "locked 2", "locked 3" };
+
+	(void)state;
+	lock.session = "locked";
+	lock.until_ms = now + 80000;
+	lock.named_only = true;
+	for (int i = 0; i < 3; i++)
+		add("P0001", sessions[i]);
+	while (count(NAMED) < 3)
+		step_of(20);
+	rowset_hurry(&set);
+	run_with_arrivals(60000, 20, 0, NULL);
+	assert_true(now < lock.until_ms);
+	assert_true(lock.waited_ms >= 50000);
+	assert_true(longest_ms < 3 * LOCK_TIMEOUT_MS + 500);
+	assert_true(count(DONE) >= 60000 / 20 - LOCK_TIMEOUT_MS / 20 - 5);
+	run(100);
+	check_all_ended();
 }
 
 static void test_a_transaction_that_lost_to_others_runs_again_at_once(void **state)
@@ -758,8 +1002,8 @@ static void random_weather(unsigned seed)
 		whole_trouble(at, lasts, whole[rand() % 3]);
 		at += lasts;
 	}
-	for (int one_in = 2 + rand() % 200; njobs < ROWS / 4;) {
-		for (int n = rand() % 100; n > 0 && njobs < ROWS / 4; n--) {
+	for (int one_in = 2 + rand() % 200; njobs < WEATHER_ROWS;) {
+		for (int n = rand() % 100; n > 0 && njobs < WEATHER_ROWS; n--) {
 			bool bad = rand() % one_in == 0;
 
 			nbad += bad;
@@ -801,9 +1045,15 @@ int main(void)
 		TEST(test_passing_trouble_sets_nothing_aside),
 		TEST(test_one_among_many_costs_a_logarithm),
 		TEST(test_a_thousand_ahead_of_the_others),
+		TEST(test_the_innocent_among_many_guilty_are_done_soon),
+		TEST(test_the_only_innocent_one_is_found_wherever_it_is),
+		TEST(test_guilty_ones_that_keep_coming_keep_nobody_waiting),
 		TEST(test_it_grows_again),
 		TEST(test_a_statement_that_is_too_large_is_made_smaller),
 		TEST(test_a_full_disk_is_said_once_and_tried_without_haste),
+		TEST(test_a_full_disk_is_tried_seldom_with_few_rows),
+		TEST(test_the_slower_it_fails_the_longer_it_is_left_alone),
+		TEST(test_however_slowly_it_fails_a_pause_has_its_end),
 		TEST(test_trouble_says_its_other_error_too),
 		TEST(test_with_nobody_left_the_values_are_to_blame),
 		TEST(test_what_was_proven_is_believed_of_the_last_ones),
@@ -817,6 +1067,9 @@ int main(void)
 		TEST(test_others_go_first_while_one_waits),
 		TEST(test_no_kin_is_nobody_s_kin),
 		TEST(test_hurry_shortens_every_pause),
+		TEST(test_hurry_shortens_what_locks_leave_to_others),
+		TEST(test_a_last_word_that_waits_makes_no_batch_smaller),
+		TEST(test_last_words_that_wait_leave_every_other_statement_to_others),
 		TEST(test_a_transaction_that_lost_to_others_runs_again_at_once),
 		TEST(test_who_always_loses_to_others_waits),
 		TEST(test_a_lost_connection_teaches_nothing),
