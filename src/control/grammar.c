@@ -52,7 +52,7 @@ static struct word word_at(int row, int depth)
 
 static bool word_equal(struct word a, struct word b)
 {
-	return a.len == b.len && memcmp(a.text, b.text, a.len) == 0;
+	return a.len == b.len && strncmp(a.text, b.text, a.len) == 0;
 }
 
 /* What could be said in this place, to tell whoever said something else. */
@@ -86,7 +86,7 @@ static int narrow(struct span *span, int depth, const char *typed)
 	for (int i = span->first; i < span->end; i++) {
 		struct word w = word_at(i, depth);
 
-		if (strlen(typed) > w.len || memcmp(w.text, typed, strlen(typed)) != 0)
+		if (strlen(typed) > w.len || strncmp(w.text, typed, strlen(typed)) != 0)
 			continue;
 		if (different == 0)
 			hits.first = i;
@@ -164,13 +164,15 @@ static int check(const struct request *r, bool admin, struct err *err)
 
 int grammar_read(struct request *r, const char *line, bool admin, struct err *err)
 {
-	char *words[REQUEST_WORDS_MAX] = { NULL };
+	char *words[REQUEST_WORDS_MAX];
 	int n, used = 0, row;
 
 	if (strlen(line) >= sizeof(r->line))
 		return err_set(err, ERR_PERMANENT, "the request is longer than %d bytes",
 			       CONTROL_LINE_CAP);
 	snprintf(r->line, sizeof(r->line), "%s", line);
+	for (int i = 0; i < REQUEST_WORDS_MAX; i++)
+		words[i] = r->line + strlen(r->line);
 	n = split(r->line, words, err);
 	if (n == -1)
 		return -1;

@@ -67,13 +67,11 @@ static void check_phase(const struct grading *g)
 
 static void check_settle(const struct grading *g)
 {
-	const struct grading_settle *settle = &g->settle;
-
-	INVARIANT(settle->under_way || count_lines(g, LINE_SENT) == 0);
-	INVARIANT(!settle->under_way || count_lines(g, LINE_SENT) == g->settlement.nlines);
-	INVARIANT(!settle->under_way || !grading_in_lookup(g));
-	INVARIANT(!settle->last || grading_is_decided(g));
-	INVARIANT(!settle->refused || grading_is_decided(g));
+	INVARIANT(g->settle.under_way || count_lines(g, LINE_SENT) == 0);
+	INVARIANT(!g->settle.under_way || count_lines(g, LINE_SENT) == g->settlement.nlines);
+	INVARIANT(!g->settle.under_way || !grading_in_lookup(g));
+	INVARIANT(!g->settle.last || grading_is_decided(g));
+	INVARIANT(!g->settle.refused || grading_is_decided(g));
 }
 
 void grading_check(const struct grading *g)

@@ -17,11 +17,14 @@ static bool is_to_be_sent(const struct grading *g, const struct graded_line *gl)
 
 static void send_lines(struct grading *g, size_t n)
 {
-	struct settle_line *lines = n > 0 ? arena_alloc(&g->job.arena, n * sizeof(*lines)) : NULL;
+	struct settle_line *lines;
 
-	g->settlement.lines = lines;
+	g->settlement.lines = NULL;
 	g->settlement.nlines = n;
 	g->settlement.nresent = 0;
+	if (n == 0)
+		return;
+	g->settlement.lines = lines = arena_alloc(&g->job.arena, n * sizeof(*lines));
 	for (size_t i = 0; i < g->job.nrated; i++) {
 		struct graded_line *gl = &g->lines[i];
 

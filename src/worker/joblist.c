@@ -25,13 +25,13 @@ void joblist_remove(struct joblist *jobs, struct grading *g)
 
 void joblist_check(const struct joblist *jobs)
 {
-	const struct grading *before = NULL;
 	int n = 0;
 
-	for (const struct grading *g = jobs->head; g; before = g, g = g->next) {
-		INVARIANT(g->prev == before);
+	INVARIANT(!jobs->head || !jobs->head->prev);
+	for (const struct grading *g = jobs->head; g; g = g->next) {
+		INVARIANT(g->next ? g->next->prev == g : jobs->tail == g);
 		n++;
 	}
-	INVARIANT(jobs->tail == before);
+	INVARIANT(jobs->head || !jobs->tail);
 	INVARIANT(jobs->n == n);
 }

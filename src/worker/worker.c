@@ -311,7 +311,7 @@ static int open_raters(struct context *ctx)
 	ctx->rater = backends_open(ctx->config, ctx->child->loop, &err);
 	if (ctx->rater)
 		ctx->fallback = backends_open_fallback(ctx->config, ctx->child->loop, &err);
-	if (err.kind == ERR_NONE) {
+	if (ctx->rater && err.kind == ERR_NONE) {
 		if (ctx->rater->instant)
 			keep_memory();
 		return 0;
