@@ -31,11 +31,11 @@ struct graded_line {
 	struct grading *owner;
 	const struct line *line;
 	char key[PHRASE_KEY_SIZE];
+	bool hopeless;			/* refused when asked alone: asking is no use. calls.c's */
+	bool repeated;			/* an equal line of the claim is the cached one. Worker's */
 	enum line_state state;
 	enum outcome outcome;		/* PENDING below LINE_UNRATED, RATED above it */
 	const char *why;		/* what else is known where it has no rating, or NULL */
-	bool hopeless;			/* refused when asked alone: asking is no use. calls.c's */
-	bool repeated;			/* an equal line of the claim is the cached one. Worker's */
 	struct flight *flight;		/* where it waits, or is asked about for others, or NULL */
 	TAILQ_ENTRY(graded_line) waits;	/* the flight's list of those who wait */
 	struct settle_line store;	/* filled where this claim has given the rating */
