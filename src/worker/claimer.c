@@ -81,18 +81,19 @@ static void pause_claims(struct claimer *c, int64_t ms)
 
 static void on_previewed(void *arg, const PGresult *result, const struct err *err)
 {
+	bool any = result && PQntuples(result) > 0;
+	enum quarantine_finding finding;
 	struct claimer *c = arg;
 	struct claimed_row row;
 
 	advance(c, CLAIM_ON_PREVIEWED);
-	if (!result || PQntuples(result) == 0) {
-		quarantine_found(&c->quarantine, NULL, now_ms());
-		pause_claims(c, err ? TROUBLE_MS : 0);
-		return;
-	}
-	queue_claimed_row(result, 0, &row);
-	if (!quarantine_found(&c->quarantine, &row.place, now_ms()))
+	if (any)
+		queue_claimed_row(result, 0, &row);
+	finding = quarantine_found(&c->quarantine, any ? &row.place : NULL, now_ms());
+	if (finding == QUARANTINE_FULL || err)
 		pause_claims(c, TROUBLE_MS);	/* it may be all of them */
+	if (finding != QUARANTINE_ADDED && finding != QUARANTINE_FULL)
+		return;
 	log_error("job %s cannot be claimed, and is left alone for %d s: %s", row.id,
 		  QUARANTINE_MS / 1000, c->quarantine.why.text);
 	trouble_say(c->quarantine.why.text);

@@ -15,23 +15,41 @@ bool quarantine_refused(struct quarantine *q, int asked, const struct err *why)
 	return true;
 }
 
-bool quarantine_found(struct quarantine *q, const struct floor *place, int64_t now_ms)
+static bool is_suspect(const struct quarantine *q, const struct floor *place)
+{
+	return q->suspecting && memcmp(q->suspect.id, place->id, sizeof(place->id)) == 0;
+}
+
+static enum quarantine_finding add(struct quarantine *q, const struct floor *place, int64_t now_ms)
 {
 	bool room = q->n < QUARANTINE_PLACES;
 
 	q->most = 0;
-	if (!place)
-		return true;
+	q->suspecting = false;
 	if (!room)
 		memmove(&q->places[0], &q->places[1], (size_t)--q->n * sizeof(q->places[0]));
 	q->places[q->n++] = *place;
 	q->until_ms = now_ms + QUARANTINE_MS;
-	return room;
+	return room ? QUARANTINE_ADDED : QUARANTINE_FULL;
+}
+
+enum quarantine_finding quarantine_found(struct quarantine *q, const struct floor *place,
+					 int64_t now_ms)
+{
+	if (place && is_suspect(q, place))
+		return add(q, place, now_ms);
+	q->suspecting = place;
+	q->most = place ? 1 : 0;
+	if (!place)
+		return QUARANTINE_NOBODY;
+	q->suspect = *place;
+	return QUARANTINE_SUSPECT;
 }
 
 void quarantine_all_claimed(struct quarantine *q)
 {
 	q->most = 0;
+	q->suspecting = false;
 }
 
 void quarantine_expire(struct quarantine *q, int64_t now_ms)

@@ -21,6 +21,8 @@ struct quarantine {
 	int64_t until_ms;	/* when all places are let go */
 	int most;		/* jobs in the next claim; 0: any number */
 	struct err why;		/* what the claim of one job was refused with */
+	bool suspecting;	/* a culprit was named once */
+	struct floor suspect;	/* its place */
 };
 
 /*
@@ -28,11 +30,21 @@ struct quarantine {
  * asked for.
  */
 bool quarantine_refused(struct quarantine *q, int asked, const struct err *why);
+
+enum quarantine_finding {
+	QUARANTINE_NOBODY,	/* the culprit has gone */
+	QUARANTINE_SUSPECT,	/* it is to be named once more */
+	QUARANTINE_ADDED,	/* it is left alone from now on */
+	QUARANTINE_FULL,	/* the same, and the oldest of too many was let go */
+};
+
 /*
- * The culprit's place, or that nobody knows it (NULL). False: there were too many, and the oldest
- * is let go.
+ * The first of the queue is at this place, or there is none (NULL). It must be the same twice in a
+ * row: while another worker has the culprit locked for a moment, the first that can be seen is the
+ * innocent one behind it.
  */
-bool quarantine_found(struct quarantine *q, const struct floor *place, int64_t now_ms);
+enum quarantine_finding quarantine_found(struct quarantine *q, const struct floor *place,
+					 int64_t now_ms);
 /* A claim brought less than was asked for, and so all there was. */
 void quarantine_all_claimed(struct quarantine *q);
 /* Lets all of them go when it is time. */

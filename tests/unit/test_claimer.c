@@ -211,6 +211,11 @@ static void test_a_job_that_cannot_be_claimed_is_found_and_left_alone(void **sta
 	claimer_turn(&claimer);
 	assert_int_equal(fake_pg.n, 1);
 	answer_with(rows_claimed(7, 1, 0), NULL);
+	assert_int_equal(claimer.quarantine.n, 0);	/* named once: it may be another's */
+	claimer_turn(&claimer);
+	assert_claims(STATEMENT_CLAIM, 1);
+	answer_error(ERR_PERMANENT, "23514");
+	answer_with(rows_claimed(7, 1, 0), NULL);
 	assert_int_equal(claimer.quarantine.n, 1);
 	claimer_turn(&claimer);
 	assert_claims(STATEMENT_CLAIM, 4);
