@@ -70,6 +70,9 @@ static inline int set_up_parts(void **state)
 static inline int tear_down_parts(void **state)
 {
 	check_parts();
+	fake_pg.ready = false;		/* what is still on its way is lost with the connection */
+	while (fake_pg.n > 0)
+		answer_error(ERR_LOST, "");
 	while (jobs.head)
 		dispatch_drop(&dispatch, jobs.head);
 	flights_free(&flights);
