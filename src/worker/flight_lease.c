@@ -246,16 +246,6 @@ static void on_told(void *arg, const PGresult *result, const struct err *err)
 		log_warn("%s; who waits for it waits for %d ms at most", err->text, LEASE_MS);
 }
 
-static void forget_over(struct flights *flights)
-{
-	struct flight *f;
-
-	while ((f = TAILQ_FIRST(&flights->over))) {
-		TAILQ_REMOVE(&flights->over, f, link);
-		free(f);
-	}
-}
-
 static void tell(struct flight_lease *l)
 {
 	const char **landed = room_for_keys(&l->flights->over);
@@ -270,7 +260,7 @@ static void tell(struct flight_lease *l)
 			landed[nlanded++] = f->key;
 	l->telling = queue_release_leases(l->ctx->queue, l->ctx->child->identity, landed, nlanded,
 					  failed, nfailed, OPEN_MS, on_told, l) == 0;
-	forget_over(l->flights);
+	flights_forget_over(l->flights);
 	free(landed);
 	free(failed);
 }

@@ -22,7 +22,7 @@ struct quarantine {
 	int most;		/* jobs in the next claim; 0: any number */
 	struct err why;		/* what the claim of one job was refused with */
 	bool suspecting;	/* a culprit was named once */
-	struct floor suspect;	/* its place */
+	struct floor suspect;	/* the place of who was named once */
 };
 
 /*

@@ -334,16 +334,23 @@ void flights_init(struct flights *fl, const struct context *ctx, struct joblist 
 	TAILQ_INIT(&fl->over);
 }
 
+void flights_forget_over(struct flights *fl)
+{
+	struct flight *f;
+
+	while ((f = TAILQ_FIRST(&fl->over))) {
+		TAILQ_REMOVE(&fl->over, f, link);
+		free(f);
+	}
+}
+
 void flights_free(struct flights *fl)
 {
 	struct flight *f;
 
 	while ((f = TAILQ_FIRST(&fl->list)))
 		flights_end(fl, f, FLIGHT_LANDED);
-	while ((f = TAILQ_FIRST(&fl->over))) {
-		TAILQ_REMOVE(&fl->over, f, link);
-		free(f);
-	}
+	flights_forget_over(fl);
 }
 
 void flights_check(const struct flights *fl)

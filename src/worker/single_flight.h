@@ -97,6 +97,8 @@ void flights_looked_at(struct flights *fl);
 void flights_end(struct flights *fl, struct flight *f, enum flight_state state);
 /* All who wait have the row's rating, as far as it is one for them. */
 void flights_share_cached(struct flights *fl, struct flight *f, const struct cached_row *row);
+/* Frees those that are over: the database is being told of them, or cannot be. */
+void flights_forget_over(struct flights *fl);
 /* All who wait may ask by themselves. */
 void flights_leave_all(struct flights *fl, struct flight *f);
 /* The first of those who wait is asked about; the flight is over when there is none. */

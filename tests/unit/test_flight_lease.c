@@ -4,20 +4,6 @@
  */
 #include "worker_parts.h"
 
-static struct grading *join(int n, const char *text)
-{
-	struct grading *g = add_job(n, 900 + n, text);
-
-	grading_end_lookup(g);
-	flights_join(&flights, g);
-	return g;
-}
-
-static struct flight *flight_of(const struct grading *g)
-{
-	return flights_find(&flights, g->lines[0].key);
-}
-
 /* The answer to asking for leases: this key is ours, or open to all. */
 static PGresult *row_leased(const struct grading *g, bool ours)
 {

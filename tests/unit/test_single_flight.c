@@ -1,21 +1,6 @@
 /* single_flight.c: which of a worker's equal lines is asked about, and which wait for it. */
 #include "worker_parts.h"
 
-/* A job in hand that has joined: its one line waits until it is known whose call it is. */
-static struct grading *join(int n, const char *text)
-{
-	struct grading *g = add_job(n, 900 + n, text);
-
-	grading_end_lookup(g);
-	flights_join(&flights, g);
-	return g;
-}
-
-static struct flight *flight_of(const struct grading *g)
-{
-	return flights_find(&flights, g->lines[0].key);
-}
-
 /* The look has found that this worker leads; the first of those who wait is asked about. */
 static struct grading *lead(struct grading *g)
 {

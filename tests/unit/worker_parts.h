@@ -89,6 +89,21 @@ static inline void answer_lookups(int lookups)
 		answer_with(rows_of(1), NULL);
 }
 
+/* A job in hand that has joined: its one line waits until it is known whose call it is. */
+static inline struct grading *join(int n, const char *text)
+{
+	struct grading *g = add_job(n, 900 + n, text);
+
+	grading_end_lookup(g);
+	flights_join(&flights, g);
+	return g;
+}
+
+static inline struct flight *flight_of(const struct grading *g)
+{
+	return flights_find(&flights, g->lines[0].key);
+}
+
 #define PARTS_TEST(name) cmocka_unit_test_setup_teardown(name, set_up_parts, tear_down_parts)
 
 #endif
