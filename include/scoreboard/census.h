@@ -12,6 +12,7 @@ struct census {
 	unsigned alive;		/* workers */
 	unsigned idle, busy, connecting;	/* of the workers */
 	uint64_t in_flight;	/* jobs in hand of workers */
+	unsigned refused;	/* rows that the database refuses, as far as slots name them */
 };
 
 struct census scoreboard_census(const struct scoreboard *sb);

@@ -69,7 +69,9 @@
 	X(WAKES,           "wakes_total",           "times a sleeping worker was woken") \
 	X(JOBS_CLEANED,    "jobs_cleaned_total", \
 	  "finished jobs deleted after their keeping time") \
-	X(CACHE_CLEANED,   "cache_cleaned_total",   "expired cache entries deleted")
+	X(CACHE_CLEANED,   "cache_cleaned_total",   "expired cache entries deleted") \
+	X(ROWS_REFUSED,    "rows_refused_total", \
+	  "times a row that the database refuses to have changed was set aside")
 
 /* X(id, name, help): written by the janitor alone, -1 while unknown. */
 #define GAUGES(X) \

@@ -17,6 +17,7 @@
 #include "scoreboard/deaths.h"
 #include "scoreboard/latency.h"
 #include "scoreboard/metrics.h"
+#include "scoreboard/refused.h"
 #include "scoreboard/shared_text.h"
 #include "scoreboard/slots.h"
 #include "scoreboard/throttle.h"
@@ -72,6 +73,7 @@ struct slot {
 	struct breadcrumb in_hand;	/* the job the CPU is in; unset between jobs */
 	struct shared_text error;	/* last error worth an operator's eye */
 	struct shared_floors floors;
+	struct shared_refused refused;	/* rows that the database refuses it */
 
 	/* Of its calls, outliving the child as counters do. */
 	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* how many took how long */

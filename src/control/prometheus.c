@@ -34,6 +34,8 @@
 	X(workers_connecting, gauge, "workers waiting for the database", census->connecting) \
 	X(children_connected, gauge, "children connected to Postgres", census->connected) \
 	X(jobs_in_flight, gauge, "jobs in hand of this host's workers", census->in_flight) \
+	X(rows_refused, gauge, "rows that the database refuses to have changed, as far as named", \
+	  census->refused) \
 	X(restarts_total, counter, "children started again after an unexpected end", \
 	  atomic_load(&sb->restarts)) \
 	X(reloads_total, counter, "configurations loaded since the start", \

@@ -39,6 +39,7 @@ static const char *const status_columns[] = {
 	"fallback", "fallback_in_use",
 	"children", "database_connected", "database_listening",
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
+	"rows_refused",
 	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_last_minute", "cost",
 	"queue_empty_in_ms",
 	NULL
@@ -228,6 +229,7 @@ static void fill_status(const struct pool *pool, struct table *t)
 	table_int(t, census.connected);
 	table_bool(t, atomic_load(&sb->listening));
 	status_queue(t, sb);
+	table_int(t, census.refused);
 	status_calls(t, pool);
 }
 

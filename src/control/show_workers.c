@@ -1,6 +1,8 @@
 /* `show workers` and `show errors`: child by child. Supervisor; it reads and never waits. */
 #include "show.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -61,26 +63,66 @@ const struct view view_workers = { workers_columns, false, fill_workers };
 
 /* ---- show errors ---- */
 
+#define SHOW_REFUSED_MAX 64		/* rows that the database refuses; "rows_refused" counts all */
+
 struct complaint {
-	int64_t wall_ms;
+	int64_t age_ms;
 	int slot;			/* -1: the breaker */
-	const struct shared_text *text;
+	const struct shared_text *text;	/* NULL: it is about a row */
+	const struct refused_row *row;
+};
+
+struct complaints {
+	size_t n, nrows;
+	struct complaint at[SLOT_COUNT + 1 + SHOW_REFUSED_MAX];
+	struct refused_row rows[SHOW_REFUSED_MAX];
 };
 
 static int newest_first(const void *a, const void *b)
 {
 	const struct complaint *x = a, *y = b;
 
-	return (x->wall_ms < y->wall_ms) - (x->wall_ms > y->wall_ms);
+	return (x->age_ms > y->age_ms) - (x->age_ms < y->age_ms);
 }
 
-static size_t add_complaint(struct complaint *all, size_t n, int slot,
-			    const struct shared_text *text)
+/* Times from shared memory may be anything. */
+static int64_t between(int64_t from, int64_t to)
 {
-	if (atomic_load(&text->wall_ms) == 0 || !text->text[0])
-		return n;
-	all[n] = (struct complaint){ atomic_load(&text->wall_ms), slot, text };
-	return n + 1;
+	return from < to ? (int64_t)((uint64_t)to - (uint64_t)from) : 0;
+}
+
+/* Ages by the one clock that other processes share. */
+static void add_text(struct complaints *all, int slot, const struct shared_text *text)
+{
+	int64_t at = atomic_load(&text->wall_ms);
+
+	if (at == 0 || !text->text[0])
+		return;
+	all->at[all->n++] = (struct complaint){ between(at, wall_ms()), slot, text, NULL };
+}
+
+static void add_rows(struct complaints *all, int slot, const struct shared_refused *table)
+{
+	struct refused_row rows[REFUSED_MAX];
+	int64_t now = now_ms();
+	size_t n = refused_list(table, now, rows);
+
+	for (size_t i = 0; i < n && all->nrows < SHOW_REFUSED_MAX; i++) {
+		struct refused_row *row = &all->rows[all->nrows++];
+
+		*row = rows[i];
+		all->at[all->n++] = (struct complaint){ between(row->since_ms, now), slot, NULL, row };
+	}
+}
+
+/* "`reap` is refused 0198...: not now (SQLSTATE 55000); tried again in 40 s" */
+static void cell_refused(struct table *t, const struct refused_row *row)
+{
+	char text[REFUSED_TEXT_SIZE + 160];
+
+	snprintf(text, sizeof(text), "`%s` is refused %s: %s; tried again in %" PRId64 " s",
+		 row->statement, row->id, row->text, between(now_ms(), row->next_ms) / 1000);
+	table_text(t, text);
 }
 
 static const char *who(const struct pool *pool, int slot)
@@ -88,23 +130,37 @@ static const char *who(const struct pool *pool, int slot)
 	return slot < 0 ? "breaker" : pool->ops->role(pool->arg, slot);
 }
 
-static void fill_errors(const struct pool *pool, struct table *t)
+static void error_row(const struct pool *pool, const struct complaint *c, struct table *t)
 {
-	const struct scoreboard *sb = pool->sb;
-	struct complaint all[SLOT_COUNT + 1];
-	size_t n = add_complaint(all, 0, -1, &sb->breaker.reason);
-	int64_t now = wall_ms();	/* the one clock that other processes share */
-
-	for (int i = 0; i < SLOT_COUNT; i++)
-		n = add_complaint(all, n, i, &sb->slots[i].error);
-	qsort(all, n, sizeof(all[0]), newest_first);
-	for (size_t i = 0; i < n; i++) {
-		table_row(t);
-		cell_age(t, now, all[i].wall_ms);
-		cell_known(t, all[i].slot);
-		table_text(t, who(pool, all[i].slot));
-		cell_shared(t, all[i].text);
+	table_row(t);
+	cell_known_ms(t, c->age_ms);
+	cell_known(t, c->slot);
+	table_text(t, who(pool, c->slot));
+	if (c->row) {
+		table_text(t, c->row->id);
+		cell_refused(t, c->row);
+	} else {
+		table_null(t);
+		cell_shared(t, c->text);
 	}
 }
 
-const struct view view_errors = { COLUMNS("age_ms", "slot", "role", "error"), false, fill_errors };
+static void fill_errors(const struct pool *pool, struct table *t)
+{
+	const struct scoreboard *sb = pool->sb;
+	struct complaints all = { .n = 0 };
+
+	add_text(&all, -1, &sb->breaker.reason);
+	for (int i = 0; i < SLOT_COUNT; i++) {
+		add_text(&all, i, &sb->slots[i].error);
+		add_rows(&all, i, &sb->slots[i].refused);
+	}
+	qsort(all.at, all.n, sizeof(all.at[0]), newest_first);
+	for (size_t i = 0; i < all.n; i++)
+		error_row(pool, &all.at[i], t);
+}
+
+/* row: which one it is about, where it is about one. */
+const struct view view_errors = {
+	COLUMNS("age_ms", "slot", "role", "row", "error"), false, fill_errors
+};

@@ -6,9 +6,21 @@
 
 #include <stdbool.h>
 
+#include "base/clock.h"
+
 static bool is_connected(uint32_t state)
 {
 	return state == SLOT_IDLE || state == SLOT_BUSY || state == SLOT_DRAINING;
+}
+
+static unsigned count_refused(const struct scoreboard *sb)
+{
+	struct refused_row rows[REFUSED_MAX];
+	unsigned n = 0;
+
+	for (int i = 0; i < scoreboard_slots(sb); i++)
+		n += (unsigned)refused_list(&sb->slots[i].refused, now_ms(), rows);
+	return n;
 }
 
 struct census scoreboard_census(const struct scoreboard *sb)
@@ -31,5 +43,6 @@ struct census scoreboard_census(const struct scoreboard *sb)
 		c.connecting += state == SLOT_CONNECTING;
 		c.in_flight += atomic_load(&slot->in_flight);
 	}
+	c.refused = count_refused(sb);
 	return c;
 }

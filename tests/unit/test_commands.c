@@ -516,6 +516,32 @@ static void test_errors_come_newest_first(void **state)
 	json_object_put(list);
 }
 
+static void test_errors_name_rows_that_are_refused(void **state)
+{
+	const struct err guard = { .sqlstate = "55000", .text = "not now (SQLSTATE 55000)" };
+	struct json_object *list, *o;
+
+	(void)state;
+	put_pool();
+	shared_text_set(&fake.sb->slots[1].error, "another error");
+	atomic_store(&fake.sb->slots[1].error.wall_ms, wall_ms() - 60000);
+	refused_put(&fake.sb->slots[0].refused, "reap", "0198", &guard, now_ms(),
+		    now_ms() + 40500);
+	list = json_of("show errors json");
+	assert_int_equal(json_object_array_length(list), 2);
+	o = json_object_array_get_idx(list, 0);
+	assert_text(o, "row", "0198");
+	assert_text(o, "role", "janitor");
+	assert_text(o, "error", "`reap` is refused 0198: not now (SQLSTATE 55000); tried again in "
+		    "40 s");
+	assert_null(member(json_object_array_get_idx(list, 1), "row"));
+	json_object_put(list);
+	atomic_store(&fake.sb->slots_used, 4);
+	o = json_of("show status json");
+	assert_int_equal(number(o, "rows_refused"), 1);
+	json_object_put(o);
+}
+
 /* A child that died while it wrote leaves an odd count: no text, and no waiting for it. */
 static void test_a_torn_text_is_no_text(void **state)
 {
@@ -647,6 +673,7 @@ int main(void)
 		TEST(test_workers),
 		TEST(test_queue),
 		TEST(test_errors_come_newest_first),
+		TEST(test_errors_name_rows_that_are_refused),
 		TEST(test_a_torn_text_is_no_text),
 		TEST(test_limits),
 		TEST(test_config_metrics_version),

@@ -8,6 +8,7 @@
 #include "lib/json_strict.h"
 
 #define ANSWER_CAP_BYTES (1 << 20)
+#define REFUSED_SHOWN 5		/* by name; the number tells of the others */
 
 static const char *text_of(struct json_object *status, const char *key)
 {
@@ -38,25 +39,63 @@ static void judge(struct doctor_report *r, const char *path, struct json_object 
 			   version);
 }
 
+/* What the daemon answers, or NULL and why. */
+static struct json_object *ask(const char *path, const char *line, struct err *err)
+{
+	struct json_object *answer = NULL;
+	struct buf text;
+	const char *why;
+
+	buf_init(&text, ANSWER_CAP_BYTES);
+	if (control_client_ask(path, line, &text, err) == 0 &&
+	    json_strict_parse(buf_text(&text), text.len, &answer, &why) == -1)
+		err_set(err, ERR_CONFIG, "what answers at %s sends no JSON: %s", path, why);
+	buf_free(&text);
+	return answer;
+}
+
+/* Rows that the database will not have changed: whose they are, the daemon knows. */
+static void say_refused(struct doctor_report *r, const char *path, struct json_object *status)
+{
+	int64_t n = json_object_get_int64(json_object_object_get(status, "rows_refused"));
+	struct err err;
+	struct json_object *errors = n > 0 ? ask(path, "show errors json", &err) : NULL;
+	size_t shown = 0;
+
+	for (size_t i = 0; errors && i < json_object_array_length(errors); i++) {
+		struct json_object *row = json_object_array_get_idx(errors, i);
+
+		if (!json_object_object_get(row, "row") || shown++ >= REFUSED_SHOWN)
+			continue;
+		doctor_say(r, "refused row", DOCTOR_WARNING,
+			   "look for a trigger, a constraint or an open transaction of the "
+			   "application; other rows are not held up", "%s", text_of(row, "error"));
+	}
+	if (shown > REFUSED_SHOWN)
+		doctor_say(r, "refused rows", DOCTOR_WARNING, "gradingctl show errors names more",
+			   "%lld in all", (long long)n);
+	json_object_put(errors);
+}
+
 /* With a database of one's own (-d) this may well be a host that runs no daemon. */
 void doctor_daemon(struct ctl *ctl, struct doctor_report *r)
 {
 	bool wanted = !ctl->conninfo || ctl->socket_path || ctl->config_path;
 	struct json_object *status = NULL;
-	struct buf answer;
-	const char *why, *path;
+	const char *path;
 	struct err err;
 
-	buf_init(&answer, ANSWER_CAP_BYTES);
 	path = ctl_socket_path(ctl, &err);
-	if (!path || control_client_ask(path, "show status json", &answer, &err) == -1)
+	if (path)
+		status = ask(path, "show status json", &err);
+	if (status) {
+		judge(r, path, status);
+		say_refused(r, path, status);
+	} else if (path && err.kind == ERR_CONFIG) {
+		doctor_say(r, "daemon", DOCTOR_ERROR, "is it a gradingd?", "%s", err.text);
+	} else {
 		doctor_say(r, "daemon", wanted ? DOCTOR_ERROR : DOCTOR_WARNING,
 			   "start gradingd, or name its socket with -s", "%s", err.text);
-	else if (json_strict_parse(buf_text(&answer), answer.len, &status, &why) == -1)
-		doctor_say(r, "daemon", DOCTOR_ERROR, "is it a gradingd?",
-			   "what answers at %s sends no JSON: %s", path, why);
-	else
-		judge(r, path, status);
+	}
 	json_object_put(status);
-	buf_free(&answer);
 }
