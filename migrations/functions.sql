@@ -6,6 +6,7 @@
 -- grading_open_jobs()    how many of a session's jobs wait or are being rated
 -- grading_progress()     how far a session is
 -- grading_ratings()      its ratings, from a cursor on
+-- grading_line_ratings   a view: all ratings, with their provenance
 -- grading_count()        moves the counters of sessions; for the next three
 -- grading_retry_many(), grading_retry()   failed jobs wait again
 -- grading_cancel()       open jobs end as failed
@@ -185,7 +186,10 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- A session's ratings newer than a cursor (0: all), oldest first. Pass the highest cursor seen as
--- the next `since`: no rating is ever missed, because cursors are given out in the order of commit.
+-- the next `since`: no rating is ever missed, because a session's cursors are given out in the
+-- order of commit and never go back. A provenance is a document that many ratings share, and beside
+-- it what differs from one to the next: when it was given, and whether it came from the cache.
+-- Ratings that an earlier release stored have one of their own.
 CREATE OR REPLACE FUNCTION grading_ratings(session_id uuid, since bigint DEFAULT 0)
 RETURNS TABLE (
 	cursor bigint, line_index integer, line_text text, rating text, alternatives text[],
@@ -193,11 +197,37 @@ RETURNS TABLE (
 )
 LANGUAGE sql STABLE AS $$
 	SELECT r.seq, r.line_index, r.line_text, r.rating, r.alternatives, r.reason, r.cached,
-	       r.rated_at, r.provenance
-	FROM line_ratings r
-	WHERE r.session_id = grading_ratings.session_id AND r.seq > coalesce(since, 0)
+	       r.rated_at, coalesce(p.document || pg_catalog.jsonb_build_object(
+		       'at'::text, to_char(
+			       coalesce(r.given_at, r.rated_at) AT TIME ZONE 'UTC'::text,
+			       'YYYY-MM-DD"T"HH24:MI:SS"Z"'::text),
+		       'source'::text, CASE WHEN r.cached THEN 'cache'::text
+			       ELSE 'fresh'::text END), r.provenance)
+	FROM line_ratings r LEFT JOIN grading_provenance p ON p.id = r.provenance_id
+	WHERE r.session_id = grading_ratings.session_id AND r.seq > coalesce(since, 0::bigint)
 	ORDER BY r.seq
 $$;
+
+-- The same of all sessions. With its reader's rights where Postgres knows of that (from 15 on),
+-- else with its owner's, so grading_secure() gives it to those alone who see all ratings anyway.
+CREATE OR REPLACE VIEW grading_line_ratings AS
+	SELECT r.session_id, r.line_index, r.line_text, r.rating, r.alternatives, r.reason,
+	       r.cached, r.job_id, r.seq, r.rated_at,
+	       coalesce(p.document || pg_catalog.jsonb_build_object(
+		       'at'::text, to_char(
+			       coalesce(r.given_at, r.rated_at) AT TIME ZONE 'UTC'::text,
+			       'YYYY-MM-DD"T"HH24:MI:SS"Z"'::text),
+		       'source'::text, CASE WHEN r.cached THEN 'cache'::text
+			       ELSE 'fresh'::text END), r.provenance) AS provenance
+	FROM line_ratings r LEFT JOIN grading_provenance p ON p.id = r.provenance_id;
+
+DO $$ BEGIN
+	IF pg_catalog.current_setting('server_version_num'::text)::integer >= 150000 THEN
+		ALTER VIEW grading_line_ratings SET (security_invoker = true);
+	END IF;
+END $$;
+
+COMMENT ON VIEW grading_line_ratings IS 'line_ratings with the provenance of each rating';
 
 -- Moves the counters of sessions, an item each in all arrays: how many batches one is announced as,
 -- how many jobs are completed and failed more or fewer, how many lines are to be rated and skipped
@@ -340,7 +370,8 @@ BEGIN
 		ORDER BY g.id FOR UPDATE
 	), put AS (
 		UPDATE grading_jobs g SET status = 'failed'::text, error = 'cancelled'::text,
-			claim = g.claim + 1, claimed_by = NULL, failed_at = now(),
+			claim = nextval('grading_claims'::regclass), claimed_by = NULL,
+			failed_at = now(),
 			completed_at = NULL, updated_at = now(), counted_as = 'failed'::text,
 			-- Its lines were never counted, and grading_retry() is not to take them
 			-- back.
@@ -381,7 +412,8 @@ CREATE OR REPLACE FUNCTION grading_secure() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache',
-		'phrase_flights', 'grading_sessions', 'line_ratings'];
+		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance'];
+	sequences constant text[] := ARRAY['grading_claims', 'grading_cursors'];
 	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake', 'grading_enqueue',
 		'grading_progress', 'grading_ratings', 'grading_count', 'grading_retry',
 		'grading_retry_many', 'grading_cancel', 'grading_may_read', 'grading_open_jobs',
@@ -394,6 +426,7 @@ DECLARE
 		['gradingd_worker', 'phrase_flights', 'SELECT, INSERT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_sessions', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
+		['gradingd_worker', 'grading_provenance', 'SELECT, INSERT'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_open_jobs', 'EXECUTE'],
 		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
@@ -404,8 +437,11 @@ DECLARE
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
+		['grading_app', 'grading_jobs', 'INSERT (tenant, profile)'],
 		['grading_app', 'grading_sessions', 'SELECT'],
 		['grading_app', 'line_ratings', 'SELECT'],
+		['grading_app', 'grading_provenance', 'SELECT'],
+		['grading_app', 'grading_line_ratings', 'SELECT'],
 		['grading_app', 'grading_uuid', 'EXECUTE'],
 		['grading_app', 'grading_enqueue', 'EXECUTE'],
 		['grading_app', 'grading_progress', 'EXECUTE'],
@@ -416,6 +452,7 @@ DECLARE
 		['grading_app', 'grading_cancel', 'EXECUTE'],
 		['authenticated', 'grading_sessions', 'SELECT'],
 		['authenticated', 'line_ratings', 'SELECT'],
+		['authenticated', 'grading_provenance', 'SELECT'],
 		['authenticated', 'grading_progress', 'EXECUTE'],
 		['authenticated', 'grading_open_jobs', 'EXECUTE'],
 		['authenticated', 'grading_ratings', 'EXECUTE'],
@@ -455,10 +492,15 @@ DECLARE
 	path_before constant text := pg_catalog.current_setting('search_path'::text);
 	jobs constant regclass := relations[2];
 	sessions constant regclass := relations[5];
+	ratings constant regclass := relations[6];
+	ratings_view constant regclass := pg_catalog.to_regclass('grading_line_ratings');
+	numbers constant regclass[] := ARRAY(
+		SELECT pg_catalog.to_regclass(s) FROM pg_catalog.unnest(sequences) AS s);
 	present text[];
 	name text;
 	role text;
 	policy text;
+	privilege text;
 	item record;
 	target text;
 	target_oid oid;
@@ -546,7 +588,26 @@ BEGIN
 				                  AND p.pronargs = 1
 				                  AND p.proargtypes[0] = 'uuid'::regtype));
 			END IF;
-			IF kept IS NOT NULL AND NOT protected THEN
+			-- Nothing in it is of one session, so rights alone decide: whoever reads
+			-- or writes ratings has them on what these refer to.
+			IF name = 'grading_provenance' THEN
+				EXECUTE format('CREATE POLICY grading_reader ON %s USING (true)',
+				               target);
+				FOR role, privilege IN
+					SELECT DISTINCT r.rolname, a.privilege_type
+					FROM (SELECT relacl AS acl FROM pg_class WHERE oid = ratings
+					      UNION ALL
+					      SELECT attacl FROM pg_attribute
+					      WHERE attrelid = ratings) AS acls,
+						aclexplode(acl) AS a JOIN pg_roles r
+							ON r.oid = a.grantee
+					WHERE a.privilege_type IN ('SELECT', 'INSERT')
+					  AND r.rolname <> ALL(ours || strangers)
+				LOOP
+					EXECUTE format('GRANT %s ON TABLE %s TO %I', privilege,
+					               target, role);
+				END LOOP;
+			ELSIF kept IS NOT NULL AND NOT protected THEN
 				EXECUTE format('CREATE POLICY grading_kept ON %s TO %s'
 				               ' USING (true)', target, kept);
 			END IF;
@@ -568,6 +629,35 @@ BEGIN
 			END IF;
 		EXCEPTION WHEN insufficient_privilege THEN
 			RAISE WARNING 'the table % is not secured: it belongs to %', name,
+				item.owner
+				USING HINT = format('As %I or a superuser:'
+					' SELECT grading_secure();', item.owner);
+		END;
+	END LOOP;
+
+	-- Whoever inserts a job draws a number; who only draws some does no harm.
+	FOR item IN
+		SELECT c.oid::regclass AS target, c.relname, c.relkind,
+			pg_get_userbyid(c.relowner) AS owner
+		FROM pg_class c WHERE c.oid = ANY(numbers || ratings_view) AND c.relkind IN ('S', 'v')
+	LOOP
+		BEGIN
+			IF item.relkind = 'S' THEN
+				EXECUTE format('GRANT USAGE ON SEQUENCE %s TO PUBLIC', item.target);
+				CONTINUE;
+			END IF;
+			EXECUTE format('REVOKE ALL ON TABLE %s FROM PUBLIC', item.target);
+			FOREACH role IN ARRAY present LOOP
+				EXECUTE format('REVOKE ALL ON TABLE %s FROM %I', item.target, role);
+			END LOOP;
+			FOR i IN 1 .. array_length(rights, 1) LOOP
+				IF rights[i][2] = item.relname AND rights[i][1] = ANY(present) THEN
+					EXECUTE format('GRANT %s ON TABLE %s TO %I', rights[i][3],
+					               item.target, rights[i][1]);
+				END IF;
+			END LOOP;
+		EXCEPTION WHEN insufficient_privilege THEN
+			RAISE WARNING 'the rights on % are not set: it belongs to %', item.relname,
 				item.owner
 				USING HINT = format('As %I or a superuser:'
 					' SELECT grading_secure();', item.owner);
