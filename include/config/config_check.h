@@ -11,9 +11,12 @@ struct config_complaint {
 	char text[448];
 };
 
-/* Each returns 0, or -1 and the complaint. */
-int config_check(const struct config *config, struct config_complaint *why);
-/* Sets openai.api_key from file or environment, when rater.backend asks for it. */
+/* Hears of each complaint. */
+typedef void config_complain_fn(void *arg, const struct config_complaint *why);
+
+/* Returns 0, or -1 after all complaints. */
+int config_check(const struct config *config, config_complain_fn *tell, void *arg);
+/* Returns 0, or -1 and the complaint. Sets openai.api_key from file or environment, when rater.backend asks for it. */
 int config_read_api_key(struct config *config, struct config_complaint *why);
 
 /* Refuses what cannot change without a restart: -1 and err, which names the key. */

@@ -20,6 +20,14 @@
  * ERR_CONFIG, when it is refused.
  */
 struct config *config_load(const char *path, struct err *err);
+/*
+ * The same, and tells each mistake, at most CONFIG_MISTAKES_TOLD; err has the first of them, and how
+ * many more there are. What libconfig cannot read at all is one mistake.
+ */
+#define CONFIG_MISTAKES_TOLD 20
+typedef void config_mistake_fn(void *arg, const char *text);
+struct config *config_load_telling(const char *path, config_mistake_fn *tell, void *arg,
+				   struct err *err);
 /* For gradingctl: the same without the API key, which its user may have no right to read. */
 struct config *config_load_client(const char *path, struct err *err);
 /* The same from text, as if it stood in a file at path; reads no file and no environment. */

@@ -22,10 +22,7 @@ struct control_socket {
 /* See control_open(). Fills *s in any case, so that control_socket_remove() always follows. */
 int control_socket_open(struct control_socket *s, const char *path, const char *group,
 			struct err *err);
-/*
- * Whether its directory is there or could be made; it is not. A user who may not make it may not be
- * who starts.
- */
+/* Whether it could be made: a name of its own is, there, and taken away again. -1 and err. */
 int control_socket_check(const char *path, struct err *err);
 /* Closes, and takes socket and lock file away. */
 void control_socket_remove(struct control_socket *s);

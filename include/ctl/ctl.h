@@ -3,6 +3,7 @@
 #define CTL_H
 
 #include <libpq-fe.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,6 +38,8 @@ struct ctl {
 	int64_t option[CTL_OPTIONS];	/* number given, 1 for a flag given, or the default */
 	const char *text[CTL_OPTIONS];	/* text given; NULL: none, or the option takes a number */
 	struct config *config;		/* what was loaded; NULL: nothing yet, or no file */
+	char asked[PATH_MAX];		/* socket of the daemon that ctl_ask() asked last */
+	bool link_told;			/* that it was found by its link */
 	struct term out, err;		/* standard output and standard error */
 };
 
@@ -51,9 +54,6 @@ int ctl_fail(struct ctl *ctl, const struct err *err);
  * default file that does not exist is no error: ctl->config then stays NULL.
  */
 int ctl_load_config(struct ctl *ctl, struct err *err);
-
-/* The control socket's path, -s or the configuration's, for as long as ctl lives. NULL and err. */
-const char *ctl_socket_path(struct ctl *ctl, struct err *err);
 
 /* False with -d alone, when it might be a daemon of another database that answers. */
 bool ctl_may_ask_daemon(const struct ctl *ctl);

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/uuid.h"
 #include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
@@ -78,6 +79,7 @@ struct slot {
 	/* Of its calls, outliving the child as counters do. */
 	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* how many took how long */
 	_Atomic uint64_t cost_nanos;	/* in billionths of the currency of the configured prices */
+	struct log_loss log_loss;	/* lines of the log that it could not write */
 };
 
 enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
@@ -88,11 +90,14 @@ struct scoreboard {
 	_Atomic int64_t started_wall_ms;
 	_Atomic uint32_t phase;		/* enum pool_phase */
 	_Atomic uint32_t paused;	/* by an operator: nothing is claimed */
-	_Atomic int log_level;
+	struct log_loss log_loss;	/* its own lines, and those of a trial */
 	_Atomic uint32_t workers;	/* how many are wanted */
 	_Atomic uint64_t reloads;
 	_Atomic uint64_t restarts;	/* children started again after an unexpected end */
 	_Atomic uint32_t slots_used;	/* slots from here on have never had a child */
+
+	/* any process's */
+	struct log_common log;
 
 	/* any child's */
 	_Atomic uint32_t database_away;	/* set by who notices first, so that it is said once */
@@ -142,5 +147,9 @@ static inline int scoreboard_slots(const struct scoreboard *sb)
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
 void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS]);
 uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
+/* Lines of the log that were dropped, by all processes. */
+uint64_t scoreboard_log_dropped(const struct scoreboard *sb);
+/* The ledger of who lost a line last; failing: of those who have written none since. NULL: nobody's. */
+const struct log_loss *scoreboard_log_loss(const struct scoreboard *sb, bool failing);
 
 #endif

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/place.h"
 #include "config_keys.h"
 #include "config_value.h"
 
@@ -89,12 +90,20 @@ static int check_fallback(const struct config *c, struct config_complaint *why)
 			"another one, or empty");
 }
 
-int config_check(const struct config *config, struct config_complaint *why)
+int config_check(const struct config *config, config_complain_fn *tell, void *arg)
 {
-	if (check_deadline(config, why) == -1 || check_openai(config, why) == -1 ||
-	    check_command(config, why) == -1 || check_fallback(config, why) == -1)
-		return -1;
-	return 0;
+	static int (*const checks[])(const struct config *, struct config_complaint *) = {
+		check_deadline, check_openai, check_command, check_fallback,
+	};
+	struct config_complaint why;
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (checks[i](config, &why) == -1) {
+			tell(arg, &why);
+			rc = -1;
+		}
+	return rc;
 }
 
 /* The key becomes a header line, in which a newline would break the request or forge another. */
@@ -116,6 +125,25 @@ static int take_key(struct config *c, const char *text, size_t len, const char *
 	return c->openai.api_key ? 0 : complain(why, key, NULL, "out of memory");
 }
 
+/* Of root's files only those that pool.user could not have put there by a link. */
+static int read_key_file(const struct config *c, struct buf *text, struct err *err)
+{
+	struct place_guest guest;
+	struct err why;
+	int rc;
+
+	if (place_enter(&guest, c->openai.api_key_file, c->pool.user, "", err) == -1)
+		return -1;
+	rc = file_read(c->openai.api_key_file, "API key file", text, &why);
+	place_leave(&guest);
+	if (rc == -1)
+		err_set(err, why.kind, "%s%s%s%s",
+			guest.acting ? "a reload would run as " : "",
+			guest.acting ? c->pool.user : "", guest.acting ? " and fail: " : "",
+			why.text);
+	return rc;
+}
+
 static int key_from_file(struct config *c, struct config_complaint *why)
 {
 	const char *key = "openai.api_key_file", *path = c->openai.api_key_file;
@@ -126,7 +154,7 @@ static int key_from_file(struct config *c, struct config_complaint *why)
 
 	buf_init(&text, API_KEY_CAP_BYTES);
 	snprintf(where, sizeof(where), "the API key file %s", path);
-	if (file_read(path, "API key file", &text, &err) == -1)
+	if (read_key_file(c, &text, &err) == -1)
 		rc = complain(why, key, NULL, "%s", err.text);
 	else
 		rc = take_key(c, buf_text(&text), text.len, key, where, why);

@@ -32,24 +32,50 @@ struct loader {
 	struct config *config;		/* being filled */
 	config_t tree;
 	const char *path;		/* of the file, for messages */
-	struct err *err;
+	config_mistake_fn *tell;	/* NULL: nobody wants to hear of each */
+	void *tell_arg;
+	int mistakes;
+	struct err *err;		/* the first one */
 };
 
-/* line 0: none. Always returns -1. */
+/* line 0: none. Counts and tells a mistake; whoever found it may go on. Always returns -1. */
 static int refuse(struct loader *l, unsigned line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 static int refuse(struct loader *l, unsigned line, const char *fmt, ...)
 {
 	char reason[REASON_CAP_BYTES];
+	struct err mistake;
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
 	if (line)
-		return err_set(l->err, ERR_CONFIG, "%s:%u: %s", l->path, line, reason);
-	return err_set(l->err, ERR_CONFIG, "%s: %s", l->path, reason);
+		err_set(&mistake, ERR_CONFIG, "%s:%u: %s", l->path, line, reason);
+	else
+		err_set(&mistake, ERR_CONFIG, "%s: %s", l->path, reason);
+	if (l->mistakes++ == 0)
+		*l->err = mistake;
+	if (l->tell && l->mistakes <= CONFIG_MISTAKES_TOLD)
+		l->tell(l->tell_arg, mistake.text);
+	return -1;
+}
+
+/* For whoever hears of the first alone, or of no more than he was told. */
+static void tell_rest(struct loader *l)
+{
+	size_t len = strlen(l->err->text);
+	char rest[60];
+
+	if (l->mistakes > CONFIG_MISTAKES_TOLD && l->tell) {
+		snprintf(rest, sizeof(rest), "and %d more mistakes",
+			 l->mistakes - CONFIG_MISTAKES_TOLD);
+		l->tell(l->tell_arg, rest);
+	}
+	if (l->mistakes > 1)
+		snprintf(l->err->text + len, sizeof(l->err->text) - len, " (and %d more mistake%s)",
+			 l->mistakes - 1, l->mistakes == 2 ? "" : "s");
 }
 
 static void show_string(const char *text, struct buf *out)
@@ -222,6 +248,7 @@ static int set_group(struct loader *l, const config_setting_t *group)
 {
 	const char *name = config_setting_name(group);
 	const struct config_key *first = config_group_find(name);
+	int rc = 0;
 
 	if (!first)
 		return refuse_unknown(l, group, name, NULL);
@@ -236,11 +263,11 @@ static int set_group(struct loader *l, const config_setting_t *group)
 		snprintf(path, sizeof(path), "%s.%s", name, config_setting_name(s));
 		key = config_key_find(path);
 		if (!key)
-			return refuse_unknown(l, s, path, first);
-		if (set_value(l, key, s) == -1)
-			return -1;
+			rc = refuse_unknown(l, s, path, first);
+		else if (set_value(l, key, s) == -1)
+			rc = -1;
 	}
-	return 0;
+	return rc;
 }
 
 static int set_presets(struct loader *l)
@@ -285,13 +312,42 @@ static int make_absolute(struct loader *l)
 	return set_beside(l, "control.pid_file", l->config->control.socket, "gradingd.pid");
 }
 
-static int refuse_complaint(struct loader *l, const struct config_complaint *why)
+static void refuse_complaint(struct loader *l, const struct config_complaint *why)
 {
 	config_setting_t *s = config_lookup(&l->tree, why->key);
 
 	if (!s && why->other)
 		s = config_lookup(&l->tree, why->other);
-	return refuse(l, s ? config_setting_source_line(s) : 0, "%s", why->text);
+	refuse(l, s ? config_setting_source_line(s) : 0, "%s", why->text);
+}
+
+/* Of two keys that exclude each other, one that has no value is to blame, and was blamed. */
+static bool is_set_wrongly(struct loader *l, const char *path)
+{
+	const struct config_key *key = path ? config_key_find(path) : NULL;
+	config_setting_t *s = key ? config_lookup(&l->tree, path) : NULL;
+	struct buf text;
+	struct config spare = { 0 };
+	bool wrong;
+
+	if (!s)
+		return false;
+	buf_init(&text, FILE_CAP_BYTES);
+	wrong = !setting_text(key, s, &text) ||
+		config_value_parse(key, &spare, buf_text(&text)) == -1;
+	if (key->secret && text.data)
+		explicit_bzero(text.data, text.size);
+	buf_free(&text);
+	config_value_free(key, &spare);
+	return wrong;
+}
+
+static void on_complaint(void *arg, const struct config_complaint *why)
+{
+	struct loader *l = arg;
+
+	if (!is_set_wrongly(l, why->key) && !is_set_wrongly(l, why->other))
+		refuse_complaint(l, why);
 }
 
 /* What the nth line sets: its first word; 0 letters when it begins with something else. */
@@ -355,14 +411,13 @@ static int fill(struct loader *l, const char *text, bool with_key)
 		return -1;
 	root = config_root_setting(&l->tree);
 	for (int i = 0; i < config_setting_length(root); i++)
-		if (set_group(l, config_setting_get_elem(root, (unsigned)i)) == -1)
-			return -1;
+		set_group(l, config_setting_get_elem(root, (unsigned)i));
 	if (make_absolute(l) == -1)
 		return -1;
-	if (config_check(l->config, &why) == -1 ||
-	    (with_key && config_read_api_key(l->config, &why) == -1))
-		return refuse_complaint(l, &why);
-	return 0;
+	config_check(l->config, on_complaint, l);
+	if (with_key && config_read_api_key(l->config, &why) == -1)
+		on_complaint(l, &why);
+	return l->mistakes ? -1 : 0;
 }
 
 static char *absolute_path(const char *path)
@@ -376,9 +431,16 @@ static char *absolute_path(const char *path)
 	return full;
 }
 
-static struct config *load_text(const char *text, const char *path, bool with_key, struct err *err)
+/* Who wants what of a configuration. */
+struct wish { bool with_key; config_mistake_fn *tell; void *arg; };
+
+static struct config *load_text(const char *text, const char *path, const struct wish *wish,
+				struct err *err)
 {
-	struct loader l = { .config = calloc(1, sizeof(struct config)), .path = path, .err = err };
+	struct loader l = {
+		.config = calloc(1, sizeof(struct config)), .path = path,
+		.tell = wish->tell, .tell_arg = wish->arg, .err = err
+	};
 	int rc;
 
 	if (!l.config || !(l.config->path = absolute_path(path))) {
@@ -387,26 +449,30 @@ static struct config *load_text(const char *text, const char *path, bool with_ke
 		return NULL;
 	}
 	config_init(&l.tree);
-	rc = fill(&l, text, with_key);
+	rc = fill(&l, text, wish->with_key);
 	config_destroy(&l.tree);
 	if (rc == 0)
 		return l.config;
+	tell_rest(&l);
 	config_free(l.config);
 	return NULL;
 }
 
-static struct config *load_file(const char *path, bool with_key, struct err *err)
+static struct config *load_file(const char *path, const struct wish *wish, struct err *err)
 {
 	struct config *config = NULL;
 	struct buf text;
+	int rc;
 
+	path = path ? path : CONFIG_DEFAULT_PATH;
 	buf_init(&text, FILE_CAP_BYTES);
-	if (file_read(path, "configuration file", &text, err) == 0) {
-		if (strlen(buf_text(&text)) == text.len)
-			config = load_text(buf_text(&text), path, with_key, err);
-		else
-			err_set(err, ERR_CONFIG, "%s: holds a NUL byte; it must be a text", path);
-	}
+	rc = file_read(path, "configuration file", &text, err);
+	if (rc == 0 && strlen(buf_text(&text)) != text.len)
+		rc = err_set(err, ERR_CONFIG, "%s: holds a NUL byte; it must be a text", path);
+	if (rc == 0)
+		config = load_text(buf_text(&text), path, wish, err);
+	else if (wish->tell)
+		wish->tell(wish->arg, err->text);
 	if (text.data)
 		explicit_bzero(text.data, text.size);
 	buf_free(&text);
@@ -415,17 +481,23 @@ static struct config *load_file(const char *path, bool with_key, struct err *err
 
 struct config *config_load(const char *path, struct err *err)
 {
-	return load_file(path ? path : CONFIG_DEFAULT_PATH, true, err);
+	return load_file(path, &(struct wish){ .with_key = true }, err);
+}
+
+struct config *config_load_telling(const char *path, config_mistake_fn *tell, void *arg,
+				   struct err *err)
+{
+	return load_file(path, &(struct wish){ true, tell, arg }, err);
 }
 
 struct config *config_load_client(const char *path, struct err *err)
 {
-	return load_file(path ? path : CONFIG_DEFAULT_PATH, false, err);
+	return load_file(path, &(struct wish){ .with_key = false }, err);
 }
 
 struct config *config_parse_string(const char *text, const char *path, struct err *err)
 {
-	return load_text(text, path, false, err);
+	return load_text(text, path, &(struct wish){ .with_key = false }, err);
 }
 
 void config_free(struct config *config)

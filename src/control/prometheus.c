@@ -40,6 +40,10 @@
 	  atomic_load(&sb->restarts)) \
 	X(reloads_total, counter, "configurations loaded since the start", \
 	  atomic_load(&sb->reloads)) \
+	X(log_lines_dropped_total, counter, "lines of the log that could not be written", \
+	  scoreboard_log_dropped(sb)) \
+	X(log_failing, gauge, "1 while lines of the log cannot be written", \
+	  scoreboard_log_loss(sb, true) != NULL) \
 	X(breaker_open, gauge, "1 while the provider is given a rest", \
 	  !breaker_is_closed(&sb->breaker, now_ms())) \
 	X(breaker_trips_total, counter, "times the breaker opened", \

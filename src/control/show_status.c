@@ -41,7 +41,7 @@ static const char *const status_columns[] = {
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
 	"rows_refused",
 	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_last_minute", "cost",
-	"queue_empty_in_ms",
+	"queue_empty_in_ms", "log_lines_dropped", "log_error",
 	NULL
 };
 
@@ -74,7 +74,7 @@ static const char *summary_of(const struct scoreboard *sb, const struct census *
 	if (atomic_load(&sb->phase) == POOL_DRAINING)
 		return "draining: nothing more is claimed, then the daemon stops";
 	if (atomic_load(&sb->phase) == POOL_STARTING)
-		return "starting";
+		return atomic_load(&sb->database_away) ? "waiting for the database" : "starting";
 	if (census->connected == 0)
 		return "waiting for the database";
 	if (atomic_load(&sb->paused))
@@ -205,6 +205,18 @@ static void status_calls(struct table *t, const struct pool *pool)
 	cell_empty_in(t, pool, &rates);
 }
 
+/* What is dropped, and while that goes on, why. */
+static void status_log(struct table *t, const struct scoreboard *sb)
+{
+	const struct log_loss *failing = scoreboard_log_loss(sb, true);
+
+	table_int(t, (int64_t)scoreboard_log_dropped(sb));
+	if (failing)
+		table_text(t, log_loss_reason(failing));
+	else
+		table_null(t);
+}
+
 static void fill_status(const struct pool *pool, struct table *t)
 {
 	const struct scoreboard *sb = pool->sb;
@@ -231,6 +243,7 @@ static void fill_status(const struct pool *pool, struct table *t)
 	status_queue(t, sb);
 	table_int(t, census.refused);
 	status_calls(t, pool);
+	status_log(t, sb);
 }
 
 const struct view view_status = { status_columns, true, fill_status };

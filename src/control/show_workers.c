@@ -65,16 +65,20 @@ const struct view view_workers = { workers_columns, false, fill_workers };
 
 #define SHOW_REFUSED_MAX 64		/* rows that the database refuses; "rows_refused" counts all */
 
+enum { OF_BREAKER = -1, OF_LOG = -2 };
+
+/* One of the three is what is told. */
 struct complaint {
 	int64_t age_ms;
-	int slot;			/* -1: the breaker */
-	const struct shared_text *text;	/* NULL: it is about a row */
+	int slot;			/* or OF_... */
+	const struct shared_text *text;
 	const struct refused_row *row;
+	const struct log_loss *loss;
 };
 
 struct complaints {
 	size_t n, nrows;
-	struct complaint at[SLOT_COUNT + 1 + SHOW_REFUSED_MAX];
+	struct complaint at[SLOT_COUNT + 2 + SHOW_REFUSED_MAX];
 	struct refused_row rows[SHOW_REFUSED_MAX];
 };
 
@@ -98,7 +102,9 @@ static void add_text(struct complaints *all, int slot, const struct shared_text 
 
 	if (at == 0 || !text->text[0])
 		return;
-	all->at[all->n++] = (struct complaint){ between(at, wall_ms()), slot, text, NULL };
+	all->at[all->n++] = (struct complaint){
+		.age_ms = between(at, wall_ms()), .slot = slot, .text = text
+	};
 }
 
 static void add_rows(struct complaints *all, int slot, const struct shared_refused *table)
@@ -111,7 +117,9 @@ static void add_rows(struct complaints *all, int slot, const struct shared_refus
 		struct refused_row *row = &all->rows[all->nrows++];
 
 		*row = rows[i];
-		all->at[all->n++] = (struct complaint){ between(row->since_ms, now), slot, NULL, row };
+		all->at[all->n++] = (struct complaint){
+			.age_ms = between(row->since_ms, now), .slot = slot, .row = row
+		};
 	}
 }
 
@@ -125,9 +133,29 @@ static void cell_refused(struct table *t, const struct refused_row *row)
 	table_text(t, text);
 }
 
+/* One for all processes: what keeps one from writing keeps the others, too. */
+static void add_loss(struct complaints *all, const struct log_loss *loss)
+{
+	if (loss)
+		all->at[all->n++] = (struct complaint){
+			.age_ms = between(atomic_load(&loss->wall_ms), wall_ms()), .slot = OF_LOG,
+			.loss = loss
+		};
+}
+
+static void cell_loss(struct table *t, const struct scoreboard *sb, const struct log_loss *loss)
+{
+	char text[200];
+
+	snprintf(text, sizeof(text), "%" PRIu64 " lines of the log were dropped, the last one: %s",
+		 scoreboard_log_dropped(sb), log_loss_reason(loss));
+	table_text(t, text);
+}
+
 static const char *who(const struct pool *pool, int slot)
 {
-	return slot < 0 ? "breaker" : pool->ops->role(pool->arg, slot);
+	return slot == OF_BREAKER ? "breaker" : slot == OF_LOG ? "log" :
+	       pool->ops->role(pool->arg, slot);
 }
 
 static void error_row(const struct pool *pool, const struct complaint *c, struct table *t)
@@ -136,13 +164,16 @@ static void error_row(const struct pool *pool, const struct complaint *c, struct
 	cell_known_ms(t, c->age_ms);
 	cell_known(t, c->slot);
 	table_text(t, who(pool, c->slot));
-	if (c->row) {
+	if (c->row)
 		table_text(t, c->row->id);
-		cell_refused(t, c->row);
-	} else {
+	else
 		table_null(t);
+	if (c->row)
+		cell_refused(t, c->row);
+	else if (c->loss)
+		cell_loss(t, pool->sb, c->loss);
+	else
 		cell_shared(t, c->text);
-	}
 }
 
 static void fill_errors(const struct pool *pool, struct table *t)
@@ -150,7 +181,8 @@ static void fill_errors(const struct pool *pool, struct table *t)
 	const struct scoreboard *sb = pool->sb;
 	struct complaints all = { .n = 0 };
 
-	add_text(&all, -1, &sb->breaker.reason);
+	add_text(&all, OF_BREAKER, &sb->breaker.reason);
+	add_loss(&all, scoreboard_log_loss(sb, false));
 	for (int i = 0; i < SLOT_COUNT; i++) {
 		add_text(&all, i, &sb->slots[i].error);
 		add_rows(&all, i, &sb->slots[i].refused);

@@ -12,7 +12,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "ctl/control_client.h"
+#include "ctl/ask.h"
 #include "lib/json_strict.h"
 #include "pg/pgsync.h"
 
@@ -162,7 +162,7 @@ static void describe(const struct await *w, char *text, size_t size)
 /* How the daemon is, mostly in its own words; true when that is what keeps it from working. */
 static bool ask_why(struct await *w, char *why, size_t size)
 {
-	const char *path, *summary, *reason;
+	const char *summary, *reason;
 	struct json_object *status = NULL;
 	struct buf answer;
 	struct err err;
@@ -172,9 +172,8 @@ static bool ask_why(struct await *w, char *why, size_t size)
 		snprintf(why, size, "-s SOCKET would tell how the gradingd of this database is");
 		return false;
 	}
-	path = ctl_socket_path(w->ctl, &err);
 	buf_init(&answer, ANSWER_CAP_BYTES);
-	if (!path || control_client_ask(path, "show status json", &answer, &err) == -1) {
+	if (ctl_ask(w->ctl, "show status json", &answer, &err) == -1) {
 		snprintf(why, size, "%s", err.text);
 	} else if (json_strict_parse(buf_text(&answer), answer.len, &status, &reason) == 0) {
 		summary = json_object_get_string(json_object_object_get(status, "summary"));

@@ -9,7 +9,7 @@
 
 #include "base/table.h"
 #include "ctl/cmd.h"
-#include "ctl/control_client.h"
+#include "ctl/ask.h"
 #include "lib/json_strict.h"
 #include "pg/pgsync.h"
 #include "rows.h"
@@ -53,12 +53,11 @@ static void ask_daemon(struct ctl *ctl, struct hits *hits)
 {
 	struct buf answer;
 	struct err err;
-	const char *path = ctl_may_ask_daemon(ctl) ? ctl_socket_path(ctl, &err) : NULL;
 
-	if (!path)
+	if (!ctl_may_ask_daemon(ctl))
 		return;
 	buf_init(&answer, ANSWER_CAP_BYTES);
-	if (control_client_ask(path, "show metrics json", &answer, &err) == 0)
+	if (ctl_ask(ctl, "show metrics json", &answer, &err) == 0)
 		read_metrics(buf_text(&answer), hits);
 	buf_free(&answer);
 }

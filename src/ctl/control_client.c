@@ -1,5 +1,5 @@
 /* One question to the daemon, one answer, within CONTROL_DEADLINE_MS. gradingctl only. */
-#include "ctl/control_client.h"
+#include "control_client.h"
 
 #include <errno.h>
 #include <poll.h>

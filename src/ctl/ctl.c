@@ -51,22 +51,6 @@ int ctl_load_config(struct ctl *ctl, struct err *err)
 	return ctl->config ? 0 : -1;
 }
 
-const char *ctl_socket_path(struct ctl *ctl, struct err *err)
-{
-	if (ctl->socket_path)
-		return ctl->socket_path;
-	if (ctl_load_config(ctl, err) == -1) {
-		size_t len = strlen(err->text);
-
-		snprintf(err->text + len, sizeof(err->text) - len,
-			 " (a running daemon can be asked with -s SOCKET)");
-		return NULL;
-	}
-	if (!ctl->config)	/* a daemon may still run with the defaults */
-		ctl->config = config_parse_string("", CONFIG_DEFAULT_PATH, err);
-	return ctl->config ? ctl->config->control.socket : NULL;
-}
-
 bool ctl_may_ask_daemon(const struct ctl *ctl)
 {
 	return !ctl->conninfo || ctl->socket_path;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/descriptors.h"
 #include "ctl/cmd.h"
 #include "ctl/doctor/doctor.h"
 #include "options.h"
@@ -124,9 +125,12 @@ static int run(struct ctl *ctl, const struct options *o, char **words, int n)
 int main(int argc, char **argv)
 {
 	struct ctl ctl = { 0 };
-	struct options o = options_parse(&ctl, argc, argv);
+	struct options o;
 	int status = EXIT_STOPPED;
 
+	if (descriptors_fill() == -1)
+		return EXIT_FAILED;	/* without /dev/null, and perhaps nowhere to say so */
+	o = options_parse(&ctl, argc, argv);
 	term_open(&ctl.out, stdout);
 	term_open(&ctl.err, stderr);
 	if (o.help)

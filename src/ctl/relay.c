@@ -9,7 +9,7 @@
 
 #include "control/grammar.h"
 #include "control/protocol.h"
-#include "ctl/control_client.h"
+#include "ctl/ask.h"
 
 #define ANSWER_CAP_BYTES (16 << 20)
 
@@ -26,11 +26,10 @@ void relay_print_help(struct ctl *ctl)
 {
 	struct err err;
 	struct buf words;
-	const char *path = ctl_socket_path(ctl, &err);
 
 	buf_init(&words, ANSWER_CAP_BYTES);
-	if (path && control_client_ask(path, "help", &words, &err) == 0) {
-		printf("\nWhat the gradingd at %s answers to:\n\n", path);
+	if (ctl_ask(ctl, "help", &words, &err) == 0) {
+		printf("\nWhat the gradingd at %s answers to:\n\n", ctl->asked);
 	} else {
 		printf("\nWhat a gradingd answers to (%s):\n\n", err.text);
 		buf_reset(&words);
@@ -82,16 +81,13 @@ int relay_words(struct ctl *ctl, char **words, int n)
 	bool json = ctl->option[CTL_JSON] && strncmp("show", words[0], strlen(words[0])) == 0;
 	struct buf line, answer;
 	struct err err;
-	const char *path = NULL;
 	int result;
 
 	buf_init(&line, CONTROL_LINE_CAP);
 	buf_init(&answer, ANSWER_CAP_BYTES);
 	result = join_words(words, n, json, &line, &err);
-	if (result == 0 && !(path = ctl_socket_path(ctl, &err)))
-		result = -1;
 	if (result == 0)
-		result = control_client_ask(path, buf_text(&line), &answer, &err);
+		result = ctl_ask(ctl, buf_text(&line), &answer, &err);
 	if (result == 0)
 		term_print(&ctl->out, buf_text(&answer));
 	else if (err.kind != ERR_CONFIG && !daemon_knows(words[0]))

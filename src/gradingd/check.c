@@ -32,17 +32,29 @@
 struct check {
 	const struct config *config;
 	struct pg *pg;
+	bool refused;		/* something a start would not survive */
 	int status;		/* -1 while it goes on */
 };
 
 /*
  * What functions.sql was applied with, unless a newer release did or psql, which keeps no checksum.
  */
-enum { QUESTION_FUNCTIONS, QUESTION_BACKEND_PID, QUESTION_COUNT };
+enum {
+	QUESTION_FUNCTIONS, QUESTION_MIGRATIONS, QUESTION_COLUMNS, QUESTION_ENCODING,
+	QUESTION_BACKEND_PID, QUESTION_COUNT
+};
 static const struct statement questions[QUESTION_COUNT] = {
 	[QUESTION_FUNCTIONS] = { "functions",
 		"SELECT max(version), coalesce(max(checksum) FILTER (WHERE version = 0), ''),"
 		" coalesce(bool_or(version = 0), false) FROM grading_migrations", 0 },
+	[QUESTION_MIGRATIONS] = { "migrations", "SELECT version::integer FROM grading_migrations",
+		0 },
+	[QUESTION_COLUMNS] = { "columns",
+		"SELECT a.attname::text, format_type(a.atttypid, NULL::integer)::text"
+		" FROM pg_attribute a WHERE a.attrelid = to_regclass('grading_jobs'::text)::oid"
+		" AND a.attnum > 0::smallint AND NOT a.attisdropped", 0 },
+	[QUESTION_ENCODING] = { "encoding", "SELECT current_setting('server_encoding'::text)::text",
+		0 },
 	[QUESTION_BACKEND_PID] = { "backend_pid", "SELECT pg_backend_pid()", 0 },
 };
 
@@ -61,7 +73,7 @@ static void on_backend_pid(void *arg, const PGresult *result, const struct err *
 	bool pooled = result && pgvalue_int4(result, 0, 0) != pg_backend_pid(c->pg);
 	bool session = c->config->database.pool_mode == POOL_MODE_SESSION;
 
-	c->status = EXIT_STOPPED;
+	c->status = c->refused ? EXIT_BAD_CONFIG : EXIT_STOPPED;
 	if (err)
 		say("pool mode", err->text);
 	else if (pooled && session)
@@ -96,15 +108,111 @@ static void on_functions(void *arg, const PGresult *result, const struct err *er
 		    : "of another release; `gradingctl migrate` brings ours");
 }
 
+static bool has_version(const PGresult *result, int version)
+{
+	for (int i = 0; i < PQntuples(result); i++)
+		if (pgvalue_int4(result, i, 0) == version)
+			return true;
+	return false;
+}
+
+/* Each of this release: the newest of the database may be there, and one below it not. */
+static void on_migrations(void *arg, const PGresult *result, const struct err *err)
+{
+	struct check *c = arg;
+	char text[300];
+	int missing = 0;
+
+	if (err) {
+		say("migrations", err->text);
+		return;
+	}
+	for (size_t i = 0; i < embedded_migrations_n; i++) {
+		if (has_version(result, atoi(embedded_migrations[i].name)))
+			continue;
+		snprintf(text, sizeof(text), "%s was not applied; run `gradingctl migrate`",
+			 embedded_migrations[i].name);
+		say("migrations", text);
+		missing++;
+	}
+	c->refused |= missing > 0;
+	if (missing == 0)
+		say("migrations", "ok");
+}
+
+/* An adopted table has the types that its application gave it. */
+static const struct { const char *column, *types[2]; } wanted_types[] = {
+	{ "id", { "uuid" } },
+	{ "session_id", { "uuid" } },
+	{ "job_type", { "text", "character varying" } },
+	{ "job_data", { "jsonb" } },
+	{ "status", { "text", "character varying" } },
+	{ "result", { "jsonb" } },
+	{ "error", { "text", "character varying" } },
+};
+
+static bool judge_column(const char *column, const char *type)
+{
+	char text[300];
+
+	for (size_t i = 0; i < sizeof(wanted_types) / sizeof(wanted_types[0]); i++) {
+		const char *const *types = wanted_types[i].types;
+
+		if (strcmp(wanted_types[i].column, column) != 0 || strcmp(type, types[0]) == 0 ||
+		    (types[1] && strcmp(type, types[1]) == 0))
+			continue;
+		snprintf(text, sizeof(text),
+			 "grading_jobs.%s is of type %.60s; it must be %s: ALTER TABLE grading_jobs"
+			 " ALTER %s TYPE %s USING %s::%s", column, type, types[0], column, types[0],
+			 column, types[0]);
+		say("columns", text);
+		return false;
+	}
+	return true;
+}
+
+static void on_columns(void *arg, const PGresult *result, const struct err *err)
+{
+	struct check *c = arg;
+	bool ok = true;
+
+	for (int i = 0; !err && i < PQntuples(result); i++)
+		ok &= judge_column(PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
+	if (err)
+		say("columns", err->text);
+	else if (ok)
+		say("columns", "ok");
+	c->refused |= !ok;
+}
+
+static void on_encoding(void *arg, const PGresult *result, const struct err *err)
+{
+	char text[200];
+
+	(void)arg;
+	if (err || strcmp(PQgetvalue(result, 0, 0), "UTF8") == 0)
+		return;
+	snprintf(text, sizeof(text), "the database's encoding is %.40s: jobs and answers with "
+		 "letters that it does not have will fail; UTF8 has all", PQgetvalue(result, 0, 0));
+	say("warning", text);
+}
+
 static void on_ready(void *arg)
 {
+	static pg_answer_fn *const answers[QUESTION_COUNT] = {
+		[QUESTION_FUNCTIONS] = on_functions, [QUESTION_MIGRATIONS] = on_migrations,
+		[QUESTION_COLUMNS] = on_columns, [QUESTION_ENCODING] = on_encoding,
+		[QUESTION_BACKEND_PID] = on_backend_pid,	/* the last: it ends the check */
+	};
 	struct check *c = arg;
 
 	say("database", "ok");
 	say("schema", "ok");
-	if (pg_send(c->pg, &questions[QUESTION_FUNCTIONS], NULL, on_functions, c) == -1 ||
-	    pg_send(c->pg, &questions[QUESTION_BACKEND_PID], NULL, on_backend_pid, c) == -1)
-		c->status = EXIT_TRY_LATER;
+	for (int i = 0; i < QUESTION_COUNT; i++)
+		if (pg_send(c->pg, &questions[i], NULL, answers[i], c) == -1) {
+			c->status = EXIT_TRY_LATER;
+			return;
+		}
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
@@ -188,7 +296,10 @@ static int check_raters(const struct config *config, struct loop *loop, struct e
 	return fallback || err->kind != ERR_NONE ? check_silently(fallback, err) : 0;
 }
 
-/* A database that is away is no reason to refuse: it is waited for. */
+/*
+ * Goes in as a worker would, statements prepared. A database that is away is no reason to refuse: it
+ * is waited for.
+ */
 struct knock { bool over; struct err refusal; };
 
 static void on_let_in(void *arg)
@@ -211,6 +322,7 @@ static int check_entry(const struct config *config, struct loop *loop, struct er
 	struct pg_options options = {
 		.conninfo = config->database.conninfo, .application_name = "gradingd reload",
 		.session = config->database.pool_mode == POOL_MODE_SESSION,
+		.statements = statements, .nstatements = STATEMENT_COUNT,
 		.schema_version = SCHEMA_VERSION,
 	};
 	int64_t until = now_ms() + KNOCK_MS;
@@ -222,6 +334,21 @@ static int check_entry(const struct config *config, struct loop *loop, struct er
 	pg_free(pg);
 	*err = k.refusal;
 	return k.refusal.kind == ERR_NONE ? 0 : -1;
+}
+
+/* As workers and the janitor have them prepared; a pooler of transactions is sent each as it is. */
+static int check_statements(const struct config *config, struct loop *loop)
+{
+	struct err err;
+
+	if (config->database.pool_mode != POOL_MODE_SESSION)
+		return EXIT_STOPPED;
+	if (check_entry(config, loop, &err) == -1) {
+		say("statements", err.text);
+		return EXIT_BAD_CONFIG;
+	}
+	say("statements", "ok");
+	return EXIT_STOPPED;
 }
 
 void check_reload_main(const struct config *config, int fd)
@@ -287,6 +414,8 @@ int check_main(const struct config *config)
 	say_user(config);
 	warn_of_readers(config);
 	database = check_database(config, loop);
+	if (database == EXIT_STOPPED)
+		database = check_statements(config, loop);
 	rater = check_rater(config, loop);
 	loop_free(loop);
 	fflush(stdout);

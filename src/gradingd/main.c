@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,10 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/descriptors.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "base/place.h"
 #include "config/config.h"
 #include "config/config_load.h"
 #include "config/config_show.h"
@@ -131,6 +134,12 @@ static int complain(const struct err *err)
 	return err->kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
 }
 
+static void tell_mistake(void *arg, const char *text)
+{
+	(void)arg;
+	fprintf(stderr, "gradingd: %s\n", text);
+}
+
 /* What was read as root a reload reads as pool.user. */
 static int read_again(const struct config *config, struct err *err)
 {
@@ -144,20 +153,68 @@ static int read_again(const struct config *config, struct err *err)
 	return 0;
 }
 
-/* What a start would come to before its first child, as its user. */
-static int check_start(const struct config *config, struct err *err)
+/* ---- what a start would come to before its first child, as its user ---- */
+
+static int check_group(const struct config *config, struct err *err)
+{
+	if (!config->control.group[0] || getgrnam(config->control.group))
+		return 0;
+	return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"",
+		       config->control.group);
+}
+
+static int check_socket(const struct config *config, struct err *err)
+{
+	struct place_guest guest;
+	int rc;
+
+	if (place_enter(&guest, config->control.socket, config->pool.user, "", err) == -1)
+		return -1;
+	rc = control_socket_check(config->control.socket, err);
+	place_leave(&guest);
+	return rc;
+}
+
+static int check_log(const struct config *config, struct err *err)
+{
+	int rc = daemon_open_log(config, false, err);
+
+	log_set_level(LOG_LEVEL_ERROR);		/* what is found is said on standard output */
+	return rc;
+}
+
+static int check_user(const struct config *config, struct err *err)
 {
 	static const char *const no_paths[] = { NULL };
 	bool drops = geteuid() == 0 && config->pool.user[0];
 
-	if (config->control.group[0] && !getgrnam(config->control.group))
-		return err_set(err, ERR_CONFIG, "control.group: there is no group \"%s\"",
-			       config->control.group);
-	if (control_socket_check(config->control.socket, err) == -1 ||
-	    log_open(config->log.to, LOG_LEVEL_ERROR, err) == -1 ||
-	    drop_privileges(config->pool.user, no_paths, err) == -1)
+	if (drop_privileges(config->pool.user, no_paths, err) == -1)
 		return -1;
 	return drops ? read_again(config, err) : 0;
+}
+
+/* All that is wrong is said. -1: without pool.user nothing more can be found out. */
+static int check_start(const struct config *config, int *status)
+{
+	static int (*const checks[])(const struct config *, struct err *) = {
+		check_group, check_socket, check_log, check_user,
+	};
+	const int n = sizeof(checks) / sizeof(checks[0]);
+	struct err err;
+	int rc = 0;
+
+	if (config->pool.user[0] && geteuid() == 0 && !getpwnam(config->pool.user)) {
+		err_set(&err, ERR_CONFIG, "pool.user: there is no user \"%s\"",
+			config->pool.user);
+		*status = complain(&err);
+		return -1;
+	}
+	for (int i = 0; i < n; i++) {
+		rc = checks[i](config, &err);
+		if (rc == -1)
+			*status = complain(&err);
+	}
+	return rc;
 }
 
 /*
@@ -165,13 +222,15 @@ static int check_start(const struct config *config, struct err *err)
  */
 static int run_check(struct config *config)
 {
-	int status = 0;
+	int status = EXIT_STOPPED, more;
 	pid_t pid = fork();
-	struct err err;
 
 	if (pid == 0) {
 		log_identify("check", -1);
-		status = check_start(config, &err) == -1 ? complain(&err) : check_main(config);
+		if (check_start(config, &status) == 0) {
+			more = check_main(config);
+			status = status == EXIT_STOPPED ? more : status;
+		}
 		config_free(config);
 		exit(status);
 	}
@@ -215,27 +274,29 @@ static void hide_secrets(void)
 
 int main(int argc, char **argv)
 {
-	struct arguments a = parse_arguments(argc, argv);
 	static struct supervisor_options options;
+	struct arguments a;
 	struct scoreboard *sb;
 	struct config *config;
 	struct err err;
 
+	if (descriptors_fill() == -1)
+		return EXIT_FAILED;	/* without /dev/null, and perhaps nowhere to say so */
+	a = parse_arguments(argc, argv);
 	daemon_forbid_cores();
 	hide_secrets();
 	options = (struct supervisor_options){
 		.once = a.once, .max_jobs = a.max_jobs, .ready_fd = -1,
 		.roles = roles, .trial = check_reload_main,
 	};
-	config = config_load(a.config_path, &err);
+	config = config_load_telling(a.config_path, tell_mistake, NULL, &err);
 	if (!config)
-		return complain(&err);
+		return EXIT_BAD_CONFIG;		/* each mistake was told */
 	environment_hide(config->openai.api_key_env);	/* read again at each reload */
 	options.config_path = strdup(config->path);	/* outlives reloads */
 	if (a.test)
 		return run_check(config);
-	if (log_open(daemon_log_target(config, a.daemon), (enum log_level)config->log.level,
-		     &err) == -1)
+	if (daemon_open_log(config, a.daemon, &err) == -1)
 		return complain(&err);
 	if (a.daemon) {
 		options.pid_file = pid_file_path(&a, config);

@@ -73,9 +73,10 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 
 	/* Who needs the key has it from the configuration. */
 	environment_forget(c->config->openai.api_key_env);
+	c->slot = &c->sb->slots[c->index];
+	log_account(&c->slot->log_loss);
 	log_identify(role, c->index == SLOT_JANITOR ? -1 : c->index);
 	name_process(role, c->index);
-	c->slot = &c->sb->slots[c->index];
 	c->loop = loop_new();
 	if (signal_fd == -1 || !c->loop ||
 	    loop_watch(c->loop, signal_fd, POLLIN, on_signals, c) == -1 ||
@@ -95,6 +96,7 @@ void child_turn(struct child *c, int64_t max_wait_ms)
 {
 	int64_t beat = c->config->pool.beat_ms / 3;
 
+	log_catch_up();
 	atomic_store_explicit(&c->slot->beat_ms, now_ms(), memory_order_relaxed);
 	loop_turn(c->loop, max_wait_ms < 0 || max_wait_ms > beat ? beat : max_wait_ms);
 	atomic_store_explicit(&c->slot->beat_ms, now_ms(), memory_order_relaxed);

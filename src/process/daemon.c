@@ -4,15 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "base/place.h"
 
 static void wait_for_report(int fd)
 {
@@ -31,7 +34,8 @@ static void wait_for_report(int fd)
 		_exit(EXIT_STOPPED);
 	fprintf(stderr, "gradingd: %s\n", line[0] && strchr(line, ' ') ? strchr(line, ' ') + 1 :
 		"the daemon ended before the pool was up; see its log");
-	_exit(atoi(line) > 0 ? atoi(line) : EXIT_FAILED);
+	_exit(strncmp(line, "0 ", 2) == 0 ? EXIT_STOPPED : atoi(line) > 0 ? atoi(line) :
+	      EXIT_FAILED);
 }
 
 int daemon_start(struct err *err)
@@ -107,43 +111,114 @@ void daemon_forbid_cores(void)
 	close(filter);
 }
 
+int daemon_open_log(const struct config *config, bool daemon, struct err *err)
+{
+	const char *to = daemon_log_target(config, daemon), *user = config->pool.user;
+	struct place_guest guest;
+	int rc;
+
+	if (to[0] != '/')
+		return log_open(to, (enum log_level)config->log.level, err);
+	if (place_enter(&guest, to, user, "", err) == -1)
+		return -1;
+	log_refuse_links(geteuid() == 0 && !place_is_roots(to, user));
+	rc = log_open(to, (enum log_level)config->log.level, err);
+	place_leave(&guest);
+	return rc;
+}
+
+/* ---- the pid file ---- */
+
+static struct { char path[PATH_MAX]; int fd; } pid_file = { .fd = -1 };
+
+/* A link, or a second name of some other file, may have been left there for us. */
+static int open_pid_file(const char *path, struct err *err)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644);
+	struct stat st;
+
+	if (fd == -1)
+		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path,
+			       errno == ELOOP ? "it is a link; remove it" : strerror(errno));
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1)
+		return fd;
+	close(fd);
+	return err_set(err, ERR_CONFIG, "the pid file %s is no file of its own; remove it", path);
+}
+
 /*
  * Locked, and open, as long as this process lives; a lock of fcntl(2) is not handed on to children.
  */
 int pid_file_write(const char *path, struct err *err)
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	int fd = open_pid_file(path, err);
 
-	if (fd != -1 && fcntl(fd, F_SETLK, &whole) == -1 && (errno == EACCES || errno == EAGAIN)) {
+	if (fd == -1)
+		return -1;
+	if (fcntl(fd, F_SETLK, &whole) == -1 && (errno == EACCES || errno == EAGAIN)) {
 		close(fd);
 		return err_set(err, ERR_CONFIG, "the pid file %s is another daemon's that runs; "
 			       "name another one with control.pid_file or -p", path);
 	}
-	if (fd == -1 || ftruncate(fd, 0) == -1 || dprintf(fd, "%d\n", (int)getpid()) < 0)
-		return err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path,
-			       strerror(errno));
+	if (ftruncate(fd, 0) == -1 || dprintf(fd, "%d\n", (int)getpid()) < 0) {
+		err_set(err, ERR_CONFIG, "cannot write the pid file %s: %s", path, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	snprintf(pid_file.path, sizeof(pid_file.path), "%s", path);
+	pid_file.fd = fd;
+	return 0;
+}
+
+void pid_file_remove(void)
+{
+	struct stat ours, there;
+
+	if (pid_file.fd == -1)
+		return;
+	if (fstat(pid_file.fd, &ours) == 0 && lstat(pid_file.path, &there) == 0 &&
+	    ours.st_dev == there.st_dev && ours.st_ino == there.st_ino)
+		unlink(pid_file.path);
+	close(pid_file.fd);
+	pid_file.fd = -1;
+}
+
+/* ---- another user ---- */
+
+/* What lies elsewhere was made by that user, see place_enter(). */
+static int give_away(const char *const *paths, const char *user, uid_t uid, struct err *err)
+{
+	for (; *paths; paths++) {
+		if (!place_is_roots(*paths, user))
+			continue;
+		if (fchownat(AT_FDCWD, *paths, uid, (gid_t)-1, AT_SYMLINK_NOFOLLOW) == -1 &&
+		    errno != ENOENT)
+			return err_set(err, ERR_CONFIG, "cannot give %s to %s: %s", *paths, user,
+				       strerror(errno));
+	}
 	return 0;
 }
 
 int drop_privileges(const char *user, const char *const *paths, struct err *err)
 {
-	struct passwd *pw;
+	const struct passwd *pw;
+	uid_t uid;
+	gid_t gid;
 
 	if (!user[0] || geteuid() != 0)
 		return 0;
 	pw = getpwnam(user);
 	if (!pw)
 		return err_set(err, ERR_CONFIG, "pool.user: there is no user \"%s\"", user);
-	for (; *paths; paths++)
-		if (chown(*paths, pw->pw_uid, (gid_t)-1) == -1 && errno != ENOENT)
-			return err_set(err, ERR_CONFIG, "cannot give %s to %s: %s", *paths, user,
-				       strerror(errno));
-	log_chown(pw->pw_uid);
-	if (initgroups(user, pw->pw_gid) == -1 || setgid(pw->pw_gid) == -1 ||
-	    setuid(pw->pw_uid) == -1)
+	uid = pw->pw_uid;	/* to ask about another user overwrites this one */
+	gid = pw->pw_gid;
+	if (give_away(paths, user, uid, err) == -1)
+		return -1;
+	log_chown(uid);
+	if (initgroups(user, gid) == -1 || setgid(gid) == -1 || setuid(uid) == -1)
 		return err_set(err, ERR_CONFIG, "cannot become user %s: %s", user, strerror(errno));
-	if (pw->pw_uid != 0 && setuid(0) != -1)
+	if (uid != 0 && setuid(0) != -1)
 		return err_set(err, ERR_CONFIG, "became user %s, but could become root again",
 			       user);
 	return log_check(err);	/* else no reload and no rotation would work */

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 static const int piped[] = { SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGCHLD };
+/* Each would end or stop us for a line of the log: a reader gone, a file too large, stty tostop. */
+static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGTTOU };
 static int pipe_fds[2] = { -1, -1 };
 
 static void on_signal(int signo)
@@ -52,7 +54,8 @@ int signals_open(void)
 			close(pipe_fds[i]);
 	if (pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC) == -1)
 		return -1;
-	handle(SIGPIPE, SIG_IGN);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		handle(ignored[i], SIG_IGN);
 	for (size_t i = 0; i < sizeof(piped) / sizeof(piped[0]); i++)
 		handle(piped[i], on_signal);
 	return pipe_fds[0];

@@ -59,3 +59,37 @@ uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
 		sum += atomic_load_explicit(&sb->slots[i].cost_nanos, memory_order_relaxed);
 	return sum;
 }
+
+uint64_t scoreboard_log_dropped(const struct scoreboard *sb)
+{
+	uint64_t sum = atomic_load(&sb->log_loss.dropped);
+
+	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+		sum += atomic_load(&sb->slots[i].log_loss.dropped);
+	return sum;
+}
+
+static const struct log_loss *later(const struct log_loss *a, const struct log_loss *b)
+{
+	int64_t since = a ? atomic_load(&a->wall_ms) : 0;
+
+	return atomic_load(&b->wall_ms) > since ? b : a;
+}
+
+/* Who is gone writes nothing any more, and its place in the log may be as good as new. */
+static bool is_failing(const struct slot *slot)
+{
+	return atomic_load(&slot->pid) && atomic_load(&slot->log_loss.failing);
+}
+
+const struct log_loss *scoreboard_log_loss(const struct scoreboard *sb, bool failing)
+{
+	const struct log_loss *last = NULL;
+
+	if (!failing || atomic_load(&sb->log_loss.failing))
+		last = later(last, &sb->log_loss);
+	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+		if (!failing || is_failing(&sb->slots[i]))
+			last = later(last, &sb->slots[i].log_loss);
+	return last;
+}

@@ -46,13 +46,6 @@ static void trial_over(struct reload *r)
 	r->fresh = NULL;
 }
 
-static int take_log(const struct reload *r, const struct config *fresh, struct err *err)
-{
-	enum log_level level = (enum log_level)fresh->log.level;
-
-	return log_open(daemon_log_target(fresh, r->daemon), level, err);
-}
-
 static void trial_end(struct reload *r, const char *said)
 {
 	struct config *fresh = r->fresh;
@@ -61,7 +54,7 @@ static void trial_end(struct reload *r, const char *said)
 	if (strcmp(said, TRIAL_OK) != 0)
 		err_set(&err, ERR_CONFIG, "%s", said);
 	trial_over(r);
-	if (err.kind == ERR_NONE && take_log(r, fresh, &err) == 0)
+	if (err.kind == ERR_NONE && daemon_open_log(fresh, r->daemon, &err) == 0)
 		r->owner.over(r->owner.arg, fresh, &err);
 	else
 		refuse(r, fresh, &err);

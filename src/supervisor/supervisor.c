@@ -19,8 +19,10 @@
 #include "base/exit_code.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/place.h"
 #include "config/config_load.h"
 #include "control/commands.h"
+#include "control/known_link.h"
 #include "control/server.h"
 #include "process/daemon.h"
 #include "process/notify.h"
@@ -33,6 +35,8 @@
 #include "reload.h"
 
 #define START_PATIENCE_MS 10000		/* -d: for the pool to be up */
+#define START_LOOK_MS 100
+#define AWAY_MS 500			/* so long away, and the pool is said to wait */
 
 struct supervisor {
 	struct supervisor_options options;
@@ -40,6 +44,7 @@ struct supervisor {
 	struct loop *loop;
 	struct control *control;	/* NULL: there is no socket */
 	struct pool pool;		/* as the control socket sees it */
+	struct known_link link;		/* to the socket */
 	char directory[PATH_MAX];	/* of the socket, if we made it; else "" */
 	int deadman[2];			/* children watch [0]; only we hold [1] */
 	int ready_fd;			/* for -d's waiting parent; -1: nobody waits, or any more */
@@ -47,7 +52,8 @@ struct supervisor {
 	struct reload reload;
 	struct orders orders;
 	struct recent recent;
-	struct loop_timer patience_timer, watchdog_timer, recent_timer;
+	int64_t away_since_ms;		/* the database, during the start; 0: it is not known to be */
+	struct loop_timer start_timer, watchdog_timer, recent_timer;
 };
 
 /* ---- what the parts call back for ---- */
@@ -94,15 +100,21 @@ static int on_request(void *arg, const char *line, bool admin, struct buf *out, 
 
 /* ---- up or not ---- */
 
+static void tell_waiting(struct supervisor *s, int status, const char *reason)
+{
+	notify_ready();
+	daemon_report(s->ready_fd, status, reason);
+	s->ready_fd = -1;
+}
+
 static void pool_is_up(struct supervisor *s)
 {
-	loop_timer_stop(s->loop, &s->patience_timer);
+	loop_timer_stop(s->loop, &s->start_timer);
 	if (!s->children.stopping)
 		atomic_store(&s->sb->phase, POOL_UP);
 	log_info("the pool is up: %" PRId64 " workers", s->orders.config->pool.workers);
-	notify_ready();
-	daemon_report(s->ready_fd, EXIT_STOPPED, "ok");
-	s->ready_fd = -1;
+	notify_status("the pool is up");
+	tell_waiting(s, EXIT_STOPPED, "ok");
 }
 
 static void on_child_ready(void *arg, int fd, short revents)
@@ -115,15 +127,48 @@ static void on_child_ready(void *arg, int fd, short revents)
 		pool_is_up(s);
 }
 
-/* -d only: the command that waits for us gets a reason instead of a pool. */
-static void out_of_patience(void *arg)
+/* A database that is away is no failure: it is waited for, and whoever started us need not. */
+static void wait_for_database(struct supervisor *s)
 {
-	struct supervisor *s = arg;
+	char reason[SCOREBOARD_TEXT], text[SCOREBOARD_TEXT + 80];
+
+	if (!children_explain(&s->children, reason))
+		snprintf(reason, sizeof(reason), "it has not answered yet");
+	snprintf(text, sizeof(text), "started; it waits for the database: %s", reason);
+	notify_status("waiting for the database: %s", reason);
+	tell_waiting(s, EXIT_STOPPED, text);
+}
+
+/* -d: the command that waits for us gets a reason instead of a pool. */
+static void out_of_patience(struct supervisor *s)
+{
 	char reason[SCOREBOARD_TEXT];
 
 	if (!children_explain(&s->children, reason))
-		snprintf(reason, sizeof(reason), "the pool did not come up in time");
-	orders_fail(&s->orders, EXIT_TRY_LATER, reason);
+		wait_for_database(s);	/* nobody complains: the connections are on their way */
+	else if (s->ready_fd != -1)
+		orders_fail(&s->orders, EXIT_TRY_LATER, reason);
+}
+
+/*
+ * Each child says so itself when the database is away. It must stay so for a moment: one that was
+ * refused there, or whose rater cannot be opened, ends the pool, and the command has to tell.
+ */
+static void look_at_start(void *arg)
+{
+	struct supervisor *s = arg;
+	int64_t now = now_ms();
+
+	if (!atomic_load(&s->sb->database_away))
+		s->away_since_ms = 0;
+	else if (!s->away_since_ms)
+		s->away_since_ms = now;
+	if (s->away_since_ms && now - s->away_since_ms >= AWAY_MS)
+		wait_for_database(s);
+	else if (now - atomic_load(&s->sb->started_ms) >= START_PATIENCE_MS)
+		out_of_patience(s);
+	else
+		patient_timer_set(s->loop, &s->start_timer, START_LOOK_MS, look_at_start, s);
 }
 
 /* ---- signals ---- */
@@ -183,23 +228,42 @@ static void take_sample(void *arg)
 {
 	struct supervisor *s = arg;
 
+	log_catch_up();
 	recent_take(&s->recent, s->sb, now_ms());
 	patient_timer_set(s->loop, &s->recent_timer, RECENT_EVERY_MS, take_sample, s);
 }
 
 /* ---- the whole life ---- */
 
-static int open_control(struct supervisor *s, struct err *err)
+/* As pool.user where its directory may be changed by others than root: see base/place.h. */
+static int open_socket(struct supervisor *s, struct err *err)
 {
-	const char *path = s->orders.config->control.socket;
+	const struct config *config = s->orders.config;
+	const char *path = config->control.socket;
+	struct place_guest guest;
 
+	if (place_enter(&guest, path, config->pool.user, config->control.group, err) == -1)
+		return -1;
 	snprintf(s->directory, sizeof(s->directory), "%.*s", (int)(strrchr(path, '/') - path),
 		 path);
 	if (access(s->directory, F_OK) == 0)
 		s->directory[0] = '\0';
-	s->control = control_open(path, s->orders.config->control.group, s->loop, on_request, s,
-				  err);
+	s->control = control_open(path, config->control.group, s->loop, on_request, s, err);
+	place_leave(&guest);
 	return s->control ? 0 : -1;
+}
+
+/* It is of use to people alone: the pool does without. */
+static int open_control(struct supervisor *s, struct err *err)
+{
+	struct err why;
+
+	if (open_socket(s, err) == -1)
+		return -1;
+	if (known_link_leave(&s->link, s->options.config_path, s->orders.config->control.socket,
+			     &why) == -1)
+		log_warn("%s; gradingctl finds the socket by the configuration alone", why.text);
+	return 0;
 }
 
 static int set_up(struct supervisor *s, struct err *err)
@@ -216,23 +280,42 @@ static int set_up(struct supervisor *s, struct err *err)
 		return err_set(err, ERR_RETRY, "cannot set up the supervisor: %s%s",
 			       strerror(errno),
 			       errno == EMFILE ? "; raise its limit (ulimit -n)" : "");
-	log_share_level(&s->sb->log_level);
+	log_share(&s->sb->log);
+	log_account(&s->sb->log_loss);
 	s->children.loop = s->reload.loop = s->loop;
 	s->children.deadman_fd = s->deadman[0];
 	return s->options.once ? 0 : open_control(s, err);
 }
 
-/* With -d: after the lock is ours, so that a second daemon does not overwrite the first one's. */
+static int write_pid(const struct supervisor *s, struct err *err)
+{
+	const char *path = s->options.pid_file;
+	struct place_guest guest;
+	int rc;
+
+	if (!path)
+		return 0;
+	if (place_enter(&guest, path, s->orders.config->pool.user, "", err) == -1)
+		return -1;
+	rc = pid_file_write(path, err);
+	place_leave(&guest);
+	return rc;
+}
+
+/*
+ * With -d: after the lock is ours, so that a second daemon does not overwrite the first one's. The
+ * directory is given away last: until then it is root's, and so is what lies in it.
+ */
 static int take_place(struct supervisor *s, struct err *err)
 {
 	const struct config *config = s->orders.config;
-	const char *pid_file = s->options.pid_file;
 	char lock[PATH_MAX];
-	const char *const paths[] = { config->control.socket, lock, pid_file ? pid_file : lock,
+	const char *const paths[] = { config->control.socket, lock,
+		s->options.pid_file ? s->options.pid_file : lock,
 		s->directory[0] ? s->directory : lock, NULL };
 
 	snprintf(lock, sizeof(lock), "%s.lock", config->control.socket);
-	if (pid_file && pid_file_write(pid_file, err) == -1)
+	if (write_pid(s, err) == -1)
 		return -1;
 	return drop_privileges(config->pool.user, paths, err);
 }
@@ -241,9 +324,8 @@ static void start(struct supervisor *s)
 {
 	take_sample(s);
 	orders_start(&s->orders);
-	if (s->ready_fd != -1)
-		patient_timer_set(s->loop, &s->patience_timer, START_PATIENCE_MS, out_of_patience,
-				  s);
+	if (!s->options.once)
+		look_at_start(s);
 	if (notify_watchdog_ms() > 0)
 		feed_watchdog(s);
 }
@@ -263,6 +345,25 @@ static void print_summary(const struct scoreboard *sb)
 	fflush(stdout);
 }
 
+/* After a start that failed we are still root, perhaps in a place of pool.user's. */
+static void give_up_place(struct supervisor *s)
+{
+	const struct config *config = s->orders.config;
+	struct place_guest guest;
+	struct err err;
+
+	known_link_remove(&s->link, config->control.socket);
+	if (place_enter(&guest, config->control.socket, config->pool.user, "", &err) == 0) {
+		control_close(s->control);
+		place_leave(&guest);
+	}
+	if (s->options.pid_file &&
+	    place_enter(&guest, s->options.pid_file, config->pool.user, "", &err) == 0) {
+		pid_file_remove();
+		place_leave(&guest);
+	}
+}
+
 static void tear_down(struct supervisor *s)
 {
 	const struct orders *o = &s->orders;
@@ -273,9 +374,7 @@ static void tear_down(struct supervisor *s)
 		log_error("stopped: %s", o->reason);
 	else
 		log_info("stopped");
-	control_close(s->control);
-	if (s->options.pid_file)
-		unlink(s->options.pid_file);
+	give_up_place(s);
 	loop_free(s->loop);
 	config_free(o->config);
 }
@@ -318,7 +417,6 @@ int supervisor_run(struct config *config, struct scoreboard *sb,
 		snprintf(s.orders.reason, sizeof(s.orders.reason), "%.*s", SCOREBOARD_TEXT - 1,
 			 err.text);
 		s.orders.exit_status = err.kind == ERR_CONFIG ? EXIT_BAD_CONFIG : EXIT_FAILED;
-		s.options.pid_file = NULL;
 	} else {
 		start(&s);
 		while (children_any(&s.children))

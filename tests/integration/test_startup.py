@@ -3,11 +3,15 @@ import contextlib
 import os
 import pathlib
 import pwd
+import shutil
 import signal
+import socket
+import subprocess
+import threading
 
 import pytest
 
-from harness import ROOT, is_running, rep, wait_until
+from harness import GRADINGCTL, GRADINGD, PATIENCE_S, ROOT, is_running, rep, wait_until
 from llm_server import reserve_port
 
 
@@ -82,6 +86,53 @@ def test_a_second_foreground_pool_on_the_socket_is_refused(pool):
     assert pool.show("status")["phase"] == "up"
 
 
+class Gate:
+    """A port that nobody listens on, until it is opened: then it leads to the database."""
+
+    def __init__(self, postgres, db):
+        self.postgres, self.port = postgres, reserve_port()
+        number = self.port.getsockname()[1]
+        self.conninfo = f"host=127.0.0.1 port={number} user=postgres dbname={db.name} connect_timeout=60"
+        self.socket, self.number, self.over = None, number, False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        if self.socket:
+            self.socket.close()
+
+    def listen(self):
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.port.close()
+        self.socket.bind(("127.0.0.1", self.number))
+        self.socket.listen(64)
+
+    def open(self):
+        self.listen()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while not self.over:
+            try:
+                peer = self.socket.accept()[0]
+            except OSError:
+                return
+            there = socket.create_connection(("127.0.0.1", self.postgres.port))
+            for source, target in ((peer, there), (there, peer)):
+                threading.Thread(target=self.carry, args=(source, target), daemon=True).start()
+
+    @staticmethod
+    def carry(source, target):
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                target.sendall(part)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
 nobody = reserve_port()        # it never listens
 
 
@@ -116,7 +167,8 @@ TROUBLES = {
 }
 
 
-@pytest.mark.parametrize("trouble, status, words", TROUBLES.values(), ids=TROUBLES.keys())
+@pytest.mark.parametrize("trouble, status, words", [TROUBLES[name] for name in TROUBLES if name != "database away"],
+                         ids=[name for name in TROUBLES if name != "database away"])
 def test_a_daemon_that_cannot_work_says_why(daemon, trouble, status, words):
     trouble(daemon.pool)
     daemon.pool.alarms_expected = True
@@ -125,6 +177,31 @@ def test_a_daemon_that_cannot_work_says_why(daemon, trouble, status, words):
     assert words in result.stderr and len(result.stderr.splitlines()) == 1
     daemon.pool.wait_gone()
     assert not daemon.pid_file.exists() and not os.path.exists(daemon.pool.socket)
+
+
+def test_a_daemon_waits_for_a_database_that_is_away(daemon, db, postgres):
+    """The command returns before the database is there, and says so; the pool is up as soon as it is."""
+    with Gate(postgres, db) as gate:
+        daemon.pool.configure(database={"conninfo": gate.conninfo})
+        result = daemon.start()
+        assert result.returncode == 0 and "waits for the database" in result.stderr, result
+        assert "connect" in result.stderr and len(result.stderr.splitlines()) == 1
+        assert daemon.pool.show("status")["summary"] == "waiting for the database"
+        assert is_running(int(daemon.pid_file.read_text()))
+        gate.open()
+        wait_until(lambda: daemon.pool.show("status")["phase"] == "up")
+        db.wait(db.insert(), "completed")
+        daemon.stop()
+
+
+def test_a_daemon_that_gets_no_answer_at_all_waits_as_well(daemon, postgres, db):
+    """As behind a firewall that drops what comes."""
+    with Gate(postgres, db) as gate:
+        gate.listen()       # and never accepts
+        daemon.pool.configure(database={"conninfo": gate.conninfo})
+        result = daemon.start()
+        assert result.returncode == 0 and "waits for the database" in result.stderr, result
+        daemon.stop()
 
 
 @pytest.mark.parametrize("trouble, status, words", TROUBLES.values(), ids=TROUBLES.keys())
@@ -316,3 +393,65 @@ def test_a_rubric_that_is_being_edited_ends_no_pool(make_pool, db, tmp_path):
     rubric.write_text(rules)
     wait_until(lambda: all(w["state"] != "waiting" and w["pid"] for w in pool.show("workers")))
     db.completed(rep("Hello again."))
+
+
+# ---- standard descriptors that are closed ----
+
+CLOSED = [[fd for fd in range(3) if n & 1 << fd] for n in range(8)]
+closed_ids = ["+".join(map(str, fds)) or "none" for fds in CLOSED]
+
+
+def with_closed(fds, argv, env, **options):
+    """argv with these descriptors closed; the others lead to pipes or to nowhere."""
+    closing = " ".join(f"{fd}{'<' if fd == 0 else '>'}&-" for fd in fds)
+    return subprocess.run(["sh", "-c", f'exec "$@" {closing}', "sh", *map(str, argv)], env=env, text=True, check=False,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=2 * PATIENCE_S, **options)
+
+
+def assert_standard_descriptors(pid):
+    """All three are there, and are no socket, pipe or file of the daemon's own."""
+    for fd in range(3):
+        target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        assert target == "/dev/null" or target.startswith(("/tmp/", "pipe:")), f"{fd} is {target}"
+
+
+@pytest.mark.parametrize("fds", CLOSED, ids=closed_ids)
+def test_a_daemon_started_with_closed_descriptors(daemon, db, fds):
+    pool = daemon.pool
+    result = with_closed(fds, [GRADINGD, "-c", pool.config_path, "-d"], pool.env)
+    assert result.returncode == 0
+    pid = int(daemon.pid_file.read_text())
+    assert_standard_descriptors(pid)
+    db.wait(db.insert(), "completed")
+    worker = pool.workers()[0]
+    assert_standard_descriptors(worker)
+    pool.kill(worker)
+    wait_until(lambda: worker not in pool.workers() and len(pool.workers()) == 2, what="the dead worker to be replaced")
+    daemon.stop()
+
+
+@pytest.mark.parametrize("fds", CLOSED, ids=closed_ids)
+def test_a_foreground_pool_started_with_closed_descriptors(make_pool, db, fds):
+    pool = make_pool(db, start=False)
+    closing = " ".join(f"{fd}{'<' if fd == 0 else '>'}&-" for fd in fds)
+    with open(pool.log_path, "ab") as log:
+        pool.process = subprocess.Popen(["sh", "-c", f'exec "$@" {closing}', "sh", GRADINGD, "-c", pool.config_path],
+                                        env=pool.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    pool.wait_up()
+    assert_standard_descriptors(pool.pid)
+    db.wait(db.insert(), "completed")
+    worker = pool.workers()[0]
+    assert_standard_descriptors(worker)
+    pool.kill(worker)
+    wait_until(lambda: worker not in pool.workers() and len(pool.workers()) == 2, what="the dead worker to be replaced")
+    assert pool.stop() == 0
+
+
+@pytest.mark.parametrize("fds", CLOSED, ids=closed_ids)
+def test_other_programs_with_closed_descriptors(pool, fds):
+    check = with_closed(fds, [GRADINGD, "-c", pool.config_path, "-t"], pool.env)
+    assert check.returncode == 0 and ("rater" in check.stdout) == (1 not in fds)
+    asked = with_closed(fds, [GRADINGCTL, "-c", pool.config_path, "show", "status"], pool.env)
+    assert asked.returncode == 0 and ("at work" in asked.stdout) == (1 not in fds)
+    wrong = with_closed(fds, [GRADINGCTL, "-c", pool.config_path, "sing"], pool.env)
+    assert wrong.returncode == 1 and ("sing" in wrong.stderr) == (2 not in fds)

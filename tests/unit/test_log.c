@@ -146,19 +146,19 @@ static void test_level_names(void **state)
 /* What the supervisor does with a word on the socket holds in every child at once. */
 static void test_shared_level(void **state)
 {
-	static _Atomic int cell = LOG_LEVEL_DEBUG;
+	static struct log_common cell = { .level = LOG_LEVEL_DEBUG };
 
 	(void)state;
 	log_set_level(LOG_LEVEL_WARN);
-	log_share_level(&cell);
-	assert_int_equal(atomic_load(&cell), LOG_LEVEL_WARN);	/* sharing changes no level */
+	log_share(&cell);
+	assert_int_equal(atomic_load(&cell.level), LOG_LEVEL_WARN);	/* sharing changes no level */
 	write_all_levels();
 	assert_written("EW");
-	atomic_store(&cell, LOG_LEVEL_ERROR);
+	atomic_store(&cell.level, LOG_LEVEL_ERROR);
 	write_all_levels();
 	assert_written("EWE");
 	log_set_level(LOG_LEVEL_INFO);
-	assert_int_equal(atomic_load(&cell), LOG_LEVEL_INFO);
+	assert_int_equal(atomic_load(&cell.level), LOG_LEVEL_INFO);
 }
 
 /* On a datagram socket each write(2) is one packet. */
@@ -173,8 +173,8 @@ static void test_one_write_a_line(void **state)
 	memset(longest, 'x', 3 * PIPE_BUF);
 	longest[3 * PIPE_BUF - 1] = '\0';
 	assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, fds), 0);
-	assert_int_equal(log_open("stderr", LOG_LEVEL_INFO, &err), 0);
 	dup2(fds[0], STDERR_FILENO);
+	assert_int_equal(log_open("stderr", LOG_LEVEL_INFO, &err), 0);
 	log_info("one");
 	log_info("%s", longest);
 	log_info("%s", "");

@@ -35,8 +35,7 @@ static void check_all(struct ctl *ctl, struct doctor_report *r)
 		doctor_database(ctl, ctl->conninfo ? NULL : ctl->config, r);
 	if (loaded && ctl->config)
 		doctor_rater(ctl->config, r);
-	if (loaded || ctl->socket_path)
-		doctor_daemon(ctl, r);
+	doctor_daemon(ctl, r);
 }
 
 int cmd_doctor(struct ctl *ctl, char **args, int n)

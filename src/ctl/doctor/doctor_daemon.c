@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "ctl/control_client.h"
+#include "ctl/ask.h"
 #include "lib/json_strict.h"
 
 #define ANSWER_CAP_BYTES (1 << 20)
@@ -40,26 +40,27 @@ static void judge(struct doctor_report *r, const char *path, struct json_object 
 }
 
 /* What the daemon answers, or NULL and why. */
-static struct json_object *ask(const char *path, const char *line, struct err *err)
+static struct json_object *ask(struct ctl *ctl, const char *line, struct err *err)
 {
 	struct json_object *answer = NULL;
 	struct buf text;
 	const char *why;
 
 	buf_init(&text, ANSWER_CAP_BYTES);
-	if (control_client_ask(path, line, &text, err) == 0 &&
+	if (ctl_ask(ctl, line, &text, err) == 0 &&
 	    json_strict_parse(buf_text(&text), text.len, &answer, &why) == -1)
-		err_set(err, ERR_CONFIG, "what answers at %s sends no JSON: %s", path, why);
+		err_set(err, ERR_CONFIG, "what answers at %s sends no JSON: %s", ctl->asked,
+			why);
 	buf_free(&text);
 	return answer;
 }
 
 /* Rows that the database will not have changed: whose they are, the daemon knows. */
-static void say_refused(struct doctor_report *r, const char *path, struct json_object *status)
+static void say_refused(struct doctor_report *r, struct ctl *ctl, struct json_object *status)
 {
 	int64_t n = json_object_get_int64(json_object_object_get(status, "rows_refused"));
 	struct err err;
-	struct json_object *errors = n > 0 ? ask(path, "show errors json", &err) : NULL;
+	struct json_object *errors = n > 0 ? ask(ctl, "show errors json", &err) : NULL;
 	size_t shown = 0;
 
 	for (size_t i = 0; errors && i < json_object_array_length(errors); i++) {
@@ -77,21 +78,35 @@ static void say_refused(struct doctor_report *r, const char *path, struct json_o
 	json_object_put(errors);
 }
 
+/* A full disk is told nowhere else: the log itself cannot tell it. */
+static void say_log(struct doctor_report *r, struct json_object *status)
+{
+	int64_t dropped = json_object_get_int64(json_object_object_get(status,
+								       "log_lines_dropped"));
+	struct json_object *error = json_object_object_get(status, "log_error");
+
+	if (error)
+		doctor_say(r, "log", DOCTOR_ERROR, "make room where log.to is, or have it read",
+			   "the daemon cannot write its log: %s", json_object_get_string(error));
+	else if (dropped > 0)
+		doctor_say(r, "log", DOCTOR_WARNING, "gradingctl show errors tells why",
+			   "%lld lines of the daemon's log were dropped since its start",
+			   (long long)dropped);
+}
+
 /* With a database of one's own (-d) this may well be a host that runs no daemon. */
 void doctor_daemon(struct ctl *ctl, struct doctor_report *r)
 {
 	bool wanted = !ctl->conninfo || ctl->socket_path || ctl->config_path;
-	struct json_object *status = NULL;
-	const char *path;
+	struct json_object *status;
 	struct err err;
 
-	path = ctl_socket_path(ctl, &err);
-	if (path)
-		status = ask(path, "show status json", &err);
+	status = ask(ctl, "show status json", &err);
 	if (status) {
-		judge(r, path, status);
-		say_refused(r, path, status);
-	} else if (path && err.kind == ERR_CONFIG) {
+		judge(r, ctl->asked, status);
+		say_refused(r, ctl, status);
+		say_log(r, status);
+	} else if (ctl->asked[0] && err.kind == ERR_CONFIG) {
 		doctor_say(r, "daemon", DOCTOR_ERROR, "is it a gradingd?", "%s", err.text);
 	} else {
 		doctor_say(r, "daemon", wanted ? DOCTOR_ERROR : DOCTOR_WARNING,

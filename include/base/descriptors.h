@@ -1,0 +1,12 @@
+/* Standard input, output and error are there, whatever we were started with. */
+#ifndef DESCRIPTORS_H
+#define DESCRIPTORS_H
+
+/*
+ * Opens /dev/null in the place of each of the three that is closed. First of all in every program:
+ * else the next file, pipe or socket takes its number, and is written to as if it were a terminal,
+ * or closed when the terminal is left. Returns 0, or -1 and errno.
+ */
+int descriptors_fill(void);
+
+#endif
