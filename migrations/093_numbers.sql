@@ -36,7 +36,8 @@ COMMENT ON TABLE grading_provenance IS 'who gave ratings, by which prompt and sc
 ALTER TABLE grading_jobs
 	ADD COLUMN IF NOT EXISTS times_claimed integer NOT NULL DEFAULT 0,
 	ADD COLUMN IF NOT EXISTS tenant text,
-	ADD COLUMN IF NOT EXISTS profile text;
+	ADD COLUMN IF NOT EXISTS profile text,
+	ALTER COLUMN claim SET DEFAULT nextval('grading_claims');
 
 ALTER TABLE grading_sessions
 	ADD COLUMN IF NOT EXISTS tenant text,

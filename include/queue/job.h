@@ -32,6 +32,7 @@ struct job {
 	char id[UUID_SIZE];
 	char session_id[UUID_SIZE];
 	int64_t claim;			/* fencing number of our claim */
+	int times_claimed;		/* with this time */
 	int attempts, max_attempts;
 	int counted_as;			/* enum counted: how it stands in its session's counters */
 	bool full;			/* job_type full_grading */

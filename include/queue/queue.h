@@ -1,6 +1,6 @@
 /*
  * The queue as a worker sees it: packing statements' parameters, unpacking their rows. It decides
- * nothing about jobs and keeps nothing but memory to pack in.
+ * nothing about jobs, and keeps nothing but memory to pack in and which provenances are stored.
  *
  * What sends a statement returns as pg_send() does: 0, and answer(arg, ...) follows; -1 when the
  * connection is not ready. All that is passed in is borrowed for the call; what a row points to
@@ -16,13 +16,28 @@
 #include "queue/job.h"
 #include "scoreboard/floor.h"
 
+struct provenances;
+
+/* A settlement that bears new provenances, one at a time; and who waits for its answers. */
+struct bearer {
+	bool on_its_way;
+	bool held;			/* what it stores is stored by the commit that follows */
+	bool done;			/* it succeeded; held, it waits for that commit */
+	pg_answer_fn *answer, *committed;
+	void *arg, *commit_arg;
+};
+
 struct queue {
 	struct pg *pg;				/* borrowed */
 	struct buf params[STATEMENT_MAX_PARAMS];	/* of the statement that is being packed */
+	struct provenances *provenances;
+	struct bearer bearer;
 };
 
 void queue_init(struct queue *q, struct pg *pg);
 void queue_free(struct queue *q);
+/* The connection is a new one. */
+void queue_connected(struct queue *q);
 
 /* ---- claims ---- */
 
@@ -36,6 +51,7 @@ struct claimed_row {
 	const char *data;		/* job_data; NULL when it is null or above its cap */
 	const char *result;		/* an object that was there before, or NULL */
 	int64_t claim;
+	int times_claimed;		/* with this time, but for jobs that are only held */
 	int attempts, max_attempts;
 	int counted_as;			/* enum counted */
 	int64_t data_bytes;		/* size of job_data; -1 when it is null */
@@ -84,7 +100,8 @@ struct cached_row {
 	const char *key, *rating;
 	const char *alternatives;	/* one text, as queue_join() makes it */
 	const char *reason;		/* "" when there is none */
-	const char *provenance;		/* JSON, or NULL */
+	const char *provenance;		/* an object as JSON, or NULL */
+	int64_t given_at;		/* a timestamptz: when the rater gave it */
 };
 
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out);
@@ -128,7 +145,8 @@ struct settle_line {
 	const char *alternatives;	/* one text, as queue_join() makes it */
 	const char *reason;		/* or NULL */
 	bool cached;			/* the rating came from the cache */
-	const char *provenance;		/* JSON */
+	const char *provenance;		/* an object as JSON; many lines have the same */
+	int64_t given_at;		/* a timestamptz, where that was before; 0: just now */
 	const char *cache_key;		/* NULL when it is not to be cached */
 	const char *context;		/* for the cache entry, or NULL */
 };
@@ -160,8 +178,15 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity,
 		 const struct settlement *const *s, size_t n, int64_t cache_ttl_ms,
 		 pg_answer_fn *answer, void *arg);
 
-/* Marks which of the n jobs were still ours. An answer that is not a settlement's is fatal. */
-void queue_settled(const PGresult *result, bool *settled, size_t n);
+/* What became of a job that was to be settled. */
+enum settled {
+	SETTLED_NOT_OURS,	/* nothing: the job has moved on */
+	SETTLED,
+	SETTLED_AGAIN,		/* nothing, and the same is to be sent again: its session was opened */
+};
+
+/* Says so of each of the n jobs. An answer that is not a settlement's is fatal. */
+void queue_settled(const PGresult *result, enum settled *settled, size_t n);
 
 /* A list of alternatives as one text, in arena. */
 const char *queue_join(struct arena *arena, const char *const *items, size_t n);

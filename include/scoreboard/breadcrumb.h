@@ -15,8 +15,9 @@
 #define BREADCRUMB_NO_LINE INT32_MIN
 
 struct breadcrumb {
-	_Atomic uint32_t set;		/* 1: `job` is whole */
+	_Atomic uint32_t set;		/* 1: `claim` and `job` are whole */
 	_Atomic int32_t line;		/* its index in the session, or BREADCRUMB_NO_LINE */
+	int64_t claim;			/* the number of the claim by which it has the job */
 	char job[UUID_SIZE];
 };
 
@@ -27,13 +28,17 @@ struct breadcrumb {
 void breadcrumb_begin(struct breadcrumb *b);
 
 /*
- * The job that the CPU is in from now on (NULL: none), so that a crash names it, and its line with
- * this index. For any room of a child.
+ * The job that the CPU is in from now on, under this claim, so that a crash names it, and its line
+ * with this index; then it is in none. For any room of a child.
  */
-void breadcrumb_job(const char *job_id);
+void breadcrumb_job(const char *job_id, int64_t claim);
 void breadcrumb_line(int32_t line);
+void breadcrumb_end(void);
 
-/* Copies the job into out (UUID_SIZE bytes) and its line. False, and "", when none was in hand. */
-bool breadcrumb_get(const struct breadcrumb *b, char *out, int32_t *line);
+/*
+ * Copies the job into out (UUID_SIZE bytes), its claim and its line. False, and "" and 0, when none
+ * was in hand.
+ */
+bool breadcrumb_get(const struct breadcrumb *b, char *out, int64_t *claim, int32_t *line);
 
 #endif

@@ -24,6 +24,7 @@ struct death {
 	char identity[IDENTITY_SIZE];
 	char in_hand[UUID_SIZE];	/* job it died in, or "" */
 	bool outside;			/* somebody killed it; else it died of itself */
+	int64_t claim;			/* of that job, or 0 */
 	int32_t line;			/* of that job, or BREADCRUMB_NO_LINE */
 	char how[96];			/* "was killed by signal 9 (Killed)" */
 };

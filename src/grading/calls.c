@@ -89,7 +89,7 @@ static struct ask **more_asks(struct grading *g, size_t more)
 /* Of so many calls the one that its first lines are in: another one each time it was put back. */
 static size_t first_call(const struct grading *g, size_t ncalls)
 {
-	int64_t put_back = g->job.claim - g->job.attempts - 1;
+	int64_t put_back = (int64_t)g->job.times_claimed - g->job.attempts - 1;
 
 	return put_back > 0 ? (size_t)put_back % ncalls : 0;
 }
@@ -142,7 +142,7 @@ void grading_ask_more(struct grading *g, struct rater *rater)
 	struct grading_calls *calls = &g->calls;
 	size_t most = calls->one_by_one ? 1 : GRADING_CALLS_AT_ONCE;
 
-	breadcrumb_job(g->job.id);
+	breadcrumb_job(g->job.id, g->job.claim);
 	for (; calls->nstarted < calls->n && grading_calls_open(g) < most; calls->nstarted++) {
 		struct ask *ask = calls->asks[calls->nstarted];
 
@@ -150,7 +150,7 @@ void grading_ask_more(struct grading *g, struct rater *rater)
 			break;
 		rater_start(rater, ask);
 	}
-	breadcrumb_job(NULL);
+	breadcrumb_end();
 }
 
 void grading_ask_one_by_one(struct grading *g, bool one_by_one)

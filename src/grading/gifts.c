@@ -8,14 +8,13 @@
 
 #include "base/arena.h"
 #include "rater/verdict.h"
-#include "provenance.h"
 
 void grading_give_cached(struct graded_line *line, const struct config *config,
 			 const struct cached_row *cached)
 {
 	struct arena *arena = &line->owner->job.arena;
 	struct settle_line store;
-	const char *alternatives;
+	const char *alternatives, *provenance;
 	struct verdict v;
 
 	if (!line_is_pending(line))
@@ -25,11 +24,13 @@ void grading_give_cached(struct graded_line *line, const struct config *config,
 	if (v.outcome != OUTCOME_RATED)
 		return;
 	alternatives = arena_dup(arena, cached->alternatives, strlen(cached->alternatives));
+	provenance = cached->provenance ? cached->provenance : "{}";
+	provenance = arena_dup(arena, provenance, strlen(provenance));
 	store = (struct settle_line){
 		.line = line->line, .rating = v.rating, .cached = true,
 		.reason = v.reason[0] ? v.reason : NULL,
 		.alternatives = alternatives,
-		.provenance = provenance_cached(arena, cached->provenance),
+		.provenance = provenance, .given_at = cached->given_at,
 	};
 	line->owner->cached += line_rate(line, &store);
 }
@@ -41,6 +42,7 @@ void grading_give_equal(struct graded_line *line, const struct config *config,
 	struct cached_row row = {
 		.key = rated->key, .rating = store->rating, .alternatives = store->alternatives,
 		.reason = store->reason ? store->reason : "", .provenance = store->provenance,
+		.given_at = store->given_at,
 	};
 
 	grading_give_cached(line, config, &row);

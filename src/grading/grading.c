@@ -58,6 +58,7 @@ static void copy_claim(struct job *job, const struct claimed_row *row)
 	memcpy(job->id, row->id, sizeof(job->id));
 	memcpy(job->session_id, row->session_id, sizeof(job->session_id));
 	job->claim = row->claim;
+	job->times_claimed = row->times_claimed;
 	job->attempts = row->attempts;
 	job->max_attempts = row->max_attempts;
 	job->counted_as = row->counted_as;
@@ -69,9 +70,9 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	struct grading *g = xcalloc(1, sizeof(*g));
 	struct err err;
 
-	breadcrumb_job(row->id);
+	breadcrumb_job(row->id, row->claim);
 	copy_claim(&g->job, row);
-	if (row->claim > 1 || row->counted_as != COUNTED_NOT)
+	if (row->times_claimed > 1 || row->counted_as != COUNTED_NOT)
 		grading_may_be_stored(g);
 	g->claimed_ms = now_ms();
 	g->deadline_ms = g->claimed_ms + rater->config->queue.job_deadline_ms;
@@ -85,7 +86,7 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 		list_lines(g, rater);
 		result_carry_over(g, row->result);
 	}
-	breadcrumb_job(NULL);
+	breadcrumb_end();
 	return g;
 }
 

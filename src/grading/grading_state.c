@@ -35,7 +35,7 @@ void grading_end_asking(struct grading *g)
 
 bool grading_is_suspect(const struct grading *g)
 {
-	return g->job.claim > g->job.attempts + GRADING_FREE_CLAIMS;
+	return g->job.times_claimed > g->job.attempts + GRADING_FREE_CLAIMS;
 }
 
 bool grading_is_last_attempt(const struct grading *g)

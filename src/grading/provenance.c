@@ -1,28 +1,11 @@
 /*
- * Provenance: the JSON object beside each stored rating that tells who gave it, by which prompt,
- * when, and whether it came from the phrase cache. Runs in workers; it judges nothing and stores
- * nothing.
+ * Provenance: the JSON object that tells who gave a rating and by which prompt. When it was given,
+ * and whether it came from the phrase cache, differs from one rating to the next and stands beside
+ * it. Runs in workers; it judges nothing and stores nothing.
  */
 #include "provenance.h"
 
 #include <string.h>
-#include <time.h>
-
-/* Now, written once a second. */
-static const char *timestamp(void)
-{
-	static char when[40];
-	static time_t written;
-	time_t now = time(NULL);
-	struct tm tm;
-
-	if (now != written) {
-		gmtime_r(&now, &tm);
-		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		written = now;
-	}
-	return when;
-}
 
 void provenance_write_rater(struct buf *b, const struct rater *rater, const char *model)
 {
@@ -32,42 +15,29 @@ void provenance_write_rater(struct buf *b, const struct rater *rater, const char
 	buf_json(b, model ? model : rater->model);
 }
 
+/*
+ * In the form in which Postgres writes jsonb (keys by their length, then their bytes), which is what
+ * the phrase cache gives back: so what was cached has the same text, and one id.
+ */
 const char *provenance_fresh(struct arena *arena, const struct rater *rater, const char *model)
 {
 	struct buf b;
 	char *text;
 
 	buf_init(&b, 4096);
-	buf_char(&b, '{');
-	provenance_write_rater(&b, rater, model);
-	buf_str(&b, ",\"prompt\":\"");
+	buf_str(&b, "{\"model\": ");
+	buf_json(&b, model ? model : rater->model);
+	buf_str(&b, ", \"rater\": \"");
+	buf_str(&b, rater->ops->name);
+	buf_str(&b, "\", \"prompt\": \"");
 	buf_str(&b, rater->prompt_hash);
-	buf_str(&b, "\",\"schema\":\"");
+	buf_str(&b, "\", \"schema\": \"");
 	buf_str(&b, rater->schema_hash);
-	buf_str(&b, "\",\"fingerprint\":\"");
+	buf_str(&b, rater->fallback ? "\", \"fallback\": true, \"fingerprint\": \""
+				    : "\", \"fingerprint\": \"");
 	buf_add(&b, rater->fingerprint, strnlen(rater->fingerprint, 16));
-	buf_str(&b, "\",\"at\":\"");
-	buf_str(&b, timestamp());
-	buf_str(&b, "\",\"source\":\"fresh\"}");
+	buf_str(&b, "\"}");
 	text = arena_dup(arena, buf_text(&b), b.len);
 	buf_free(&b);
-	return text;
-}
-
-/* As it was when the line was rated, but for the source: of equal keys the last one counts. */
-const char *provenance_cached(struct arena *arena, const char *provenance)
-{
-	static const char source[] = "\"source\":\"cache\"}";
-	size_t len = provenance ? strlen(provenance) : 0;
-	char *text, *end;
-
-	/* Not ours: the table may hold anything. */
-	if (len < 2 || provenance[0] != '{' || provenance[len - 1] != '}')
-		provenance = "{}", len = 2;
-	text = arena_alloc(arena, len + sizeof(source) + 1);
-	end = mempcpy(text, provenance, len - 1);
-	if (len > 2)
-		*end++ = ',';
-	strcpy(end, source);
 	return text;
 }

@@ -40,8 +40,8 @@ struct check {
  * What functions.sql was applied with, unless a newer release did or psql, which keeps no checksum.
  */
 enum {
-	QUESTION_FUNCTIONS, QUESTION_MIGRATIONS, QUESTION_COLUMNS, QUESTION_ENCODING,
-	QUESTION_BACKEND_PID, QUESTION_COUNT
+	QUESTION_FUNCTIONS, QUESTION_MIGRATIONS, QUESTION_COLUMNS, QUESTION_NUMBERS,
+	QUESTION_ENCODING, QUESTION_BACKEND_PID, QUESTION_COUNT
 };
 static const struct statement questions[QUESTION_COUNT] = {
 	[QUESTION_FUNCTIONS] = { "functions",
@@ -53,6 +53,10 @@ static const struct statement questions[QUESTION_COUNT] = {
 		"SELECT a.attname::text, format_type(a.atttypid, NULL::integer)::text"
 		" FROM pg_attribute a WHERE a.attrelid = to_regclass('grading_jobs'::text)::oid"
 		" AND a.attnum > 0::smallint AND NOT a.attisdropped", 0 },
+	[QUESTION_NUMBERS] = { "numbers",
+		"SELECT name FROM unnest(ARRAY['grading_claims'::text, 'grading_cursors'::text])"
+		" AS name WHERE NOT coalesce(has_sequence_privilege(to_regclass(name)::oid,"
+		" 'USAGE'::text), false)", 0 },
 	[QUESTION_ENCODING] = { "encoding", "SELECT current_setting('server_encoding'::text)::text",
 		0 },
 	[QUESTION_BACKEND_PID] = { "backend_pid", "SELECT pg_backend_pid()", 0 },
@@ -185,6 +189,23 @@ static void on_columns(void *arg, const PGresult *result, const struct err *err)
 	c->refused |= !ok;
 }
 
+/* They are missing, or the rights on tables and functions were restored without these. */
+static void on_numbers(void *arg, const PGresult *result, const struct err *err)
+{
+	struct check *c = arg;
+	int n = PQntuples(result);
+	char text[300];
+
+	for (int i = 0; i < n; i++) {
+		snprintf(text, sizeof(text), "no right to draw from the sequence %.60s; as the "
+			 "owner of the tables: SELECT grading_secure()", PQgetvalue(result, i, 0));
+		say("numbers", text);
+	}
+	c->refused |= n > 0;
+	if (n == 0)
+		say("numbers", err ? err->text : "ok");
+}
+
 static void on_encoding(void *arg, const PGresult *result, const struct err *err)
 {
 	char text[200];
@@ -201,7 +222,8 @@ static void on_ready(void *arg)
 {
 	static pg_answer_fn *const answers[QUESTION_COUNT] = {
 		[QUESTION_FUNCTIONS] = on_functions, [QUESTION_MIGRATIONS] = on_migrations,
-		[QUESTION_COLUMNS] = on_columns, [QUESTION_ENCODING] = on_encoding,
+		[QUESTION_COLUMNS] = on_columns,
+		[QUESTION_NUMBERS] = on_numbers, [QUESTION_ENCODING] = on_encoding,
 		[QUESTION_BACKEND_PID] = on_backend_pid,	/* the last: it ends the check */
 	};
 	struct check *c = arg;

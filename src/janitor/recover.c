@@ -90,7 +90,8 @@ static struct buf *begin(struct recover *r)
 	pgitems_begin(&p[2], PG_UUID);
 	pgitems_begin(&p[3], PG_TEXT);
 	pgitems_begin(&p[4], PG_BOOL);
-	buf_char(&p[5], !r->impatient);
+	pgitems_begin(&p[5], PG_INT8);
+	buf_char(&p[6], !r->impatient);
 	return p;
 }
 
@@ -104,6 +105,7 @@ static void put_dead(struct buf *p, const char *identity, const struct death *d)
 	pgitem_uuid(&p[2], d->in_hand[0] ? d->in_hand : NULL);
 	pgitem_text(&p[3], d->line == BREADCRUMB_NO_LINE ? NULL : line);
 	pgitem_bool(&p[4], d->outside);
+	pgitem_int8(&p[5], d->claim);
 }
 
 void recover_deaths(struct recover *r)

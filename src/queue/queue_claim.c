@@ -12,9 +12,9 @@
 #define NO_PRIORITY INT64_MIN
 
 /* Columns of sql/pieces/claimed_rows.sql, in its order. */
-enum { CLAIMED_ID, CLAIMED_SESSION, CLAIMED_CLAIM, CLAIMED_ATTEMPTS, CLAIMED_MAX_ATTEMPTS,
-       CLAIMED_COUNTED_AS, CLAIMED_JOB_TYPE, CLAIMED_PRIORITY, CLAIMED_AVAILABLE_AT,
-       CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT };
+enum { CLAIMED_ID, CLAIMED_SESSION, CLAIMED_CLAIM, CLAIMED_TIMES, CLAIMED_ATTEMPTS,
+       CLAIMED_MAX_ATTEMPTS, CLAIMED_COUNTED_AS, CLAIMED_JOB_TYPE, CLAIMED_PRIORITY,
+       CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT };
 
 /* Rows of (priority, known priority above, floor): one a known priority, one for all below. */
 static void put_floors(struct buf *p, const struct floors *floors)
@@ -81,11 +81,6 @@ int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer,
 	return queue_preview(q, claim, answer, arg);
 }
 
-int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg)
-{
-	return pg_send(q->pg, &statements[STATEMENT_COMMIT], NULL, answer, arg);
-}
-
 /* A transaction that had failed is answered with ROLLBACK. */
 bool queue_committed(const PGresult *result)
 {
@@ -106,6 +101,7 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 	pgvalue_uuid(result, row, CLAIMED_ID, out->id);
 	pgvalue_uuid(result, row, CLAIMED_SESSION, out->session_id);
 	out->claim = pgvalue_int8(result, row, CLAIMED_CLAIM);
+	out->times_claimed = pgvalue_int4(result, row, CLAIMED_TIMES);
 	out->attempts = pgvalue_int4(result, row, CLAIMED_ATTEMPTS);
 	out->max_attempts = pgvalue_int4(result, row, CLAIMED_MAX_ATTEMPTS);
 	out->counted_as = counted_from(queue_cell(result, row, CLAIMED_COUNTED_AS));

@@ -8,7 +8,8 @@
 #include "queue_send.h"
 
 /* Columns of sql/lookup.sql, in its order. */
-enum { CACHED_KEY, CACHED_RATING, CACHED_ALTERNATIVES, CACHED_REASON, CACHED_PROVENANCE };
+enum { CACHED_KEY, CACHED_RATING, CACHED_ALTERNATIVES, CACHED_REASON, CACHED_PROVENANCE,
+       CACHED_AT };
 
 int queue_lookup(struct queue *q, const char *const *keys, size_t n, int64_t ttl_ms,
 		 pg_answer_fn *answer, void *arg)
@@ -27,6 +28,7 @@ void queue_cached_row(const PGresult *result, int row, struct cached_row *out)
 	out->alternatives = PQgetvalue(result, row, CACHED_ALTERNATIVES);
 	out->reason = PQgetvalue(result, row, CACHED_REASON);
 	out->provenance = queue_cell(result, row, CACHED_PROVENANCE);
+	out->given_at = pgvalue_int8(result, row, CACHED_AT);
 }
 
 static void put_ids(struct buf *b, struct job *const *jobs, size_t n, bool sessions)

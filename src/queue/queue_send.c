@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "pg/pgbinary.h"
+#include "provenances.h"
 
 /* A batch of jobs at their caps, with all their lines, stays below this. */
 #define PARAM_CAP_BYTES (256u << 20)
@@ -18,6 +19,8 @@
 void queue_init(struct queue *q, struct pg *pg)
 {
 	q->pg = pg;
+	q->provenances = provenances_new();
+	q->bearer = (struct bearer){ .on_its_way = false };
 	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++)
 		buf_init(&q->params[i], PARAM_CAP_BYTES);
 }
@@ -26,6 +29,12 @@ void queue_free(struct queue *q)
 {
 	for (int i = 0; i < STATEMENT_MAX_PARAMS; i++)
 		buf_free(&q->params[i]);
+	provenances_free(q->provenances);
+}
+
+void queue_connected(struct queue *q)
+{
+	provenances_forget(q->provenances);
 }
 
 struct buf *queue_begin(struct queue *q)

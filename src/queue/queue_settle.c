@@ -1,6 +1,7 @@
 /*
  * Settlements: what becomes of some jobs and of their lines, packed as arrays with an item a job or
- * a line. Runs in workers. It decides nothing about jobs.
+ * a line, and with them the provenances that the database may not have. Runs in workers. It decides
+ * nothing about jobs.
  */
 #include "queue/queue.h"
 
@@ -8,10 +9,13 @@
 
 #include "base/log.h"
 #include "pg/pgbinary.h"
+#include "provenances.h"
 #include "queue_send.h"
+#include "text_hash.h"
 
 #define JOB_PARAMS 12
-#define LINE_PARAMS 11
+#define LINE_PARAMS 13
+#define ARRAYS (JOB_PARAMS + LINE_PARAMS + 3)	/* and documents, and provenances with theirs */
 
 static const char *counted_text(int counted)
 {
@@ -32,16 +36,6 @@ struct documents {
 	struct { const char *text; int number; } slots[DOCUMENT_SLOTS];
 };
 
-/* FNV-1a (Fowler, Noll, Vo). */
-static unsigned slot_of(const char *text)
-{
-	uint32_t hash = 2166136261u;
-
-	while (*text)
-		hash = (hash ^ (unsigned char)*text++) * 16777619u;
-	return (hash ^ hash >> 16) % DOCUMENT_SLOTS;
-}
-
 static void put_document(struct buf *numbers, struct documents *d, const char *text)
 {
 	const char *known;
@@ -51,7 +45,7 @@ static void put_document(struct buf *numbers, struct documents *d, const char *t
 		pgitem_null(numbers);
 		return;
 	}
-	slot = slot_of(text);
+	slot = text_hash(text) % DOCUMENT_SLOTS;
 	known = d->slots[slot].text;
 	if (!known || (known != text && strcmp(known, text) != 0)) {
 		pgitem_jsonb(d->sent, text);
@@ -87,10 +81,38 @@ static void put_job(struct buf *p, enum settle_form form, const struct settlemen
 	pgitem_int4(&p[11], (int32_t)stored);
 }
 
-/* The columns of one line, in the order of $13 to $23. False and null are one. */
-static void put_line(struct buf *p, size_t job, size_t place, const struct settle_line *l,
-		     struct documents *documents)
+/* ---- lines ---- */
+
+/* Where the parts of a settlement go. */
+struct packing {
+	struct queue *q;
+	struct buf *lines;		/* $13 to $25 */
+	struct buf *new;		/* $27 and $28: provenances that may not be stored yet */
+	struct documents documents;	/* $26 */
+};
+
+static void put_provenance(struct packing *to, struct buf *ids, const char *document)
 {
+	const unsigned char *id;
+	bool new;
+
+	if (!document) {
+		pgitem_null(ids);
+		return;
+	}
+	id = provenances_id(to->q->provenances, document, &new);
+	pgitem_uuid_bytes(ids, id);
+	if (!new)
+		return;
+	pgitem_uuid_bytes(&to->new[0], id);
+	put_document(&to->new[1], &to->documents, document);
+}
+
+/* The columns of one line, in the order of $13 to $25. False and null are one. */
+static void put_line(struct packing *to, size_t job, size_t place, const struct settle_line *l)
+{
+	struct buf *p = to->lines;
+
 	pgitem_int4(&p[0], (int32_t)job);
 	pgitem_int4(&p[1], (int32_t)place);
 	pgitem_int4(&p[2], l->line->index);
@@ -102,24 +124,88 @@ static void put_line(struct buf *p, size_t job, size_t place, const struct settl
 		pgitem_bool(&p[7], true);
 	else
 		pgitem_null(&p[7]);
-	put_document(&p[8], documents, l->provenance);
-	pgitem_text(&p[9], l->cache_key);
-	pgitem_text(&p[10], l->context);
+	if (l->given_at)
+		pgitem_int8(&p[8], l->given_at);
+	else
+		pgitem_null(&p[8]);
+	put_provenance(to, &p[9], l->provenance);
+	pgitem_text(&p[10], l->cache_key);
+	pgitem_text(&p[11], l->context);
+	put_document(&p[12], &to->documents, l->cache_key ? l->provenance : NULL);
 }
 
 static void begin_batch(struct buf *p)
 {
-	static const enum pg_type types[JOB_PARAMS + LINE_PARAMS + 1] = {
+	static const enum pg_type types[ARRAYS] = {
 		PG_UUID, PG_INT8, PG_TEXT, PG_INT4, PG_INT8, PG_TEXT, PG_INT4, PG_TEXT, PG_INT4,
 		PG_INT4, PG_INT4, PG_INT4,
-		PG_INT4, PG_INT4, PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_BOOL, PG_INT4,
-		PG_TEXT, PG_TEXT,
-		PG_JSONB,
+		PG_INT4, PG_INT4, PG_INT4, PG_TEXT, PG_TEXT, PG_TEXT, PG_TEXT, PG_BOOL,
+		PG_TIMESTAMPTZ, PG_UUID, PG_TEXT, PG_TEXT, PG_INT4,
+		PG_JSONB, PG_UUID, PG_INT4,
 	};
 
-	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+	for (size_t i = 0; i < ARRAYS; i++)
 		pgitems_begin(&p[i], types[i]);
 }
+
+/* ---- provenances on their way ---- */
+
+static void arrived(struct queue *q, bool stored)
+{
+	q->bearer.on_its_way = false;
+	provenances_settled(q->provenances, stored);
+}
+
+static void on_borne(void *arg, const PGresult *result, const struct err *err)
+{
+	struct queue *q = arg;
+	struct bearer b = q->bearer;
+
+	q->bearer.done = !err;
+	if (!b.held)
+		arrived(q, !err);
+	b.answer(b.arg, result, err);
+}
+
+static void on_committed(void *arg, const PGresult *result, const struct err *err)
+{
+	struct queue *q = arg;
+	struct bearer b = q->bearer;
+
+	arrived(q, b.done && !err && queue_committed(result));
+	b.committed(b.commit_arg, result, err);
+}
+
+/* While one bears new provenances the next bear them too, and nobody asks what becomes of these. */
+static int send_settlement(struct queue *q, enum statement_id id, bool held, pg_answer_fn *answer,
+			   void *arg)
+{
+	if (!provenances_any_new(q->provenances) || q->bearer.on_its_way)
+		return queue_send(q, id, answer, arg);
+	if (queue_send(q, id, on_borne, q) == -1)
+		return -1;
+	q->bearer = (struct bearer){ .on_its_way = true, .held = held, .answer = answer,
+				     .arg = arg };
+	provenances_sent(q->provenances);
+	return 0;
+}
+
+int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg)
+{
+	struct bearer *b = &q->bearer;
+	int sent;
+
+	if (!b->on_its_way || !b->held)
+		return pg_send(q->pg, &statements[STATEMENT_COMMIT], NULL, answer, arg);
+	b->committed = answer;
+	b->commit_arg = arg;
+	sent = pg_send(q->pg, &statements[STATEMENT_COMMIT], NULL, on_committed, q);
+	if (sent == -1)
+		arrived(q, false);
+	return sent;
+}
+
+/* ---- settlements ---- */
 
 int queue_settle(struct queue *q, enum settle_form form, const char *identity,
 		 const struct settlement *const *s, size_t n, int64_t cache_ttl_ms,
@@ -129,32 +215,37 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity,
 		[SETTLE_FIRST] = STATEMENT_COMPLETE, [SETTLE_HELD] = STATEMENT_COMPLETE_HELD,
 		[SETTLE_ANY] = STATEMENT_SETTLE,
 	};
-	struct buf *p = queue_begin(q), *lines = p + JOB_PARAMS, *rest = lines + LINE_PARAMS;
-	struct documents documents = { .sent = &rest[0] };
+	struct buf *p = queue_begin(q), *documents = p + JOB_PARAMS + LINE_PARAMS;
+	struct packing to = { .q = q, .lines = p + JOB_PARAMS, .new = documents + 1,
+			      .documents = { .sent = documents } };
 
 	begin_batch(p);
+	provenances_begin(q->provenances);
 	for (size_t i = 0; i < n; i++) {
-		put_job(p, form, s[i], &documents);
+		put_job(p, form, s[i], &to.documents);
 		for (size_t k = 0; k < s[i]->nlines; k++)
-			put_line(lines, i + 1, k + 1, &s[i]->lines[k], &documents);
+			put_line(&to, i + 1, k + 1, &s[i]->lines[k]);
 	}
 	/* What few jobs and lines have costs the others nothing. */
 	for (int i = 0; i < JOB_PARAMS + LINE_PARAMS; i++)
 		pgitems_drop_nulls(&p[i]);
-	buf_str(&rest[1], identity);
-	pgbinary_int8(&rest[2], cache_ttl_ms);
-	return queue_send(q, ids[form], answer, arg);
+	buf_str(&p[ARRAYS], identity);
+	pgbinary_int8(&p[ARRAYS + 1], cache_ttl_ms);
+	return send_settlement(q, ids[form], form == SETTLE_HELD, answer, arg);
 }
 
-void queue_settled(const PGresult *result, bool *settled, size_t n)
+/* A place below zero: the same again. */
+void queue_settled(const PGresult *result, enum settled *settled, size_t n)
 {
-	memset(settled, 0, n * sizeof(*settled));
+	for (size_t i = 0; i < n; i++)
+		settled[i] = SETTLED_NOT_OURS;
 	for (int row = 0; row < PQntuples(result); row++) {
-		int64_t place = PQnfields(result) == 1 ? pgvalue_int8(result, row, 0) : 0;
+		int64_t answer = PQnfields(result) == 1 ? pgvalue_int8(result, row, 0) : 0;
+		int64_t place = answer < 0 && answer >= -(int64_t)n ? -answer : answer;
 
 		if (place < 1 || place > (int64_t)n)
 			fatal("the settlement of %zu jobs was answered with another statement's "
 			      "rows; a pooler may be mixing answers up", n);
-		settled[place - 1] = true;
+		settled[place - 1] = answer < 0 ? SETTLED_AGAIN : SETTLED;
 	}
 }

@@ -177,10 +177,10 @@ static void on_line(void *arg, const char *line, size_t len)
 	}
 	e = take_asked(c);
 	ask = e->ask;
-	breadcrumb_job(ask->job->id);
+	breadcrumb_job(ask->job->id, ask->job->claim);
 	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines,
 				       &ask->job->arena, ask->verdicts);
-	breadcrumb_job(NULL);
+	breadcrumb_end();
 	set_capacity(c, ask->used.latency_ms);
 	if (lost_thread(ask)) {
 		give_up_answer(c, ask, line, len);

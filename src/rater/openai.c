@@ -297,9 +297,9 @@ static void on_reply(void *arg, const struct http_reply *reply)
 {
 	struct exchange *exchange = arg;
 
-	breadcrumb_job(exchange->ask->job->id);
+	breadcrumb_job(exchange->ask->job->id, exchange->ask->job->claim);
 	openai_read_reply(reply, exchange->rater->config, exchange->ask);
-	breadcrumb_job(NULL);
+	breadcrumb_end();
 	rater_done(exchange->rater, exchange->ask);
 }
 

@@ -212,7 +212,7 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 		return;
 	snprintf(d.identity, sizeof(d.identity), "%.*s", IDENTITY_SIZE - 1, text);
 	snprintf(d.how, sizeof(d.how), "%s", how);
-	in_hand = breadcrumb_get(&slot->in_hand, d.in_hand, &d.line);
+	in_hand = breadcrumb_get(&slot->in_hand, d.in_hand, &d.claim, &d.line);
 	d.outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !(cs->aborted && in_hand);
 	if (orderly || cs->stopping)
 		strcpy(d.in_hand, DEATH_NO_BLAME);

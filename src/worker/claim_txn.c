@@ -24,7 +24,7 @@ bool claim_txn_fits(const struct claim_txn *t, bool deep)
 
 bool claim_txn_can_complete(const struct claimed_row *row)
 {
-	return row->claim == 0 && row->counted_as == COUNTED_NOT;
+	return row->times_claimed == 0 && row->counted_as == COUNTED_NOT;
 }
 
 int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer, void *arg)
@@ -82,7 +82,7 @@ static void on_completed(void *arg, const PGresult *result, const struct err *er
 	if (err)
 		t->err = *err;
 	if (result)
-		queue_settled(result, t->still_ours, (size_t)t->under_way);
+		queue_settled(result, t->settled, (size_t)t->under_way);
 }
 
 static void not_committed(struct claim_txn *t)
@@ -102,7 +102,7 @@ static void committed(struct claim_txn *t, int n)
 	for (struct grading *g = t->jobs->head, *next; g; g = next) {
 		next = g->next;
 		if (g->held)
-			settler_finish(t->settler, g, t->still_ours[place++]);
+			settler_finish(t->settler, g, t->settled[place++] == SETTLED);
 	}
 }
 

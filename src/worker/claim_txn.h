@@ -28,7 +28,7 @@ struct claim_txn {
 	uint64_t completed;		/* jobs, in this worker's life */
 	int64_t opened_ms, committing_since_ms;
 	const struct settlement *gathered[WORKER_BATCH_MAX];
-	bool still_ours[WORKER_BATCH_MAX];
+	enum settled settled[WORKER_BATCH_MAX];
 	struct err err;			/* why what it was to complete is not */
 };
 

@@ -327,14 +327,14 @@ static void take_answer(struct dispatch *d, struct rater *rater, struct ask *ask
 	} else {
 		heed_rater(d, ask);
 	}
-	breadcrumb_job(g->job.id);
+	breadcrumb_job(g->job.id, g->job.claim);
 	grading_take_answer(g, ask, rater, g->keyed && !rater->fallback);
 	if (!d->probing)
 		grading_ask_one_by_one(g, false);
 	flights_answered(d->flights, g, ask->err);
 	stop_at_breaker(d, g);
 	go_on_after(d, g, rater, ask->control);
-	breadcrumb_job(NULL);
+	breadcrumb_end();
 	permits_keep_pace(d->permits, g);
 }
 

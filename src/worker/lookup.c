@@ -140,7 +140,7 @@ static void look_up_stored(struct batch *b)
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n; i++)
-		if (b->gradings[i]->job.claim > 1)
+		if (b->gradings[i]->job.times_claimed > 1)
 			jobs[n++] = &b->gradings[i]->job;
 	if (n > 0 && queue_stored(b->ctx->queue, jobs, n, on_stored, b) == 0)
 		b->waiting++;

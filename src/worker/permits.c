@@ -155,7 +155,7 @@ static bool wants_permit(const struct permits *p, const struct grading *g)
 /* No call of it is open, and none will be for a while. */
 static void send_back(struct permits *p, struct grading *g)
 {
-	bool no_charge = grading_got_on(g) || g->job.claim <= g->job.attempts + FREE_CLAIMS;
+	bool no_charge = grading_got_on(g) || g->job.times_claimed <= g->job.attempts + FREE_CLAIMS;
 	struct err err;
 
 	err_set(&err, no_charge ? ERR_LIMITED : ERR_RETRY, "openai.requests_per_minute or "

@@ -148,7 +148,8 @@ static void failed(struct settler *s, int n, const struct err *err)
 		heed(s, rowset_failed(&s->set, err, now_ms()), err);
 }
 
-static void settled(struct settler *s, int n, const bool *still_ours)
+/* Those that are to be sent again have left the set, and join it anew. */
+static void settled(struct settler *s, int n, const enum settled *outcomes)
 {
 	int64_t troubled_ms = rowset_succeeded(&s->set, now_ms());
 	int dropped = 0;
@@ -156,17 +157,49 @@ static void settled(struct settler *s, int n, const bool *still_ours)
 	if (troubled_ms >= 0)
 		log_info("jobs are settled again, after %" PRId64 " ms", troubled_ms);
 	for (int i = 0; i < n; i++) {
-		dropped += !still_ours[i];
-		settler_finish(s, s->gathered[i], still_ours[i]);
+		dropped += outcomes[i] == SETTLED_NOT_OURS;
+		if (outcomes[i] == SETTLED_AGAIN)
+			grading_attached_done(s->gathered[i], false);
+		else
+			settler_finish(s, s->gathered[i], outcomes[i] == SETTLED);
 	}
 	if (dropped > 0)
 		log_info("%d results are dropped: their jobs had moved on", dropped);
 }
 
+static bool none_settled(int n, const enum settled *outcomes)
+{
+	for (int i = 0; i < n; i++)
+		if (outcomes[i] != SETTLED_AGAIN)
+			return false;
+	return true;
+}
+
+/*
+ * Nothing was stored, but the sessions were opened, so the same again will do. If it did not, what
+ * is inserted there vanishes, or cannot be locked.
+ */
+static void only_opened(struct settler *s, int n)
+{
+	struct err err;
+
+	s->opened = !s->opened;
+	if (s->opened) {
+		for (int i = 0; i < n; i++)
+			grading_attached_done(s->gathered[i], false);
+		rowset_again(&s->set);
+		return;
+	}
+	err_set(&err, ERR_RETRY, "the row of a session in grading_sessions is not there although it "
+		"was inserted; look for a trigger or a policy there that is in the way");
+	strcpy(err.sqlstate, "02000");
+	failed(s, n, &err);
+}
+
 static void on_settled(void *arg, const PGresult *result, const struct err *err)
 {
 	struct settler *s = arg;
-	bool still_ours[WORKER_BATCH_MAX];
+	enum settled outcomes[WORKER_BATCH_MAX];
 	int n = s->under_way;
 
 	s->under_way = 0;
@@ -174,8 +207,13 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 		failed(s, n, err);
 		return;
 	}
-	queue_settled(result, still_ours, (size_t)n);
-	settled(s, n, still_ours);
+	queue_settled(result, outcomes, (size_t)n);
+	if (none_settled(n, outcomes)) {
+		only_opened(s, n);
+		return;
+	}
+	s->opened = false;
+	settled(s, n, outcomes);
 }
 
 /* ---- gathering ---- */

@@ -70,6 +70,7 @@ static void on_ready(void *arg)
 	struct worker *w = arg;
 
 	child_database_up(w->ctx.child);
+	queue_connected(&w->queue);
 	claimer_wake(&w->claimer);
 	if (w->connected_before)
 		reclaim_begin(&w->reclaim);

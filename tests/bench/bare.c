@@ -38,10 +38,13 @@
 	" FROM grading_jobs WHERE status = 'pending' AND available_at <= now()" \
 	" ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED"
 #define COLUMNS "id, session_id, claim, (job_data -> 'batchIndex')::int, job_data"
-#define CLAIMED "claim = j.claim + 1, claimed_by = 'bare', started_at = now()"
+#define CLAIMED \
+	"times_claimed = j.times_claimed + 1, claimed_by = 'bare', started_at = now()"
+#define NUMBERED "claim = nextval('grading_claims'), "
 
 static const char claim_written_sql[] =
-	"UPDATE grading_jobs j SET status = 'processing', updated_at = now(), " CLAIMED
+	"UPDATE grading_jobs j SET status = 'processing', updated_at = now(), "
+	NUMBERED CLAIMED
 	" WHERE id = ANY(ARRAY(SELECT id" NEXT_JOBS ")) RETURNING " COLUMNS;
 static const char claim_held_sql[] = "SELECT " COLUMNS NEXT_JOBS;
 
@@ -60,9 +63,9 @@ static const char claim_held_sql[] = "SELECT " COLUMNS NEXT_JOBS;
 	"), rated AS (" \
 	"  INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives," \
 	" reason, job_id," \
-	"    provenance, seq)" \
+	"    provenance_id, seq)" \
 	"  SELECT session_id, index, text, rating, alternatives::text[], reason, job_id," \
-	" $11::jsonb, index FROM line)" \
+	" $11::uuid, nextval('grading_cursors') FROM line)" \
 	" INSERT INTO grading_sessions AS s (session_id, completed_batches, rated_lines," \
 	" first_rated_at)" \
 	" SELECT session_id, count(*), 5 * count(*), now() FROM done" \
@@ -86,10 +89,7 @@ static const char alternatives[] =
 	"would you want to be different?\",\"How does that look for you at the moment, and what "
 	"have you tried so far when it comes to that part of it?\"}";
 static const char reason[] = "asks nothing, names no benefit and no next step now";
-static const char provenance[] =
-	"{\"rater\":\"rubric\",\"model\":\"rubric\",\"prompt\":\"0123456789abcdef\","
-	"\"schema\":\"0123456789abcdef\",\"fingerprint\":\"0123456789abcdef\","
-	"\"at\":\"2025-01-01T00:00:00Z\",\"source\":\"fresh\"}";
+static const char provenance[] = "5b0a1c1e-6f7c-5e0f-9a53-0d2f3c4b5a69";
 static const char result[] =
 	"{\"lines\":5,\"rated\":5,\"skipped\":0,\"cached\":0,\"rater\":\"rubric\","
 	"\"model\":\"rubric\",\"calls\":0,\"prompt_tokens\":0,\"completion_tokens\":0,"

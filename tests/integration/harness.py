@@ -298,7 +298,7 @@ class Database:
         return self.value("SELECT count(*) FROM grading_jobs WHERE status IN ('pending', 'processing')")
 
     def ratings(self, session):
-        return self.rows("SELECT * FROM line_ratings WHERE session_id = %s ORDER BY line_index", session)
+        return self.rows("SELECT * FROM grading_line_ratings WHERE session_id = %s ORDER BY line_index", session)
 
     def session(self, session):
         return self.row("SELECT * FROM grading_sessions WHERE session_id = %s", session)

@@ -56,11 +56,13 @@ def test_a_deep_queue_is_not_slowed_by_a_cache_that_spares_no_calls(make_pool, d
 def test_whatever_the_cache_says_of_itself_it_is_said_to_be_the_cache(pool, db, stored):
     db.completed(rep("Hello."))
     db.rows("UPDATE phrase_cache SET provenance = %s::jsonb", stored)
+    at = db.value(
+        "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM phrase_cache")
     cached = db.completed(rep("Hello."))[1][0]
     kept = json.loads(stored) if stored.startswith("{") else {}
-    assert cached.cached and cached.provenance == dict(kept, source="cache")
+    assert cached.cached and cached.provenance == dict(kept, at=at, source="cache")
     db.rows("UPDATE phrase_cache SET provenance = NULL")
-    assert db.completed(rep("Hello."))[1][0].provenance == {"source": "cache"}
+    assert db.completed(rep("Hello."))[1][0].provenance == {"at": at, "source": "cache"}
 
 
 @pytest.mark.parametrize("change, differs", [

@@ -486,7 +486,7 @@ def test_an_outage_is_bridged_by_the_fallback(make_openai_pool, db, llm):
     status = pool.show("status")
     assert status["fallback_in_use"] and "rater.fallback" in status["summary"]
     assert pool.show("limits")["fallback_in_use"]
-    rows = db.rows("SELECT provenance FROM line_ratings WHERE line_text LIKE 'Line%%'")
+    rows = db.rows("SELECT provenance FROM grading_line_ratings WHERE line_text LIKE 'Line%%'")
     assert all(row.provenance["rater"] == "rubric" and row.provenance["fallback"] is True for row in rows)
     assert db.value("SELECT count(*) FROM grading_jobs WHERE result->>'fallback' = 'true'") == 40
     pool.wait_metric("fallback_lines_total", 40)

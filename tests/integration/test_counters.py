@@ -38,6 +38,7 @@ class Play:
         self.lines, self.skipped = collections.Counter(), collections.Counter()
         self.in_hand, self.past = {}, []
         self.peak, self.batches = collections.Counter(), collections.Counter()
+        self.cursors, self.latest = {}, collections.Counter()
         self.announced, self.done = {}, []
         self.next_line = 0
         self.sessions = [str(uuid.UUID(int=self.random.getrandbits(128))) for _ in range(4)]
@@ -57,7 +58,7 @@ class Play:
 
     def took(self, rows, who):
         for row in rows:
-            self.in_hand[str(row[0])] = {"claim": row[2], "who": who, "was": row[5]}
+            self.in_hand[str(row[0])] = {"claim": row[2], "who": who, "was": row[6]}
 
     def claim(self):
         who = self.random.choice(WORKERS)
@@ -65,7 +66,7 @@ class Play:
         self.took(self.run(name, *self.searched(), who), who)
 
     def batch(self, chosen, statuses, lines, again=None):
-        """$1 to $25 of a settlement: jobs, some of their lines, and lines that were sent before."""
+        """$1 to $29 of a settlement: jobs, some of their lines, and lines that were sent before."""
         at, sent, documents = [], [], []
         for place, (job, status) in enumerate(zip(chosen, statuses), 1):
             facts, held = self.jobs[job], self.in_hand[job]
@@ -77,10 +78,10 @@ class Play:
                        held["was"], facts.batches, len(facts.lines), facts.skipped,
                        len(lines[job])))
             for n, index in enumerate(lines[job] + (again or {}).get(job, []), 1):
-                sent.append((place, n, index, f"Line {index}.", "good", "", *[None] * 5))
+                sent.append((place, n, index, f"Line {index}.", "good", "", *[None] * 7))
         columns = [list(column) for column in zip(*at)]
-        columns += [list(column) for column in zip(*sent)] if sent else [[]] * 11
-        return *columns, documents, self.in_hand[chosen[0]]["who"]
+        columns += [list(column) for column in zip(*sent)] if sent else [[]] * 13
+        return *columns, documents, [], [], self.in_hand[chosen[0]]["who"]
 
     def unstored(self, job):
         rows = self.db.rows("SELECT line_index FROM line_ratings WHERE session_id = %s",
@@ -106,8 +107,13 @@ class Play:
                           if index not in missing and self.random.random() < 0.3]
             some = len(missing) if status == "completed" else self.random.randint(0, len(missing))
             lines[job] = self.random.sample(missing, some)
-        self.run("settle", *self.batch(jobs, statuses, lines, again), LAPSE_MS)
+        self.settle_whole(*self.batch(jobs, statuses, lines, again))
         self.over(job for job, status in zip(jobs, statuses) if status != "processing")
+
+    def settle_whole(self, *batch):
+        """What opened sessions and did no more is sent again, as a worker does."""
+        if any(place < 0 for (place,) in self.run("settle", *batch, LAPSE_MS)):
+            assert all(place > 0 for (place,) in self.run("settle", *batch, LAPSE_MS))
 
     def all_completed(self, jobs):
         lines = {job: self.unstored(job) for job in jobs}
@@ -127,7 +133,7 @@ class Play:
         with self.conn.transaction(force_rollback=self.random.random() < 0.2):
             rows = self.run("hold", *self.searched())
             self.took(rows, WORKERS[0])
-            jobs = [str(row[0]) for row in rows if row[5] is None]
+            jobs = [str(row[0]) for row in rows if row[6] is None]
             if jobs:
                 self.run("complete_held", *self.all_completed(jobs))
         self.in_hand = before
@@ -139,7 +145,7 @@ class Play:
             if job in self.jobs and job not in self.in_hand:
                 self.in_hand[job] = held
                 lines = {job: list(self.jobs[job].lines)}
-                self.run("settle", *self.batch([job], ["completed"], lines), LAPSE_MS)
+                self.settle_whole(*self.batch([job], ["completed"], lines))
                 del self.in_hand[job]
 
     def over(self, jobs):
@@ -150,10 +156,12 @@ class Play:
         """A worker dies: with a job in hand or not, of itself or not."""
         who = self.random.choice(WORKERS)
         mine = [job for job, held in self.in_hand.items() if held["who"] == who]
-        loose = [row.id for row in self.db.rows(
-            "SELECT id::text FROM grading_jobs WHERE status = 'pending' AND claim = 0")]
-        self.run("recover", [who], ["was killed"], [self.random.choice(mine + loose + [None])],
-                 ["1"], [self.random.random() < 0.5], self.random.random() < 0.5)
+        loose = [(row.id, row.claim) for row in self.db.rows(
+            "SELECT id::text, claim FROM grading_jobs WHERE status = 'pending' AND times_claimed = 0")]
+        held = [(job, self.in_hand[job]["claim"]) for job in mine]
+        job, claim = self.random.choice(held + loose + [(None, 0)])
+        self.run("recover", [who], ["was killed"], [job], ["1"], [self.random.random() < 0.5],
+                 [claim], self.random.random() < 0.5)
         self.over(mine)
 
     def reap(self):
@@ -237,6 +245,7 @@ class Play:
         operation(self)
         self.note(before, operation in (Play.settle, Play.complete, Play.hold))
         self.compare()
+        self.follow()
 
     def note(self, before, settled):
         """How jobs are counted now. The lines of one are counted when it is settled for the first
@@ -259,8 +268,7 @@ class Play:
         counts = collections.Counter(self.gone)
         counts.update((self.jobs[job].session, as_) for job, as_ in self.counted.items())
         lines = {row.session_id: row for row in self.db.rows(
-            "SELECT session_id::text, count(*) AS n, count(DISTINCT seq) AS seqs, max(seq) AS last"
-            " FROM line_ratings GROUP BY 1")}
+            "SELECT session_id::text, count(*) AS n FROM line_ratings GROUP BY 1")}
         rows = {str(row.session_id): row for row in self.db.rows("SELECT * FROM grading_sessions")}
         assert {session for session, as_ in counts if as_} <= set(rows), self.done[-5:]
         for session, row in rows.items():
@@ -272,8 +280,7 @@ class Play:
         self.peak[session] = max(self.peak[session], completed + failed)
         expected = {
             "completed_batches": completed, "failed_batches": failed,
-            "rated_lines": lines.n if lines else 0, "rated_seq": lines.last if lines else 0,
-            "skipped_lines": self.skipped[session],
+            "rated_lines": lines.n if lines else 0, "skipped_lines": self.skipped[session],
             "total_lines": self.announced.get(session, self.lines[session])}
         found = {name: getattr(row, name) for name in expected}
         assert found == expected, (session, self.done[-5:])
@@ -281,7 +288,15 @@ class Play:
         assert self.peak[session] <= row.total_batches <= most, self.done[-5:]
         over = completed + failed >= max(row.total_batches, 1)
         assert (row.completed_at is not None) == over, self.done[-5:]
-        assert not lines or lines.seqs == lines.n
+
+    def follow(self):
+        """Each line that was stored has a cursor above all that its session ever had."""
+        before = dict(self.latest)
+        for row in self.db.rows("SELECT session_id::text, line_index, seq FROM line_ratings ORDER BY seq"):
+            line = row.session_id, row.line_index
+            if self.cursors.get(line) != row.seq:
+                assert row.seq > max(before.get(row.session_id, 0), self.latest[row.session_id]), self.done[-5:]
+                self.cursors[line] = self.latest[row.session_id] = row.seq
 
 
 @pytest.fixture

@@ -91,7 +91,7 @@ def test_a_job_whose_workers_crash_ends_as_failed(make_openai_pool, db, llm):
     llm.behave(HANG)
     job = db.insert()
     for crash in range(3):
-        pool.kill(wait_until(lambda: db.job(job).claim == crash + 1 and pool.busy())[0], signal.SIGABRT)
+        pool.kill(wait_until(lambda: db.job(job).times_claimed == crash + 1 and pool.busy())[0], signal.SIGABRT)
         wait_until(lambda: db.job(job).attempts == crash + 1)
     row = db.job(job)
     assert (row.status, row.attempts) == ("failed", 3)
@@ -251,7 +251,7 @@ def test_a_late_result_after_a_lost_claim_is_dropped_and_counted(make_openai_poo
     row = db.wait(job, "completed")
     llm.release()
     pool.wait_metric("claims_lost_total", 1)
-    assert row.claim == 2
+    assert row.times_claimed == 2
     assert len(db.ratings(row.session_id)) == 1
     session = db.session(row.session_id)
     assert (session.completed_batches, session.rated_lines, session.rated_seq) == (1, 1, 1)
@@ -298,7 +298,7 @@ def test_lines_that_arrive_while_earlier_ones_are_being_stored_are_not_lost(make
     row = db.wait(job, "completed")
     assert len(db.ratings(session)) == late + 1
     assert db.session(session).rated_lines == late + 1
-    assert (row.attempts, row.claim) == (0, 1)
+    assert (row.attempts, row.times_claimed) == (0, 1)
     wait_until(lambda: pool.show("status")["jobs_in_flight"] == 0)
 
 

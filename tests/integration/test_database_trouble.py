@@ -43,7 +43,7 @@ def test_results_that_arrive_while_the_database_is_away_are_stored_when_it_is_ba
     with database_away(postgres):
         llm.release()
         wait_until(lambda: llm.in_flight == 0)
-    assert db.wait(job, "completed").claim == 1
+    assert db.wait(job, "completed").times_claimed == 1
     assert llm.calls == 1
 
 

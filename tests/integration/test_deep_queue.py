@@ -33,7 +33,7 @@ def updates(db):
 def assert_all_rated_once(db, n):
     assert db.count("completed") == n
     assert db.value("SELECT count(*) FROM line_ratings") == n
-    assert db.value("SELECT count(*) FROM grading_jobs WHERE attempts <> 0 OR claim <> 1 OR claimed_by IS NULL"
+    assert db.value("SELECT count(*) FROM grading_jobs WHERE attempts <> 0 OR times_claimed <> 1 OR claimed_by IS NULL"
                     " OR error IS NOT NULL OR started_at < created_at OR completed_at < started_at") == 0
     assert db.value("SELECT count(*) FROM grading_sessions WHERE status <> 'completed' OR rated_lines <> 1"
                     " OR completed_batches <> 1 OR rated_seq <> 1") == 0
@@ -64,7 +64,7 @@ def test_what_cannot_be_completed_so_is_claimed_in_the_ordinary_way(deep_pool, d
     db.insert_many(500)
     unreadable = [db.insert(job_data=[]) for _ in range(3)]
     blank = db.insert(rep(" "))
-    again = [db.insert(claim=2, attempts=1) for _ in range(5)]
+    again = [db.insert(times_claimed=2, attempts=1) for _ in range(5)]
     twice = db.insert(rep("First."))
     other = db.insert(rep("Second."), session=db.job(twice).session_id)     # the same line of the same session
     db.insert_many(500)
@@ -72,7 +72,8 @@ def test_what_cannot_be_completed_so_is_claimed_in_the_ordinary_way(deep_pool, d
     wait_until(lambda: db.unsettled() == 0)
     assert [db.job(job).status for job in unreadable] == ["failed"] * 3
     assert db.job(blank).status == "completed"
-    assert [(db.job(job).status, db.job(job).claim, db.job(job).attempts) for job in again] == [("completed", 3, 1)] * 5
+    rows = [db.job(job) for job in again]
+    assert [(row.status, row.times_claimed, row.attempts) for row in rows] == [("completed", 3, 1)] * 5
     assert {db.job(twice).status, db.job(other).status} == {"completed"}
     assert len(db.ratings(db.job(twice).session_id)) == 1
     assert db.count("completed") == 1000 + 1 + 5 + 2
@@ -99,7 +100,7 @@ def test_a_crash_is_charged_to_the_job_in_hand_and_no_other(deep_pool, db):
     pool.killed_by.add(signal.SIGSEGV)
     pool.ctl("resume")
     row = db.wait(bad, "failed")
-    assert row.attempts == 3 and row.claim == 3, "a crash in a claim that was held makes it one that is written down"
+    assert row.attempts == 3 and row.times_claimed == 3, "a crash in a claim that was held makes it one that is written down"
     assert "signal 11" in row.error and "that makes 3 attempts" in row.error
     wait_until(lambda: db.count("completed") == 600)
     assert db.value("SELECT max(attempts) FROM grading_jobs WHERE status = 'completed'") == 0

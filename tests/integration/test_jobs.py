@@ -23,7 +23,7 @@ def test_a_plain_insert_is_rated(pool, db):
 
 def test_a_completed_job_says_what_was_done(pool, db):
     job, _ = db.completed(rep("One.", "") + rep("Two.", first=2, speaker="customer"))
-    assert (job.attempts, job.claim, job.error, job.failed_at) == (0, 1, None, None)
+    assert (job.attempts, job.times_claimed, job.error, job.failed_at) == (0, 1, None, None)
     assert job.created_at <= job.started_at <= job.completed_at <= job.updated_at
     assert (job.result["lines"], job.result["rated"], job.result["skipped"]) == (1, 1, 1)
     assert job.result["rater"] == "rubric"
@@ -195,7 +195,7 @@ def test_jobs_made_pending_by_hand_with_an_old_age_wait_no_longer_than_a_poll(ma
         other.execute("UPDATE grading_jobs SET status = 'pending', available_at = now() - interval '1 day'"
                       " WHERE id IN (SELECT id FROM grading_jobs LIMIT 10)")
     wait_until(lambda: db.count("completed") == 40)
-    assert db.value("SELECT count(*) FROM grading_jobs WHERE claim = 2") == 10
+    assert db.value("SELECT count(*) FROM grading_jobs WHERE times_claimed = 2") == 10
 
 
 def test_jobs_of_many_priorities_go_in_their_order(make_pool, db):
@@ -285,4 +285,4 @@ def test_a_custom_scale_is_used(make_openai_pool, db):
 def test_nothing_happens_to_jobs_that_are_done(pool, db):
     finished = [db.insert(status=status) for status in ("completed", "failed")]
     db.completed(rep("Something else."))
-    stays(lambda: [db.job(job).claim for job in finished] == [0, 0], 0.3)
+    stays(lambda: [db.job(job).times_claimed for job in finished] == [0, 0], 0.3)

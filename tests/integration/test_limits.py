@@ -37,7 +37,7 @@ def test_all_workers_share_one_budget(make_openai_pool, db, llm):
     assert db.count("completed") == 150, "jobs are claimed before there is room for them"
     check_pace(llm, 1200)
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
-    assert db.value("SELECT max(claim) FROM grading_jobs") == 1
+    assert db.value("SELECT max(times_claimed) FROM grading_jobs") == 1
     wait_until(lambda: limits(pool)["requests_last_minute"] == llm.calls == 150)
 
 
@@ -79,7 +79,7 @@ def test_lines_that_need_no_call_take_no_request(make_openai_pool, db, llm):
 def test_the_further_calls_of_a_job_keep_the_pace(make_openai_pool, db, llm):
     pool = make_openai_pool(openai={"requests_per_minute": 600}, rater={"lines_per_call": 1})
     row, ratings = db.completed(rep(*[f"Line {n}." for n in range(30)]))
-    assert len(ratings) == llm.calls == 30 and row.claim == 1
+    assert len(ratings) == llm.calls == 30 and row.times_claimed == 1
     check_pace(llm, 600)
     wait_until(lambda: limits(pool)["calls_open"] == 0)
 
@@ -92,7 +92,7 @@ def test_a_job_that_would_wait_for_long_goes_back_with_what_it_has(make_openai_p
     wait_until(lambda: len(db.ratings(session)) == 1 and db.job(job).status == "pending")
     assert "openai.requests_per_minute" in db.job(job).error
     row = db.wait(job, "completed")
-    assert (row.attempts, row.claim, llm.calls, row.error) == (0, 2, 2, None)
+    assert (row.attempts, row.times_claimed, llm.calls, row.error) == (0, 2, 2, None)
     assert len(db.ratings(session)) == 2
     assert llm.requests[1]["at"] - llm.requests[0]["at"] > 5
 
@@ -106,7 +106,7 @@ def test_a_permit_that_grew_old_is_not_lost(make_openai_pool, db, llm):
         db.wait(job, "processing")
         stays(lambda: llm.calls == 0, 1)
     row = db.wait(job, "completed")
-    assert (row.claim, row.attempts, llm.calls) == (1, 0, 1)
+    assert (row.times_claimed, row.attempts, llm.calls) == (1, 0, 1)
 
 
 def test_a_killed_worker_leaks_nothing(make_openai_pool, db, llm):
@@ -226,4 +226,4 @@ def test_a_job_whose_calls_the_limits_keep_beyond_its_deadline_loses_no_attempt(
     job = db.insert(rep(*[f"Line {n}." for n in range(16)]), session=session)
     row = db.wait(job, "completed", "failed")
     assert (row.status, row.attempts, row.error) == ("completed", 0, None)
-    assert row.claim > 1 and len(db.ratings(session)) == 16 and llm.calls <= 16 + row.claim
+    assert row.times_claimed > 1 and len(db.ratings(session)) == 16 and llm.calls <= 16 + row.times_claimed

@@ -51,7 +51,7 @@ def wait_until_put_back(pool, db, times):
     def often():
         hurry(db)
         pool.ctl("close breaker")
-        return db.value("SELECT min(claim) FROM grading_jobs") >= times
+        return db.value("SELECT min(times_claimed) FROM grading_jobs") >= times
     wait_until(often)
 
 
@@ -171,7 +171,7 @@ def test_an_outage_makes_no_call_smaller(make_openai_pool, db, llm, do):
 
     def often():
         hurry(db)
-        return db.job(job).claim >= 5
+        return db.job(job).times_claimed >= 5
 
     wait_until(often)
     llm.behave("good")
@@ -187,7 +187,7 @@ def test_an_outage_costs_the_only_job_nothing_however_often_it_is_asked(make_ope
 
     def often():
         hurry(db)
-        return db.job(job).claim >= 6
+        return db.job(job).times_claimed >= 6
 
     wait_until(often)
     asked_last = llm.requests[-1]["question"]["lines"]

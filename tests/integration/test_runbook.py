@@ -49,7 +49,7 @@ def test_the_last_statement_gets_stuck_jobs_going_again(make_openai_pool, db, ll
     db.rows("UPDATE grading_jobs SET started_at = now() - interval '11 minutes'")
     db.rows(UNSTICK)
     row = db.wait(job, "completed")
-    assert (row.attempts, row.claim) == (1, 2)
+    assert (row.attempts, row.times_claimed) == (1, 2)
 
 
 def test_the_last_statement_revives_a_job_of_a_host_that_is_gone(pool, db):

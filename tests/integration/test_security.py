@@ -17,7 +17,8 @@ from conftest import short_directory
 from harness import gradingctl, migrate, migrate_by_psql, new_session, rep, wait_until
 from test_upkeep import FOREIGN, QUICK_REAPER, old_jobs
 
-TABLES = ["grading_migrations", "grading_jobs", "phrase_cache", "grading_sessions", "line_ratings"]
+TABLES = ["grading_migrations", "grading_jobs", "phrase_cache", "grading_sessions", "line_ratings",
+          "grading_provenance"]
 STRANGERS = ["anon", "authenticated"]
 SECURITY = next(path for path in harness.MIGRATIONS if path.name.endswith("_security.sql"))
 ROLES = """
@@ -119,7 +120,7 @@ def rated(db, *sessions):
 # ---- strangers ----
 
 def commands(table):
-    column = {"grading_migrations": "version", "phrase_cache": "cache_key"}.get(table, "session_id")
+    column = {"grading_migrations": "version", "phrase_cache": "cache_key", "grading_provenance": "id"}.get(table, "session_id")
     return [f"SELECT * FROM {table}", f"INSERT INTO {table} DEFAULT VALUES", f"UPDATE {table} SET {column} = {column}",
             f"DELETE FROM {table}", f"TRUNCATE {table}"]
 

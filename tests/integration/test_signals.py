@@ -168,7 +168,7 @@ def test_scaling_down_finishes_the_jobs_of_those_that_go(make_openai_pool, db, l
     wait_until(lambda: [row["state"] for row in pool.show("workers")].count("draining") == 2)
     llm.release()
     wait_until(lambda: db.count("completed") == 3)
-    assert db.value("SELECT max(claim) FROM grading_jobs") == 1
+    assert db.value("SELECT max(times_claimed) FROM grading_jobs") == 1
     wait_until(lambda: len(pool.workers()) == 1)
 
 

@@ -198,7 +198,7 @@ def test_nobody_waits_beyond_half_of_its_time(make_openai_pool, db, llm):
     wait_landed(db)
     db.rows("INSERT INTO phrase_flights VALUES (%s, %s, now() + interval '1 hour')", key, FOREIGN)
     job = db.wait(db.insert(rep(LINE)), "completed")
-    assert job.attempts == 0 and job.claim == 1
+    assert job.attempts == 0 and job.times_claimed == 1
     assert [row.asker for row in flights(db)] == [FOREIGN]
 
 

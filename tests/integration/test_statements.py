@@ -12,7 +12,8 @@ PLANLESS = {"begin", "commit"}
 # As pg/pgsettings.c sets them: a sequential scan is planned only where there is no index.
 SETTINGS = ("enable_seqscan = off", "enable_nestloop = off", "jit = off",
             "plan_cache_mode = force_generic_plan")
-TABLES = {"grading_jobs", "grading_sessions", "line_ratings", "phrase_cache", "phrase_flights"}
+TABLES = {"grading_jobs", "grading_sessions", "line_ratings", "phrase_cache", "phrase_flights",
+          "grading_provenance"}
 
 
 def squeezed(sql):
@@ -72,6 +73,8 @@ def fill(db):
             " SELECT 'key ' || n, 'x', 'good' FROM generate_series(1, 5000) n")
     db.rows("INSERT INTO phrase_flights (cache_key, asker, until)"
             " SELECT 'key ' || n, 'x', now() FROM generate_series(1, 2000) n")
+    db.rows("INSERT INTO grading_provenance (id, document)"
+            " SELECT gen_random_uuid(), '{}' FROM generate_series(1, 2000)")
     db.rows("ANALYZE")
 
 

@@ -12,7 +12,7 @@ def test_two_pools_share_the_work(make_pool, db):
     pools = [make_pool(db, pool={"workers": 2, "claim_batch": 10}) for _ in range(2)]
     db.insert_many(1000)
     wait_until(lambda: db.count("completed") == 1000)
-    assert db.value("SELECT max(claim) FROM grading_jobs") == 1
+    assert db.value("SELECT max(times_claimed) FROM grading_jobs") == 1
     assert db.value("SELECT count(*) FROM line_ratings") == 1000
     wait_counted(pools, 1000)
 
@@ -32,7 +32,7 @@ def test_a_pool_leaves_the_living_ones_jobs_alone(make_openai_pool, db, llm):
     wait_until(lambda: has_looked(second))
     llm.release()
     row = db.wait(job, "completed")
-    assert row.claim == 1
+    assert row.times_claimed == 1
     first.wait_metric("jobs_completed_total", 1)
     assert second.metric("jobs_claimed_total") == 0
 
@@ -95,7 +95,7 @@ def test_two_containers_of_one_host_name_do_not_take_each_others_jobs(make_opena
         second.wait_up()
         wait_until(lambda: has_looked(second))
         llm.release()
-        assert db.wait(job, "completed").claim == 1
+        assert db.wait(job, "completed").times_claimed == 1
     finally:
         second.ctl("drain")
         second.process.wait(PATIENCE_S)

@@ -57,7 +57,7 @@ def test_a_claim(make_cut_pool, db, llm, cutter, side):
     job = db.insert(rep("Hello.", "Bye."))
     assert cut.done.wait(PATIENCE_S)
     row = check(db, pool, job, 2)
-    assert row.claim <= 2 and llm.calls == 1
+    assert row.times_claimed <= 2 and llm.calls == 1
 
 
 @SIDES
@@ -71,7 +71,7 @@ def test_a_claim_with_others_in_hand(make_cut_pool, db, llm, cutter, side):
     other = db.insert(rep("Other."))
     assert cut.done.wait(PATIENCE_S)
     wait_until(lambda: llm.in_flight == 2)
-    assert db.job(held).claim == 1
+    assert db.job(held).times_claimed == 1
     llm.release()
     assert db.wait(held, "completed").attempts == db.wait(other, "completed").attempts == 0
     assert llm.calls == 2
@@ -83,7 +83,7 @@ def test_the_settlement_of_a_job(make_cut_pool, db, llm, cutter, side):
     pool = make_cut_pool()
     cut = cutter.order_cut("complete", side)
     row = check(db, pool, db.insert(rep("Hello.", "Bye.")), 2)
-    assert cut.done.is_set() and (row.claim, llm.calls) == (1, 1)
+    assert cut.done.is_set() and (row.times_claimed, llm.calls) == (1, 1)
 
 
 @SIDES
@@ -98,7 +98,7 @@ def test_lines_that_are_stored_as_they_arrive(make_cut_pool, db, llm, cutter, si
     assert orders[0].done.wait(PATIENCE_S)
     llm.release("late")
     row = check(db, pool, job, 2)
-    assert all(order.done.is_set() for order in orders[:2]) and (row.claim, llm.calls) == (1, 2)
+    assert all(order.done.is_set() for order in orders[:2]) and (row.times_claimed, llm.calls) == (1, 2)
 
 
 @SIDES
@@ -107,7 +107,7 @@ def test_a_job_that_is_put_back(make_cut_pool, db, llm, cutter, side):
     llm.behave({"do": "429", "first": 1, "retry_after": 0}, "good")
     cut = cutter.order_cut("settle", side)
     row = check(db, pool, db.insert(rep("Hello.")), 1)
-    assert cut.done.is_set() and row.claim == 2 and llm.calls == 2
+    assert cut.done.is_set() and row.times_claimed == 2 and llm.calls == 2
 
 
 @SIDES
@@ -121,4 +121,4 @@ def test_jobs_of_a_dead_worker(make_cut_pool, db, llm, cutter, side):
     assert cut.done.wait(PATIENCE_S)
     llm.release()
     llm.behave("good")
-    assert check(db, pool, job, 1, attempts=1).claim == 2
+    assert check(db, pool, job, 1, attempts=1).times_claimed == 2

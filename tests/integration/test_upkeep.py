@@ -14,7 +14,7 @@ def test_a_lost_hosts_job_is_put_back_with_an_attempt(make_pool, db):
     pool = make_pool(db, queue={"stuck_after": "60s", "job_deadline": "40s", "poll": "500ms"})
     lost_at = db.value("SELECT now() - interval '58 s'")
     row = db.wait(db.insert(**FOREIGN, started_at=lost_at), "completed")
-    assert (row.attempts, row.claim) == (1, 2)
+    assert (row.attempts, row.times_claimed) == (1, 2)
     assert (row.completed_at - lost_at).total_seconds() >= 60
     pool.wait_metric("jobs_reaped_total", 1)
 
@@ -33,7 +33,7 @@ def test_a_job_in_good_hands_is_not_reaped(make_openai_pool, db, llm):
                             openai={"timeout": "20s"})
     llm.behave({"delay_ms": 1500})
     job = db.wait(db.insert(), "completed")
-    assert job.claim == 1 and pool.metric("jobs_reaped_total") == 0
+    assert job.times_claimed == 1 and pool.metric("jobs_reaped_total") == 0
 
 
 def old_jobs(db, status, n):

@@ -53,7 +53,8 @@ static inline struct claimed_row make_row(const char *data, int attempts, int ma
 	return (struct claimed_row){
 		.id = "00000000-0000-0000-0000-000000000001",
 		.session_id = "00000000-0000-0000-0000-000000000002",
-		.job_type = "line_rating", .claim = attempts + 1 + put_back, .attempts = attempts,
+		.job_type = "line_rating", .claim = 4711, .attempts = attempts,
+		.times_claimed = attempts + 1 + put_back,
 		.max_attempts = max_attempts, .result = earlier,
 		.data = data, .data_bytes = (int64_t)strlen(data),
 	};

@@ -25,7 +25,7 @@ static void bring(int n, int unrated)
 	for (int i = 0; i < n; i++) {
 		struct grading *g = add_job(i + 1, 900 + i, "a line");
 
-		g->job.claim = 0;
+		g->job.times_claimed = 0;
 		g->held = true;
 		g->settle.stored_before = false;
 		grading_end_lookup(g);
@@ -173,11 +173,43 @@ static void test_when_claims_are_held(void **state)
 	assert_false(claim_txn_fits(&txn, true));
 }
 
+/* How many provenances go along with the settlement that was sent first. */
+static uint32_t provenances_sent_first(void)
+{
+	uint32_t count;
+
+	assert_sent(0, STATEMENT_COMPLETE_HELD);
+	memcpy(&count, fake_pg.sent[0].params[26].data + 12, sizeof(count));
+	return ntohl(count);
+}
+
+static void complete_one(const char *tag)
+{
+	begin();
+	bring(1, 0);
+	claim_txn_end(&txn);
+	assert_int_equal(provenances_sent_first(), 1);
+	answer_with(rows_settled(1), NULL);
+	answer_with(ended_with(tag), NULL);
+}
+
+/* Its statement succeeds, but only the commit stores it. */
+static void test_a_provenance_is_stored_by_the_commit(void **state)
+{
+	(void)state;
+	complete_one("ROLLBACK");
+	complete_one("COMMIT");
+	begin();
+	bring(1, 0);
+	claim_txn_end(&txn);
+	assert_int_equal(provenances_sent_first(), 0);
+}
+
 static void test_only_untouched_jobs_can_be_completed_so(void **state)
 {
 	(void)state;
-	assert_true(claim_txn_can_complete(&(struct claimed_row){ .claim = 0 }));
-	assert_false(claim_txn_can_complete(&(struct claimed_row){ .claim = 1 }));
+	assert_true(claim_txn_can_complete(&(struct claimed_row){ .claim = CLAIM_NUMBER }));
+	assert_false(claim_txn_can_complete(&(struct claimed_row){ .times_claimed = 1 }));
 	assert_false(claim_txn_can_complete(&(struct claimed_row){ .counted_as = COUNTED_FAILED }));
 }
 
@@ -191,6 +223,7 @@ int main(void)
 		PARTS_TEST(test_a_lost_connection_loses_the_locks_and_no_job),
 		PARTS_TEST(test_what_was_gathered_goes_out_before_it_begins),
 		PARTS_TEST(test_when_claims_are_held),
+		PARTS_TEST(test_a_provenance_is_stored_by_the_commit),
 		PARTS_TEST(test_only_untouched_jobs_can_be_completed_so),
 	};
 

@@ -168,7 +168,7 @@ static void test_a_suspect_is_preceded_by_a_control(void **state)
 	g = add_job(1, 900, "a line");
 	grading_end_lookup(g);
 	assert_false(fault_needs_control(&ctx, g, false));
-	g->job.claim = GRADING_FREE_CLAIMS + 1;
+	g->job.times_claimed = GRADING_FREE_CLAIMS + 1;
 	assert_true(fault_needs_control(&ctx, g, false));
 	others_got_answers();
 	assert_false(fault_needs_control(&ctx, g, false));

@@ -16,12 +16,12 @@ static void test_an_equal_line_has_the_rating_as_from_the_cache(void **state)
 	assert_true(store->cached);
 	assert_null(store->cache_key);
 	assert_int_equal(g->cached, 1);
-	assert_non_null(strstr(g->lines[0].store.provenance, "\"source\":\"fresh\"}"));
-	assert_non_null(strstr(store->provenance, "\"source\":\"fresh\",\"source\":\"cache\"}"));
+	assert_string_equal(store->provenance, g->lines[0].store.provenance);
+	assert_int_equal(store->given_at, 0);		/* just now, as its leader's */
 }
 
 static struct cached_row cached = {
-	.key = "k", .rating = "excellent", .alternatives = "", .reason = "",
+	.key = "k", .rating = "excellent", .alternatives = "", .reason = "", .given_at = 4711,
 };
 
 static void test_a_cached_rating_is_held_to_the_scale_and_given_once(void **state)
@@ -37,6 +37,8 @@ static void test_a_cached_rating_is_held_to_the_scale_and_given_once(void **stat
 	grading_give_cached(&g->lines[0], &config, &cached);
 	assert_int_equal(g->lines[0].state, LINE_RATED);
 	assert_string_equal(g->lines[0].store.rating, "excellent");
+	assert_string_equal(g->lines[0].store.provenance, "{}");	/* of what has none */
+	assert_int_equal(g->lines[0].store.given_at, 4711);
 	odd.rating = "good";
 	grading_give_cached(&g->lines[0], &config, &odd);
 	assert_string_equal(g->lines[0].store.rating, "excellent");

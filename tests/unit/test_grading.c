@@ -14,7 +14,8 @@ static void test_a_job_is_what_its_row_says(void **state)
 	assert_int_equal(g->phase, GRADING_LOOKUP);
 	assert_string_equal(g->job.id, row.id);
 	assert_string_equal(g->job.session_id, row.session_id);
-	assert_int_equal(g->job.claim, 4);
+	assert_int_equal(g->job.claim, row.claim);
+	assert_int_equal(g->job.times_claimed, 4);
 	assert_int_equal(g->job.attempts, 1);
 	assert_int_equal(g->job.max_attempts, 3);
 	assert_false(g->job.full);
@@ -31,7 +32,7 @@ static void test_a_job_is_what_its_row_says(void **state)
 	grading_check(g);
 	grading_free(g);
 
-	row.claim = 1;
+	row.times_claimed = 1;
 	row.attempts = 0;
 	row.job_type = "full_grading";
 	g = grading_new(&row, &rater, false);

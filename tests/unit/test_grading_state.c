@@ -44,11 +44,11 @@ static void test_a_decision_in_the_lookup_waits_for_its_answer(void **state)
 
 static void test_put_back_more_often_than_it_failed_it_is_suspect(void **state)
 {
-	struct grading job = { .job = { .claim = 5, .attempts = 3 } };
+	struct grading job = { .job = { .times_claimed = 5, .attempts = 3 } };
 
 	(void)state;
 	assert_false(grading_is_suspect(&job));
-	job.job.claim++;
+	job.job.times_claimed++;
 	assert_true(grading_is_suspect(&job));
 	job.job.max_attempts = 5;
 	assert_false(grading_is_last_attempt(&job));

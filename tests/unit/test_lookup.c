@@ -34,15 +34,18 @@ static void assert_done(struct grading *one, struct grading *two)
 		assert_ptr_equal(done_with[1], two);
 }
 
+#define GIVEN_AT INT64_C(818000000000000)
+
 static PGresult *row_cached(const struct grading *g, const char *rating)
 {
-	PGresult *result = rows_of(5);
+	PGresult *result = rows_of(6);
 
 	cell_text(result, 0, 0, g->lines[0].key);
 	cell_text(result, 0, 1, rating);
 	cell_text(result, 0, 2, "{}");
 	cell_text(result, 0, 3, "");
 	cell_text(result, 0, 4, "{\"model\": \"m\"}");
+	cell_int8(result, 0, 5, GIVEN_AT);
 	return result;
 }
 
@@ -57,6 +60,8 @@ static void test_all_jobs_of_a_claim_are_looked_up_at_once(void **state)
 	assert_int_equal(times_done, 0);
 	answer_with(row_cached(one, "excellent"), NULL);
 	assert_done(one, two);
+	assert_int_equal(one->lines[0].store.given_at, GIVEN_AT);
+	assert_string_equal(one->lines[0].store.provenance, "{\"model\": \"m\"}");
 	assert_true(line_is_rated(&one->lines[0]));
 	assert_true(line_is_rated(&two->lines[0]));	/* equal lines have one entry */
 	assert_string_equal(two->lines[0].store.rating, "excellent");
@@ -92,11 +97,11 @@ static void test_lines_of_an_earlier_attempt_are_not_rated_again(void **state)
 	PGresult *result = rows_of(3);
 
 	(void)state;
-	g->job.claim = 2;
+	g->job.times_claimed = 2;
 	look_up(g, fresh);
 	assert_int_equal(fake_pg.n, 2);
 	assert_sent(1, STATEMENT_STORED);
-	answer_with(rows_of(5), NULL);
+	answer_with(rows_of(6), NULL);
 	assert_int_equal(times_done, 0);
 	cell_uuid(result, 0, 0, id_of(7));
 	cell_int4(result, 0, 1, 7);
@@ -112,7 +117,7 @@ static void test_a_look_up_that_fails_costs_calls_and_no_job(void **state)
 	struct grading *g = add_job(1, 901, "a line");
 
 	(void)state;
-	g->job.claim = 2;
+	g->job.times_claimed = 2;
 	look_up(g, NULL);
 	answer_error(ERR_CONFIG, "42P01");
 	answer_error(ERR_LOST, "");

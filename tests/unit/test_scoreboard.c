@@ -129,32 +129,35 @@ static void test_breadcrumb(void **state)
 	static const char job[] = "0190e3a2-0000-7000-8000-00000000002a";
 	struct breadcrumb *b = &sb->slots[3].in_hand;
 	char read[UUID_SIZE] = "?";
+	int64_t claim = 1;
 	int32_t line = 1;
 
 	(void)state;
-	breadcrumb_job(job);		/* of a process that leaves no crumbs: nothing happens */
+	breadcrumb_job(job, 4711);		/* of a process that leaves no crumbs: nothing happens */
 	breadcrumb_line(12);
-	assert_false(breadcrumb_get(b, read, &line));
+	assert_false(breadcrumb_get(b, read, &claim, &line));
 	breadcrumb_begin(b);
-	assert_false(breadcrumb_get(b, read, &line));
+	assert_false(breadcrumb_get(b, read, &claim, &line));
 	assert_string_equal(read, "");
 	assert_int_equal(line, BREADCRUMB_NO_LINE);
-	breadcrumb_job(job);
-	assert_true(breadcrumb_get(b, read, &line));
+	breadcrumb_job(job, 4711);
+	assert_true(breadcrumb_get(b, read, &claim, &line));
 	assert_string_equal(read, job);
+	assert_int_equal(claim, 4711);
 	assert_int_equal(line, BREADCRUMB_NO_LINE);
 	breadcrumb_line(12);
-	assert_true(breadcrumb_get(b, read, &line));
+	assert_true(breadcrumb_get(b, read, &claim, &line));
 	assert_int_equal(line, 12);
-	breadcrumb_job(job);		/* a line is of one job */
-	assert_true(breadcrumb_get(b, read, &line));
+	breadcrumb_job(job, 4711);		/* a line is of one job */
+	assert_true(breadcrumb_get(b, read, &claim, &line));
 	assert_int_equal(line, BREADCRUMB_NO_LINE);
-	breadcrumb_job(NULL);
-	assert_false(breadcrumb_get(b, read, &line));
+	breadcrumb_end();
+	assert_false(breadcrumb_get(b, read, &claim, &line));
 	assert_string_equal(read, "");
-	breadcrumb_job(job);
+	assert_int_equal(claim, 0);
+	breadcrumb_job(job, 4711);
 	breadcrumb_begin(b);		/* the next child of the slot has nothing in hand */
-	assert_false(breadcrumb_get(b, read, &line));
+	assert_false(breadcrumb_get(b, read, &claim, &line));
 	breadcrumb_begin(NULL);
 }
 

@@ -90,6 +90,108 @@ static void test_a_first_settlement_that_is_refused_goes_out_in_the_general_form
 	assert_int_equal(counted(COUNTER_JOBS_FAILED), 0);
 }
 
+/* The same again, all n of them: their sessions were opened, and nothing else was done. */
+static PGresult *rows_again(int n)
+{
+	PGresult *result = rows_of(1);
+
+	for (int i = 0; i < n; i++)
+		cell_int8(result, i, 0, -(i + 1));
+	return result;
+}
+
+static void test_a_settlement_that_opened_sessions_is_sent_again(void **state)
+{
+	(void)state;
+	grading_may_be_stored(add_done(1, 901));
+	grading_may_be_stored(add_done(2, 902));
+	send_all();
+	answer_with(rows_again(2), NULL);
+	assert_int_equal(jobs.n, 2);
+	assert_int_equal(counted(COUNTER_CLAIMS_LOST), 0);
+	assert_int_equal(send_all(), -1);
+	assert_sent(0, STATEMENT_SETTLE);
+	assert_int_equal(settler.under_way, 2);
+	answer_with(rows_settled(2), NULL);
+	assert_int_equal(jobs.n, 0);
+	assert_int_equal(counted(COUNTER_LINES_RATED), 2);
+}
+
+static void test_jobs_whose_session_was_deleted_meanwhile_are_sent_again(void **state)
+{
+	PGresult *result = rows_of(1);
+
+	(void)state;
+	grading_may_be_stored(add_done(1, 901));
+	grading_may_be_stored(add_done(2, 902));
+	send_all();
+	cell_int8(result, 0, 0, -1);
+	cell_int8(result, 1, 0, 2);
+	answer_with(result, NULL);
+	assert_int_equal(jobs.n, 1);
+	assert_int_equal(counted(COUNTER_JOBS_COMPLETED), 1);
+	send_all();
+	assert_int_equal(settler.under_way, 1);
+	answer_with(rows_settled(1), NULL);
+	assert_int_equal(counted(COUNTER_JOBS_COMPLETED), 2);
+}
+
+/* A trigger swallows the row, say: others go on, and it is not sent over and over. */
+static void test_a_session_that_cannot_be_opened_waits_behind_the_others(void **state)
+{
+	struct grading *bad = add_done(1, 901), *good = add_done(2, 902);
+	int sent = 0;
+
+	(void)state;
+	grading_may_be_stored(bad);
+	grading_may_be_stored(good);
+	for (int64_t wait = -1; wait <= 0 && sent < 40; sent++) {
+		wait = send_all();
+		if (fake_pg.n == 0)
+			break;
+		answer_with(settler.under_way == 1 && settler.gathered[0] == good
+			    ? rows_settled(1) : rows_again(settler.under_way), NULL);
+	}
+	assert_in_range(sent, 4, 12);
+	assert_int_equal(jobs.n, 1);
+	assert_ptr_equal(jobs.head, bad);
+	assert_true(rowset_waits(&settler.set, &bad->settle.row, now_ms()));
+}
+
+/* How many items the array has that goes along as $n. */
+static uint32_t items(int place, int n)
+{
+	uint32_t count = 0;
+
+	if (fake_pg.sent[place].params[n - 1].len >= 16)
+		memcpy(&count, fake_pg.sent[place].params[n - 1].data + 12, sizeof(count));
+	return ntohl(count);
+}
+
+static void test_a_provenance_goes_along_until_it_is_stored(void **state)
+{
+	(void)state;
+	add_done(1, 901);
+	add_done(2, 902);
+	send_all();
+	assert_int_equal(items(0, 22), 2);	/* each line names it */
+	assert_int_equal(items(0, 27), 1);
+	answer_error(ERR_RETRY, "57014");
+	send_all();
+	assert_int_equal(items(0, 27), 1);
+	answer_with(rows_settled(settler.under_way), NULL);
+	add_done(3, 903);
+	send_all();
+	assert_int_equal(items(0, 22), settler.under_way);
+	assert_int_equal(items(0, 27), 0);
+	answer_with(rows_settled(settler.under_way), NULL);
+	queue_connected(&queue);
+	add_done(4, 904);
+	send_all();
+	assert_int_equal(items(0, 27), 1);
+	answer_with(rows_settled(settler.under_way), NULL);
+}
+
 /*
  * Answers settlements until nothing is in hand: whatever carries `bad` is refused, unless it fails
  * without a line.
@@ -223,6 +325,10 @@ static void test_lines_are_stored_as_they_arrive(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		PARTS_TEST(test_a_settlement_that_opened_sessions_is_sent_again),
+		PARTS_TEST(test_jobs_whose_session_was_deleted_meanwhile_are_sent_again),
+		PARTS_TEST(test_a_session_that_cannot_be_opened_waits_behind_the_others),
+		PARTS_TEST(test_a_provenance_goes_along_until_it_is_stored),
 		PARTS_TEST(test_first_settlements_go_together),
 		PARTS_TEST(test_a_job_that_moved_on_is_dropped_and_counted),
 		PARTS_TEST(test_forms_are_not_mixed),

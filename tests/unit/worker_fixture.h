@@ -162,11 +162,13 @@ static inline const char *id_of(int n)
 	return out;
 }
 
+#define CLAIM_NUMBER (INT64_C(1) << 40)	/* job n is claimed under this and n */
+
 /*
  * A claimed row as queue_claimed_row() reads it: job n of session `session`, one line of the rep.
  */
-static inline void claimed_row(PGresult *result, int row, int n, int session, int64_t claim,
-			       const char *text)
+static inline void claimed_row(PGresult *result, int row, int n, int session,
+			       int times_claimed, const char *text)
 {
 	char data[256];
 
@@ -174,28 +176,29 @@ static inline void claimed_row(PGresult *result, int row, int n, int session, in
 		 "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"%s\",\"index\":%d}]}", text, n);
 	cell_uuid(result, row, 0, id_of(n));
 	cell_uuid(result, row, 1, id_of(session));
-	cell_int8(result, row, 2, claim);
-	cell_int4(result, row, 3, 0);
-	cell_int4(result, row, 4, 3);
-	cell_text(result, row, 5, NULL);
-	cell_text(result, row, 6, "line_rating");
-	cell_int4(result, row, 7, 0);
-	cell_int8(result, row, 8, 1000 + n);
-	cell_int8(result, row, 9, (int64_t)strlen(data));
-	cell_text(result, row, 10, data);
-	cell_text(result, row, 11, NULL);
+	cell_int8(result, row, 2, CLAIM_NUMBER + n);
+	cell_int4(result, row, 3, times_claimed);
+	cell_int4(result, row, 4, 0);
+	cell_int4(result, row, 5, 3);
+	cell_text(result, row, 6, NULL);
+	cell_text(result, row, 7, "line_rating");
+	cell_int4(result, row, 8, 0);
+	cell_int8(result, row, 9, 1000 + n);
+	cell_int8(result, row, 10, (int64_t)strlen(data));
+	cell_text(result, row, 11, data);
+	cell_text(result, row, 12, NULL);
 }
 
 /* n claimed rows, jobs first, first + 1, ... of one session. */
-static inline PGresult *rows_claimed(int first, int n, int64_t claim)
+static inline PGresult *rows_claimed(int first, int n, int times_claimed)
 {
-	PGresult *result = rows_of(12);
+	PGresult *result = rows_of(13);
 
 	for (int i = 0; i < n; i++) {
 		char text[32];
 
 		snprintf(text, sizeof(text), "line %d", first + i);
-		claimed_row(result, i, first + i, 999, claim, text);
+		claimed_row(result, i, first + i, 999, times_claimed, text);
 	}
 	return result;
 }
@@ -307,7 +310,7 @@ static inline int tear_down_worker(void **state)
  */
 static inline struct grading *add_job(int n, int session, const char *text)
 {
-	PGresult *result = rows_of(12);
+	PGresult *result = rows_of(13);
 	struct claimed_row row;
 	struct grading *g;
 

@@ -8,7 +8,8 @@
 /* All tables of ours that any release has; those that are not there are passed over. */
 #define OURS \
 	"ours AS (SELECT c.* FROM unnest(ARRAY['grading_migrations', 'grading_jobs'," \
-	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings']) AS name" \
+	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings'," \
+	"    'grading_provenance']) AS name" \
 	"  JOIN pg_class c ON c.oid = to_regclass(name))"
 
 /* Half of an "open since" is nothing an operator wants to read. */
@@ -108,7 +109,7 @@ static const char rights_sql[] =
 	"  WHERE (has_table_privilege(r.oid, o.oid, p) OR p IN ('SELECT', 'INSERT', 'UPDATE')"
 	"      AND has_any_column_privilege(r.oid, o.oid, p))"
 	"    AND NOT (p = 'SELECT' AND r.rolname = 'authenticated' AND o.relrowsecurity"
-	"      AND o.relname IN ('grading_sessions', 'line_ratings'))"
+	"      AND o.relname IN ('grading_sessions', 'line_ratings', 'grading_provenance'))"
 	"  GROUP BY 1, 2"
 	")"
 	"SELECT 'error', format('%s sees no row of %s: row-level security is on, and no policy is"
@@ -210,10 +211,11 @@ static const char triggers_sql[] =
  */
 static const char defaults_sql[] =
 	"WITH " MIGRATIONS ", wanted AS ("
-	" SELECT DISTINCT d.words[1] AS name, d.words[2] AS expression FROM migration,"
+	" SELECT DISTINCT ON (1) d.words[1] AS name, d.words[2] AS expression FROM migration,"
 	"  regexp_matches(text, 'ALTER TABLE grading_jobs[^;]*', 'g') AS s(statement),"
 	"  regexp_matches(statement[1],"
-	"    'COLUMN (?:IF NOT EXISTS )?([a-z_]+)[^,]* DEFAULT ([^,]+)', 'g') AS d(words))"
+	"    'COLUMN (?:IF NOT EXISTS )?([a-z_]+)[^,]* DEFAULT ([^,]+)', 'g') AS d(words)"
+	" ORDER BY 1, place DESC)"
 	"SELECT 'error', format('the column %s of grading_jobs has no default: plain rows are"
 	" refused, or never claimed', name),"
 	"  format('ALTER TABLE grading_jobs ALTER COLUMN %s SET DEFAULT %s', name, expression)"
@@ -223,12 +225,43 @@ static const char defaults_sql[] =
 	"   AND name NOT IN ('session_id', 'job_type', 'job_data')";
 
 /*
+ * The numbers of claims and cursors. Without the right to draw them the daemon claims or stores
+ * nothing, and applications insert nothing; where rows get others, results of a row that is gone may
+ * be stored for the one that came instead.
+ */
+static const char numbers_sql[] =
+	"WITH " MADE("SEQUENCE") ", present AS ("
+	"  SELECT c.relname, c.oid, EXISTS (SELECT"
+	"      FROM aclexplode(coalesce(c.relacl, acldefault('s', c.relowner))) AS a"
+	"      WHERE a.grantee = 0 AND a.privilege_type = 'USAGE') AS for_all"
+	"  FROM pg_class c WHERE c.relkind = 'S' AND c.oid IN (SELECT to_regclass(name) FROM made))"
+	"SELECT 'error', format('the sequence %s is missing', name), " AGAIN
+	" FROM made WHERE name NOT IN (SELECT relname FROM present)"
+	" UNION ALL"
+	" SELECT 'error', format('%s may not draw numbers from the sequence %s', current_user,"
+	"   relname), 'as the owner of the tables: SELECT grading_secure()'"
+	" FROM present WHERE NOT has_sequence_privilege(oid, 'USAGE')"
+	" UNION ALL"
+	" SELECT 'warning', format('not everybody may draw numbers from the sequence %s: who has no"
+	" right to is refused, of an application each job that it inserts', relname),"
+	"  'as the owner of the tables: SELECT grading_secure()'"
+	" FROM present WHERE NOT for_all AND has_sequence_privilege(oid, 'USAGE')"
+	" UNION ALL"
+	" SELECT 'error', 'new rows of grading_jobs get no number of their own for claim',"
+	"  'ALTER TABLE grading_jobs ALTER COLUMN claim SET DEFAULT nextval(''grading_claims'')'"
+	" FROM pg_attribute a LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum"
+	" WHERE attrelid = to_regclass('grading_jobs') AND attname = 'claim'"
+	"  AND to_regclass('grading_claims') IS NOT NULL"
+	"  AND NOT coalesce(pg_get_expr(adbin, adrelid) LIKE 'nextval(%grading_claims%', false)";
+
+/*
  * What the daemon relies upon to store nothing twice; a table that an application made may have
  * come without.
  */
 #define UNIQUE_KEYS \
 	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
-	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')"
+	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')," \
+	" ('grading_provenance', 'id')"
 
 static const char indexes_sql[] =
 	"WITH " OURS ", " MADE("INDEX") ", state AS ("
@@ -274,6 +307,7 @@ const struct doctor_check doctor_checks[] = {
 	{ "triggers", triggers_sql, "all present, and enabled", NULL, true },
 	{ "defaults", defaults_sql, "plain rows of session_id, job_type and job_data are taken",
 	  NULL, true },
+	{ "numbers", numbers_sql, "claims and cursors get numbers that never come back", NULL, true },
 	{ "indexes", indexes_sql, "all present and valid", NULL, true },
 };
 const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);

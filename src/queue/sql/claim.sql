@@ -1,6 +1,8 @@
 -- Claims jobs. A session's first claim opens its row, so that a front end sees "processing".
 \set columns 'g.id'
 \set due `cat pieces/due.sql`
+\set times_claimed `cat pieces/times_claimed.sql`
+\set claimed_once_more `cat pieces/claimed_once_more.sql`
 \set job_columns `cat pieces/job_columns.sql`
 \set claimed `cat pieces/claimed.sql`
 \set beside ''

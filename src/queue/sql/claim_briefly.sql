@@ -4,6 +4,8 @@
 -- pending again, and settlements ask for the claimant's name beside the claim's number.
 \set columns 'g.id'
 \set due `cat pieces/due.sql`
+\set times_claimed `cat pieces/times_claimed.sql`
+\set claimed_once_more `cat pieces/claimed_once_more.sql`
 \set job_columns `cat pieces/job_columns.sql`
 \set claimed `cat pieces/claimed.sql`
 \set beside '(SELECT set_config(''synchronous_commit'', ''off'', true)) AS no_wait,'

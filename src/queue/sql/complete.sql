@@ -2,11 +2,12 @@
 \set batch `cat pieces/batch.sql`
 \set status '''processing'''
 \set as_claimed_by `cat pieces/as_claimed.sql`
-\set as_claimed ':as_claimed_by AND g.claimed_by = $25'
+\set as_claimed ':as_claimed_by AND g.claimed_by = $29'
 \set claim ''
 \set counters `cat pieces/counters.sql`
 \set separator `cat pieces/separator.sql`
 \set line_values `cat pieces/line_values.sql`
+\set provenances `cat pieces/provenances.sql`
 \set complete `cat pieces/complete.sql`
 \set distinct ''
 \set remember `cat pieces/remember.sql`
@@ -33,11 +34,15 @@ PREPARE complete (
 	text[],		-- $18: alternatives,
 	text[],		-- $19: reason,
 	bool[],		-- $20: whether it came from the cache,
-	int[],		-- $21: provenance, a document,
-	text[],		-- $22: key for the cache,
-	text[],		-- $23: and context for the cache
-	jsonb[],	-- $24: documents
-	text		-- $25: the claimant
+	timestamptz[],	-- $21: when the rater gave it, if it did,
+	uuid[],		-- $22: id of its provenance,
+	text[],		-- $23: key for the cache,
+	text[],		-- $24: context for the cache,
+	int[],		-- $25: and provenance for the cache, a document
+	jsonb[],	-- $26: documents
+	uuid[],		-- $27: provenances that may not be stored yet: their ids,
+	int[],		-- $28: and documents
+	text		-- $29: the claimant
 ) AS
 WITH :complete, remembered AS (
 	:remember

@@ -1,12 +1,16 @@
--- Completes jobs that hold.sql has locked: what their claim would have written is written with it.
--- Nothing goes into the phrase cache.
+-- Completes jobs that hold.sql has locked: what their claim would have written is written with it,
+-- but for a number of the claim. The one that the row was made with, or was left with, is in no
+-- other's hands: whoever holds the row has its lock. Nothing goes into the phrase cache.
 \set batch `cat pieces/batch.sql`
 \set status '''pending'''
 \set as_claimed `cat pieces/as_claimed.sql`
-\set claim ', claim = g.claim + 1, claimed_by = $25, started_at = now()'
+\set times_claimed `cat pieces/times_claimed.sql`
+\set claimed_once_more `cat pieces/claimed_once_more.sql`
+\set claim ', times_claimed = :claimed_once_more, claimed_by = $29, started_at = now()'
 \set counters `cat pieces/counters.sql`
 \set separator `cat pieces/separator.sql`
 \set line_values `cat pieces/line_values.sql`
+\set provenances `cat pieces/provenances.sql`
 \set complete `cat pieces/complete.sql`
 
 PREPARE complete_held (
@@ -30,11 +34,15 @@ PREPARE complete_held (
 	text[],		-- $18: alternatives,
 	text[],		-- $19: reason,
 	bool[],		-- $20: whether it came from the cache,
-	int[],		-- $21: provenance, a document,
-	text[],		-- $22: key for the cache,
-	text[],		-- $23: and context for the cache
-	jsonb[],	-- $24: documents
-	text		-- $25: the claimant
+	timestamptz[],	-- $21: when the rater gave it, if it did,
+	uuid[],		-- $22: id of its provenance,
+	text[],		-- $23: key for the cache,
+	text[],		-- $24: context for the cache,
+	int[],		-- $25: and provenance for the cache, a document
+	jsonb[],	-- $26: documents
+	uuid[],		-- $27: provenances that may not be stored yet: their ids,
+	int[],		-- $28: and documents
+	text		-- $29: the claimant
 ) AS
 WITH :complete
 SELECT place FROM settled;

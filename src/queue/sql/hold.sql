@@ -2,6 +2,7 @@
 -- complete_held.sql settles it. Whatever goes wrong in between, nothing has happened. For a rater
 -- that answers at once, since the transaction is open meanwhile (worker/claim_txn.c). Outside of a
 -- transaction it is a preview: the jobs that a claim would take, and nobody holds them.
+\set times_claimed `cat pieces/times_claimed.sql`
 \set job_columns `cat pieces/job_columns.sql`
 \set columns :job_columns
 \set due `cat pieces/due.sql`

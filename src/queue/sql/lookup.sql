@@ -1,10 +1,14 @@
--- What the phrase cache knows.
+-- What the phrase cache knows. Of an entry's provenance only what is not said by the entry itself:
+-- an earlier release stored also when it was given, and that it was fresh then.
 \set separator `cat pieces/separator.sql`
 
 PREPARE lookup (
 	text[],		-- $1: keys
 	bigint		-- $2: ms that an entry lives
 ) AS
-SELECT cache_key, rating, array_to_string(alternatives, :separator), reason, provenance::text
+SELECT cache_key, rating, array_to_string(alternatives, :separator), reason,
+	CASE WHEN jsonb_typeof(provenance) = 'object'
+		THEN (provenance - ARRAY['at', 'source'])::text END,
+	created_at
 FROM phrase_cache
 WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint * interval '1 ms';

@@ -4,10 +4,13 @@
 --
 -- A job that somebody has locked is found by its dead claimant at a later tick. One that was held
 -- by a lock alone (`loose`) has no claimant, so whoever has it now, such as the dead worker's own
--- server process, is waited for, if $6 says so and not for long; it counts as claimed from then on,
--- so that to tell of the same death twice charges it once. What they were asking about is free for
--- others.
+-- server process, is waited for, if $7 says so and not for long; it counts as claimed from then on,
+-- so that to tell of the same death twice charges it once. Only a job that is still under the claim
+-- by which the dead one had it in hand is charged: another one may have its id by now. What they
+-- were asking about is free for others.
 \set free_deaths `cat pieces/free_deaths.sql`
+\set times_claimed `cat pieces/times_claimed.sql`
+\set claimed_once_more `cat pieces/claimed_once_more.sql`
 \set death_in_hand `cat pieces/death_in_hand.sql`
 \set deaths `cat pieces/deaths.sql`
 \set suspected `cat pieces/suspected.sql`
@@ -20,43 +23,46 @@ PREPARE recover (
 	text[],		-- $2: how each ended,
 	uuid[],		-- $3: the job that it had in hand, or null,
 	text[],		-- $4: the line of that, or null,
-	bool[],		-- $5: and whether it was killed from outside
-	bool		-- $6: whether locks are waited for
+	bool[],		-- $5: whether it was killed from outside,
+	bigint[],	-- $6: and the number of the claim by which it had the job in hand
+	bool		-- $7: whether locks are waited for
 ) AS
 WITH dead AS (
-	SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bool[])
-		AS d(identity, how, in_hand, line, outside)
+	SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::text[], $5::bool[],
+		$6::bigint[]) AS d(identity, how, in_hand, line, outside, claim)
 ), loose AS MATERIALIZED (
 	SELECT id FROM (
 		SELECT id FROM grading_jobs,
 			(SELECT set_config('lock_timeout', '500ms', true)) AS briefly
-		WHERE $6::bool AND id = ANY($3::uuid[])
-			AND status IS NOT DISTINCT FROM 'pending' AND claim = 0
+		WHERE $7::bool AND id = ANY($3::uuid[])
+			AND status IS NOT DISTINCT FROM 'pending' AND claim = ANY($6::bigint[])
 		ORDER BY id FOR UPDATE OF grading_jobs
 	) AS waited_for
 	UNION ALL
 	SELECT id FROM (
 		SELECT id FROM grading_jobs
-		WHERE NOT $6::bool AND id = ANY($3::uuid[])
-			AND status IS NOT DISTINCT FROM 'pending' AND claim = 0
+		WHERE NOT $7::bool AND id = ANY($3::uuid[])
+			AND status IS NOT DISTINCT FROM 'pending' AND claim = ANY($6::bigint[])
 		ORDER BY id FOR UPDATE SKIP LOCKED
 	) AS free
 ), held AS MATERIALIZED (
 	SELECT g.id, g.claim, g.counted_as, d.how,
-		CASE WHEN d.in_hand = g.id THEN d.line END AS line,
+		CASE WHEN had.it THEN d.line END AS line,
 		greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,
 		(count(*) OVER (PARTITION BY d.identity) = 1
-			OR NOT d.outside AND coalesce(d.in_hand = g.id, false))::int AS guilt,
+			OR NOT d.outside AND had.it)::int AS guilt,
 		CASE WHEN d.in_hand IS NULL THEN 1
-			WHEN d.in_hand = g.id THEN :death_in_hand ELSE 0 END AS weight
+			WHEN had.it THEN :death_in_hand ELSE 0 END AS weight
 	FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity
+	CROSS JOIN LATERAL (
+		SELECT coalesce(d.in_hand = g.id AND d.claim = g.claim, false) AS it) had
 	WHERE g.status = 'processing'
 	UNION ALL
 	SELECT g.id, g.claim, g.counted_as, max(d.how), max(d.line),
 		greatest(coalesce(g.max_attempts, 3), 1),
 		count(*) FILTER (WHERE NOT d.outside)::int,
 		:death_in_hand * count(*) FILTER (WHERE d.outside)::int
-	FROM grading_jobs g JOIN dead d ON d.in_hand = g.id
+	FROM grading_jobs g JOIN dead d ON d.in_hand = g.id AND d.claim = g.claim
 	WHERE g.id = ANY(ARRAY(SELECT id FROM loose))
 	GROUP BY g.id
 ), judged AS MATERIALIZED (
@@ -74,8 +80,12 @@ WITH dead AS (
 	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
 ), put AS (
 	UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,
-		claim = g.claim + (g.status = 'pending')::int, attempts = judged.attempts,
-		claimed_by = NULL, updated_at = now(), failed_at = CASE WHEN spent THEN now() END,
+		claim = CASE WHEN g.status = 'pending' THEN nextval('grading_claims'::regclass)
+			ELSE g.claim END,
+		times_claimed = CASE WHEN g.status = 'pending' THEN :claimed_once_more
+			ELSE g.times_claimed END,
+		attempts = judged.attempts, claimed_by = NULL, updated_at = now(),
+		failed_at = CASE WHEN spent THEN now() END,
 		counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,
 		:suspected,
 		error = format('the worker that had this job %s', judged.how)

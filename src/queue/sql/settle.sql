@@ -1,12 +1,19 @@
 -- Settles jobs with whatever lines they have and whatever is there already: complete, fail, put
 -- back, or (status "processing") only store what has arrived. Only jobs still under our claim are
--- touched, and only their lines stored. The session's row is locked before its lines are numbered,
--- so that seq follows the order of commits. `brought` are lines of jobs that count for the first
--- time; what another job brought before is no new line.
+-- touched, and only their lines stored. `brought` are lines of jobs that count for the first time;
+-- what another job brought before is no new line.
+--
+-- Cursors are drawn under the lock of the session's row, so that they follow the order of commits,
+-- and that row must be seen for it: a new one that another settlement has not committed yet is not.
+-- Where one is `missing` this makes it, waits for whoever makes it too, and settles nothing; the
+-- jobs are told by a place below zero, and the same again finds the row. So does one that is deleted
+-- under our hands. The order of locks is kept by who reads whom: `locked` reads `missing`, which reads
+-- `ours`, and then `remembered`.
 \set batch `cat pieces/batch.sql`
 \set status '''processing'''
 \set as_claimed `cat pieces/as_claimed.sql`
 \set taken_back `cat pieces/taken_back.sql`
+\set provenances `cat pieces/provenances.sql`
 \set counters `cat pieces/counters.sql`
 \set separator `cat pieces/separator.sql`
 \set line_values `cat pieces/line_values.sql`
@@ -35,48 +42,83 @@ PREPARE settle (
 	text[],		-- $18: alternatives,
 	text[],		-- $19: reason,
 	bool[],		-- $20: whether it came from the cache,
-	int[],		-- $21: provenance, a document,
-	text[],		-- $22: key for the cache,
-	text[],		-- $23: and context for the cache
-	jsonb[],	-- $24: documents
-	text,		-- $25: the claimant
-	bigint		-- $26: ms that a cache entry lives
+	timestamptz[],	-- $21: when the rater gave it, if it did,
+	uuid[],		-- $22: id of its provenance,
+	text[],		-- $23: key for the cache,
+	text[],		-- $24: context for the cache,
+	int[],		-- $25: and provenance for the cache, a document
+	jsonb[],	-- $26: documents
+	uuid[],		-- $27: provenances that may not be stored yet: their ids,
+	int[],		-- $28: and documents
+	text,		-- $29: the claimant
+	bigint		-- $30: ms that a cache entry lives
 ) AS
-WITH :batch, settled AS (
+WITH :batch, provenances AS (
+	:provenances
+), ours AS MATERIALIZED (
+	SELECT g.id, g.session_id, job.place, job.place IN (SELECT line.job FROM line) AS brings
+	FROM grading_jobs g, job WHERE :as_claimed AND g.claimed_by = $29
+	ORDER BY g.id FOR UPDATE OF g
+), missing AS MATERIALIZED (
+	SELECT DISTINCT session_id FROM ours
+	WHERE brings AND (SELECT true FROM grading_sessions there
+		WHERE there.session_id = ours.session_id) IS NULL
+), opened AS (
+	INSERT INTO grading_sessions (session_id, started_at)
+	SELECT session_id, now() FROM missing ORDER BY session_id
+	ON CONFLICT DO NOTHING
+), remembered AS (
+	:remember
+	ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,
+		alternatives = excluded.alternatives, reason = excluded.reason,
+		context = excluded.context,
+		provenance = excluded.provenance, created_at = excluded.created_at
+	WHERE c.created_at <= now() - $30::bigint * interval '1 ms'
+	RETURNING c.cache_key
+), locked AS MATERIALIZED (
+	SELECT s.session_id FROM grading_sessions s
+	WHERE CASE WHEN EXISTS (SELECT FROM missing) THEN false
+		ELSE (SELECT count(*) FROM remembered) >= 0 END
+		AND s.session_id = ANY(ARRAY(SELECT session_id FROM ours))
+	ORDER BY s.session_id FOR UPDATE
+), free AS (
+	SELECT place FROM ours LEFT JOIN locked USING (session_id)
+	WHERE NOT EXISTS (SELECT FROM missing)
+		AND (NOT brings OR locked.session_id IS NOT NULL)
+), settled AS (
 	UPDATE grading_jobs g SET status = job.status,
 		attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),
 		available_at = CASE WHEN job.status = 'pending'
 			THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms'
 			ELSE g.available_at END,
-		result = coalesce(($24::jsonb[])[job.result], g.result), error = job.error,
+		result = coalesce(($26::jsonb[])[job.result], g.result), error = job.error,
 		updated_at = now(),
 		completed_at = CASE WHEN job.status = 'completed' THEN now() END,
 		failed_at = CASE WHEN job.status = 'failed' THEN now() END,
 		claimed_by = CASE WHEN job.status <> 'pending' THEN g.claimed_by END,
 		counted_as = CASE WHEN job.status IN ('completed', 'failed') THEN job.status
 			ELSE g.counted_as END
-	FROM job WHERE :as_claimed AND g.claimed_by = $25
+	FROM job WHERE :as_claimed AND g.claimed_by = $29
+		AND job.place = ANY(ARRAY(SELECT place FROM free))
 	RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines,
 		job.skipped, job.stored, job.place
-), locked AS MATERIALIZED (
-	SELECT s.session_id, s.rated_seq FROM grading_sessions s
-	WHERE s.session_id = ANY(ARRAY(SELECT session_id FROM settled))
-	ORDER BY s.session_id FOR UPDATE
 ), fresh AS (
 	SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id,
-		settled.id AS job_id, line.*, coalesce(locked.rated_seq, 0) AS rated_seq
-	FROM line JOIN settled ON settled.place = line.job LEFT JOIN locked USING (session_id)
+		settled.id AS job_id, line.*
+	FROM line JOIN settled ON settled.place = line.job
+		JOIN locked ON locked.session_id = settled.session_id
 	ORDER BY settled.session_id, line.index
 ), rated AS (
 	INSERT INTO line_ratings AS r (session_id, line_index, line_text, rating, alternatives,
-		reason, cached, job_id, provenance, seq, rated_at)
+		reason, cached, job_id, provenance_id, given_at, seq, rated_at)
 	SELECT session_id, index, text, rating, :line_values,
-		rated_seq + row_number() OVER (PARTITION BY session_id ORDER BY index), now()
+		nextval('grading_cursors'::regclass), now()
 	FROM fresh
 	ON CONFLICT (session_id, line_index) DO UPDATE SET line_text = excluded.line_text,
 		rating = excluded.rating, alternatives = excluded.alternatives,
 		reason = excluded.reason, cached = excluded.cached, job_id = excluded.job_id,
-		provenance = excluded.provenance, seq = excluded.seq, rated_at = excluded.rated_at
+		provenance = NULL, provenance_id = excluded.provenance_id,
+		given_at = excluded.given_at, seq = excluded.seq, rated_at = excluded.rated_at
 	RETURNING r.session_id, (r.xmax = 0) AS new
 ), sums AS (
 	SELECT session_id, max(batches) AS batches,
@@ -105,12 +147,8 @@ WITH :batch, settled AS (
 	:taken_back
 ), session AS (
 	:counters
-), remembered AS (
-	:remember
-	ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,
-		alternatives = excluded.alternatives, reason = excluded.reason,
-		context = excluded.context,
-		provenance = excluded.provenance, created_at = excluded.created_at
-	WHERE c.created_at <= now() - $26::bigint * interval '1 ms'
 )
-:settled_places;
+:settled_places
+UNION ALL
+SELECT -ours.place FROM ours
+WHERE NOT EXISTS (SELECT FROM settled WHERE settled.place = ours.place);

@@ -2,10 +2,12 @@
 -- settlement is. It takes for granted what settle.sql asks about, and is refused as a whole where
 -- that is wrong (a line or a phrase is there already: their primary keys); the caller then sends
 -- the same values to settle.sql. Counters and lines only of jobs that are :as_claimed; :claim sets
--- more of their columns. A line's seq is its job's, the number before the job's first line, and its
--- place.
-:batch, settled AS (
-	UPDATE grading_jobs g SET status = 'completed', result = ($24::jsonb[])[job.result],
+-- more of their columns. A line's cursor is drawn for a row that is joined to what :counters
+-- returns of its session, so when this transaction has that row's lock, and in the order of lines.
+:batch, provenances AS (
+	:provenances
+), settled AS (
+	UPDATE grading_jobs g SET status = 'completed', result = ($26::jsonb[])[job.result],
 		error = NULL, updated_at = now(), completed_at = now(), failed_at = NULL,
 		counted_as = 'completed':claim
 	FROM job WHERE :as_claimed AND g.counted_as IS NULL
@@ -17,15 +19,15 @@
 	FROM settled GROUP BY session_id
 ), session AS (
 	:counters
-	RETURNING s.session_id, s.rated_seq
+	RETURNING s.session_id
 ), placed AS MATERIALIZED (
-	SELECT id AS job_id, session_id, place,
-		rated_seq - sum(stored) OVER (PARTITION BY session_id)
-		+ sum(stored) OVER (PARTITION BY session_id ORDER BY place) - stored AS seq
-	FROM settled LEFT JOIN session USING (session_id)
+	SELECT id AS job_id, session_id, place FROM settled JOIN session USING (session_id)
 ), rated AS (
 	INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason,
-		cached, job_id, provenance, seq, rated_at)
-	SELECT session_id, index, text, rating, :line_values, seq + line.place, now()
-	FROM line JOIN placed ON placed.place = line.job
+		cached, job_id, provenance_id, given_at, seq, rated_at)
+	SELECT session_id, index, text, rating, :line_values,
+		nextval('grading_cursors'::regclass), now()
+	FROM (SELECT line.*, placed.job_id, placed.session_id
+		FROM line JOIN placed ON placed.place = line.job
+		ORDER BY line.job, line.place) AS l
 )

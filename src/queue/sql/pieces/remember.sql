@@ -3,6 +3,6 @@
 INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, context, provenance,
 	created_at)
 SELECT :distinct cache_key, text, rating, string_to_array(alternatives, :separator), reason,
-	context, ($24::jsonb[])[provenance], now()
+	context, ($26::jsonb[])[cached_provenance], now()
 FROM line WHERE cache_key IS NOT NULL
 ORDER BY cache_key
