@@ -56,23 +56,40 @@ struct claimed_row {
 	int counted_as;			/* enum counted */
 	int64_t data_bytes;		/* size of job_data; -1 when it is null */
 	struct floor place;		/* its place in the order of claims */
+	bool passed_over;		/* locked, and not claimed: of the above only id and place */
 };
 
 struct claim {
 	int jobs;			/* the most that are wanted */
 	const char *identity;		/* the claimant */
-	const struct floors *floors;	/* places to begin at */
-	int64_t slack_ms;		/* the least age of such a place */
-	const struct floor *avoid;	/* jobs that are left alone; their ids count */
-	int navoid;			/* the number of them */
 	bool briefly;			/* settled at once, so nobody need see it or keep it */
+
+	/* Either in order, from places on, */
+	const struct floors *floors;	/* to begin at */
+	int64_t slack_ms;		/* the least age of such a place */
+	const struct floors *passes;	/* nothing before these is looked at (scoreboard/pass.h) */
+
+	/* or of these, as far as they are due and nobody else has them. */
+	const struct floor *these;	/* NULL: in order; else the ids of so many `jobs` count */
+	int64_t patience_ms;		/* so long a lock is waited for */
 };
 
+/*
+ * Rows: the jobs that were locked for it, in order. Where one could not be claimed although the
+ * statement succeeded, it was passed over: a trigger was against it, or (with a claim in order) it
+ * is too large to be claimed along with others.
+ */
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
 void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out);
 
-/* Rows as of a claim of the same jobs, which are not claimed: by the answer nobody holds them. */
-int queue_preview(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
+/* The places of the jobs that a claim in order would take. By the answer nobody holds them. */
+int queue_peek(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg);
+/* The first n places of jobs that are due from `from` on and before `to`, whoever has them. */
+int queue_walk(struct queue *q, int n, const struct floor *from, const struct floor *to,
+	       pg_answer_fn *answer, void *arg);
+void queue_place(const PGresult *result, int row, struct floor *place);
+/* Of queue_walk() alone: whether the job has to be claimed alone for its size. */
+bool queue_place_is_large(const PGresult *result, int row);
 
 /*
  * Begins a transaction and locks jobs in it; rows as of a claim. Nothing but queue_settle() with

@@ -19,14 +19,15 @@
  *    the refusal took long, such as a wait for a lock. Rows that were never refused go in
  *    between, in batches that double with each success.
  *  - A row is guilty when it fails alone, another row's statement succeeds, and it fails alone
- *    again with the same error, all within 16 s. The same error is the same SQLSTATE: texts name
+ *    again with the same error, all within 16 s (or as rowset_set_pace() says). The same error is the same SQLSTATE: texts name
  *    files, rows and values.
  *  - The same error for two rows alone, with no success between them, is trouble of the whole (a
  *    full disk, a missing right), unless that error was proven to be a row's in the last 30 s:
  *    nothing is set aside, and one row after the other is tried alone until one succeeds, those
  *    first that were not tried yet, from all over the set. Between two tries it pauses for 500 ms
  *    to 4 s, longer as the trouble lasts; while many rows were not tried yet up to 15 tries share
- *    such a pause, with four times as long as a try takes between them.
+ *    such a pause (or as rowset_set_pace() says), with four times as long as a try takes between
+ *    them.
  *  - Three refusals in a row, of batches of whatever size, are reason enough to try rows alone, so
  *    that a full disk is known for what it is within five statements.
  *  - Once all rows in the set were tried alone, a row that fails alone twice with the same error
@@ -91,6 +92,8 @@ struct rowset {
 	bool retried_last;		/* the last batch was one that was refused before */
 	bool last_word_last;		/* the last statement was somebody's last word */
 	uint32_t walk;			/* where among those not tried yet the next one is taken */
+	int untried_per_probe, probes_max;	/* rowset_set_pace()'s */
+	int64_t suspicion_ms;
 	int64_t retry_not_before_ms;	/* rows with a pause leave the time until then to others */
 	int64_t sent_ms;
 
@@ -122,6 +125,13 @@ enum rowset_verdict {
 void rowset_init(struct rowset *set, int full);
 
 /*
+ * For a large set whose statements cost little. While the whole is in trouble `probes` tries share a
+ * pause as long as there are so many rows that were not tried, and a row's two failures may lie
+ * suspicion_ms apart.
+ */
+void rowset_set_pace(struct rowset *set, int probes, int64_t suspicion_ms);
+
+/*
  * The row is ready. kin: whose lock it may wait for (a session's id, say), as others with the
  * same; NULL or "": nobody's. A row that was found guilty and is added again has its last word:
  * it is sent alone and next, but for one statement of others after each last word; if that fails
@@ -146,6 +156,11 @@ void rowset_take(struct rowset *set, struct rowset_row *row, int64_t now);
 
 /* They are done, and have left the set. Returns how long the trouble took that this ends, or -1. */
 int64_t rowset_succeeded(struct rowset *set, int64_t now);
+/*
+ * A statement of the same kind over other rows succeeded elsewhere since the last call: that proves
+ * the database as well as a success of this set does. Returns as rowset_succeeded().
+ */
+int64_t rowset_witnessed(struct rowset *set, int64_t now);
 /* They were refused, all of them. */
 enum rowset_verdict rowset_failed(struct rowset *set, const struct err *err, int64_t now);
 /* Nothing was learnt: they are as they were. */

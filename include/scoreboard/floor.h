@@ -31,6 +31,14 @@ void floors_raise(struct floors *f, const struct floor *claimed);
 /* Makes a worker's floors known to the others. */
 void floors_publish(struct slot *slot, const struct floors *f);
 
+/* -1, 0 or 1: the order of claims within a priority. */
+int floor_compare(const struct floor *a, const struct floor *b);
+
+/* What one process shares and others read, without waiting: false when it is torn. */
+void shared_floors_write(struct shared_floors *s, uint64_t epoch, const struct floor *at, int n,
+			 int64_t now);
+bool shared_floors_read(const struct shared_floors *s, struct shared_floors *out);
+
 /*
  * Adds the floor of one more priority; nothing when it is there already, or there is no more room.
  */

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
+#include "scoreboard/aside.h"
 #include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/deaths.h"
@@ -48,6 +49,14 @@ struct floor {
 };
 #define FLOORS_MAX 8
 
+/* pass.c's. */
+struct passing {
+	_Atomic uint64_t epoch;		/* odd: some places are passed */
+	_Atomic uint64_t raised;	/* how often a pass was raised */
+	_Atomic uint64_t walked;	/* `raised` as of the last walk through all that is passed */
+	_Atomic uint64_t walker;	/* slot and pid of who walks; 0: nobody */
+};
+
 /* floor.c's; in the janitor's slot those it found, in a worker's as raised by its claims. */
 struct shared_floors {
 	_Atomic uint32_t seq;
@@ -74,6 +83,7 @@ struct slot {
 	struct breadcrumb in_hand;	/* the job the CPU is in; unset between jobs */
 	struct shared_text error;	/* last error worth an operator's eye */
 	struct shared_floors floors;
+	struct shared_floors passes;	/* pass.h */
 	struct shared_refused refused;	/* rows that the database refuses it */
 
 	/* Of its calls, outliving the child as counters do. */
@@ -113,6 +123,8 @@ struct scoreboard {
 	struct breaker breaker;
 	struct throttle throttle;
 	_Atomic uint64_t floors_epoch;	/* floor.h */
+	struct passing passing;		/* pass.h */
+	struct asides asides;		/* aside.h */
 	struct deaths deaths;
 
 	struct slot slots[SLOT_COUNT];

@@ -4,6 +4,7 @@
  */
 #include "queue/queue.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "pg/pgbinary.h"
@@ -16,8 +17,47 @@ enum { CLAIMED_ID, CLAIMED_SESSION, CLAIMED_CLAIM, CLAIMED_TIMES, CLAIMED_ATTEMP
        CLAIMED_MAX_ATTEMPTS, CLAIMED_COUNTED_AS, CLAIMED_JOB_TYPE, CLAIMED_PRIORITY,
        CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT };
 
+/* Columns of sql/peek.sql and, with the last, sql/walk.sql. */
+enum { PLACE_ID, PLACE_PRIORITY, PLACE_AVAILABLE_AT, PLACE_LARGE };
+
+/* Known priorities, highest first: those with a floor, and those with a pass. */
+struct known {
+	int n;
+	struct floor at[2 * FLOORS_MAX];
+};
+
+static const struct floor *pass_of(const struct floors *passes, int32_t priority)
+{
+	for (int i = 0; i < passes->n; i++)
+		if (passes->at[i].priority == priority)
+			return &passes->at[i];
+	return NULL;
+}
+
+static void know(struct known *known, const struct floor *f)
+{
+	int i = 0;
+
+	while (i < known->n && known->at[i].priority > f->priority)
+		i++;
+	if (i < known->n && known->at[i].priority == f->priority)
+		return;
+	memmove(&known->at[i + 1], &known->at[i], (size_t)(known->n - i) * sizeof(*f));
+	known->at[i] = *f;
+	known->n++;
+}
+
+static void know_all(struct known *known, const struct claim *claim)
+{
+	known->n = 0;
+	for (int i = 0; i < claim->floors->n; i++)
+		know(known, &claim->floors->at[i]);
+	for (int i = 0; i < claim->passes->n; i++)
+		know(known, &claim->passes->at[i]);
+}
+
 /* Rows of (priority, known priority above, floor): one a known priority, one for all below. */
-static void put_floors(struct buf *p, const struct floors *floors)
+static void put_floors(struct buf *p, const struct known *known)
 {
 	static const struct floor below = { .priority = 0 };
 	int64_t above = INT64_MAX;
@@ -26,10 +66,10 @@ static void put_floors(struct buf *p, const struct floors *floors)
 	pgitems_begin(&p[1], PG_INT8);
 	pgitems_begin(&p[2], PG_TIMESTAMPTZ);
 	pgitems_begin(&p[3], PG_UUID);
-	for (int i = 0; i <= floors->n; i++) {
-		const struct floor *f = i < floors->n ? &floors->at[i] : &below;
+	for (int i = 0; i <= known->n; i++) {
+		const struct floor *f = i < known->n ? &known->at[i] : &below;
 
-		pgitem_int8(&p[0], i < floors->n ? f->priority : NO_PRIORITY);
+		pgitem_int8(&p[0], i < known->n ? f->priority : NO_PRIORITY);
 		pgitem_int8(&p[1], above);
 		pgitem_int8(&p[2], f->available_at);
 		pgitem_uuid_bytes(&p[3], f->id);
@@ -37,24 +77,63 @@ static void put_floors(struct buf *p, const struct floors *floors)
 	}
 }
 
-/* $1 to $8 of all claims. */
+/* Where each of them begins at the earliest. */
+static void put_passes(struct buf *p, const struct known *known, const struct floors *passes)
+{
+	static const struct floor nowhere = { .available_at = INT64_MIN };	/* -infinity */
+
+	pgitems_begin(&p[0], PG_TIMESTAMPTZ);
+	pgitems_begin(&p[1], PG_UUID);
+	for (int i = 0; i <= known->n; i++) {
+		const struct floor *pass = NULL;
+
+		if (i < known->n)
+			pass = pass_of(passes, known->at[i].priority);
+		pgitem_int8(&p[0], pass ? pass->available_at : nowhere.available_at);
+		pgitem_uuid_bytes(&p[1], pass ? pass->id : nowhere.id);
+	}
+}
+
+/* $1 to $8 of all claims in order. */
 static void put_search(struct buf *p, const struct claim *claim)
 {
+	struct known known;
+
+	know_all(&known, claim);
 	pgbinary_int4(&p[0], claim->jobs);
-	pgbinary_int4(&p[1], JOB_DATA_CAP_BYTES);
-	put_floors(&p[2], claim->floors);
-	pgbinary_int8(&p[6], claim->slack_ms);
-	pgitems_begin(&p[7], PG_UUID);
-	for (int i = 0; i < claim->navoid; i++)
-		pgitem_uuid_bytes(&p[7], claim->avoid[i].id);
+	put_floors(&p[1], &known);
+	pgbinary_int8(&p[5], claim->slack_ms);
+	put_passes(&p[6], &known, claim->passes);
+}
+
+static void put_these(struct buf *p, const struct claim *claim)
+{
+	pgbinary_int4(&p[0], claim->jobs);
+	pgitems_begin(&p[1], PG_UUID);
+	for (int i = 0; i < claim->jobs; i++)
+		pgitem_uuid_bytes(&p[1], claim->these[i].id);
+	buf_printf(&p[2], "%" PRId64 "ms", claim->patience_ms);
+	pgbinary_int4(&p[3], JOB_DATA_CAP_BYTES);
+	buf_str(&p[4], claim->identity);
+}
+
+static void put_in_order(struct buf *p, const struct claim *claim)
+{
+	put_search(p, claim);
+	pgbinary_int4(&p[8], JOB_DATA_CAP_BYTES);
+	buf_str(&p[9], claim->identity);
 }
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = queue_begin(q);
 
-	put_search(p, claim);
-	buf_str(&p[8], claim->identity);
+	if (claim->these) {
+		put_these(p, claim);
+		return queue_send(q, claim->briefly ? STATEMENT_CLAIM_THESE_BRIEFLY
+						    : STATEMENT_CLAIM_THESE, answer, arg);
+	}
+	put_in_order(p, claim);
 	return queue_send(q, claim->briefly ? STATEMENT_CLAIM_BRIEFLY : STATEMENT_CLAIM, answer,
 			  arg);
 }
@@ -67,18 +146,49 @@ static void no_answer(void *arg, const PGresult *result, const struct err *err)
 	(void)err;
 }
 
-/* Outside of a transaction its locks go with the answer. */
-int queue_preview(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
+int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
-	put_search(queue_begin(q), claim);
+	struct buf *p = queue_begin(q);
+
+	if (pg_send(q->pg, &statements[STATEMENT_BEGIN], NULL, no_answer, NULL) == -1)
+		return -1;
+	put_search(p, claim);
+	pgbinary_int4(&p[8], JOB_DATA_CAP_BYTES);
 	return queue_send(q, STATEMENT_HOLD, answer, arg);
 }
 
-int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
+int queue_peek(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
 {
-	if (pg_send(q->pg, &statements[STATEMENT_BEGIN], NULL, no_answer, NULL) == -1)
-		return -1;
-	return queue_preview(q, claim, answer, arg);
+	put_search(queue_begin(q), claim);
+	return queue_send(q, STATEMENT_PEEK, answer, arg);
+}
+
+int queue_walk(struct queue *q, int n, const struct floor *from, const struct floor *to,
+	       pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = queue_begin(q);
+
+	pgbinary_int4(&p[0], n);
+	pgbinary_int8(&p[1], from->priority);
+	pgbinary_int8(&p[2], from->available_at);
+	buf_add(&p[3], from->id, UUID_BYTES);
+	pgbinary_int8(&p[4], to->available_at);
+	buf_add(&p[5], to->id, UUID_BYTES);
+	return queue_send(q, STATEMENT_WALK, answer, arg);
+}
+
+void queue_place(const PGresult *result, int row, struct floor *place)
+{
+	*place = (struct floor){
+		.priority = pgvalue_int4(result, row, PLACE_PRIORITY),
+		.available_at = pgvalue_int8(result, row, PLACE_AVAILABLE_AT),
+	};
+	memcpy(place->id, PQgetvalue(result, row, PLACE_ID), UUID_BYTES);
+}
+
+bool queue_place_is_large(const PGresult *result, int row)
+{
+	return pgvalue_bool(result, row, PLACE_LARGE);
 }
 
 /* A transaction that had failed is answered with ROLLBACK. */
@@ -100,6 +210,7 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 
 	pgvalue_uuid(result, row, CLAIMED_ID, out->id);
 	pgvalue_uuid(result, row, CLAIMED_SESSION, out->session_id);
+	out->passed_over = PQgetisnull(result, row, CLAIMED_CLAIM);
 	out->claim = pgvalue_int8(result, row, CLAIMED_CLAIM);
 	out->times_claimed = pgvalue_int4(result, row, CLAIMED_TIMES);
 	out->attempts = pgvalue_int4(result, row, CLAIMED_ATTEMPTS);

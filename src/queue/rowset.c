@@ -30,8 +30,18 @@
 
 void rowset_init(struct rowset *set, int full)
 {
-	*set = (struct rowset){ .full = full, .size = full };
+	*set = (struct rowset){
+		.full = full, .size = full, .untried_per_probe = UNTRIED_PER_PROBE,
+		.probes_max = PROBES_MAX, .suspicion_ms = SUSPICION_LASTS_MS,
+	};
 	TAILQ_INIT(&set->rows);
+}
+
+void rowset_set_pace(struct rowset *set, int probes, int64_t suspicion_ms)
+{
+	set->untried_per_probe = 1;
+	set->probes_max = probes;
+	set->suspicion_ms = suspicion_ms;
 }
 
 static int64_t at_least(int64_t a, int64_t b)
@@ -447,6 +457,11 @@ int64_t rowset_succeeded(struct rowset *set, int64_t now)
 	return witness ? found_well(set, now) : -1;
 }
 
+int64_t rowset_witnessed(struct rowset *set, int64_t now)
+{
+	return found_well(set, now);
+}
+
 static void split(struct rowset *set, int n, bool slow)
 {
 	int parts = slow ? PARTS_SLOW : PARTS, size = (n + parts - 1) / parts, i = 0;
@@ -494,7 +509,7 @@ static int64_t trouble_pause(const struct rowset *set, const struct err *err, in
 {
 	int64_t lasted = err->kind == ERR_PERMANENT ? 0 : now - set->troubled_since_ms;
 	int64_t pause = at_most(PAUSE_FIRST_MS + lasted, TROUBLE_PAUSE_MAX_MS);
-	int64_t probes = at_most(count_untried(set) / UNTRIED_PER_PROBE, PROBES_MAX);
+	int64_t probes = at_most(count_untried(set) / set->untried_per_probe, set->probes_max);
 	int64_t rest = (now - set->sent_ms) * PROBE_REST;
 
 	return at_most(pause, at_least(rest, pause / at_least(probes, 1)));
@@ -521,7 +536,7 @@ static bool is_guilty(struct rowset *set, const struct rowset_row *row, const st
 	if (row->convicted)
 		return err->kind == ERR_PERMANENT;
 	if (!set->troubled && set->successes != row->successes_then &&
-	    now - row->suspected_ms <= SUSPICION_LASTS_MS) {
+	    now - row->suspected_ms <= set->suspicion_ms) {
 		set->errors[error].proven_until_ms = now + PROOF_LASTS_MS;
 		return true;
 	}
@@ -562,7 +577,7 @@ static enum rowset_verdict failed_alone(struct rowset *set, struct rowset_row *r
 		set->size = 1;
 	if (again && is_guilty(set, row, err, error, now))
 		return convict(set, row);
-	if (!again || now - row->suspected_ms > SUSPICION_LASTS_MS)
+	if (!again || now - row->suspected_ms > set->suspicion_ms)
 		suspect(set, row, err->sqlstate, now);
 	make_wait(set, row, now, err->kind != ERR_PERMANENT);
 	if (row->convicted)

@@ -5,6 +5,7 @@
 #include "scoreboard/census.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/clock.h"
 
@@ -13,14 +14,16 @@ static bool is_connected(uint32_t state)
 	return state == SLOT_IDLE || state == SLOT_BUSY || state == SLOT_DRAINING;
 }
 
+/* Of jobs that cannot be claimed, all are counted elsewhere, and slots name the last few. */
 static unsigned count_refused(const struct scoreboard *sb)
 {
 	struct refused_row rows[REFUSED_MAX];
 	unsigned n = 0;
 
 	for (int i = 0; i < scoreboard_slots(sb); i++)
-		n += (unsigned)refused_list(&sb->slots[i].refused, now_ms(), rows);
-	return n;
+		for (size_t k = refused_list(&sb->slots[i].refused, now_ms(), rows); k > 0; k--)
+			n += strcmp(rows[k - 1].statement, ASIDE_STATEMENT) != 0;
+	return n + aside_count(&sb->asides);
 }
 
 struct census scoreboard_census(const struct scoreboard *sb)

@@ -13,7 +13,7 @@
  */
 #define LOOK (UINT64_C(1) << 32)
 
-static int compare(const struct floor *a, const struct floor *b)
+int floor_compare(const struct floor *a, const struct floor *b)
 {
 	if (a->available_at != b->available_at)
 		return a->available_at < b->available_at ? -1 : 1;
@@ -23,14 +23,13 @@ static int compare(const struct floor *a, const struct floor *b)
 void floors_raise(struct floors *f, const struct floor *claimed)
 {
 	for (int i = 0; i < f->n; i++)
-		if (f->at[i].priority == claimed->priority && compare(&f->at[i], claimed) < 0)
+		if (f->at[i].priority == claimed->priority && floor_compare(&f->at[i], claimed) < 0)
 			f->at[i] = *claimed;
 }
 
-static void write_floors(struct slot *slot, uint64_t epoch, const struct floor *at, int n,
+void shared_floors_write(struct shared_floors *s, uint64_t epoch, const struct floor *at, int n,
 			 int64_t now)
 {
-	struct shared_floors *s = &slot->floors;
 	uint32_t seq = seqlock_write_begin(&s->seq);
 
 	s->epoch = epoch;
@@ -44,13 +43,13 @@ static void write_floors(struct slot *slot, uint64_t epoch, const struct floor *
  * False when the writer was inside, or died there: its floors are then left out, which is never
  * wrong.
  */
-static bool copy_floors(const struct slot *slot, struct shared_floors *out)
+bool shared_floors_read(const struct shared_floors *s, struct shared_floors *out)
 {
 	for (int i = 0; i < READ_TRIES; i++) {
-		uint32_t before = atomic_load(&slot->floors.seq);
+		uint32_t before = atomic_load(&s->seq);
 
-		memcpy(out, &slot->floors, sizeof(*out));
-		if (seqlock_read_ok(&slot->floors.seq, before))
+		memcpy(out, s, sizeof(*out));
+		if (seqlock_read_ok(&s->seq, before))
 			return out->n >= 0 && out->n <= FLOORS_MAX;
 	}
 	return false;
@@ -62,13 +61,13 @@ void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, s
 
 	out->epoch = atomic_load(&sb->floors_epoch);
 	out->n = 0;
-	if (!copy_floors(&sb->slots[SLOT_JANITOR], &s) || s.epoch != out->epoch ||
+	if (!shared_floors_read(&sb->slots[SLOT_JANITOR].floors, &s) || s.epoch != out->epoch ||
 	    now - s.renewed_ms > max_age_ms)
 		return;
 	out->n = s.n;
 	memcpy(out->at, s.at, sizeof(out->at));
 	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++) {
-		if (sb->slots[i].floors.epoch != out->epoch || !copy_floors(&sb->slots[i], &s) ||
+		if (sb->slots[i].floors.epoch != out->epoch || !shared_floors_read(&sb->slots[i].floors, &s) ||
 		    s.epoch != out->epoch)
 			continue;
 		for (int k = 0; k < s.n; k++)
@@ -78,7 +77,7 @@ void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, s
 
 void floors_publish(struct slot *slot, const struct floors *f)
 {
-	write_floors(slot, f->epoch, f->at, f->n, 0);
+	shared_floors_write(&slot->floors, f->epoch, f->at, f->n, 0);
 }
 
 void floors_add(struct floors *f, const struct floor *more)
@@ -96,7 +95,8 @@ void floors_add(struct floors *f, const struct floor *more)
 
 void floors_renew(struct scoreboard *sb, uint64_t epoch, const struct floors *found, int64_t now)
 {
-	write_floors(&sb->slots[SLOT_JANITOR], epoch + LOOK, found->at, found->n, now);
+	shared_floors_write(&sb->slots[SLOT_JANITOR].floors, epoch + LOOK, found->at, found->n,
+			    now);
 	atomic_compare_exchange_strong(&sb->floors_epoch, &epoch, epoch + LOOK);
 }
 

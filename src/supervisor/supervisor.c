@@ -37,6 +37,7 @@
 #define START_PATIENCE_MS 10000		/* -d: for the pool to be up */
 #define START_LOOK_MS 100
 #define AWAY_MS 500			/* so long away, and the pool is said to wait */
+#define SUMMARY_REFUSED_MAX 100		/* jobs that --once names, of those that nobody may claim */
 
 struct supervisor {
 	struct supervisor_options options;
@@ -330,6 +331,22 @@ static void start(struct supervisor *s)
 		feed_watchdog(s);
 }
 
+/* How many jobs the database lets nobody claim, and which, as far as they are not too many. */
+static void print_refused(const struct asides *asides)
+{
+	unsigned char ids[SUMMARY_REFUSED_MAX][UUID_BYTES];
+	char text[UUID_SIZE];
+	int64_t next_ms;
+	int n = aside_due(asides, INT64_MAX, ids, SUMMARY_REFUSED_MAX, &next_ms);
+
+	printf(",\"refused\":%u,\"refused_jobs\":[", aside_count(asides));
+	for (int i = 0; i < n; i++) {
+		uuid_text(ids[i], text);
+		printf("%s\"%s\"", i > 0 ? "," : "", text);
+	}
+	printf("]");
+}
+
 /* --once: what was done, as one line of JSON on standard output. */
 static void print_summary(const struct scoreboard *sb)
 {
@@ -337,11 +354,13 @@ static void print_summary(const struct scoreboard *sb)
 
 	printf("{\"claimed\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"failed\":%" PRIu64
 	       ",\"retried\":%" PRIu64 ",\"released\":%" PRIu64 ",\"lines_rated\":%" PRIu64
-	       ",\"cache_hits\":%" PRIu64 ",\"seconds\":%.3f}\n",
+	       ",\"cache_hits\":%" PRIu64,
 	       scoreboard_sum(sb, COUNTER_JOBS_CLAIMED), scoreboard_sum(sb, COUNTER_JOBS_COMPLETED),
 	       scoreboard_sum(sb, COUNTER_JOBS_FAILED), scoreboard_sum(sb, COUNTER_JOBS_RETRIED),
 	       scoreboard_sum(sb, COUNTER_JOBS_RELEASED), scoreboard_sum(sb, COUNTER_LINES_RATED),
-	       scoreboard_sum(sb, COUNTER_CACHE_HITS), seconds);
+	       scoreboard_sum(sb, COUNTER_CACHE_HITS));
+	print_refused(&sb->asides);
+	printf(",\"seconds\":%.3f}\n", seconds);
 	fflush(stdout);
 }
 

@@ -9,8 +9,9 @@ enum claim_state {
 	CLAIM_READY,		/* the next claim may go out when there is room */
 	CLAIM_SENT,		/* a claim is on its way */
 	CLAIM_SENT_STALE,	/* the same, and something was inserted that it may not have seen */
-	CLAIM_PREVIEW,		/* the place of a job that cannot be claimed is being asked for */
 	CLAIM_EXHAUSTED,	/* the queue is empty; wait for a wake */
+	CLAIM_STEP,		/* a step is on its way that concerns jobs which are refused */
+	CLAIM_STEP_EXHAUSTED,	/* the same, and the queue was empty before it */
 	CLAIM_STATE_COUNT
 };
 
@@ -19,8 +20,8 @@ enum claim_event {
 	CLAIM_ON_ANSWER,	/* it brought jobs, or there is reason to look again at once */
 	CLAIM_ON_EMPTY,		/* it brought less than asked, from the queue's beginning */
 	CLAIM_ON_FAILURE,	/* the database did not carry it out, or the connection went away */
-	CLAIM_ON_PREVIEW,	/* it was refused because of its one job: a preview goes out */
-	CLAIM_ON_PREVIEWED,	/* that was answered */
+	CLAIM_ON_STEP,		/* a step of passing or walking goes out (walk.h) */
+	CLAIM_ON_STEPPED,	/* that was answered, or went away */
 	CLAIM_ON_WAKE,		/* something was inserted, is due, or went back; or a reconnect */
 	CLAIM_EVENT_COUNT
 };

@@ -24,7 +24,7 @@ bool claim_txn_fits(const struct claim_txn *t, bool deep)
 
 bool claim_txn_can_complete(const struct claimed_row *row)
 {
-	return row->times_claimed == 0 && row->counted_as == COUNTED_NOT;
+	return row->times_claimed == 0 && row->counted_as == COUNTED_NOT && row->data;
 }
 
 int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer, void *arg)
@@ -33,6 +33,11 @@ int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn
 	t->open = true;
 	t->opened_ms = now_ms();
 	return queue_hold(t->ctx->queue, claim, answer, arg);
+}
+
+void claim_txn_write_next(struct claim_txn *t)
+{
+	t->write_next = true;
 }
 
 void claim_txn_written(struct claim_txn *t)
@@ -45,7 +50,7 @@ void claim_txn_leave(struct claim_txn *t, int n)
 {
 	if (n == 0)
 		return;
-	t->write_next = true;
+	claim_txn_write_next(t);
 	t->left += n;
 	context_give_back_budget(t->ctx, n);
 	floors_forget(context_scoreboard(t->ctx));
@@ -92,24 +97,31 @@ static void not_committed(struct claim_txn *t)
 	leave_all(t);
 }
 
-static void committed(struct claim_txn *t, int n)
+/* What was locked and is not completed was passed over by a trigger, without an error. */
+static void committed(struct claim_txn *t)
 {
-	int place = 0;
+	int place = 0, passed_over = 0;
 
 	claim_size_took(t->size, now_ms() - t->committing_since_ms);
-	context_count(t->ctx, COUNTER_JOBS_CLAIMED, (uint64_t)n);
-	t->completed += (uint64_t)n;
 	for (struct grading *g = t->jobs->head, *next; g; g = next) {
 		next = g->next;
-		if (g->held)
-			settler_finish(t->settler, g, t->settled[place++] == SETTLED);
+		if (!g->held)
+			continue;
+		if (t->settled[place++] == SETTLED) {
+			settler_finish(t->settler, g, true);
+			continue;
+		}
+		dispatch_drop(t->dispatch, g);
+		passed_over++;
 	}
+	context_count(t->ctx, COUNTER_JOBS_CLAIMED, (uint64_t)(place - passed_over));
+	t->completed += (uint64_t)(place - passed_over);
+	claim_txn_leave(t, passed_over);
 }
 
 static void on_committed(void *arg, const PGresult *result, const struct err *err)
 {
 	struct claim_txn *t = arg;
-	int n = t->under_way;
 
 	if (err && t->err.kind == ERR_NONE)
 		t->err = *err;
@@ -118,7 +130,7 @@ static void on_committed(void *arg, const PGresult *result, const struct err *er
 	if (t->err.kind == ERR_NONE && !queue_committed(result))
 		err_set(&t->err, ERR_RETRY, "the database did not commit");
 	if (t->err.kind == ERR_NONE)
-		committed(t, n);
+		committed(t);
 	else
 		not_committed(t);
 }

@@ -42,7 +42,8 @@ bool claim_txn_can_complete(const struct claimed_row *row);
 /* Claims so. -1 as pg_send(). */
 int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer,
 		    void *arg);
-/* The next claim goes out in the ordinary way. */
+/* The next claim is to go out in the ordinary way; and it does. */
+void claim_txn_write_next(struct claim_txn *t);
 void claim_txn_written(struct claim_txn *t);
 
 /* n jobs that the claim brought are for an ordinary one, the next. */

@@ -13,13 +13,18 @@
 #include "base/log.h"
 #include "process/wake.h"
 #include "scoreboard/breaker.h"
+#include "scoreboard/pass.h"
 #include "scoreboard/trouble.h"
 #include "lookup.h"
+#include "refusal.h"
 
 #define FLOORS_LAST_POLLS 3	/* without a look by the janitor; then workers look by themselves */
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
-#define TROUBLE_MS 1000		/* pause after a claim that the database refused */
+#define TROUBLE_MS 1000		/* pause after trouble of the database's own */
+#define PASS_FIRST 16		/* places passed when a claim is refused, at least; then */
+#define PASS_MAX 8192		/* twice as many each time, up to so many */
+#define REFUSALS_MAX 9		/* in a row without a pause between them */
 
 static struct scoreboard *board(const struct claimer *c)
 {
@@ -49,17 +54,22 @@ void claimer_pass_wake_on(struct claimer *c)
 
 bool claimer_is_claiming(const struct claimer *c)
 {
-	return c->state == CLAIM_SENT || c->state == CLAIM_SENT_STALE;
+	return c->state != CLAIM_READY && c->state != CLAIM_EXHAUSTED;
 }
 
 bool claimer_is_quiet(const struct claimer *c)
 {
-	return !claimer_is_claiming(c) && c->state != CLAIM_PREVIEW && !c->with.txn->open;
+	return !claimer_is_claiming(c) && !c->with.txn->open;
 }
 
 bool claimer_is_exhausted(const struct claimer *c)
 {
 	return c->state == CLAIM_EXHAUSTED;
+}
+
+bool claimer_is_through(const struct claimer *c)
+{
+	return claimer_is_exhausted(c) && pass_is_walked(board(c));
 }
 
 /* ---- a claim that was refused ---- */
@@ -68,9 +78,9 @@ bool claimer_is_exhausted(const struct claimer *c)
 static struct claim claim_for(const struct claimer *c, int jobs)
 {
 	return (struct claim){
-		.jobs = jobs, .identity = c->ctx->child->identity, .floors = &c->floors,
-		.avoid = c->quarantine.places, .navoid = c->quarantine.n,
-		.slack_ms = c->from_floors ? 0 : LATE_COMMIT_MS, .briefly = c->ctx->rater->instant,
+		.jobs = jobs, .identity = c->ctx->child->identity,
+		.briefly = c->ctx->rater->instant, .floors = &c->floors, .passes = &c->passes,
+		.slack_ms = c->from_floors ? 0 : LATE_COMMIT_MS,
 	};
 }
 
@@ -79,47 +89,79 @@ static void pause_claims(struct claimer *c, int64_t ms)
 	c->not_before_ms = now_ms() + ms;
 }
 
-static void on_previewed(void *arg, const PGresult *result, const struct err *err)
+/* The place behind the last one of each priority. */
+static void add_pass(struct floors *passes, const struct floor *place)
 {
-	bool any = result && PQntuples(result) > 0;
-	enum quarantine_finding finding;
-	struct claimer *c = arg;
-	struct claimed_row row;
+	struct floor behind = pass_behind(place);
 
-	advance(c, CLAIM_ON_PREVIEWED);
-	if (any)
-		queue_claimed_row(result, 0, &row);
-	finding = quarantine_found(&c->quarantine, any ? &row.place : NULL, now_ms());
-	if (finding == QUARANTINE_FULL || err)
-		pause_claims(c, TROUBLE_MS);	/* it may be all of them */
-	if (finding != QUARANTINE_ADDED && finding != QUARANTINE_FULL)
+	floors_add(passes, &behind);
+	floors_raise(passes, &behind);
+}
+
+static void raise_passes(struct claimer *c, const struct floors *passes, const char *why)
+{
+	if (passes->n == 0)
 		return;
-	log_error("job %s cannot be claimed, and is left alone for %d s: %s", row.id,
-		  QUARANTINE_MS / 1000, c->quarantine.why.text);
-	trouble_say(c->quarantine.why.text);
+	if (!pass_is_on(board(c)))
+		log_warn("%s; others are claimed before these jobs, which are tried one by one",
+			 why);
+	pass_raise(board(c), c->ctx->child->index, passes);
 }
 
-/* Returns whether a preview has gone out, which finds the one job that was refused. */
-static bool find_culprit(struct claimer *c, const struct err *err)
+static void on_peeked(void *arg, const PGresult *result, const struct err *err)
 {
-	struct claim first = claim_for(c, 1);
+	struct floors passes = { .n = 0 };
+	struct claimer *c = arg;
+	struct floor place;
 
-	return quarantine_refused(&c->quarantine, c->asked, err) &&
-	       queue_preview(c->ctx->queue, &first, on_previewed, c) == 0;
-}
-
-static void claim_failed(struct claimer *c, const struct err *err)
-{
-	if (err->kind == ERR_PERMANENT) {
-		advance(c, find_culprit(c, err) ? CLAIM_ON_PREVIEW : CLAIM_ON_FAILURE);
+	advance(c, CLAIM_ON_STEPPED);
+	if (err) {
+		pause_claims(c, TROUBLE_MS);
 		return;
 	}
-	advance(c, CLAIM_ON_FAILURE);
+	for (int i = 0; i < PQntuples(result); i++) {
+		queue_place(result, i, &place);
+		add_pass(&passes, &place);
+	}
+	raise_passes(c, &passes, c->refusal.text);
+}
+
+/*
+ * What the claim would have brought is passed, and more of it the more often that happens in a row;
+ * who is to blame is the walk's to find out.
+ */
+static void pass_refused(struct claimer *c, const struct err *err)
+{
+	int least = c->asked > PASS_FIRST ? c->asked : PASS_FIRST;
+	int64_t n = (int64_t)least << (c->refusals < REFUSALS_MAX ? c->refusals : REFUSALS_MAX);
+	struct claim claim = claim_for(c, n < PASS_MAX ? (int)n : PASS_MAX);
+
+	c->refusal = *err;
+	if (++c->refusals > REFUSALS_MAX)
+		pause_claims(c, TROUBLE_MS);
+	if (queue_peek(c->ctx->queue, &claim, on_peeked, c) == 0)
+		advance(c, CLAIM_ON_STEP);
+}
+
+/* It is neither of a row nor of the connection, whose loss was said already. */
+static void say_trouble(struct claimer *c, const struct err *err)
+{
 	if (err->kind == ERR_LOST)
 		return;		/* reclaim_begin() follows when the connection is back */
 	log_error("%s; claiming again in %d ms", err->text, TROUBLE_MS);
 	trouble_say(err->text);
 	pause_claims(c, TROUBLE_MS);
+}
+
+static void claim_failed(struct claimer *c, const struct err *err)
+{
+	advance(c, CLAIM_ON_FAILURE);
+	if (!refusal_of_row(err))
+		say_trouble(c, err);
+	else if (c->with.txn->open)
+		claim_txn_write_next(c->with.txn);	/* which will be refused as well */
+	else
+		pass_refused(c, err);
 }
 
 /* ---- a claim that was answered ---- */
@@ -152,6 +194,8 @@ static size_t take_rows(struct claimer *c, const PGresult *result, struct gradin
 		struct claimed_row row;
 
 		queue_claimed_row(result, i, &row);
+		if (row.passed_over)
+			continue;
 		floors_raise(&c->floors, &row.place);
 		if (c->with.txn->open && !claim_txn_can_complete(&row))
 			continue;
@@ -170,8 +214,9 @@ static int64_t take(struct claimer *c, const PGresult *result)
 
 	taken = take_rows(c, result, gradings, &bytes);
 	floors_publish(context_slot(c->ctx), &c->floors);
-	claim_txn_leave(c->with.txn, (int)(n - taken));
-	if (!c->with.txn->open) {
+	if (c->with.txn->open) {
+		claim_txn_leave(c->with.txn, (int)(n - taken));
+	} else {
 		context_count(c->ctx, COUNTER_JOBS_CLAIMED, taken);
 		c->claimed += taken;
 	}
@@ -220,10 +265,8 @@ static void learn(struct claimer *c, int got, bool full, int64_t bytes)
 {
 	if (got > 0)
 		claim_size_learn(c->with.size, got, bytes);
-	if (!full) {
+	if (!full)
 		c->short_epoch = c->from_floors ? c->floors.epoch : 0;
-		quarantine_all_claimed(&c->quarantine);
-	}
 	if (full || !c->from_floors) {
 		c->deep = full;
 		claim_size_adapt(c->with.size, full, c->asked, bytes,
@@ -231,28 +274,109 @@ static void learn(struct claimer *c, int got, bool full, int64_t bytes)
 	}
 }
 
+/*
+ * Jobs that were locked for a claim and not claimed, although it succeeded: a trigger was against
+ * it, or they are too large to go with others. Returns how many.
+ */
+static int pass_those_passed_over(struct claimer *c, const PGresult *result)
+{
+	struct floors passes = { .n = 0 };
+	struct claimed_row row;
+	int n = 0;
+
+	for (int i = 0; i < PQntuples(result); i++) {
+		queue_claimed_row(result, i, &row);
+		if (!row.passed_over)
+			continue;
+		add_pass(&passes, &row.place);
+		n++;
+	}
+	raise_passes(c, &passes, "jobs are too large to be claimed along with others, or a trigger "
+		     "on grading_jobs keeps them from being claimed");
+	return n;
+}
+
+/* What was asked for and did not come. */
+static void give_back(struct claimer *c, int n)
+{
+	context_give_back_budget(c->ctx, n);
+	permits_unreserve(c->with.permits, n);
+}
+
+/* Where some were passed over there may be others behind them. */
+static void claim_brought(struct claimer *c, const PGresult *result, int passed_over)
+{
+	int locked = PQntuples(result), got = locked - passed_over;
+	bool full = locked == c->asked;
+	int64_t bytes = 0;
+
+	if (full)
+		queue_deep(c);
+	if (got > 0) {
+		bytes = take(c, result);
+		c->refusals = 0;
+	}
+	c->took_some |= got > 0;
+	learn(c, got, full, bytes);
+	advance(c, full || c->from_floors || passed_over ? CLAIM_ON_ANSWER : CLAIM_ON_EMPTY);
+	if (c->state == CLAIM_EXHAUSTED)
+		queue_empty(c, got);
+}
+
 static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 {
 	struct claimer *c = arg;
-	int got = result ? PQntuples(result) : 0;
-	bool full = got == c->asked;
-	int64_t bytes = 0;
+	int passed_over;
 
-	context_give_back_budget(c->ctx, c->asked - got);
-	permits_unreserve(c->with.permits, c->asked - got);
 	if (err) {
+		give_back(c, c->asked);
 		claim_failed(c, err);
 		return;
 	}
-	if (full)
-		queue_deep(c);
+	passed_over = pass_those_passed_over(c, result);
+	give_back(c, c->asked - PQntuples(result) + passed_over);
+	claim_brought(c, result, passed_over);
+	retire_when_due(c);
+}
+
+/* ---- the walk ---- */
+
+static void on_looked(void *arg, const PGresult *result, const struct err *err)
+{
+	struct claimer *c = arg;
+
+	walk_looked(&c->walk, result);
+	advance(c, CLAIM_ON_STEPPED);
+	if (err)
+		say_trouble(c, err);
+}
+
+static int count_claimed(const PGresult *result)
+{
+	struct claimed_row row;
+	int n = 0;
+
+	for (int i = 0; i < PQntuples(result); i++) {
+		queue_claimed_row(result, i, &row);
+		n += !row.passed_over;
+	}
+	return n;
+}
+
+static void on_tried(void *arg, const PGresult *result, const struct err *err)
+{
+	struct claimer *c = arg;
+	bool others = c->state == CLAIM_STEP;
+	int got = result ? count_claimed(result) : 0;
+
+	give_back(c, c->asked - got);
+	walk_tried(&c->walk, result, err, now_ms(), others);
+	advance(c, CLAIM_ON_STEPPED);
+	if (err && !refusal_of_row(err))
+		say_trouble(c, err);
 	if (got > 0)
-		bytes = take(c, result);
+		claim_size_learn(c->with.size, got, take(c, result));
 	c->took_some |= got > 0;
-	learn(c, got, full, bytes);
-	advance(c, full || c->from_floors ? CLAIM_ON_ANSWER : CLAIM_ON_EMPTY);
-	if (c->state == CLAIM_EXHAUSTED)
-		queue_empty(c, got);
 	retire_when_due(c);
 }
 
@@ -261,7 +385,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 /* Jobs that the next claim for this rater may bring. */
 static int room_for(const struct claimer *c, const struct rater *rater)
 {
-	return quarantine_cap(&c->quarantine, claim_room(c->ctx, &c->with, rater, c->deep));
+	return claim_room(c->ctx, &c->with, rater, c->deep);
 }
 
 /*
@@ -309,12 +433,13 @@ static void look_around(struct claimer *c, int64_t now)
 	if (claim_txn_take_left(c->with.txn) > 0 ||
 	    (claimer_is_exhausted(c) && janitor_missing(c, now)))
 		claimer_wake(c);
-	quarantine_expire(&c->quarantine, now);
+	if (c->ctx->stopping)
+		walk_leave(&c->walk);
 }
 
 static bool may_claim(const struct claimer *c)
 {
-	return c->state == CLAIM_READY && !c->ctx->stopping && !c->with.txn->open &&
+	return !claimer_is_claiming(c) && !c->ctx->stopping && !c->with.txn->open &&
 	       !c->with.reclaim->under_way && pg_is_ready(c->ctx->pg) &&
 	       !atomic_load(&board(c)->paused);
 }
@@ -379,19 +504,20 @@ static void claim_up_to(struct claimer *c, int n, int64_t now)
 	c->asked = n;
 	advance(c, CLAIM_ON_SEND);
 	floors_read(board(c), now, max_age, &c->floors);
+	pass_read(board(c), &c->passes);
 	c->from_floors = c->deep && c->floors.n > 0 && c->floors.epoch != c->short_epoch;
 	claim = claim_for(c, n);
 	if (send_claim(c, &claim) == -1)
 		on_claimed(c, NULL, &(struct err){ .kind = ERR_LOST });
 }
 
-int64_t claimer_turn(struct claimer *c)
+/* An ordinary claim. */
+static int64_t claim_turn(struct claimer *c, int64_t now)
 {
-	int64_t now = now_ms(), wait;
+	int64_t wait;
 	int n;
 
-	look_around(c, now);
-	if (!may_claim(c))
+	if (c->state != CLAIM_READY)
 		return -1;
 	if (now < c->not_before_ms)
 		return let_others_claim(c, c->not_before_ms - now);
@@ -411,17 +537,88 @@ int64_t claimer_turn(struct claimer *c)
 	return -1;
 }
 
+/* Claims by name what the walk has chosen, as many as there is room for. */
+static int64_t try_these(struct claimer *c, int64_t now)
+{
+	struct claim claim;
+	int64_t wait;
+	int room = allowed(c, now, &wait);
+
+	if (room <= 0)
+		return wait;
+	room = reserve(c, room < WALK_TRY_MAX ? room : WALK_TRY_MAX, now, &wait);
+	if (room == 0)
+		return wait;
+	c->asked = walk_gather(&c->walk, room, now);
+	give_back(c, room - c->asked);
+	if (c->asked == 0)
+		return TROUBLE_MS;
+	claim = claim_for(c, c->asked);
+	claim.these = c->walk.these;
+	claim.patience_ms = c->walk.patience_ms;
+	c->tried_last = true;
+	advance(c, CLAIM_ON_STEP);
+	if (queue_claim(c->ctx->queue, &claim, on_tried, c) == -1)
+		on_tried(c, NULL, &(struct err){ .kind = ERR_LOST });
+	return -1;
+}
+
+/*
+ * A step of the walk. Nothing else is on its way meanwhile, lest the time that others take seems to
+ * be that of who is refused; *held_up: it waits for a commit, and no other claim is to come before.
+ */
+static int64_t walk_turn(struct claimer *c, int64_t now, bool *held_up)
+{
+	int64_t wait;
+
+	enum walk_step step = walk_next(&c->walk, now, &wait);
+
+	if (step == WALK_REST)
+		return wait;
+	if (now < c->not_before_ms)
+		return c->not_before_ms - now;
+	*held_up = c->with.txn->committing;
+	if (*held_up)
+		return -1;
+	if (step == WALK_TRY)
+		return try_these(c, now);
+	advance(c, CLAIM_ON_STEP);
+	if (walk_look(&c->walk, on_looked, c) == -1)
+		on_looked(c, NULL, &(struct err){ .kind = ERR_LOST });
+	return -1;
+}
+
+/* The walk and other claims take turns, as far as both have anything to do. */
+int64_t claimer_turn(struct claimer *c)
+{
+	bool others_first = c->tried_last, held_up = false;
+	int64_t now = now_ms(), wait = -1;
+
+	look_around(c, now);
+	if (!may_claim(c))
+		return -1;
+	c->tried_last = false;
+	if (others_first)
+		wait = claim_turn(c, now);
+	if (!claimer_is_claiming(c))
+		wait = wait_sooner(wait, walk_turn(c, now, &held_up));
+	if (!claimer_is_claiming(c) && !others_first && !held_up)
+		wait = wait_sooner(wait, claim_turn(c, now));
+	return claimer_is_claiming(c) ? -1 : wait;
+}
+
 /* ---- life ---- */
 
 void claimer_init(struct claimer *c, const struct context *ctx, const struct claimer_parts *parts)
 {
 	*c = (struct claimer){ .ctx = ctx, .with = *parts, .state = CLAIM_READY };
+	walk_init(&c->walk, ctx);
 }
 
 void claimer_check(const struct claimer *c)
 {
 	INVARIANT(c->state < CLAIM_STATE_COUNT);
-	INVARIANT(!claimer_is_claiming(c) || c->asked > 0);
+	INVARIANT((c->state != CLAIM_SENT && c->state != CLAIM_SENT_STALE) || c->asked > 0);
 	INVARIANT(!claimer_is_claiming(c) || !c->with.reclaim->under_way);
-	quarantine_check(&c->quarantine);
+	walk_check(&c->walk);
 }

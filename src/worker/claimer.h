@@ -9,22 +9,26 @@
 #include "claim_room.h"
 #include "claim_state.h"
 #include "context.h"
-#include "quarantine.h"
+#include "walk.h"
 
 struct claimer {
 	const struct context *ctx;
 	struct claimer_parts with;
-	struct quarantine quarantine;
+	struct walk walk;		/* through what claims pass */
 	enum claim_state state;
 	int asked;			/* jobs that the claim under way is for */
 	struct rater *asked_for;	/* who is to rate them */
-	struct floors floors;		/* where the claim under way began to look */
+	struct floors floors;		/* where the claim under way began to look, */
+	struct floors passes;		/* and where at the earliest */
 	bool from_floors;		/* it takes the floors at their word */
 	uint64_t short_epoch;		/* of floors that brought less than was asked; 0: none */
 	bool deep;			/* of claims that tell the depth, the last was full */
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
 	int64_t not_before_ms;		/* pause after trouble */
+	int refusals;			/* claims in a row that were refused for their rows */
+	struct err refusal;		/* what the last one was refused with */
+	bool tried_last;		/* the last statement claimed by name: others are next */
 	uint64_t claimed;		/* jobs in this worker's life, but for those of claim_txn */
 };
 
@@ -41,11 +45,13 @@ void claimer_wake(struct claimer *c);
 /* The connection is gone: a wake that this worker took, and those to come, are for others. */
 void claimer_pass_wake_on(struct claimer *c);
 
-/* A claim is on its way, or what it brought is not in hand yet. */
+/* A claim or a step of the walk is on its way, or what it brought is not in hand yet. */
 bool claimer_is_claiming(const struct claimer *c);
 /* No statement of a claim is on its way, and no transaction is open. */
 bool claimer_is_quiet(const struct claimer *c);
 bool claimer_is_exhausted(const struct claimer *c);
+/* The same, and what claims pass was tried as well. */
+bool claimer_is_through(const struct claimer *c);
 
 void claimer_check(const struct claimer *c);
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "process/wake.h"
 #include "scoreboard/trouble.h"
+#include "refusal.h"
 
 #define HELD_FAILED_MS 500	/* pause after a held claim that failed: there is an ordinary way */
 
@@ -74,7 +75,7 @@ static void say(const struct err *err, const char *next)
 
 void settler_held_failed(struct settler *s, const struct err *err)
 {
-	if (err->kind == ERR_LOST || err->kind == ERR_PERMANENT)
+	if (err->kind == ERR_LOST || refusal_of_row(err))
 		return;		/* the ordinary way tells whose fault it is */
 	say(err, "its jobs are claimed again");
 	s->not_before_ms = now_ms() + HELD_FAILED_MS;

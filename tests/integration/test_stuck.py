@@ -79,6 +79,8 @@ def test_jobs_that_cannot_be_claimed_stop_no_other(make_pool, db, why, deep):
         db.insert(rep("odd"))
     pool = make_pool(db, pool={"workers": 2}, cache={"ttl": "0" if deep else "24h"})
     wait_until(lambda: db.count("pending") == 3 and db.count("processing") == 0, what="all but those")
-    assert "cannot be claimed, and is left alone" in pool.log
-    assert pool.show("errors")
+    wait_until(lambda: pool.log.count("cannot be claimed, and is left alone") == 3, what="all of them to be named")
+    assert pool.show("status")["rows_refused"] == 3
+    assert {row["row"] for row in pool.show("errors")} >= {
+        str(row.id) for row in db.rows("SELECT id FROM grading_jobs WHERE status = 'pending'")}
     db.completed(rep("Another one."))

@@ -42,14 +42,22 @@ static void test_woken_while_a_claim_is_on_its_way_it_looks_again(void **state)
 	check(CLAIM_SENT_STALE, CLAIM_ON_FAILURE, CLAIM_READY);
 }
 
-static void test_a_refused_claim_previews_its_job(void **state)
+static void test_a_claim_that_is_refused_is_followed_by_a_step(void **state)
 {
 	(void)state;
 	check(CLAIM_SENT, CLAIM_ON_FAILURE, CLAIM_READY);
-	check(CLAIM_SENT, CLAIM_ON_PREVIEW, CLAIM_PREVIEW);
-	check(CLAIM_SENT_STALE, CLAIM_ON_PREVIEW, CLAIM_PREVIEW);
-	check(CLAIM_PREVIEW, CLAIM_ON_WAKE, CLAIM_PREVIEW);
-	check(CLAIM_PREVIEW, CLAIM_ON_PREVIEWED, CLAIM_READY);
+	check(CLAIM_READY, CLAIM_ON_STEP, CLAIM_STEP);
+	check(CLAIM_STEP, CLAIM_ON_WAKE, CLAIM_STEP);
+	check(CLAIM_STEP, CLAIM_ON_STEPPED, CLAIM_READY);
+}
+
+/* What is refused may be the last there is: then the queue is as empty after a step as before. */
+static void test_a_step_leaves_an_empty_queue_empty_unless_it_was_woken(void **state)
+{
+	(void)state;
+	check(CLAIM_EXHAUSTED, CLAIM_ON_STEP, CLAIM_STEP_EXHAUSTED);
+	check(CLAIM_STEP_EXHAUSTED, CLAIM_ON_STEPPED, CLAIM_EXHAUSTED);
+	check(CLAIM_STEP_EXHAUSTED, CLAIM_ON_WAKE, CLAIM_STEP);
 }
 
 static void test_every_state_has_a_name(void **state)
@@ -65,13 +73,15 @@ static void test_every_state_leads_back_to_ready(void **state)
 {
 	static const enum claim_event out[CLAIM_STATE_COUNT] = {
 		[CLAIM_READY] = CLAIM_ON_WAKE, [CLAIM_SENT] = CLAIM_ON_ANSWER,
-		[CLAIM_SENT_STALE] = CLAIM_ON_ANSWER, [CLAIM_PREVIEW] = CLAIM_ON_PREVIEWED,
-		[CLAIM_EXHAUSTED] = CLAIM_ON_WAKE,
+		[CLAIM_SENT_STALE] = CLAIM_ON_ANSWER, [CLAIM_EXHAUSTED] = CLAIM_ON_WAKE,
+		[CLAIM_STEP] = CLAIM_ON_STEPPED,
 	};
 
 	(void)state;
 	for (int s = 0; s < CLAIM_STATE_COUNT; s++)
-		check((enum claim_state)s, out[s], CLAIM_READY);
+		if (s != CLAIM_STEP_EXHAUSTED)
+			check((enum claim_state)s, out[s], CLAIM_READY);
+	check(CLAIM_STEP_EXHAUSTED, CLAIM_ON_STEPPED, CLAIM_EXHAUSTED);
 }
 
 int main(void)
@@ -80,7 +90,8 @@ int main(void)
 		cmocka_unit_test(test_a_claim_that_brings_jobs),
 		cmocka_unit_test(test_an_empty_queue_waits_for_a_wake),
 		cmocka_unit_test(test_woken_while_a_claim_is_on_its_way_it_looks_again),
-		cmocka_unit_test(test_a_refused_claim_previews_its_job),
+		cmocka_unit_test(test_a_claim_that_is_refused_is_followed_by_a_step),
+		cmocka_unit_test(test_a_step_leaves_an_empty_queue_empty_unless_it_was_woken),
 		cmocka_unit_test(test_every_state_has_a_name),
 		cmocka_unit_test(test_every_state_leads_back_to_ready),
 	};

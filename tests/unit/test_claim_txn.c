@@ -10,7 +10,8 @@ static void note_claimed(void *arg, const PGresult *result, const struct err *er
 
 static void begin(void)
 {
-	struct claim claim = { .jobs = 4, .identity = child.identity, .floors = &nowhere };
+	struct claim claim = { .jobs = 4, .identity = child.identity, .floors = &nowhere,
+			       .passes = &nowhere };
 
 	rater.instant = true;
 	assert_int_equal(claim_txn_begin(&txn, &claim, note_claimed, NULL), 0);
@@ -205,12 +206,39 @@ static void test_a_provenance_is_stored_by_the_commit(void **state)
 	assert_int_equal(provenances_sent_first(), 0);
 }
 
+/* The statement succeeds, and a trigger has kept one of the rows as it was. */
+static void test_what_a_trigger_passes_over_is_left(void **state)
+{
+	PGresult *settled = rows_of(1);
+
+	(void)state;
+	begin();
+	bring(3, 0);
+	claim_txn_end(&txn);
+	cell_int8(settled, 0, 0, 1);
+	cell_int8(settled, 1, 0, 3);
+	answer_with(settled, NULL);
+	answer_with(ended_with("COMMIT"), NULL);
+	assert_int_equal(txn.completed, 2);
+	assert_int_equal(counted(COUNTER_JOBS_COMPLETED), 2);
+	assert_int_equal(counted(COUNTER_CLAIMS_LOST), 0);
+	assert_true(txn.write_next);
+	assert_int_equal(claim_txn_take_left(&txn), 1);
+	assert_int_equal(jobs.n, 0);
+}
+
 static void test_only_untouched_jobs_can_be_completed_so(void **state)
 {
+	struct claimed_row row = { .claim = CLAIM_NUMBER, .data = "{}" };
+
 	(void)state;
-	assert_true(claim_txn_can_complete(&(struct claimed_row){ .claim = CLAIM_NUMBER }));
-	assert_false(claim_txn_can_complete(&(struct claimed_row){ .times_claimed = 1 }));
-	assert_false(claim_txn_can_complete(&(struct claimed_row){ .counted_as = COUNTED_FAILED }));
+	assert_true(claim_txn_can_complete(&row));
+	row.times_claimed = 1;
+	assert_false(claim_txn_can_complete(&row));
+	row = (struct claimed_row){ .data = "{}", .counted_as = COUNTED_FAILED };
+	assert_false(claim_txn_can_complete(&row));
+	row = (struct claimed_row){ .data = NULL };	/* too large to be read along with others */
+	assert_false(claim_txn_can_complete(&row));
 }
 
 int main(void)
@@ -224,6 +252,7 @@ int main(void)
 		PARTS_TEST(test_what_was_gathered_goes_out_before_it_begins),
 		PARTS_TEST(test_when_claims_are_held),
 		PARTS_TEST(test_a_provenance_is_stored_by_the_commit),
+		PARTS_TEST(test_what_a_trigger_passes_over_is_left),
 		PARTS_TEST(test_only_untouched_jobs_can_be_completed_so),
 	};
 

@@ -1,6 +1,8 @@
 /* claimer.c: when a worker claims, for how many jobs, and what it makes of the answers. */
 #include "worker_parts.h"
 
+#include "scoreboard/pass.h"
+
 static bool told_to_stop;
 
 static void note_stop(void *arg, bool at_once)
@@ -188,39 +190,150 @@ static void test_the_fallback_takes_what_the_breaker_keeps_back(void **state)
 	assert_ptr_equal(jobs.head->rater, &fallback);
 }
 
-static void test_trouble_makes_a_pause(void **state)
+static void test_trouble_of_the_whole_makes_a_pause(void **state)
 {
 	(void)state;
 	claimer_turn(&claimer);
-	answer_error(ERR_RETRY, "55P03");
+	answer_error(ERR_RETRY, "53100");
 	assert_in_range(claimer_turn(&claimer), 500, 1000);
 	assert_int_equal(fake_pg.n, 0);
 }
 
-/* The rows below it in the queue are claimed meanwhile, each time fewer, then all but it. */
-static void test_a_job_that_cannot_be_claimed_is_found_and_left_alone(void **state)
+/* After trouble that passed, claims are as large as before at once. */
+static void test_errors_that_pass_do_not_make_claims_smaller(void **state)
 {
+	static const char *const errors[] = { "53100", "40P01", "57P01", "08006" };
+
 	(void)state;
-	for (int n = 4; n > 0; n /= 2) {
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		claimer.not_before_ms = 0;
 		claimer_turn(&claimer);
-		assert_claims(STATEMENT_CLAIM, n);
-		answer_error(ERR_PERMANENT, "23514");
+		assert_claims(STATEMENT_CLAIM, 4);
+		answer_error(i == 3 ? ERR_LOST : ERR_RETRY, errors[i]);
 	}
-	assert_int_equal(claimer.state, CLAIM_PREVIEW);
-	assert_sent(0, STATEMENT_HOLD);
-	claimer_turn(&claimer);
-	assert_int_equal(fake_pg.n, 1);
-	answer_with(rows_claimed(7, 1, 0), NULL);
-	assert_int_equal(claimer.quarantine.n, 0);	/* named once: it may be another's */
-	claimer_turn(&claimer);
-	assert_claims(STATEMENT_CLAIM, 1);
-	answer_error(ERR_PERMANENT, "23514");
-	answer_with(rows_claimed(7, 1, 0), NULL);
-	assert_int_equal(claimer.quarantine.n, 1);
+	assert_false(pass_is_on(sb));
+	claimer.not_before_ms = 0;
 	claimer_turn(&claimer);
 	assert_claims(STATEMENT_CLAIM, 4);
+}
+
+static PGresult *rows_places(int first, int n)
+{
+	PGresult *result = rows_of(4);
+
+	for (int i = 0; i < n; i++) {
+		cell_uuid(result, i, 0, id_of(first + i));
+		cell_int4(result, i, 1, 0);
+		cell_int8(result, i, 2, 1000 + first + i);
+		cell_bytes(result, i, 3, "", 1);	/* false */
+	}
+	return result;
+}
+
+/* Jobs that were locked for a claim and that a trigger passed over. */
+static PGresult *rows_passed_over(int first, int n)
+{
+	PGresult *result = rows_claimed(first, n, 1);
+
+	for (int i = 0; i < n; i++)
+		cell_text(result, i, 2, NULL);
+	return result;
+}
+
+/* Where claims of this priority begin at the earliest, as the statement on its way has it. */
+static void assert_begins_behind(int n)
+{
+	struct floor behind;
+	struct floors passes;
+
+	pass_read(sb, &passes);
+	assert_int_equal(passes.n, 1);
+	behind = passes.at[0];
+	assert_int_equal(behind.available_at, 1000 + n);
 	assert_non_null(memmem(fake_pg.sent[0].params[7].data, fake_pg.sent[0].params[7].len,
-			       claimer.quarantine.places[0].id, UUID_BYTES));
+			       behind.id, UUID_BYTES));
+}
+
+/* A claim of four is refused, and what it would have brought is passed. */
+static void refuse_claim(const char *sqlstate)
+{
+	claimer_turn(&claimer);
+	assert_claims(STATEMENT_CLAIM, 4);
+	answer_error(ERR_RETRY, sqlstate);
+	assert_sent(0, STATEMENT_PEEK);
+	assert_true(claimer_is_claiming(&claimer));
+	answer_with(rows_places(1, 4), NULL);
+	assert_true(pass_is_on(sb));
+}
+
+static void test_claims_pass_what_is_refused_and_the_walk_tries_it(void **state)
+{
+	(void)state;
+	refuse_claim("55000");
+	claimer_turn(&claimer);
+	assert_sent(0, STATEMENT_WALK);
+	answer_with(rows_places(1, 4), NULL);
+	claimer_turn(&claimer);
+	assert_claims(STATEMENT_CLAIM_THESE, 4);
+	answer_with(rows_claimed(1, 2, 1), NULL);	/* the others are somebody else's */
+	assert_int_equal(jobs.n, 2);
+	assert_int_equal(counted(COUNTER_JOBS_CLAIMED), 2);
+	answer_lookups(1);
+	claimer_turn(&claimer);
+	assert_claims(STATEMENT_CLAIM, 2);
+	assert_begins_behind(4);
+}
+
+/* A connection that is lost in between teaches nothing, and the budget is whole again. */
+static void test_a_lost_connection_ends_a_step(void **state)
+{
+	(void)state;
+	atomic_store(&sb->job_budget, 10);
+	refuse_claim("PT403");
+	claimer_turn(&claimer);
+	answer_with(rows_places(1, 4), NULL);
+	claimer_turn(&claimer);
+	assert_sent(0, STATEMENT_CLAIM_THESE);
+	answer_error(ERR_LOST, "");
+	assert_false(claimer_is_claiming(&claimer));
+	assert_int_equal(atomic_load(&sb->job_budget), 10);
+	assert_int_equal(aside_count(&sb->asides), 0);
+}
+
+static void test_what_a_trigger_passes_over_is_passed(void **state)
+{
+	(void)state;
+	claimer_turn(&claimer);
+	answer_with(rows_passed_over(1, 4), NULL);
+	assert_int_equal(jobs.n, 0);
+	assert_int_equal(counted(COUNTER_JOBS_CLAIMED), 0);
+	assert_false(claimer_is_exhausted(&claimer));
+	claimer_turn(&claimer);
+	assert_sent(0, STATEMENT_WALK);
+	answer_with(rows_places(1, 4), NULL);
+	claimer_turn(&claimer);
+	assert_claims(STATEMENT_CLAIM_THESE, 4);
+	answer_with(rows_passed_over(1, 4), NULL);
+	assert_int_equal(aside_count(&sb->asides), 4);	/* each was named by what it did alone */
+	claimer_turn(&claimer);
+	assert_claims(STATEMENT_CLAIM, 4);
+	assert_begins_behind(4);
+}
+
+static void test_once_is_over_when_what_is_passed_was_tried(void **state)
+{
+	(void)state;
+	claimer_turn(&claimer);
+	answer_with(rows_passed_over(1, 4), NULL);
+	claimer_turn(&claimer);
+	answer_with(rows_places(1, 4), NULL);
+	claimer_turn(&claimer);
+	answer_with(rows_passed_over(1, 4), NULL);
+	claim_and_answer(rows_claimed(9, 0, 1));
+	assert_true(claimer_is_exhausted(&claimer));
+	claimer_turn(&claimer);
+	assert_true(claimer_is_through(&claimer));
+	assert_int_equal(fake_pg.n, 0);
 }
 
 static void test_a_worker_retires_after_its_jobs(void **state)
@@ -290,8 +403,12 @@ int main(void)
 		PARTS_TEST(test_an_open_breaker_leaves_the_wake_to_others),
 		PARTS_TEST(test_a_probe_is_one_job),
 		PARTS_TEST(test_the_fallback_takes_what_the_breaker_keeps_back),
-		PARTS_TEST(test_trouble_makes_a_pause),
-		PARTS_TEST(test_a_job_that_cannot_be_claimed_is_found_and_left_alone),
+		PARTS_TEST(test_trouble_of_the_whole_makes_a_pause),
+		PARTS_TEST(test_errors_that_pass_do_not_make_claims_smaller),
+		PARTS_TEST(test_claims_pass_what_is_refused_and_the_walk_tries_it),
+		PARTS_TEST(test_a_lost_connection_ends_a_step),
+		PARTS_TEST(test_what_a_trigger_passes_over_is_passed),
+		PARTS_TEST(test_once_is_over_when_what_is_passed_was_tried),
 		PARTS_TEST(test_a_worker_retires_after_its_jobs),
 		PARTS_TEST(test_a_deep_queue_and_an_instant_rater_hold_claims),
 		PARTS_TEST(test_what_a_held_claim_leaves_is_claimed_in_the_ordinary_way),

@@ -70,6 +70,7 @@ static inline int set_up_parts(void **state)
 static inline int tear_down_parts(void **state)
 {
 	check_parts();
+	walk_leave(&claimer.walk);
 	fake_pg.ready = false;		/* what is still on its way is lost with the connection */
 	while (fake_pg.n > 0)
 		answer_error(ERR_LOST, "");

@@ -1,39 +1,37 @@
--- Claims jobs. A session's first claim opens its row, so that a front end sees "processing".
-\set columns 'g.id'
+-- Claims jobs. A session's first claim opens its row. What is large is left to claim_these.sql.
+\set columns `cat pieces/place.sql`
 \set due `cat pieces/due.sql`
+\set stored_bytes `cat pieces/stored_bytes.sql`
+\set large `cat pieces/large.sql`
+\set claimable ':stored_bytes < :large'
+\set claimant '$10'
 \set times_claimed `cat pieces/times_claimed.sql`
 \set claimed_once_more `cat pieces/claimed_once_more.sql`
 \set job_columns `cat pieces/job_columns.sql`
 \set claimed `cat pieces/claimed.sql`
+\set opened `cat pieces/opened.sql`
 \set beside ''
+\set rows `cat pieces/all_locked.sql`
+\set place 'due'
+\set readable 'true'
+\set cap '$9'
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim (
 	int,		-- $1: so many jobs at most
-	int,		-- $2: job_data of more bytes is not fetched
-	bigint[],	-- $3: floors: the priority of each
-	bigint[],	-- $4: the next known priority above each
-	timestamptz[],	-- $5: the available_at where each stands
-	uuid[],		-- $6: the id where each stands
-	bigint,		-- $7: ms that every floor is back at least
-	uuid[],		-- $8: jobs that are left alone
-	text		-- $9: the claimant
+	bigint[],	-- $2: floors: the priority of each
+	bigint[],	-- $3: the next known priority above each
+	timestamptz[],	-- $4: the available_at where each stands
+	uuid[],		-- $5: the id where each stands
+	bigint,		-- $6: ms that every floor is back at least
+	timestamptz[],	-- $7: where each begins at the earliest: available_at
+	uuid[],		-- $8: and id
+	int,		-- $9: job_data of more bytes is not fetched
+	text		-- $10: the claimant
 ) AS
-WITH claimed AS (
+WITH due AS MATERIALIZED (
+	:due
+), claimed AS (
 	:claimed
-), opened AS (
-	INSERT INTO grading_sessions (session_id, total_batches, started_at)
-	SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'
-		THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int
-		ELSE 0 END), now()
-	FROM claimed c WHERE c.session_id IS NOT NULL
-	GROUP BY c.session_id ORDER BY c.session_id
-	ON CONFLICT DO NOTHING
-), begun AS (
-	UPDATE grading_sessions SET started_at = now()
-	WHERE session_id = ANY(ARRAY(
-		SELECT session_id FROM grading_sessions
-		WHERE started_at IS NULL AND session_id = ANY(ARRAY(SELECT session_id FROM claimed))
-		ORDER BY session_id FOR UPDATE SKIP LOCKED))
-)
+), :opened
 :claimed_rows;

@@ -2,27 +2,38 @@
 -- only, so the settlement opens the session's row. And nobody waits until the commit is on disk: to
 -- lose it in a crash of the server loses no job, only what was spent on it meanwhile. The job is
 -- pending again, and settlements ask for the claimant's name beside the claim's number.
-\set columns 'g.id'
+\set columns `cat pieces/place.sql`
 \set due `cat pieces/due.sql`
+\set stored_bytes `cat pieces/stored_bytes.sql`
+\set large `cat pieces/large.sql`
+\set claimable ':stored_bytes < :large'
+\set claimant '$10'
 \set times_claimed `cat pieces/times_claimed.sql`
 \set claimed_once_more `cat pieces/claimed_once_more.sql`
 \set job_columns `cat pieces/job_columns.sql`
 \set claimed `cat pieces/claimed.sql`
 \set beside '(SELECT set_config(''synchronous_commit'', ''off'', true)) AS no_wait,'
+\set rows `cat pieces/all_locked.sql`
+\set place 'due'
+\set readable 'true'
+\set cap '$9'
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_briefly (
 	int,		-- $1: so many jobs at most
-	int,		-- $2: job_data of more bytes is not fetched
-	bigint[],	-- $3: floors: the priority of each
-	bigint[],	-- $4: the next known priority above each
-	timestamptz[],	-- $5: the available_at where each stands
-	uuid[],		-- $6: the id where each stands
-	bigint,		-- $7: ms that every floor is back at least
-	uuid[],		-- $8: jobs that are left alone
-	text		-- $9: the claimant
+	bigint[],	-- $2: floors: the priority of each
+	bigint[],	-- $3: the next known priority above each
+	timestamptz[],	-- $4: the available_at where each stands
+	uuid[],		-- $5: the id where each stands
+	bigint,		-- $6: ms that every floor is back at least
+	timestamptz[],	-- $7: where each begins at the earliest: available_at
+	uuid[],		-- $8: and id
+	int,		-- $9: job_data of more bytes is not fetched
+	text		-- $10: the claimant
 ) AS
-WITH claimed AS (
+WITH due AS MATERIALIZED (
+	:due
+), claimed AS (
 	:claimed
 )
 :claimed_rows;

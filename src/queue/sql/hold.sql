@@ -1,23 +1,29 @@
 -- A claim that is held by the locks of its rows and never written down, between begin and commit;
 -- complete_held.sql settles it. Whatever goes wrong in between, nothing has happened. For a rater
--- that answers at once, since the transaction is open meanwhile (worker/claim_txn.c). Outside of a
--- transaction it is a preview: the jobs that a claim would take, and nobody holds them.
+-- that answers at once, since the transaction is open meanwhile (worker/claim_txn.c). What is large
+-- comes without its data.
 \set times_claimed `cat pieces/times_claimed.sql`
 \set job_columns `cat pieces/job_columns.sql`
 \set columns :job_columns
 \set due `cat pieces/due.sql`
+\set large `cat pieces/large.sql`
 \set beside ''
+\set rows 'claimed c'
+\set place 'c'
+\set readable 'pg_column_size(c.job_data) < :large'
+\set cap '$9'
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE hold (
 	int,		-- $1: so many jobs at most
-	int,		-- $2: job_data of more bytes is not fetched
-	bigint[],	-- $3: floors: the priority of each
-	bigint[],	-- $4: the next known priority above each
-	timestamptz[],	-- $5: the available_at where each stands
-	uuid[],		-- $6: the id where each stands
-	bigint,		-- $7: ms that every floor is back at least
-	uuid[]		-- $8: jobs that are left alone
+	bigint[],	-- $2: floors: the priority of each
+	bigint[],	-- $3: the next known priority above each
+	timestamptz[],	-- $4: the available_at where each stands
+	uuid[],		-- $5: the id where each stands
+	bigint,		-- $6: ms that every floor is back at least
+	timestamptz[],	-- $7: where each begins at the earliest: available_at
+	uuid[],		-- $8: and id
+	int		-- $9: job_data of more bytes is not fetched
 ) AS
 WITH claimed AS MATERIALIZED (
 	:due

@@ -1,0 +1,2 @@
+-- Where the job g stands in the order of claims.
+g.id, g.priority, g.available_at

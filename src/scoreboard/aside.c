@@ -1,0 +1,104 @@
+/* Jobs that cannot be claimed, in the scoreboard. The walking worker writes, others count. */
+#include "scoreboard/aside.h"
+
+#include <string.h>
+
+static size_t bucket_of(const unsigned char id[UUID_BYTES])
+{
+	uint32_t hash = 2166136261u;		/* FNV-1a (Fowler, Noll, Vo) */
+
+	for (int i = 0; i < UUID_BYTES; i++)
+		hash = (hash ^ id[i]) * 16777619u;
+	return (hash ^ hash >> 16) % ASIDE_BUCKETS;
+}
+
+/* The place of this id; NULL: it has none. */
+static const struct aside *find(const struct asides *asides, const unsigned char id[UUID_BYTES])
+{
+	const struct aside *bucket = asides->at[bucket_of(id)];
+
+	for (int i = 0; i < ASIDE_WAYS; i++)
+		if (bucket[i].next_ms && memcmp(bucket[i].id, id, UUID_BYTES) == 0)
+			return &bucket[i];
+	return NULL;
+}
+
+static struct aside *find_free(struct asides *asides, const unsigned char id[UUID_BYTES])
+{
+	struct aside *bucket = asides->at[bucket_of(id)];
+
+	for (int i = 0; i < ASIDE_WAYS; i++)
+		if (!bucket[i].next_ms)
+			return &bucket[i];
+	return NULL;
+}
+
+static struct aside *writable(struct asides *asides, const struct aside *a)
+{
+	return a ? &asides->at[0][0] + (a - &asides->at[0][0]) : NULL;
+}
+
+bool aside_has(const struct asides *asides, const unsigned char id[UUID_BYTES])
+{
+	return aside_count(asides) > 0 && find(asides, id);
+}
+
+bool aside_put(struct asides *asides, const unsigned char id[UUID_BYTES], int64_t next_ms)
+{
+	struct aside *a = writable(asides, find(asides, id));
+
+	if (!a) {
+		a = find_free(asides, id);
+		if (!a)
+			return false;
+		memcpy(a->id, id, UUID_BYTES);
+		atomic_fetch_add(&asides->n, 1);
+	}
+	a->next_ms = next_ms;
+	return true;
+}
+
+void aside_drop(struct asides *asides, const unsigned char id[UUID_BYTES])
+{
+	struct aside *a = writable(asides, find(asides, id));
+
+	if (!a)
+		return;
+	a->next_ms = 0;
+	atomic_fetch_sub(&asides->n, 1);
+}
+
+/* Nothing was ever written to where nothing is: those pages stay out of memory. */
+void aside_clear(struct asides *asides)
+{
+	if (aside_count(asides) > 0)
+		memset(asides->at, 0, sizeof(asides->at));
+	atomic_store(&asides->n, 0);
+}
+
+int aside_due(const struct asides *asides, int64_t now_ms, unsigned char (*ids)[UUID_BYTES],
+	      int max, int64_t *next_ms)
+{
+	int n = 0;
+
+	*next_ms = -1;
+	if (aside_count(asides) == 0)
+		return 0;
+	for (int b = 0; b < ASIDE_BUCKETS; b++)
+		for (int i = 0; i < ASIDE_WAYS; i++) {
+			const struct aside *a = &asides->at[b][i];
+
+			if (!a->next_ms)
+				continue;
+			if (a->next_ms <= now_ms && n < max)
+				memcpy(ids[n++], a->id, UUID_BYTES);
+			else if (*next_ms < 0 || a->next_ms < *next_ms)
+				*next_ms = a->next_ms;
+		}
+	return n;
+}
+
+unsigned aside_count(const struct asides *asides)
+{
+	return atomic_load(&asides->n);
+}
