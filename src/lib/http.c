@@ -1,7 +1,8 @@
 /*
  * A CURLM on the process's own loop: libcurl says which descriptors and which timeout it wants, and
  * loop.c waits for them together with everything else. Workers, and gradingctl doctor. Knows
- * nothing of grading; never retries, never follows a redirect, never blocks. Needs libcurl 7.87.
+ * nothing of grading; sends again only what nobody looked at, never follows a redirect, never
+ * blocks. Needs libcurl 7.87.
  */
 #include "lib/http.h"
 
@@ -28,6 +29,8 @@
 #define HEADERS_CAP_LINES 256		/* status lines of interim replies included */
 #define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
 #define RECEIVE_BYTES 1024L		/* libcurl's least: a thousand calls wait at once */
+#define RACE_MS 1000			/* so long a connection's end may have been on its way */
+#define SENDS_CAP 5			/* of one request, none of which was looked at */
 #define OTHER_DESCRIPTORS 512		/* that a worker may have besides */
 
 struct http_call {
@@ -37,7 +40,8 @@ struct http_call {
 	struct buf body;
 	size_t header_bytes, header_lines;
 	bool oversized;			/* body or headers passed their cap */
-	bool sent;			/* the request has gone out, or is about to */
+	int sends;			/* times the request has gone out, or is about to */
+	int64_t sent_ms;		/* when it last did */
 	int64_t started_ms;
 	http_done_fn *done;
 	void *arg;
@@ -51,6 +55,7 @@ struct http {
 	CURLSH *share;			/* TLS sessions, which calls would keep to themselves */
 	char *url;
 	bool tls;
+	bool one_at_a_time;		/* HTTP/1, as of its last reply: a call a connection */
 	struct curl_slist *headers;
 	char *ca_file, *proxy;
 	int64_t connect_timeout_ms;
@@ -152,11 +157,21 @@ static int64_t call_retry_after_ms(const struct http_call *call)
 	return ms ? ms : until_ms(call, call_header(call, "Retry-After"));
 }
 
+static void note_version(const struct http_call *call)
+{
+	long version = 0;
+
+	curl_easy_getinfo(call->easy, CURLINFO_HTTP_VERSION, &version);
+	if (version)
+		call->http->one_at_a_time = version < CURL_HTTP_VERSION_2_0;
+}
+
 static void call_finish(struct http_call *call, CURLcode code)
 {
 	struct http_reply reply = { .end = call_end(call, code), .body = "", .detail = "" };
 	long status = 0;
 
+	note_version(call);
 	curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
 	reply.status = (int)status;
 	reply.retry_after_ms = call_retry_after_ms(call);
@@ -287,20 +302,32 @@ static void call_set_up_tls(struct http_call *call)
 }
 
 /*
- * libcurl sends again what a reused connection took without an answer; nobody would have counted
- * that call.
+ * libcurl sends again what a connection in use took without a byte of reply. Of HTTP/2 the server
+ * has said which streams it did not look at (GOAWAY, REFUSED_STREAM), as nginx does each 1,000
+ * requests: such a call was never made. Of HTTP/1 it says nothing; a server that closes an idle
+ * connection just when a request is on its way does so within a round trip, and what comes later
+ * may have been looked at.
  */
+static bool may_send_again(const struct http_call *call, int64_t now)
+{
+	return call->sends < SENDS_CAP &&
+	       (!call->http->one_at_a_time || now - call->sent_ms < RACE_MS);
+}
+
 static int before_request(void *arg, char *to, char *from, int to_port, int from_port)
 {
 	struct http_call *call = arg;
-	bool again = call->sent;
+	int64_t now = now_ms();
 
 	(void)to;
 	(void)from;
 	(void)to_port;
 	(void)from_port;
-	call->sent = true;
-	return again ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+	if (call->sends > 0 && !may_send_again(call, now))
+		return CURL_PREREQFUNC_ABORT;
+	call->sends++;
+	call->sent_ms = now;
+	return CURL_PREREQFUNC_OK;
 }
 
 /* What holds for every call of this handle. */
@@ -368,7 +395,8 @@ static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, 
 	CURLMcode code;
 
 	call->header_bytes = call->header_lines = 0;
-	call->oversized = call->sent = false;
+	call->oversized = false;
+	call->sends = 0;
 	call->error[0] = '\0';
 	call->started_ms = now_ms();
 	call->done = done;

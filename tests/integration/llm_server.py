@@ -24,6 +24,8 @@ about its way here. A rule is an object:
   location      redirect: where to
   size          oversized, gzip_bomb: bytes of the body
   tokens        what usage reports in all, whatever the reply's size
+  field         only calls whose body has this field; "response_format.type=json_schema" has it with this value
+  body          says: the body of the answer, as JSON or as a string; status goes with it (default 400)
   chunk_ms      drip: pause between two pieces of the body
 """
 import argparse
@@ -46,6 +48,7 @@ import zlib
 try:
     import h2.config
     import h2.connection
+    import h2.errors
     import h2.events
     import h2.exceptions
 except ImportError:
@@ -53,7 +56,7 @@ except ImportError:
 
 HOST = "127.0.0.1"
 RULE_KEYS = {"do", "first", "text", "name", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
-             "message", "status", "size", "chunk_ms", "clock", "location", "tokens"}
+             "message", "status", "size", "chunk_ms", "clock", "location", "tokens", "field", "body"}
 
 
 def reserve_port():
@@ -78,6 +81,14 @@ def rate(question):
             for line in question["lines"]]
 
 
+def draft(text):
+    """What a model first thought of: every line is excellent."""
+    reply = json.loads(text)
+    for rating in reply["ratings"]:
+        rating["rating"] = "excellent"
+    return json.dumps(reply)
+
+
 # ---- behaviours, by the stage at which each departs from a good answer ----
 
 RATINGS = {
@@ -86,11 +97,19 @@ RATINGS = {
     "duplicate_line": lambda r: r + r[:1],
     "stray_line": lambda r: r + [dict(r[0], line=1000001)],
     "swapped_lines": lambda r: r[::-1],
+    "string_lines": lambda r: [dict(x, line=str(x["line"])) for x in r],
+    "padded_lines": lambda r: [dict(x, line=f"0{x['line']}") for x in r],
     "renumbered": lambda r: [dict(x, line=x["line"] + 1) for x in r],
 }
 
 CONTENTS = {
     "fenced": lambda text: f"```json\n{text}\n```",
+    "fenced_after_a_sentence": lambda text: f"Here it is:\n\n```json\n{text}\n```\n",
+    "two_fences": lambda text: f"A draft:\n```json\n{draft(text)}\n```\nBetter:\n```json\n{text}\n```",
+    "think": lambda text: f"<think>\n{draft(text)}\n</think>\n\n{text}",
+    "think_and_fence": lambda text: f"<think>{draft(text)}</think>\nHere it is:\n```json\n{text}\n```",
+    "open_think": lambda text: f"<think>\n{draft(text)}",
+    "late_think": lambda text: f"Well. <think>{draft(text)}</think>{text}",
     "not_json": lambda text: "Certainly! The first line is excellent, and the others are good.",
     "wrong_schema": lambda text: text.replace('"ratings"', '"grades"', 1),
     "empty": lambda text: "",
@@ -108,7 +127,47 @@ def cut(envelope):
     return with_choice(envelope, "length", content=content[:len(content) * 6 // 10])
 
 
+def with_parts(envelope, *kinds):
+    """Typed parts: the draft is thought, the answer is said in two halves."""
+    content = envelope["choices"][0]["message"]["content"]
+    parts = {"thinking": [{"type": "thinking", "thinking": draft(content)}],
+             "nested": [{"type": "text", "text": [{"type": "text", "text": content}]}],
+             "text": [{"type": "text", "text": half} for half in (content[:20], content[20:])]}
+    return with_choice(envelope, "stop", content=[part for kind in kinds for part in parts[kind]])
+
+
+def with_choice_error(envelope, error=None):
+    envelope["choices"][0].update({"error": error} if error else {})
+    return with_choice(envelope, "error", content="")
+
+
+def as_stream(body, end=True, error=None):
+    """The same answer as a stream of events, as some servers send it although nobody asked for one."""
+    envelope = json.loads(body)
+    content = envelope["choices"][0]["message"]["content"]
+    pieces = [content[at:at + 7] for at in range(0, len(content), 7)]
+    chunks = [{"choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]} for piece in pieces]
+    chunks.insert(0, {"choices": [{"index": 0, "delta": {"role": "assistant", "reasoning_content": draft(content)}}]})
+    if error:
+        chunks = chunks[:5] + [{"error": error, "choices": []}]
+    elif end:
+        chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": envelope["usage"]}]
+    else:
+        chunks = chunks[:-2]
+    events = [f"data: {json.dumps(dict(chunk, model=envelope['model']))}\n\n" for chunk in chunks]
+    return (": OK\n\n" + "".join(events) + ("data: [DONE]\n\n" if end else "")).encode()
+
+
 ENVELOPES = {
+    "parts": lambda e: with_parts(e, "thinking", "text"),
+    "parts_of_thought": lambda e: with_parts(e, "thinking"),
+    "nested_parts": lambda e: with_parts(e, "nested"),
+    "reasoning": lambda e: with_choice(e, "stop", reasoning_content=draft(e["choices"][0]["message"]["content"])),
+    "only_reasoning": lambda e: with_choice(e, "stop", reasoning_content=e["choices"][0]["message"]["content"], content=""),
+    "model_length": lambda e: with_choice(cut(e), "model_length"),
+    "MAX_TOKENS": lambda e: with_choice(cut(e), "MAX_TOKENS"),
+    "choice_error": lambda e: with_choice_error(e, {"code": 502, "message": "Provider disconnected"}),
+    "finish_error": with_choice_error,
     "cut": cut,
     "refusal": lambda e: with_choice(e, "stop", content=None, refusal="I cannot help with that."),
     "content_filter": lambda e: with_choice(e, "content_filter", content=None),
@@ -118,6 +177,9 @@ ENVELOPES = {
 }
 
 BODIES = {
+    "stream": as_stream,
+    "cut_stream": lambda body: as_stream(body, end=False),
+    "stream_error": lambda body: as_stream(body, error={"code": 502, "message": "Provider disconnected"}),
     "envelope_not_json": lambda body: b"<html><body>It works!</body></html>",
     "no_body": lambda body: b"",
 }
@@ -251,7 +313,7 @@ SENDERS = {
     "interim_flood": send_interim_flood, "garbage": send_garbage, "bad_gzip": send_bad_gzip,
 }
 
-BEHAVIOURS = {"good", "echo", *RATINGS, *CONTENTS, *ENVELOPES, *BODIES, *ERRORS, *SENDERS}
+BEHAVIOURS = {"good", "echo", "says", *RATINGS, *CONTENTS, *ENVELOPES, *BODIES, *ERRORS, *SENDERS}
 
 
 def same(value):
@@ -280,6 +342,8 @@ class Script:
             return False
         if "name" in rule and call.question["sales_rep"] != rule["name"]:
             return False
+        if "field" in rule and not call.has_field(rule["field"]):
+            return False
         if not any(rule.get("text", "") in line["text"] for line in call.lines):
             return False
         return self.random.random() < rule.get("probability", 1)
@@ -297,6 +361,15 @@ class Call:
         self.body = json.loads(raw)
         self.question = json.loads(self.body["messages"][-1]["content"])
         self.lines = self.question["lines"]
+
+    def has_field(self, field):
+        path, _, wanted = field.partition("=")
+        value = self.body
+        for name in path.split("."):
+            if not isinstance(value, dict) or name not in value:
+                return False
+            value = value[name]
+        return not wanted or value == wanted
 
     def record(self):
         return {"path": self.path, "headers": self.headers, "body": self.body, "question": self.question,
@@ -344,6 +417,9 @@ class Call:
     def reply(self):
         """Status, headers and body."""
         do = self.rule["do"]
+        if do == "says":
+            body = self.rule["body"]
+            return self.rule.get("status", 400), {}, (body if isinstance(body, str) else json.dumps(body)).encode()
         return self.error(do) if do in ERRORS else self.answer(do)
 
     async def serve(self):
@@ -358,6 +434,7 @@ class Http2:
         self.connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.streams = {}
         self.tasks = set()
+        self.last = None            # the last stream that is served, once the client was told to go away
 
     async def flush(self):
         self.writer.write(self.connection.data_to_send())
@@ -378,10 +455,37 @@ class Http2:
         elif isinstance(event, h2.events.DataReceived):
             self.streams[event.stream_id][1].extend(event.data)
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        elif isinstance(event, h2.events.StreamEnded) and self.is_refused(event.stream_id):
+            self.server.refused += 1
         elif isinstance(event, h2.events.StreamEnded):
-            task = asyncio.ensure_future(self.serve(event.stream_id, *self.streams.pop(event.stream_id)))
-            self.tasks.add(task)
-            task.add_done_callback(self.tasks.discard)
+            self.task(self.serve(event.stream_id, *self.streams.pop(event.stream_id)))
+
+    def is_refused(self, stream):
+        """As nginx does at keepalive_requests: what comes later is not looked at. Or one stream alone is refused."""
+        if self.server.refuse_streams > 0:
+            self.server.refuse_streams -= 1
+            self.connection.reset_stream(stream, h2.errors.ErrorCodes.REFUSED_STREAM)
+            return True
+        if self.server.streams_per_connection and self.last is None and \
+                stream // 2 + 1 >= self.server.streams_per_connection:
+            self.last = stream
+            self.task(self.go_away())
+            return False
+        return self.last is not None and stream > self.last
+
+    def task(self, coroutine):
+        task = asyncio.ensure_future(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def go_away(self):
+        """Later ones may have come until it is said; the connection ends when what was taken is served."""
+        await asyncio.sleep(self.server.goaway_delay_ms / 1000)
+        self.writer.write(struct.pack(">I", 8)[1:] + b"\x07\x00" + struct.pack(">III", 0, self.last, 0))
+        await self.writer.drain()
+        while len(self.tasks) > 1:
+            await asyncio.sleep(0.01)
+        self.writer.close()
 
     async def serve(self, stream, headers, raw):
         call = Call(None, None, headers[":path"], headers, bytes(raw))
@@ -410,6 +514,11 @@ class LlmServer:
         self.requests = collections.deque(maxlen=keep)
         self.calls = self.connections = self.in_flight = self.max_concurrent = self.given_up = 0
         self.served = collections.Counter()
+        self.refused = 0                # streams that were not processed
+        self.streams_per_connection = 0 # HTTP/2; 0: no end
+        self.refuse_streams = 0         # so many are to be refused
+        self.goaway_delay_ms = 0
+        self.requests_per_connection = 0        # HTTP/1.1; 0: no end
         self.tunnels = []           # what clients said to the proxy in us
         self.writers = set()
         self.held = {}                  # by the name it is held under: set when it is released
@@ -493,8 +602,9 @@ class LlmServer:
         try:
             if tls and tls.selected_alpn_protocol() == "h2":
                 await Http2(self, reader, writer).run()
-            while await self.serve_request(reader, writer):
-                pass
+            served = 0
+            while not await self.is_over(served, reader, writer) and await self.serve_request(reader, writer):
+                served += 1
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
@@ -555,6 +665,15 @@ class LlmServer:
                 self.given_up += 1
                 return False
             return await call.serve()
+
+    async def is_over(self, served, reader, writer):
+        """An idle connection that is closed just when the next request is on its way: nobody looks at that one."""
+        if not self.requests_per_connection or served < self.requests_per_connection:
+            return False
+        if await reader.read(1):
+            self.refused += 1
+            writer.transport.abort()
+        return True
 
     async def wait(self, call):
         """Waits out delay_ms, or to be released; False when the client went away meanwhile."""

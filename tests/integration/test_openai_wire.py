@@ -207,6 +207,59 @@ def test_errors_over_http2_are_the_same(tls_pool, db, certificates):
     assert server.requests[1]["at"] - server.requests[0]["at"] >= 1.5
 
 
+def nothing_failed(pool, db, server, calls):
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+    assert pool.metric("rater_failures_total") == 0 and pool.show("limits")["trips"] == 0
+    assert server.calls == pool.metric("rater_calls_total") == calls, "each was looked at once"
+
+
+@pytest.mark.skipif(h2 is None, reason="python3-h2 is missing")
+@pytest.mark.parametrize("streams, delay_ms, answer_ms", [(5, 0, 100), (5, 100, 300), (1, 0, 0), (7, 1500, 2000)])
+def test_streams_that_were_not_looked_at_were_never_sent(tls_pool, db, certificates, streams, delay_ms, answer_ms):
+    """GOAWAY with the last stream that is served, as nginx says at keepalive_requests: the others go out again."""
+    server, pool = tls_pool("right", http2=True, ca_file=certificates["ca"][0], groups={"pool": {"workers": 1}})
+    server.behave({"delay_ms": answer_ms})
+    server.streams_per_connection, server.goaway_delay_ms = streams, delay_ms
+    db.insert_many(40)
+    wait_until(lambda: db.count("completed") == 40)
+    assert server.refused > 0 or streams == 1
+    nothing_failed(pool, db, server, 40)
+
+
+@pytest.mark.skipif(h2 is None, reason="python3-h2 is missing")
+def test_so_were_streams_that_were_refused_one_by_one(tls_pool, db, certificates):
+    server, pool = tls_pool("right", http2=True, ca_file=certificates["ca"][0], groups={"pool": {"workers": 1}})
+    db.completed(rep("The connection is up."))
+    server.refuse_streams = 6
+    db.insert_many(20)
+    wait_until(lambda: db.count("completed") == 21)
+    assert server.refused == 6
+    nothing_failed(pool, db, server, 21)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_so_was_a_request_on_a_connection_that_was_about_to_close(make_openai_pool, tls_pool, db, llm, certificates, tls):
+    """HTTP/1.1: an idle connection ends just when the next request is on its way."""
+    if tls:
+        server, pool = tls_pool("right", ca_file=certificates["ca"][0], groups={"pool": {"workers": 1}})
+    else:
+        server, pool = llm, make_openai_pool(pool={"workers": 1})
+    server.requests_per_connection = 2
+    for n in range(9):
+        db.completed(rep(f"Line {n}."))
+    assert server.refused >= 3
+    nothing_failed(pool, db, server, 9)
+
+
+def test_a_request_that_may_have_been_looked_at_is_not_sent_again(make_openai_pool, db, llm):
+    """The connection ends without a byte of reply, but so late that the provider may have worked on it."""
+    make_openai_pool(pool={"workers": 1})
+    db.completed(rep("The connection is up."))
+    llm.behave({"do": "close", "delay_ms": 1500, "first": 1}, "good")
+    job = db.wait(db.insert(rep("Slow.")), "completed")
+    assert job.attempts == 0 and job.result["calls"] == 2 and llm.calls == 3
+
+
 def test_tls_without_http2_has_many_calls_in_flight(tls_pool, db, certificates):
     server, _ = tls_pool("right", ca_file=certificates["ca"][0], groups={"pool": {"workers": 1}})
     server.behave({"delay_ms": 1000})
