@@ -14,6 +14,8 @@ enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION };
 enum rater_backend { RATER_RUBRIC, RATER_OPENAI, RATER_COMMAND, RATER_NONE };
 enum response_format { RESPONSE_JSON_SCHEMA, RESPONSE_JSON_OBJECT, RESPONSE_NONE };
 
+#define CONFIG_NONE INT64_C(-1)		/* of a number that may be "none" */
+
 struct string_list { char **items; size_t n; };
 
 struct config {
@@ -49,7 +51,15 @@ struct config {
 		char *proxy;		/* "": the environment's; "none"; a URL, with a password */
 		int64_t timeout_ms, requests_per_minute, tokens_per_minute;
 		int response_format;	/* enum response_format */
+		int64_t temperature;	/* in millionths; CONFIG_NONE: left to the model */
+		char *extra;		/* more fields of a request: a JSON object */
+		char *auth_header;	/* the header that holds the key */
+		char *auth_scheme;	/* the word before it; "": the usual one; "none" */
+		struct string_list headers;	/* more of them: name, value, name, value... */
 		char *api_key;		/* read from api_key_env or _file; NULL: none */
+
+		/* Read with it: "Name: value" of each header, and the values from elsewhere. */
+		struct string_list header_lines, header_secrets;
 
 		/* Of a million tokens, in millionths; both 0: unknown. */
 		int64_t prompt_price, completion_price;

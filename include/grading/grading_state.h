@@ -37,6 +37,7 @@ struct grading_calls {
 	bool answered;			/* one was, well or not */
 	bool one_by_one;		/* the first decides about the breaker */
 	bool controlled;		/* a control was asked */
+	bool in_doubt;			/* a refusal may be everybody's; its control tells */
 };
 
 /* What its lines have to do with the calls of others. Written by graded_line.c. */

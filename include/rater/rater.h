@@ -47,6 +47,7 @@ struct ask {
 	/* What there is to know about an err; false without one. */
 	bool never_sent;		/* the provider has not seen it */
 	bool about_lines;		/* it is about these lines: those of another job may do */
+	bool unplaced;			/* a refusal: of these lines, or of every request */
 	bool silent;			/* nothing came back: whether the rater works is open */
 
 	/* The rater's own business. */

@@ -26,7 +26,8 @@ struct verdict {
 
 /*
  * Reads a rater's reply ({"ratings": [{"line", "rating", "alternatives", "reason"}...]}) for n
- * lines. Every verdict of the n is set: RATED, or MISSING, UNKNOWN_RATING, DUPLICATE for one line,
+ * lines, in one leading <think> block's and one Markdown fence's wrapping or none. Every verdict of
+ * the n is set: RATED, or MISSING, UNKNOWN_RATING, DUPLICATE for one line,
  * or NOT_JSON, NOT_SCHEMA, EMPTY, UNKNOWN_LINE for all. Strings are copied into arena. Returns how
  * many ratings the reply held for lines nobody asked about; when lines are missing as well, nobody
  * knows which rating is whose, and all lines are UNKNOWN_LINE.
@@ -34,6 +35,13 @@ struct verdict {
 size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		    const struct line *const *lines, size_t n, struct arena *arena,
 		    struct verdict *verdicts);
+
+/*
+ * Where the JSON of a reply begins that was cut off, without the wrappings that verdict_read()
+ * takes off: one leading block of thoughts, one fence. Sets *start and returns its length; 0 when
+ * there is none.
+ */
+size_t verdict_find_cut(const char *reply, size_t len, const char **start);
 
 /* Gives all n lines the same outcome (not RATED). */
 void verdict_all(struct verdict *verdicts, size_t n, enum outcome outcome);

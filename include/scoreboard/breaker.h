@@ -85,6 +85,11 @@ bool breaker_useless(struct breaker *b, const char *job, int64_t now_ms);
  * sign of life.
  */
 void breaker_alive(struct breaker *b, int64_t now_ms);
+/*
+ * A call for this job was refused, nobody knows for whose sake. True as breaker_useless() is; until
+ * then no sign of life, since everybody may meet with the same.
+ */
+bool breaker_refused(struct breaker *b, const char *job);
 /* As breaker_unclear(), for a job that has not met with such before; of a metered rater. */
 void breaker_doubt(struct breaker *b, int64_t now_ms);
 /*
@@ -101,9 +106,11 @@ bool breaker_is_flaky(const struct breaker *b, int64_t calls, int64_t now_ms);
 bool breaker_answered_lately(const struct breaker *b, int64_t window_ms, int64_t now_ms);
 /*
  * A call failed for a reason outside the job (err_is_outside()). One is enough when it said for how
- * long (err->after_ms), or that an operator must act (ERR_DENIED).
+ * long (err->after_ms), or that an operator must act (ERR_DENIED). One that was told by the
+ * provider's words (told) is enough, too, when nobody has had an answer in the last
+ * BREAKER_RECENT_MS; one that was concluded from silence is not.
  */
-void breaker_failure(struct breaker *b, const struct err *err, int64_t now_ms);
+void breaker_failure(struct breaker *b, const struct err *err, bool told, int64_t now_ms);
 /*
  * The configuration is another: what was held against the rater is forgotten, but for a pause that
  * a provider asked for, and what an operator opened.

@@ -71,6 +71,19 @@ static int check_openai(const struct config *c, struct config_complaint *why)
 	return 0;
 }
 
+/* Two headers of one name, and nobody knows which counts. */
+static int check_headers(const struct config *c, struct config_complaint *why)
+{
+	const struct string_list *headers = &c->openai.headers;
+
+	for (size_t i = 0; i < headers->n; i += 2)
+		if (strcasecmp(headers->items[i], c->openai.auth_header) == 0)
+			return complain(why, "openai.headers", "openai.auth_header",
+					"openai.headers has %.64s, which is to hold the API key, "
+					"as openai.auth_header says", headers->items[i]);
+	return 0;
+}
+
 static int check_command(const struct config *c, struct config_complaint *why)
 {
 	if (!config_rates_with(c, RATER_COMMAND) || c->command.argv.n > 0)
@@ -93,7 +106,7 @@ static int check_fallback(const struct config *c, struct config_complaint *why)
 int config_check(const struct config *config, config_complain_fn *tell, void *arg)
 {
 	static int (*const checks[])(const struct config *, struct config_complaint *) = {
-		check_deadline, check_openai, check_command, check_fallback,
+		check_deadline, check_openai, check_headers, check_command, check_fallback,
 	};
 	struct config_complaint why;
 	int rc = 0;
@@ -189,19 +202,158 @@ static int no_key(const struct config *c, struct config_complaint *why)
 			c->openai.base_url, c->openai.api_key_env);
 }
 
-int config_read_api_key(struct config *config, struct config_complaint *why)
+static int read_api_key(struct config *config, struct config_complaint *why)
 {
 	const char *variable = config->openai.api_key_env, *value = getenv(variable);
 	char where[256];
 
-	if (!config_rates_with(config, RATER_OPENAI))
-		return 0;
 	if (config->openai.api_key_file[0])
 		return key_from_file(config, why);
 	if (!value || !value[0])
 		return no_key(config, why);
 	snprintf(where, sizeof(where), "the environment variable %s", variable);
 	return take_key(config, value, strlen(value), "openai.api_key_env", where, why);
+}
+
+/* ---- more headers ---- */
+
+#define FROM_ENV "env:"
+#define FROM_FILE "file:"
+
+/* What value has behind prefix, or NULL. */
+static const char *reference(const char *value, const char *prefix)
+{
+	size_t n = strlen(prefix);
+
+	return strncmp(value, prefix, n) == 0 ? value + n : NULL;
+}
+
+static int complain_of_header(const char *name, struct config_complaint *why, const char *what)
+{
+	return complain(why, "openai.headers", NULL, "the value of %.64s in openai.headers %s",
+			name, what);
+}
+
+/* The file is named as seen from the configuration. */
+static int read_header_file(const struct config *c, const char *name, const char *path,
+			    struct buf *value, struct config_complaint *why)
+{
+	const char *slash = strrchr(c->path, '/');
+	char *full = NULL;
+	struct err err;
+	int rc;
+
+	if (path[0] != '/' &&
+	    asprintf(&full, "%.*s/%s", (int)(slash - c->path), c->path, path) == -1)
+		return complain_of_header(name, why, "needs more memory than there is");
+	rc = file_read(full ? full : path, "file of openai.headers", value, &err);
+	free(full);
+	while (rc == 0 && value->len > 0 && strchr("\r\n", value->data[value->len - 1]))
+		value->data[--value->len] = '\0';
+	return rc == 0 ? 0 : complain(why, "openai.headers", NULL, "%s", err.text);
+}
+
+/* It becomes a header line, in which a newline would forge another. */
+static bool is_header_value(const struct buf *value)
+{
+	for (size_t i = 0; i < value->len; i++)
+		if (value->data[i] < ' ' || value->data[i] > '~')
+			return false;
+	return value->len > 0 && value->data[0] != ' ' && value->data[value->len - 1] != ' ';
+}
+
+static int keep_line(struct string_list *list, char *text)
+{
+	if (text)
+		list->items[list->n++] = text;
+	return text ? 0 : -1;
+}
+
+static int take_header(struct config *c, const char *name, const char *spec, struct buf *value,
+		       struct config_complaint *why)
+{
+	const char *variable = reference(spec, FROM_ENV), *path = reference(spec, FROM_FILE);
+	const char *text = variable ? getenv(variable) : path ? "" : spec;
+	char *line;
+
+	if (!text)
+		return complain_of_header(name, why, "is to come from an environment variable "
+					  "that is not set");
+	if (path && read_header_file(c, name, path, value, why) == -1)
+		return -1;
+	buf_str(value, text);
+	if (!buf_ok(value) || !is_header_value(value))
+		return complain_of_header(name, why, "must be one line of at most 4096 printable "
+					  "ASCII characters, without blanks around it");
+	if (asprintf(&line, "%s: %s", name, buf_text(value)) == -1)
+		line = NULL;
+	if (keep_line(&c->openai.header_lines, line) == -1 ||
+	    ((variable || path) &&
+	     keep_line(&c->openai.header_secrets, strdup(buf_text(value))) == -1))
+		return complain_of_header(name, why, "needs more memory than there is");
+	return 0;
+}
+
+static int read_headers(struct config *c, struct config_complaint *why)
+{
+	const struct string_list *headers = &c->openai.headers;
+	int rc = 0;
+
+	c->openai.header_lines.items = calloc(headers->n + 1, sizeof(char *));
+	c->openai.header_secrets.items = calloc(headers->n + 1, sizeof(char *));
+	if (!c->openai.header_lines.items || !c->openai.header_secrets.items)
+		return complain(why, "openai.headers", NULL, "out of memory");
+	for (size_t i = 0; rc == 0 && i + 1 < headers->n; i += 2) {
+		struct buf value;
+
+		buf_init(&value, API_KEY_CAP_BYTES);
+		rc = take_header(c, headers->items[i], headers->items[i + 1], &value, why);
+		if (value.data)
+			explicit_bzero(value.data, value.size);
+		buf_free(&value);
+	}
+	return rc;
+}
+
+/* ---- all secrets ---- */
+
+static void free_wiped(struct string_list *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		explicit_bzero(list->items[i], strlen(list->items[i]));
+		free(list->items[i]);
+	}
+	free(list->items);
+	*list = (struct string_list){ NULL, 0 };
+}
+
+void config_free_secrets(struct config *config)
+{
+	if (config->openai.api_key)
+		explicit_bzero(config->openai.api_key, strlen(config->openai.api_key));
+	free(config->openai.api_key);
+	config->openai.api_key = NULL;
+	free_wiped(&config->openai.header_lines);
+	free_wiped(&config->openai.header_secrets);
+}
+
+/* The headers first: doctor goes on without a key. */
+int config_read_secrets(struct config *config, struct config_complaint *why)
+{
+	if (!config_rates_with(config, RATER_OPENAI))
+		return 0;
+	config_free_secrets(config);
+	return read_headers(config, why) == -1 ? -1 : read_api_key(config, why);
+}
+
+void config_each_variable(const struct config *config, void (*each)(const char *name))
+{
+	const struct string_list *headers = &config->openai.headers;
+
+	each(config->openai.api_key_env);
+	for (size_t i = 1; i < headers->n; i += 2)
+		if (reference(headers->items[i], FROM_ENV))
+			each(reference(headers->items[i], FROM_ENV));
 }
 
 int config_check_reload(const struct config *old, const struct config *new, struct err *err)

@@ -82,6 +82,35 @@ static const char *wrong_variable(const char *text)
 	return "the name of an environment variable, not the key itself";
 }
 
+static bool is_token(const char *text)
+{
+	static const char allowed[] = "!#$%&'*+-.^_`|~";	/* RFC 9110, 5.6.2 */
+
+	for (; *text; text++)
+		if (!isalnum((unsigned char)*text) && !strchr(allowed, *text))
+			return false;
+	return true;
+}
+
+static const char *wrong_header(const char *text)
+{
+	return *text && is_token(text) ? NULL : "the name of a header, such as \"api-key\"";
+}
+
+static const char *wrong_scheme(const char *text)
+{
+	return is_token(text) ? NULL : "one word, \"none\" or empty";
+}
+
+/* What a request says by itself. */
+static const char *const own_fields[] = {
+	"model", "messages", "stream", "response_format", "temperature", NULL,
+};
+static const char *const own_headers[] = {
+	"Accept", "Accept-Encoding", "Connection", "Content-Length", "Content-Type", "Expect",
+	"Host", "TE", "Trailer", "Transfer-Encoding", "Upgrade", NULL,
+};
+
 #define KEY(kind, name, member, text) \
 	.path = name, .type = KEY_##kind, .offset = offsetof(struct config, member), .preset = text
 
@@ -171,6 +200,22 @@ const struct config_key config_keys[] = {
 	  .choices = response_formats,
 	  .help = "The structured output asked for: \"json_schema\", \"json_object\" or "
 		  "\"none\"." },
+	{ KEY(DECIMAL, "openai.temperature", openai.temperature, "0"), .min = 0, .max = 2000000,
+	  .or_none = true,
+	  .help = "The temperature asked for; \"none\": left to the model." },
+	{ KEY(OBJECT, "openai.extra", openai.extra, "{ }"), .max = 32, .not_in = own_fields,
+	  .help = "More fields of each request: { seed = 7; reasoning_effort = \"low\"; }" },
+	{ KEY(STRING, "openai.auth_header", openai.auth_header, "Authorization"),
+	  .wrong = wrong_header, .max = 64,
+	  .help = "The header that holds the API key." },
+	{ KEY(STRING, "openai.auth_scheme", openai.auth_scheme, ""), .wrong = wrong_scheme,
+	  .max = 64,
+	  .help = "The word before the key; \"none\": none; empty: Bearer in Authorization, "
+		  "else none." },
+	{ KEY(HEADERS, "openai.headers", openai.headers, "{ }"), .max = 16, .not_in = own_headers,
+	  .secret = true,
+	  .help = "More headers, each a string, or \"env:VARIABLE\" or \"file:PATH\" for where "
+		  "it is." },
 	{ KEY(DECIMAL, "openai.prompt_price", openai.prompt_price, "0"), .min = 0, .max = PRICE_MAX,
 	  .help = "Price of a million prompt tokens, in the currency of your choice; 0: unknown." },
 	{ KEY(DECIMAL, "openai.completion_price", openai.completion_price, "0"),

@@ -16,6 +16,8 @@ enum key_type {
 	KEY_LIST,			/* names */
 	KEY_WORDS,			/* any strings: a command line */
 	KEY_DECIMAL,			/* in millionths */
+	KEY_OBJECT,			/* a group of any values, as JSON */
+	KEY_HEADERS,			/* a group of strings: names and values by turns */
 };
 
 struct config_key {
@@ -25,8 +27,10 @@ struct config_key {
 	const char *preset;		/* the default, as text */
 	int64_t min, max;		/* the value; a list's items; a string's bytes */
 	const char *const *choices;	/* NULL-terminated, in the order of the enum */
+	const char *const *not_in;	/* NULL-terminated: names that a group may not set */
 	const char *(*wrong)(const char *text);	/* NULL, or what the string must be instead */
 	bool or_zero;			/* 0 is allowed below min */
+	bool or_none;			/* "none" is allowed, and means CONFIG_NONE */
 	bool secret;			/* never shown in a message: it may hold a password */
 	bool file;			/* a relative path is relative to the configuration file */
 	bool restart;			/* a reload cannot change it */

@@ -8,15 +8,18 @@
 #include <errno.h>
 #include <libconfig.h>
 #include <limits.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 #include "base/mask.h"
+#include "base/utf8.h"
 #include "config/config_check.h"
 #include "config_hint.h"
 #include "config_keys.h"
@@ -175,6 +178,118 @@ static bool words_text(const config_setting_t *s, struct buf *out)
 	return true;
 }
 
+/* ---- groups of values ---- */
+
+#define OBJECT_DEPTH 8
+
+/* The shortest text that is this number again. */
+static bool float_json(double value, struct buf *out)
+{
+	char text[32];
+
+	if (!isfinite(value))
+		return false;
+	for (int digits = 15; digits <= 17; digits++) {
+		snprintf(text, sizeof(text), "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+	buf_str(out, text);
+	return true;
+}
+
+static bool string_json(const char *text, struct buf *out)
+{
+	if (!utf8_is_valid(text, strlen(text)))
+		return false;
+	buf_json(out, text);
+	return true;
+}
+
+/* A setting as JSON: groups are objects, lists and arrays are arrays. */
+static bool setting_json(const config_setting_t *s, int depth, struct buf *out)
+{
+	bool is_group = config_setting_is_group(s);
+
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_STRING:
+		return string_json(config_setting_get_string(s), out);
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		buf_printf(out, "%lld", config_setting_get_int64(s));
+		return true;
+	case CONFIG_TYPE_FLOAT:
+		return float_json(config_setting_get_float(s), out);
+	case CONFIG_TYPE_BOOL:
+		buf_str(out, config_setting_get_bool(s) ? "true" : "false");
+		return true;
+	default:
+		break;
+	}
+	if (depth == 0)
+		return false;
+	buf_char(out, is_group ? '{' : '[');
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const config_setting_t *item = config_setting_get_elem(s, (unsigned)i);
+
+		buf_str(out, i ? "," : "");
+		if (is_group) {
+			buf_json(out, config_setting_name(item));
+			buf_char(out, ':');
+		}
+		if (!setting_json(item, depth - 1, out))
+			return false;
+	}
+	buf_char(out, is_group ? '}' : ']');
+	return true;
+}
+
+static bool object_text(const struct config_key *key, const config_setting_t *s, struct buf *out)
+{
+	if (!config_setting_is_group(s) || config_setting_length(s) > key->max)
+		return false;
+	if (config_setting_length(s) > 0)
+		return setting_json(s, OBJECT_DEPTH, out);
+	buf_str(out, key->preset);
+	return true;
+}
+
+static bool headers_text(const config_setting_t *s, struct buf *out)
+{
+	if (!config_setting_is_group(s))
+		return false;
+	buf_char(out, '{');
+	for (int i = 0; i < config_setting_length(s); i++) {
+		const config_setting_t *item = config_setting_get_elem(s, (unsigned)i);
+
+		if (config_setting_type(item) != CONFIG_TYPE_STRING)
+			return false;
+		buf_str(out, i ? ", " : " ");
+		config_value_quote(out, config_setting_name(item));
+		buf_str(out, ": ");
+		config_value_quote(out, config_setting_get_string(item));
+	}
+	buf_str(out, " }");
+	return true;
+}
+
+/* A member of a group that is set by another key, or by nobody. NULL: there is none. */
+static const config_setting_t *find_not_in(const struct config_key *key, const config_setting_t *s)
+{
+	int n = key->not_in && config_setting_is_group(s) ? config_setting_length(s) : 0;
+
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *item = config_setting_get_elem(s, (unsigned)i);
+
+		for (size_t k = 0; key->not_in[k]; k++)
+			if (strcasecmp(config_setting_name(item), key->not_in[k]) == 0)
+				return item;
+	}
+	return NULL;
+}
+
+/* ---- values ---- */
+
 /* As it was written, exactly so for all that is allowed; with decimals too many for the rest. */
 static bool decimal_text(double value, struct buf *out)
 {
@@ -188,6 +303,12 @@ static bool decimal_text(double value, struct buf *out)
 	return value == 0 || value > 1e-10;	/* less would read as 0 */
 }
 
+/* Numbers stand without quotes, but for one that is "none". */
+static bool is_none(const struct config_key *key, const config_setting_t *s)
+{
+	return key->or_none && strcmp(config_setting_get_string(s), "none") == 0;
+}
+
 /* The setting as text for config_value_parse(), or false when its type cannot be meant. */
 static bool setting_text(const struct config_key *key, const config_setting_t *s, struct buf *out)
 {
@@ -197,6 +318,10 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 	if (key->type == KEY_LIST || key->type == KEY_WORDS)
 		return (type == CONFIG_TYPE_ARRAY || type == CONFIG_TYPE_LIST) &&
 		       (key->type == KEY_LIST ? list_text : words_text)(s, out);
+	if (key->type == KEY_OBJECT)
+		return object_text(key, s, out);
+	if (key->type == KEY_HEADERS)
+		return headers_text(s, out);
 	if (key->type == KEY_DECIMAL && type == CONFIG_TYPE_FLOAT)
 		return decimal_text(config_setting_get_float(s), out);
 	if (is_integer && (key->type == KEY_INTEGER || key->type == KEY_DECIMAL ||
@@ -204,7 +329,8 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 		buf_printf(out, "%lld", config_setting_get_int64(s));
 		return true;
 	}
-	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER || key->type == KEY_DECIMAL)
+	if (type != CONFIG_TYPE_STRING || key->type == KEY_INTEGER ||
+	    (key->type == KEY_DECIMAL && !is_none(key, s)))
 		return false;
 	buf_str(out, config_setting_get_string(s));
 	return true;
@@ -212,9 +338,13 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 
 static int set_value(struct loader *l, const struct config_key *key, const config_setting_t *s)
 {
+	const config_setting_t *wrong = find_not_in(key, s);
 	struct buf text;
 	int rc = 0;
 
+	if (wrong)
+		return refuse(l, config_setting_source_line(wrong), "%s cannot set %s, which every "
+			      "request has already", key->path, config_setting_name(wrong));
 	buf_init(&text, FILE_CAP_BYTES);
 	errno = EINVAL;
 	if (!setting_text(key, s, &text) ||
@@ -415,7 +545,7 @@ static int fill(struct loader *l, const char *text, bool with_key)
 	if (make_absolute(l) == -1)
 		return -1;
 	config_check(l->config, on_complaint, l);
-	if (with_key && config_read_api_key(l->config, &why) == -1)
+	if (with_key && config_read_secrets(l->config, &why) == -1)
 		on_complaint(l, &why);
 	return l->mistakes ? -1 : 0;
 }
@@ -506,9 +636,7 @@ void config_free(struct config *config)
 		return;
 	for (size_t i = 0; i < config_keys_n; i++)
 		config_value_free(&config_keys[i], config);
-	if (config->openai.api_key)
-		explicit_bzero(config->openai.api_key, strlen(config->openai.api_key));
-	free(config->openai.api_key);
+	config_free_secrets(config);
 	free(config->path);
 	free(config);
 }

@@ -15,7 +15,7 @@
 static const char *const type_names[] = {
 	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration",
 	[KEY_DECIMAL] = "decimal", [KEY_CHOICE] = "choice", [KEY_LIST] = "list",
-	[KEY_WORDS] = "list",
+	[KEY_WORDS] = "list", [KEY_OBJECT] = "group", [KEY_HEADERS] = "group",
 };
 
 static bool is_preset(const struct config_key *key, const struct buf *value)
@@ -37,12 +37,14 @@ static bool is_preset(const struct config_key *key, const struct buf *value)
 /* A value at its default is shown in the default's words: "24h", not "1d". */
 static void show_key(const struct config_key *key, const struct config *config, struct table *table)
 {
-	struct buf value, masked;
+	struct buf value, shown, masked;
 
 	buf_init(&value, CONFIG_VALUE_CAP_BYTES);
+	buf_init(&shown, CONFIG_VALUE_CAP_BYTES);
 	buf_init(&masked, CONFIG_VALUE_CAP_BYTES);
 	config_value_format(key, config, &value);
-	mask_secrets(buf_text(&value), &masked);
+	config_value_show(key, config, &shown);
+	mask_secrets(buf_text(&shown), &masked);
 	table_row(table);
 	table_text(table, key->path);
 	table_text(table, is_preset(key, &value) ? key->preset : buf_text(&masked));
@@ -50,7 +52,10 @@ static void show_key(const struct config_key *key, const struct config *config, 
 	table_text(table, key->restart ? "restart" : "yes");
 	if (value.data)
 		explicit_bzero(value.data, value.size);
+	if (shown.data)
+		explicit_bzero(shown.data, shown.size);
 	buf_free(&value);
+	buf_free(&shown);
 	buf_free(&masked);
 }
 
@@ -82,11 +87,11 @@ void config_list(struct buf *out)
 		buf_printf(out, "%s\t%s\t", key->path, type_names[key->type]);
 		if (key->type == KEY_LIST)
 			list_preset(key->preset, out);
-		else if (key->type == KEY_INTEGER || key->type == KEY_WORDS ||
-			 key->type == KEY_DECIMAL)
-			buf_str(out, key->preset);
-		else
+		else if (key->type == KEY_STRING || key->type == KEY_DURATION ||
+			 key->type == KEY_CHOICE)
 			buf_json(out, key->preset);
+		else
+			buf_str(out, key->preset);
 		buf_printf(out, "\t%s\t%s\n", key->restart ? "restart" : "yes", key->help);
 	}
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/clock.h"
 #include "base/hint.h"
@@ -19,6 +20,7 @@
 #define DECIMAL_PLACES 6	/* digits behind the point */
 #define ITEM_CAP 64
 #define WORDS_CAP 4000		/* of a whole command line, as it is written */
+#define OBJECT_CAP 4000		/* of a group, as JSON */
 
 static int not_allowed(void)
 {
@@ -91,6 +93,10 @@ static int parse_decimal(const struct config_key *key, void *member, const char 
 	const char *point = text + whole;
 	int64_t value;
 
+	if (key->or_none && strcmp(text, "none") == 0) {
+		*(int64_t *)member = CONFIG_NONE;
+		return 0;
+	}
 	if (*point == '.')
 		decimals = strspn(point + 1, "0123456789");
 	if (whole == 0 || whole > DECIMAL_WHOLE || decimals > DECIMAL_PLACES ||
@@ -231,6 +237,70 @@ static int parse_words(const struct config_key *key, void *member, const char *t
 	return rc;
 }
 
+/* As the loader makes it of a group; "{ }" when it is empty. */
+static int parse_object(const struct config_key *key, void *member, const char *text)
+{
+	size_t len = strlen(text);
+	char *copy;
+
+	if (len < 2 || len > OBJECT_CAP || text[0] != '{' || text[len - 1] != '}' ||
+	    has_control_characters(text))
+		return not_allowed();
+	copy = strdup(text);
+	if (!copy)
+		return -1;
+	free_string(key, member);
+	*(char **)member = copy;
+	return 0;
+}
+
+static void free_headers(const struct config_key *key, void *member)
+{
+	const struct string_list *list = member;
+
+	for (size_t i = 0; i < list->n; i++)
+		explicit_bzero(list->items[i], strlen(list->items[i]));
+	free_list(key, member);
+}
+
+/* { "name": "value", ... }: no name twice, whatever its case. */
+static bool is_new_header(const struct string_list *list, const char *name)
+{
+	for (size_t i = 0; i < list->n; i += 2)
+		if (strcasecmp(list->items[i], name) == 0)
+			return false;
+	return *name != '\0';
+}
+
+static int parse_headers(const struct config_key *key, void *member, const char *text)
+{
+	size_t room = 2 * (size_t)key->max;
+	struct string_list list = { calloc(room, sizeof(char *)), 0 };
+	const char *p = text + strspn(text, "{ ");
+	int rc = list.items ? 0 : -1;
+
+	if (rc == 0 && strlen(text) > OBJECT_CAP)
+		rc = not_allowed();
+	while (rc == 0 && *p == '"') {
+		char *word = unquote(&p);
+
+		if (word && list.n < room && !has_control_characters(word) &&
+		    (list.n % 2 == 1 || is_new_header(&list, word))) {
+			list.items[list.n++] = word;
+		} else {
+			free(word);
+			rc = not_allowed();
+		}
+		p += strspn(p, ":, ");
+	}
+	if (rc == 0 && (strcmp(p, "}") != 0 || list.n % 2 != 0))
+		rc = not_allowed();
+	free_headers(key, rc == 0 ? member : &list);
+	if (rc == 0)
+		*(struct string_list *)member = list;
+	return rc;
+}
+
 static void format_string(const struct config_key *key, const void *member, struct buf *out)
 {
 	(void)key;
@@ -279,6 +349,29 @@ static void format_words(const struct config_key *key, const void *member, struc
 	buf_str(out, " ]");
 }
 
+/* Where a value comes from elsewhere ("env:TOKEN"), that is no secret. */
+static void write_headers(const struct string_list *list, bool starred, struct buf *out)
+{
+	buf_str(out, "{");
+	for (size_t i = 0; i + 1 < list->n; i += 2) {
+		const char *value = list->items[i + 1];
+
+		buf_str(out, i ? ", " : " ");
+		config_value_quote(out, list->items[i]);
+		buf_str(out, ": ");
+		if (starred && strncmp(value, "env:", 4) != 0 && strncmp(value, "file:", 5) != 0)
+			value = "****";
+		config_value_quote(out, value);
+	}
+	buf_str(out, " }");
+}
+
+static void format_headers(const struct config_key *key, const void *member, struct buf *out)
+{
+	(void)key;
+	write_headers(member, false, out);
+}
+
 static void allowed_string(const struct config_key *key, const char *text, struct buf *out)
 {
 	const char *instead = key->wrong ? key->wrong(text) : NULL;
@@ -301,15 +394,18 @@ static void allowed_integer(const struct config_key *key, const char *text, stru
 
 static void format_decimal(const struct config_key *key, const void *member, struct buf *out)
 {
-	(void)key;
-	buf_billionths(out, 1000 * (uint64_t)*(const int64_t *)member);
+	if (key->or_none && *(const int64_t *)member == CONFIG_NONE)
+		buf_str(out, "none");
+	else
+		buf_billionths(out, 1000 * (uint64_t)*(const int64_t *)member);
 }
 
 static void allowed_decimal(const struct config_key *key, const char *text, struct buf *out)
 {
 	(void)text;
-	buf_printf(out, "a number from %" PRId64 " to %" PRId64 " with at most %d decimals",
-		   key->min / 1000000, key->max / 1000000, DECIMAL_PLACES);
+	buf_printf(out, "%sa number from %" PRId64 " to %" PRId64 " with at most %d decimals",
+		   key->or_none ? "\"none\" or " : "", key->min / 1000000, key->max / 1000000,
+		   DECIMAL_PLACES);
 }
 
 static void allowed_duration(const struct config_key *key, const char *text, struct buf *out)
@@ -351,6 +447,23 @@ static void allowed_words(const struct config_key *key, const char *text, struct
 		   key->max, WORDS_CAP);
 }
 
+static void allowed_object(const struct config_key *key, const char *text, struct buf *out)
+{
+	(void)text;
+	buf_printf(out,
+		   "a group of at most %" PRId64 " values and %d bytes, strings in UTF-8, numbers, "
+		   "booleans, lists and groups: { seed = 7; }", key->max, OBJECT_CAP);
+}
+
+static void allowed_headers(const struct config_key *key, const char *text, struct buf *out)
+{
+	(void)text;
+	buf_printf(out,
+		   "a group of at most %" PRId64 " strings and %d bytes without control "
+		   "characters, no name twice: { x-title = \"grading\"; x-token = \"env:TOKEN\"; }",
+		   key->max, OBJECT_CAP);
+}
+
 static void free_nothing(const struct config_key *key, void *member)
 {
 	(void)key;
@@ -370,6 +483,8 @@ static const struct {
 	[KEY_LIST] = { parse_list, format_list, allowed_list, free_list },
 	[KEY_WORDS] = { parse_words, format_words, allowed_words, free_list },
 	[KEY_DECIMAL] = { parse_decimal, format_decimal, allowed_decimal, free_nothing },
+	[KEY_OBJECT] = { parse_object, format_string, allowed_object, free_string },
+	[KEY_HEADERS] = { parse_headers, format_headers, allowed_headers, free_headers },
 };
 
 int config_value_parse(const struct config_key *key, struct config *config, const char *text)
@@ -381,6 +496,16 @@ void config_value_format(const struct config_key *key, const struct config *conf
 			 struct buf *out)
 {
 	types[key->type].format(key, (const char *)config + key->offset, out);
+}
+
+void config_value_show(const struct config_key *key, const struct config *config, struct buf *out)
+{
+	const void *member = (const char *)config + key->offset;
+
+	if (key->type == KEY_HEADERS)
+		write_headers(member, true, out);
+	else
+		types[key->type].format(key, member, out);
 }
 
 void config_value_allowed(const struct config_key *key, const char *text, struct buf *out)

@@ -15,6 +15,8 @@ int config_value_parse(const struct config_key *key, struct config *config, cons
 /* Appends the value as config_value_parse() reads it; passwords and all. */
 void config_value_format(const struct config_key *key, const struct config *config,
 			 struct buf *out);
+/* The same for people: without what must not be shown. */
+void config_value_show(const struct config_key *key, const struct config *config, struct buf *out);
 /* Appends what the value may be ("an integer from 1 to 256") to one who wrote text instead. */
 void config_value_allowed(const struct config_key *key, const char *text, struct buf *out);
 /* Frees the member, wiped when it is secret. */

@@ -135,6 +135,19 @@ void grading_ask_control(struct grading *g, struct rater *rater)
 	grading_ask_more(g, rater);
 }
 
+void grading_doubt_refusal(struct grading *g)
+{
+	g->calls.in_doubt = true;
+}
+
+bool grading_owes_control(const struct grading *g)
+{
+	enum err_kind kind = err_kind(g->err);
+
+	return g->calls.in_doubt && !g->calls.controlled && !err_is_outside(kind) &&
+	       kind != ERR_UNCLEAR;
+}
+
 /* ---- going out ---- */
 
 void grading_ask_more(struct grading *g, struct rater *rater)
@@ -261,6 +274,7 @@ static void keep_rating(struct grading *g, struct graded_line *gl, const struct 
 	};
 
 	line_rate(gl, &store);
+	g->calls.in_doubt = false;
 }
 
 static void account(struct grading *g, const struct ask *ask)
@@ -336,10 +350,13 @@ void grading_take_answer(struct grading *g, struct ask *ask, const struct rater 
 
 	close_call(&g->calls, ask);
 	account(g, ask);
-	if (ask->control && (err_is_outside(kind) || kind == ERR_UNCLEAR))
-		grading_put_off(g, ask->err);
-	if (ask->control)
+	if (ask->control) {
+		if (err_is_outside(kind) || kind == ERR_UNCLEAR)
+			grading_put_off(g, ask->err);
+		else
+			g->calls.in_doubt = false;
 		return;
+	}
 	if (ask->err)
 		take_failure(g, ask);
 	else
@@ -353,6 +370,7 @@ void grading_hand_over(struct grading *g, struct rater *rater)
 	g->rater = rater;
 	g->err = NULL;
 	g->calls.n = g->calls.nstarted = 0;
+	g->calls.in_doubt = false;
 	for (size_t i = 0; i < g->job.nrated; i++)
 		line_reopen(&g->lines[i]);
 }

@@ -96,12 +96,19 @@ static size_t count_unrated(const struct grading *g)
 	return n;
 }
 
+/* Of a refusal that may be everybody's nobody knows yet. */
+static bool is_hopeless(const struct grading *g, const struct graded_line *gl)
+{
+	return !line_is_rated(gl) && gl->hopeless &&
+	       !(g->calls.in_doubt && gl->outcome == OUTCOME_FAILED);
+}
+
 static size_t count_hopeless(const struct grading *g)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < g->job.nrated; i++)
-		n += !line_is_rated(&g->lines[i]) && g->lines[i].hopeless;
+		n += is_hopeless(g, &g->lines[i]);
 	return n;
 }
 

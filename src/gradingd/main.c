@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/place.h"
 #include "config/config.h"
+#include "config/config_check.h"
 #include "config/config_load.h"
 #include "config/config_show.h"
 #include "control/control_socket.h"
@@ -292,7 +293,7 @@ int main(int argc, char **argv)
 	config = config_load_telling(a.config_path, tell_mistake, NULL, &err);
 	if (!config)
 		return EXIT_BAD_CONFIG;		/* each mistake was told */
-	environment_hide(config->openai.api_key_env);	/* read again at each reload */
+	config_each_variable(config, environment_hide);	/* read again at each reload */
 	options.config_path = strdup(config->path);	/* outlives reloads */
 	if (a.test)
 		return run_check(config);

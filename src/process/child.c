@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "config/config_check.h"
 #include "process/environment.h"
 #include "process/identity.h"
 #include "process/signals.h"
@@ -72,7 +73,7 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 	int signal_fd = signals_open();
 
 	/* Who needs the key has it from the configuration. */
-	environment_forget(c->config->openai.api_key_env);
+	config_each_variable(c->config, environment_forget);
 	c->slot = &c->sb->slots[c->index];
 	log_account(&c->slot->log_loss);
 	log_identify(role, c->index == SLOT_JANITOR ? -1 : c->index);

@@ -9,13 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/embed.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "lib/http.h"
+#include "lib/json_strict.h"
 #include "rater/question.h"
 #include "scoreboard/breadcrumb.h"
 #include "openai_reply.h"
@@ -26,10 +29,24 @@
 #define CONNECT_TIMEOUT_MS 10000
 #define REPORT_MS 50			/* of a job's time, kept to report a call that timed out */
 #define CA_FILE_CAP_BYTES (16u << 20)
+#define FIELDS_CAP 40			/* two formats, the temperature, openai.extra */
+#define REFUSAL_CAP_BYTES 200
+#define FORMAT "response_format"
+
+/* A field that a request may do without, where the provider refuses it. */
+struct field {
+	char *name, *json;
+	const char *label;		/* as the log names it; NULL: by its name */
+};
 
 struct openai {
 	struct http *http;
 	struct buf head, tail;		/* of a request, around the question */
+	struct field fields[FIELDS_CAP];	/* in the order in which they stand in the tail */
+	size_t nfields;
+	uint64_t left_out;		/* of them, those that the provider refuses */
+	uint64_t in_tail;		/* of them, those that the tail has */
+	struct buf prompt;
 	struct buf question, request;	/* of the ask being started; the memory stays */
 };
 
@@ -39,6 +56,9 @@ struct exchange {
 	struct ask *ask;
 	struct http_call *call;
 	int64_t started_ms;
+	int calls;			/* how many went out */
+	uint64_t without;		/* fields that it is tried without */
+	const char *refusal;		/* the provider's words about the last of them, or NULL */
 };
 
 /* ---- the prompt ---- */
@@ -117,7 +137,7 @@ static int make_prompt(struct buf *prompt, const struct config *config, struct e
 static void write_json_schema(struct buf *out, const struct config *config)
 {
 	buf_str(out,
-		",\"response_format\":{\"type\":\"json_schema\","
+		"{\"type\":\"json_schema\","
 		"\"json_schema\":{\"name\":\"ratings\",\"strict\":true,\"schema\":"
 		"{\"type\":\"object\",\"properties\":{\"ratings\":{\"type\":\"array\","
 		"\"items\":{\"type\":\"object\",\"properties\":{\"line\":{\"type\":\"integer\"},"
@@ -130,46 +150,163 @@ static void write_json_schema(struct buf *out, const struct config *config)
 		"\"required\":[\"ratings\"],\"additionalProperties\":false}}}");
 }
 
-static void write_json_object(struct buf *out, const struct config *config)
+static void add_field(struct openai *o, const char *name, const char *json, const char *label)
 {
-	(void)config;
-	buf_str(out, ",\"response_format\":{\"type\":\"json_object\"}");
+	if (o->nfields == FIELDS_CAP)
+		fatal("a request has more than %d fields", FIELDS_CAP);
+	o->fields[o->nfields++] = (struct field){ xstrdup(name), xstrdup(json), label };
 }
 
-static void write_nothing(struct buf *out, const struct config *config)
+/* The format asked for, and the one that is tried where it is refused. */
+static void add_formats(struct openai *o, const struct config *config)
 {
-	(void)out, (void)config;
+	struct buf schema;
+
+	buf_init(&schema, REQUEST_CAP_BYTES);
+	write_json_schema(&schema, config);
+	if (config->openai.response_format == RESPONSE_JSON_SCHEMA)
+		add_field(o, FORMAT, buf_text(&schema), FORMAT " \"json_schema\"");
+	if (config->openai.response_format != RESPONSE_NONE)
+		add_field(o, FORMAT, "{\"type\":\"json_object\"}", FORMAT " \"json_object\"");
+	buf_free(&schema);
 }
 
-static void (*const write_response_format[])(struct buf *, const struct config *) = {
-	[RESPONSE_JSON_SCHEMA] = write_json_schema,
-	[RESPONSE_JSON_OBJECT] = write_json_object,
-	[RESPONSE_NONE] = write_nothing,
-};
+static void add_temperature(struct openai *o, int64_t millionths)
+{
+	struct buf number;
+
+	if (millionths == CONFIG_NONE)
+		return;
+	buf_init(&number, SIZE_MAX);
+	buf_billionths(&number, 1000 * (uint64_t)millionths);
+	add_field(o, "temperature", buf_text(&number), NULL);
+	buf_free(&number);
+}
+
+/* openai.extra, which the configuration has made JSON of. */
+static int add_extra(struct openai *o, const char *extra, struct err *err)
+{
+	struct json_object *fields;
+	const char *why;
+
+	if (!extra)
+		return 0;
+	if (json_strict_parse(extra, strlen(extra), &fields, &why) == -1)
+		return err_set(err, ERR_CONFIG, "openai.extra cannot be sent: %s", why);
+	json_object_object_foreach(fields, name, value) {
+		add_field(o, name, json_object_to_json_string_ext(value,
+				JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE), NULL);
+	}
+	json_object_put(fields);
+	return 0;
+}
+
+/* All but those left out; of the formats the first. */
+static uint64_t fields_to_send(const struct openai *o, uint64_t left_out)
+{
+	uint64_t send = 0;
+	bool has_format = false;
+
+	for (size_t i = 0; i < o->nfields; i++) {
+		bool is_format = strcmp(o->fields[i].name, FORMAT) == 0;
+
+		if ((left_out >> i & 1) || (is_format && has_format))
+			continue;
+		send |= UINT64_C(1) << i;
+		has_format |= is_format;
+	}
+	return send;
+}
+
+static void write_field(struct buf *out, const struct field *field)
+{
+	buf_char(out, ',');
+	buf_json(out, field->name);
+	buf_char(out, ':');
+	buf_str(out, field->json);
+}
+
+static void write_tail(struct buf *out, const struct openai *o, uint64_t send)
+{
+	buf_str(out, "}]");
+	for (size_t i = 0; i < o->nfields; i++)
+		if (send >> i & 1)
+			write_field(out, &o->fields[i]);
+	buf_char(out, '}');
+}
+
+/* What becomes of a request on its way does not change what is answered. */
+static uint64_t fields_that_rate(const struct openai *o, uint64_t send)
+{
+	static const char *const others[] = {
+		"service_tier", "prompt_cache_key", "prompt_cache_retention", "user", "metadata",
+		"store", "safety_identifier",
+	};
+
+	for (size_t i = 0; i < o->nfields; i++)
+		for (size_t k = 0; k < sizeof(others) / sizeof(others[0]); k++)
+			if (strcmp(o->fields[i].name, others[k]) == 0)
+				send &= ~(UINT64_C(1) << i);
+	return send;
+}
+
+/* For provenance: the format that is really asked for. */
+static void set_hashes(struct rater *rater)
+{
+	const struct openai *o = rater->data;
+	uint64_t send = fields_to_send(o, o->left_out);
+	struct buf format;
+
+	buf_init(&format, REQUEST_CAP_BYTES);
+	for (size_t i = 0; i < o->nfields; i++)
+		if ((send >> i & 1) && strcmp(o->fields[i].name, FORMAT) == 0)
+			write_field(&format, &o->fields[i]);
+	rater_set_hashes(rater, buf_text(&o->prompt), buf_text(&format));
+	buf_free(&format);
+}
+
+/* Not the address: one model behind two gateways is one model. */
+static void set_fingerprint(struct rater *rater)
+{
+	const struct openai *o = rater->data;
+	struct buf tail;
+
+	buf_init(&tail, REQUEST_CAP_BYTES);
+	write_tail(&tail, o, fields_that_rate(o, o->in_tail));
+	rater_set_fingerprint(rater, (const char *const []){ o->head.data, tail.data }, 2);
+	buf_free(&tail);
+}
+
+static void use_tail(struct openai *o, uint64_t send)
+{
+	if (o->tail.len > 0 && o->in_tail == send)
+		return;
+	buf_reset(&o->tail);
+	o->in_tail = send;
+	write_tail(&o->tail, o, send);
+}
 
 /* All of a request but the question, written once. */
 static int make_frame(struct rater *rater, struct err *err)
 {
 	const struct config *config = rater->config;
 	struct openai *o = rater->data;
-	struct buf prompt;
-	size_t before;
-	int rc;
+	int rc = make_prompt(&o->prompt, config, err);
 
-	buf_init(&prompt, 2 * PROMPT_CAP_BYTES);
-	rc = make_prompt(&prompt, config, err);
 	buf_str(&o->head, "{\"model\":");
 	buf_json(&o->head, config->openai.model);
 	buf_str(&o->head, ",\"messages\":[{\"role\":\"system\",\"content\":");
-	buf_json(&o->head, buf_text(&prompt));
+	buf_json(&o->head, buf_text(&o->prompt));
 	buf_str(&o->head, "},{\"role\":\"user\",\"content\":");
-	buf_str(&o->tail, "}]");
-	before = o->tail.len;
-	write_response_format[config->openai.response_format](&o->tail, config);
+	add_formats(o, config);
+	add_temperature(o, config->openai.temperature);
 	if (rc == 0)
-		rater_set_hashes(rater, buf_text(&prompt), buf_text(&o->tail) + before);
-	buf_str(&o->tail, ",\"temperature\":0}");
-	buf_free(&prompt);
+		rc = add_extra(o, config->openai.extra, err);
+	use_tail(o, fields_to_send(o, 0));
+	if (rc == 0) {
+		set_hashes(rater);
+		set_fingerprint(rater);
+	}
 	return rc;
 }
 
@@ -213,40 +350,70 @@ static const char *proxy_of(const struct config *config)
 	return strcmp(proxy, "none") == 0 ? "" : proxy;
 }
 
+/* "Authorization: Bearer KEY", or as configured; nothing without a key. */
+static void write_credential(struct buf *out, const struct config *config)
+{
+	const char *header = config->openai.auth_header, *scheme = config->openai.auth_scheme;
+
+	if (!config->openai.api_key || !*config->openai.api_key)
+		return;
+	if (!*scheme)
+		scheme = strcasecmp(header, "Authorization") == 0 ? "Bearer" : "none";
+	buf_printf(out, "%s: ", header);
+	if (strcmp(scheme, "none") != 0)
+		buf_printf(out, "%s ", scheme);
+	buf_str(out, config->openai.api_key);
+}
+
+/* NULL-terminated; the array is the caller's. credential: "" when there is none. */
+static const char **list_headers(const struct config *config, const char *credential)
+{
+	static const char *const own[] = {
+		"Content-Type: application/json", "Accept: application/json",
+	};
+	const struct string_list *more = &config->openai.header_lines;
+	size_t n = sizeof(own) / sizeof(own[0]);
+	const char **list = xcalloc(n + more->n + 2, sizeof(*list));
+
+	memcpy(list, own, sizeof(own));
+	if (*credential)
+		list[n++] = credential;
+	for (size_t i = 0; i < more->n; i++)
+		list[n++] = more->items[i];
+	return list;
+}
+
 struct http *openai_connect(const struct config *config, const char *path, struct loop *loop,
 			    struct err *err)
 {
-	const char *base = config->openai.base_url, *key = config->openai.api_key;
+	const char *base = config->openai.base_url;
 	const char *ca_file = config->openai.ca_file;
-	const char *headers[] = { "Content-Type: application/json", "Accept: application/json",
-				  NULL, NULL };
 	struct http_endpoint endpoint = {
-		.headers = headers, .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.connections = config->pool.in_flight, .reply_cap_bytes = REPLY_CAP_BYTES,
 		.ca_file = ca_file && *ca_file ? ca_file : NULL, .proxy = proxy_of(config),
 	};
-	struct buf url, authorization;
+	struct buf url, credential;
 	size_t len = strcspn(base, "?#");
-	const char *query = base + len;
+	const char *query = base + len, **headers;
 	struct http *http;
 	struct err why;
 
 	while (len > 0 && base[len - 1] == '/')
 		len--;
 	buf_init(&url, SIZE_MAX);
-	buf_init(&authorization, SIZE_MAX);
+	buf_init(&credential, SIZE_MAX);
 	buf_printf(&url, "%.*s%s%s", (int)len, base, path, query);
-	if (key && *key) {
-		buf_printf(&authorization, "Authorization: Bearer %s", key);
-		headers[2] = buf_text(&authorization);
-	}
+	write_credential(&credential, config);
+	endpoint.headers = headers = list_headers(config, buf_text(&credential));
 	endpoint.url = buf_text(&url);
 	http = http_new(loop, &endpoint, &why);
 	if (!http)
 		err_set(err, ERR_CONFIG, "openai.base_url: %s", why.text);
-	if (authorization.data)
-		explicit_bzero(authorization.data, authorization.size);
-	buf_free(&authorization);
+	if (credential.data)
+		explicit_bzero(credential.data, credential.size);
+	buf_free(&credential);
+	free(headers);
 	buf_free(&url);
 	return http;
 }
@@ -258,6 +425,11 @@ static void openai_close(struct rater *rater)
 	if (!o)
 		return;
 	http_free(o->http);
+	for (size_t i = 0; i < o->nfields; i++) {
+		free(o->fields[i].name);
+		free(o->fields[i].json);
+	}
+	buf_free(&o->prompt);
 	buf_free(&o->head);
 	buf_free(&o->tail);
 	buf_free(&o->question);
@@ -272,6 +444,7 @@ static int openai_open(struct rater *rater, struct err *err)
 	struct openai *o = xcalloc(1, sizeof(*o));
 
 	rater->data = o;
+	buf_init(&o->prompt, 2 * PROMPT_CAP_BYTES);
 	buf_init(&o->head, REQUEST_CAP_BYTES);
 	buf_init(&o->tail, REQUEST_CAP_BYTES);
 	buf_init(&o->question, REQUEST_CAP_BYTES);
@@ -286,25 +459,15 @@ static int openai_open(struct rater *rater, struct err *err)
 	}
 	rater->metered = true;
 	rater->frame_bytes = o->head.len + o->tail.len;
-	/* Not the address: one model behind two gateways is one model. */
-	rater_set_fingerprint(rater, (const char *const []){ o->head.data, o->tail.data }, 2);
 	return 0;
 }
 
 /* ---- asking ---- */
 
-static void on_reply(void *arg, const struct http_reply *reply)
+static int write_request(struct openai *o, const struct config *config, const struct ask *ask,
+			 uint64_t without)
 {
-	struct exchange *exchange = arg;
-
-	breadcrumb_job(exchange->ask->job->id, exchange->ask->job->claim);
-	openai_read_reply(reply, exchange->rater->config, exchange->ask);
-	breadcrumb_end();
-	rater_done(exchange->rater, exchange->ask);
-}
-
-static int write_request(struct openai *o, const struct config *config, const struct ask *ask)
-{
+	use_tail(o, fields_to_send(o, without));
 	buf_reset(&o->question);
 	buf_reset(&o->request);
 	question_write(&o->question, config, ask);
@@ -314,17 +477,96 @@ static int write_request(struct openai *o, const struct config *config, const st
 	return buf_ok(&o->question) && buf_ok(&o->request) ? 0 : -1;
 }
 
+static int64_t time_left_ms(const struct ask *ask)
+{
+	return ask->deadline_ms - now_ms() - REPORT_MS;
+}
+
+static void on_reply(void *arg, const struct http_reply *reply);
+
+static void post(struct exchange *e)
+{
+	struct openai *o = e->rater->data;
+	int64_t left_ms = time_left_ms(e->ask), timeout_ms = e->rater->config->openai.timeout_ms;
+
+	e->calls++;
+	e->call = http_post(o->http, o->request.data, o->request.len,
+			    left_ms < timeout_ms ? left_ms : timeout_ms, on_reply, e);
+}
+
+/*
+ * Asks again without a field that the provider has just refused by name: that was no answer to this
+ * question, and no other job need meet with it. False when it did not.
+ */
+static bool ask_without(struct exchange *e, const struct http_reply *reply)
+{
+	struct openai *o = e->rater->data;
+	uint64_t sent = fields_to_send(o, e->without);
+	char words[REFUSAL_CAP_BYTES + 1];
+	const char *names[FIELDS_CAP];
+	size_t n = 0, found;
+
+	for (size_t i = 0; i < o->nfields; i++)
+		if (sent >> i & 1)
+			names[n++] = o->fields[i].name;
+	found = openai_refused_field(reply, e->rater->config, names, n, words, sizeof(words));
+	if (found == n || time_left_ms(e->ask) <= 0)
+		return false;
+	for (size_t i = 0; i < o->nfields; i++)
+		if ((sent >> i & 1) && o->fields[i].name == names[found])
+			e->without |= UINT64_C(1) << i;
+	if (write_request(o, e->rater->config, e->ask, e->without) == -1)
+		return false;
+	e->refusal = arena_dup(&e->ask->job->arena, words, strlen(words));
+	post(e);
+	return true;
+}
+
+/* It answered without them: so it does not take them. */
+static void learn(struct exchange *e)
+{
+	struct openai *o = e->rater->data;
+	uint64_t news = e->without & ~o->left_out;
+
+	if (!news)
+		return;
+	for (size_t i = 0; i < o->nfields; i++)
+		if (news >> i & 1)
+			log_warn("the provider refuses %s (%s): it is left out from now on, until "
+				 "a reload or a restart",
+				 o->fields[i].label ? o->fields[i].label : o->fields[i].name,
+				 e->refusal);
+	o->left_out |= news;
+	set_hashes(e->rater);
+}
+
+static void on_reply(void *arg, const struct http_reply *reply)
+{
+	struct exchange *e = arg;
+	struct ask *ask = e->ask;
+
+	breadcrumb_job(ask->job->id, ask->job->claim);
+	if (!ask_without(e, reply)) {
+		openai_read_reply(reply, e->rater->config, ask);
+		ask->used.calls = e->calls;
+		if (e->calls > 1)
+			ask->used.latency_ms = now_ms() - e->started_ms;
+		if (!ask->err)
+			learn(e);
+		rater_done(e->rater, ask);
+	}
+	breadcrumb_end();
+}
+
 static void openai_start(struct rater *rater, struct ask *ask)
 {
-	int64_t left_ms = ask->deadline_ms - now_ms() - REPORT_MS,
-		timeout_ms = rater->config->openai.timeout_ms;
 	struct openai *o = rater->data;
-	struct exchange *exchange;
+	struct exchange *e;
 
-	if (left_ms <= 0)
+	if (time_left_ms(ask) <= 0)
 		ask_fail(ask, ERR_UNCLEAR,
 			 "the job's deadline passed before the provider was asked");
-	else if (write_request(o, rater->config, ask) == -1)
+	else if (write_request(o, rater->config, ask, o->left_out) == -1)
 		ask_fail(ask, ERR_PERMANENT, "the question is larger than %u MiB; lower "
 			 "rater.lines_per_call or rater.context_lines", REQUEST_CAP_BYTES >> 20);
 	if (ask->err) {
@@ -332,23 +574,21 @@ static void openai_start(struct rater *rater, struct ask *ask)
 		rater_done(rater, ask);
 		return;
 	}
-	exchange = arena_alloc(&ask->job->arena, sizeof(*exchange));
-	exchange->rater = rater;
-	exchange->ask = ask;
-	exchange->started_ms = now_ms();
-	exchange->call = http_post(o->http, o->request.data, o->request.len,
-				   left_ms < timeout_ms ? left_ms : timeout_ms, on_reply, exchange);
-	ask->rater_data = exchange;
+	e = arena_alloc(&ask->job->arena, sizeof(*e));
+	*e = (struct exchange){ .rater = rater, .ask = ask, .started_ms = now_ms(),
+				.without = o->left_out };
+	ask->rater_data = e;
+	post(e);
 }
 
 static void openai_cancel(struct rater *rater, struct ask *ask)
 {
-	struct exchange *exchange = ask->rater_data;
+	struct exchange *e = ask->rater_data;
 
 	(void)rater;
-	http_cancel(exchange->call);
-	ask->used.calls = 1;
-	ask->used.latency_ms = now_ms() - exchange->started_ms;
+	http_cancel(e->call);
+	ask->used.calls = e->calls;
+	ask->used.latency_ms = now_ms() - e->started_ms;
 }
 
 const struct rater_ops rater_openai_ops = {

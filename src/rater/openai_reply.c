@@ -6,18 +6,27 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/arena.h"
 #include "base/buf.h"
-#include "base/mask.h"
 #include "base/utf8.h"
 #include "lib/json_strict.h"
+#include "complaint.h"
+#include "event_stream.h"
+#include "secrets.h"
+#include "signs.h"
 
 #define MESSAGE_CAP_BYTES 200		/* of the provider's own words in an error */
+#define WORDS_CAP_BYTES (8u << 20)	/* more than a reply can hold */
+#define BROKE_OFF_STATUS 502		/* of an error that names itself, but no status */
 #define NANOS_PART 1000			/* millionths of millionths in a billionth */
 #define NANOS_ROUND (NANOS_PART / 2)
 #define TOKENS_CAP 10000000		/* a call cannot have cost more, whatever is reported */
+
+struct words { const char *text; size_t len; };
 
 /* ---- reading JSON; NULL is JSON null, and every reader takes it ---- */
 
@@ -55,14 +64,14 @@ static int64_t tokens_of(struct json_object *value)
  */
 static void copy_clean(char *out, size_t size, const char *words, const struct config *config)
 {
-	const char *key = config->openai.api_key;
+	const char *secret = secrets_quoted(config, words, strlen(words));
+	char left_out[80];
 	size_t len;
 
-	if (key && *key && strstr(words, key))
-		words = "(left out, because it quotes our API key)";
-	else if (config->openai.base_url &&
-		 mask_is_url_quoted(config->openai.base_url, words, strlen(words)))
-		words = "(left out, because it quotes a secret of openai.base_url)";
+	if (secret) {
+		snprintf(left_out, sizeof(left_out), "(left out, because it quotes %s)", secret);
+		words = left_out;
+	}
 	len = utf8_cut(words, strlen(words), size - 1);
 	memcpy(out, words, len);
 	out[utf8_clean(out, len, UTF8_BLANK_CONTROLS)] = '\0';
@@ -77,60 +86,10 @@ static const struct { int status; const char *phrase; } phrases[] = {
 	{ 402, "Payment Required" }, { 403, "Forbidden" }, { 404, "Not Found" },
 	{ 405, "Method Not Allowed" }, { 407, "Proxy Authentication Required" },
 	{ 408, "Request Timeout" }, { 409, "Conflict" }, { 413, "Content Too Large" },
-	{ 422, "Unprocessable Content" }, { 425, "Too Early" }, { 429, "Too Many Requests" },
+	{ 422, "Unprocessable Content" }, { 424, "Failed Dependency" }, { 425, "Too Early" },
+	{ 429, "Too Many Requests" },
 	{ 500, "Internal Server Error" }, { 502, "Bad Gateway" },
 	{ 503, "Service Unavailable" }, { 504, "Gateway Timeout" },
-};
-
-#define QUOTA "the quota of this account is used up: raise its limit, or set another API key"
-#define CREDENTIALS "it refused our credentials: check openai.api_key_env or openai.api_key_file"
-#define ADDRESS "check openai.base_url"
-
-#define FLAGGED "flagged_input"		/* beside a 403 that is about the lines, not our account */
-#define SMALLER "lower rater.lines_per_call or rater.context_lines"
-
-/*
- * The first row that fits decides: by a name in the error's code, type or param, or by status; the
- * last fits all. What is the same in every request (model, format) is for an operator, not the
- * job's fault. ERR_NONE: what the lines say was refused, which is an outcome of theirs.
- */
-static const struct rule {
-	const char *name;
-	int from, to;
-	enum err_kind kind;
-	const char *advice;		/* NULL: the provider's words will do */
-} rules[] = {
-	{ NULL, 413, 413, ERR_PERMANENT,   SMALLER },	/* Groq names it rate_limit_exceeded */
-	{ "insufficient_quota",         0, 999, ERR_DENIED,    QUOTA },
-	{ "billing_hard_limit_reached", 0, 999, ERR_DENIED,    QUOTA },
-	{ "billing_not_active",         0, 999, ERR_DENIED,    QUOTA },
-	{ "invalid_api_key",            0, 999, ERR_DENIED,    CREDENTIALS },
-	{ "model_not_found",            0, 999, ERR_DENIED,    "check openai.model" },
-	{ "model",                      0, 999, ERR_DENIED,    "check openai.model" },
-	{ "temperature",                0, 999, ERR_DENIED,    "choose another openai.model" },
-	{ "response_format",            0, 999, ERR_DENIED,    "check openai.response_format" },
-	{ "rate_limit_exceeded",        0, 999, ERR_LIMITED,   NULL },
-	{ "context_length_exceeded",    0, 999, ERR_PERMANENT, SMALLER },
-	{ "exceed_context_size_error",  0, 999, ERR_PERMANENT, SMALLER },	/* llama.cpp */
-	{ "content_policy_violation",   0, 999, ERR_NONE,      NULL },
-	{ "content_filter",             0, 999, ERR_NONE,      NULL },		/* Azure */
-	{ "invalid_prompt",             0, 999, ERR_NONE,      NULL },
-	{ FLAGGED,                      0, 999, ERR_NONE,      NULL },		/* OpenRouter */
-	{ "json_validate_failed",       0, 999, ERR_RETRY,     NULL },	/* Groq, of the model */
-	{ NULL, 300, 399, ERR_DENIED,      "redirects are not followed; " ADDRESS },
-	{ NULL, 401, 401, ERR_DENIED,      CREDENTIALS },
-	{ NULL, 402, 402, ERR_DENIED,      QUOTA },
-	{ NULL, 403, 403, ERR_DENIED,      CREDENTIALS },
-	{ NULL, 404, 404, ERR_DENIED,      "check openai.base_url and openai.model" },
-	{ NULL, 405, 405, ERR_DENIED,      ADDRESS },
-	{ NULL, 407, 407, ERR_DENIED,      "check openai.proxy" },
-	{ NULL, 408, 409, ERR_UNCLEAR,     NULL },
-	{ NULL, 425, 425, ERR_UNCLEAR,     NULL },
-	{ NULL, 429, 429, ERR_LIMITED,     NULL },
-	{ NULL, 400, 499, ERR_PERMANENT,   NULL },
-	{ NULL, 500, 500, ERR_UNCLEAR,     NULL },
-	{ NULL, 501, 599, ERR_UNAVAILABLE, NULL },
-	{ NULL, 0,   999, ERR_UNCLEAR,     NULL },
 };
 
 /* Calls that brought no status to judge by. */
@@ -138,70 +97,31 @@ static const struct { enum err_kind kind; const char *words, *advice; } endings[
 	[HTTP_OVERSIZED] =   { ERR_RETRY, "the provider's answer is larger than its cap", "" },
 	[HTTP_UNREACHABLE] = { ERR_UNAVAILABLE, "the provider cannot be reached", "" },
 	[HTTP_UNTRUSTED] =   { ERR_DENIED, "the provider's certificate is not to be trusted",
-			       "; " ADDRESS " and openai.ca_file" },
+			       "; check openai.base_url and openai.ca_file" },
 	[HTTP_TIMED_OUT] =   { ERR_UNCLEAR, "the provider did not answer in time", "" },
 	[HTTP_BROKEN] =      { ERR_UNCLEAR,
 			       "the connection broke before the provider's answer was complete",
 			       "" },
 };
 
-struct complaint {
-	int status;
-	const char *names[4];		/* code, type, param, FLAGGED; "" where there is none */
-	char message[MESSAGE_CAP_BYTES + 1];
-};
-
-/*
- * The usual {"error": {"code", "type", "param", "message"}}; {"error": "message"} (Ollama); the
- * four bare (vLLM); any of these in an array (Google). A gateway's code may be the status it met
- * itself.
- */
-static void read_complaint(struct json_object *root, const struct config *config,
-			   struct complaint *c)
+/* The provider's own words, without the full stop. */
+static void quote(const struct complaint *c, const struct config *config, char *out, size_t size)
 {
-	struct json_object *body = json_object_is_type(root, json_type_array) ? first(root) : root;
-	struct json_object *error = member(body, "error");
-	struct json_object *code;
 	size_t len;
 
-	if (!error)
-		error = body;
-	code = member(error, "code");
-	c->names[0] = text_of(code);
-	c->names[1] = text_of(member(error, "type"));
-	c->names[2] = text_of(member(error, "param"));
-	c->names[3] = member(member(error, "metadata"), FLAGGED) ? FLAGGED : "";
-	copy_clean(c->message, sizeof(c->message),
-		   *text_of(error) ? text_of(error) : text_of(member(error, "message")), config);
-	len = strlen(c->message);
-	while (len > 0 && (c->message[len - 1] == '.' || c->message[len - 1] == ' '))
-		c->message[--len] = '\0';
-	if (c->status < 300 && json_object_is_type(code, json_type_int) &&
-	    json_object_get_int64(code) >= 300 && json_object_get_int64(code) <= 599)
-		c->status = json_object_get_int(code);
+	copy_clean(out, size, c->said ? c->said : "", config);
+	len = strlen(out);
+	while (len > 0 && (out[len - 1] == '.' || out[len - 1] == ' '))
+		out[--len] = '\0';
 }
 
-static bool rule_fits(const struct rule *rule, const struct complaint *c)
+/* Of a refusal that no sign tells. It may quote the lines, so other requests need not meet it. */
+static const char *advice_on(const struct sign *sign, const char *words)
 {
-	for (size_t i = 0; rule->name && i < sizeof(c->names) / sizeof(c->names[0]); i++)
-		if (strcmp(rule->name, c->names[i]) == 0)
-			return true;
-	return !rule->name && c->status >= rule->from && c->status <= rule->to;
-}
-
-static const struct rule *find_rule(const struct complaint *c)
-{
-	const struct rule *rule = rules, *last = &rules[sizeof(rules) / sizeof(rules[0]) - 1];
-
-	while (rule < last && !rule_fits(rule, c))
-		rule++;
-	return rule;
-}
-
-/* Of a refusal that no rule knows. It may quote the lines, so other requests need not meet it. */
-static const char *advice_on(const struct complaint *c)
-{
-	return strstr(c->message, "response_format") ? "check openai.response_format" : NULL;
+	if (sign->advice)
+		return sign->advice;
+	return sign->unplaced && strstr(words, "response_format") ? "check openai.response_format"
+								  : NULL;
 }
 
 /* "; retrying after 20 s", where the provider said how long. */
@@ -214,31 +134,38 @@ static int64_t add_after(struct buf *text, int64_t after_ms)
 	return after_ms;
 }
 
-static void fail_with_status(const struct complaint *c, int64_t after_ms, struct ask *ask)
+static void write_status(struct buf *text, int status)
 {
-	const struct rule *rule = find_rule(c);
-	const char *advice = rule->advice ? rule->advice : advice_on(c);
-	bool waits = rule->kind != ERR_PERMANENT && rule->kind != ERR_NONE;
+	buf_printf(text, "the provider answered %d", status);
+	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
+		if (phrases[i].status == status)
+			buf_printf(text, " %s", phrases[i].phrase);
+}
+
+static void fail_with_status(const struct complaint *c, const struct config *config,
+			     int64_t after_ms, struct ask *ask)
+{
+	const struct sign *sign = sign_of(c);
+	bool waits = sign->kind != ERR_PERMANENT && sign->kind != ERR_NONE;
+	char words[MESSAGE_CAP_BYTES + 1];
 	struct buf text;
 
 	buf_init(&text, sizeof(ask->err->text) - 1);
-	buf_printf(&text, "the provider answered %d", c->status);
-	for (size_t i = 0; i < sizeof(phrases) / sizeof(phrases[0]); i++)
-		if (phrases[i].status == c->status)
-			buf_printf(&text, " %s", phrases[i].phrase);
-	if (c->message[0] && c->status != 401)	/* its words tend to quote parts of the key */
-		buf_printf(&text, ": %s", c->message);
-	if (advice)
-		buf_printf(&text, "; %s", advice);
+	quote(c, config, words, sizeof(words));
+	write_status(&text, c->status);
+	if (words[0] && c->status != 401)	/* its words tend to quote parts of the key */
+		buf_printf(&text, ": %s", words);
+	if (advice_on(sign, words))
+		buf_printf(&text, "; %s", advice_on(sign, words));
 	after_ms = waits ? add_after(&text, after_ms) : 0;
-	if (rule->kind == ERR_NONE) {
+	if (sign->kind == ERR_NONE) {
 		verdict_refused(ask->verdicts, ask->nlines, &ask->job->arena, buf_text(&text));
 	} else {
-		ask_fail(ask, rule->kind, "%s", buf_text(&text));
+		ask_fail(ask, sign->kind, "%s", buf_text(&text));
 		ask->err->after_ms = after_ms;
 	}
-	/* Too large, which those of another job need not be. */
-	ask->about_lines = rule->kind == ERR_PERMANENT && rule->advice;
+	ask->about_lines = sign->kind == ERR_PERMANENT && sign_is_about_lines(sign);
+	ask->unplaced = sign->unplaced;
 	buf_free(&text);
 }
 
@@ -247,22 +174,74 @@ static void fail(const struct http_reply *reply, struct json_object *root,
 {
 	struct complaint c = { .status = reply->status };
 
-	read_complaint(root, config, &c);
+	complaint_read(&c, root);
 	ask->never_sent = reply->end == HTTP_UNREACHABLE || reply->end == HTTP_UNTRUSTED;
 	if (reply->end == HTTP_ANSWERED || reply->status >= 300)
-		fail_with_status(&c, reply->retry_after_ms, ask);
+		fail_with_status(&c, config, reply->retry_after_ms, ask);
 	else
 		ask_fail(ask, endings[reply->end].kind, "%s: %s%s", endings[reply->end].words,
 			 reply->detail, endings[reply->end].advice);
+	complaint_free(&c);
+}
+
+/*
+ * It was well until the model behind it failed: {"error": {...}} in the choice (OpenRouter), or
+ * nothing but the reason for which it ended (Mistral).
+ */
+static void fail_midway(struct json_object *choice, const char *finish_reason,
+			const struct config *config, struct ask *ask)
+{
+	struct complaint c = { .status = 200 };
+	char words[MESSAGE_CAP_BYTES + 1];
+
+	complaint_read(&c, member(choice, "error"));
+	quote(&c, config, words, sizeof(words));
+	if (c.status >= 300 || c.nnames > 0)
+		c.status = c.status < 300 ? BROKE_OFF_STATUS : c.status;
+	if (c.status >= 300) {
+		fail_with_status(&c, config, 0, ask);
+	} else {
+		char reason[MESSAGE_CAP_BYTES + 1];
+
+		copy_clean(reason, sizeof(reason), finish_reason, config);
+		ask_fail(ask, ERR_UNAVAILABLE, "the provider broke its answer off%s%s%s%s",
+			 words[0] ? ": " : "", words, reason[0] ? "; finish_reason: " : "", reason);
+	}
+	complaint_free(&c);
 }
 
 /* ---- replies ---- */
 
-/* finish_reasons that explain why a reply does not hold all lines. */
+/*
+ * finish_reasons that explain why a reply does not hold all lines, whatever their case; PENDING:
+ * the provider's own failure.
+ */
 static const struct { const char *name; enum outcome outcome; } finish_reasons[] = {
 	{ "length", OUTCOME_TRUNCATED },
+	{ "model_length", OUTCOME_TRUNCATED },		/* Mistral */
+	{ "max_tokens", OUTCOME_TRUNCATED },		/* Google, Anthropic */
+	{ "max_output_tokens", OUTCOME_TRUNCATED },
 	{ "content_filter", OUTCOME_REFUSED },
+	{ "refusal", OUTCOME_REFUSED },			/* Anthropic */
+	{ "safety", OUTCOME_REFUSED },			/* Google, as those that follow */
+	{ "recitation", OUTCOME_REFUSED },
+	{ "blocklist", OUTCOME_REFUSED },
+	{ "prohibited_content", OUTCOME_REFUSED },
+	{ "spii", OUTCOME_REFUSED },
+	{ "sensitive", OUTCOME_REFUSED },		/* Zhipu */
+	{ "error", OUTCOME_PENDING },			/* Mistral, OpenRouter */
+	{ "network_error", OUTCOME_PENDING },		/* Zhipu */
+	{ "insufficient_system_resource", OUTCOME_PENDING },	/* DeepSeek */
 };
+
+/* RATED: it ended as it should. */
+static enum outcome outcome_of_end(const char *finish_reason)
+{
+	for (size_t i = 0; i < sizeof(finish_reasons) / sizeof(finish_reasons[0]); i++)
+		if (strcasecmp(finish_reason, finish_reasons[i].name) == 0)
+			return finish_reasons[i].outcome;
+	return OUTCOME_RATED;
+}
 
 /* Length of a cut reply up to the end of its last whole rating; 0 when it holds none. */
 static size_t whole_ratings(const char *text, size_t len)
@@ -288,9 +267,9 @@ static size_t whole_ratings(const char *text, size_t len)
 	return end;
 }
 
-static void read_words(const char *words, size_t len, const struct config *config, struct ask *ask)
+static void read_words(struct words words, const struct config *config, struct ask *ask)
 {
-	ask->used.stray = verdict_read(words, len, config, ask->lines, ask->nlines,
+	ask->used.stray = verdict_read(words.text, words.len, config, ask->lines, ask->nlines,
 				       &ask->job->arena, ask->verdicts);
 }
 
@@ -331,20 +310,23 @@ static int answered_in_order(const struct ask *ask)
  * have said further on is not known, such as a number that no line has: so they must be of the
  * first lines asked about, and the reply about to go on with the next.
  */
-static void read_cut(const char *words, size_t len, enum outcome why, const struct config *config,
+static void read_cut(struct words words, enum outcome why, const struct config *config,
 		     struct ask *ask)
 {
-	const char *start = memchr(words, '{', len);	/* a fence that never closes stays behind */
-	size_t whole = start ? whole_ratings(start, len - (size_t)(start - words)) : 0;
+	struct words cut = { NULL, 0 };
+	size_t whole;
 	int k;
 
-	read_words(words, len, config, ask);
+	read_words(words, config, ask);
+	cut.len = verdict_find_cut(words.text, words.len, &cut.text);
+	whole = whole_ratings(cut.text, cut.len);
 	if (whole > 0 && ask->verdicts[0].outcome == OUTCOME_NOT_JSON) {
-		char *mended = arena_printf(&ask->job->arena, "%.*s]}", (int)whole, start);
+		char *mended = arena_printf(&ask->job->arena, "%.*s]}", (int)whole, cut.text);
 
-		read_words(mended, strlen(mended), config, ask);
+		read_words((struct words){ mended, strlen(mended) }, config, ask);
 		k = answered_in_order(ask);
-		if (k == -1 || !stops_midway(start + whole, words + len, k < (int)ask->nlines))
+		if (k == -1 ||
+		    !stops_midway(cut.text + whole, cut.text + cut.len, k < (int)ask->nlines))
 			verdict_all(ask->verdicts, ask->nlines, why);
 	}
 	for (size_t i = 0; i < ask->nlines; i++) {
@@ -356,29 +338,84 @@ static void read_cut(const char *words, size_t len, enum outcome why, const stru
 	}
 }
 
+/* ---- content ---- */
+
+static bool is_part(struct json_object *part, const char *type)
+{
+	return strcmp(text_of(member(part, "type")), type) == 0;
+}
+
+/*
+ * Typed parts: those of text are joined, others (thinking, references) are none of the answer. Only
+ * parts that are what they say they are make one.
+ */
+static enum outcome join_parts(struct json_object *parts, struct buf *joined)
+{
+	for (size_t i = 0; i < json_object_array_length(parts); i++) {
+		struct json_object *part = json_object_array_get_idx(parts, i);
+		struct json_object *text = member(part, "text");
+
+		if (!*text_of(member(part, "type")))
+			return OUTCOME_NOT_SCHEMA;
+		if (is_part(part, "refusal"))
+			return OUTCOME_REFUSED;
+		if (!is_part(part, "text") && !is_part(part, "output_text"))
+			continue;
+		if (!json_object_is_type(text, json_type_string))
+			return OUTCOME_NOT_SCHEMA;
+		buf_add(joined, json_object_get_string(text),
+			(size_t)json_object_get_string_len(text));
+	}
+	return buf_ok(joined) ? OUTCOME_RATED : OUTCOME_OVERSIZED;
+}
+
+/* The model's words, into words; RATED, or why there are none. */
+static enum outcome read_content(struct json_object *content, struct buf *words)
+{
+	if (!content)
+		return OUTCOME_RATED;
+	if (json_object_is_type(content, json_type_array))
+		return join_parts(content, words);
+	if (!json_object_is_type(content, json_type_string))
+		return OUTCOME_NOT_SCHEMA;
+	buf_add(words, json_object_get_string(content),
+		(size_t)json_object_get_string_len(content));
+	return buf_ok(words) ? OUTCOME_RATED : OUTCOME_OVERSIZED;
+}
+
+static void read_message(struct json_object *message, enum outcome end,
+			 const struct config *config, struct ask *ask)
+{
+	enum outcome outcome;
+	struct words words;
+	struct buf buf;
+
+	buf_init(&buf, WORDS_CAP_BYTES);
+	outcome = read_content(member(message, "content"), &buf);
+	if (!json_object_is_type(message, json_type_object))
+		outcome = OUTCOME_NOT_SCHEMA;
+	else if (*text_of(member(message, "refusal")))
+		outcome = OUTCOME_REFUSED;
+	words = (struct words){ buf_text(&buf), buf.len };
+	if (outcome != OUTCOME_RATED)
+		verdict_all(ask->verdicts, ask->nlines, outcome);
+	else if (end != OUTCOME_RATED)
+		read_cut(words, end, config, ask);
+	else
+		read_words(words, config, ask);
+	buf_free(&buf);
+}
+
+/* Whatever it said until it failed may be half of what it wanted to say. */
 static void read_choice(struct json_object *choice, const struct config *config, struct ask *ask)
 {
 	const char *finish_reason = text_of(member(choice, "finish_reason"));
-	struct json_object *message = member(choice, "message");
-	struct json_object *content = member(message, "content");
-	const char *words = text_of(content);
-	size_t len = *words ? (size_t)json_object_get_string_len(content) : 0;
+	enum outcome end = outcome_of_end(finish_reason);
 
-	if (!json_object_is_type(message, json_type_object) ||
-	    (content && !json_object_is_type(content, json_type_string))) {
-		verdict_all(ask->verdicts, ask->nlines, OUTCOME_NOT_SCHEMA);
-		return;
-	}
-	if (*text_of(member(message, "refusal"))) {
-		verdict_all(ask->verdicts, ask->nlines, OUTCOME_REFUSED);
-		return;
-	}
-	for (size_t i = 0; i < sizeof(finish_reasons) / sizeof(finish_reasons[0]); i++)
-		if (strcmp(finish_reason, finish_reasons[i].name) == 0) {
-			read_cut(words, len, finish_reasons[i].outcome, config, ask);
-			return;
-		}
-	read_words(words, len, config, ask);
+	if (end == OUTCOME_PENDING || member(choice, "error"))
+		fail_midway(choice, finish_reason, config, ask);
+	else
+		read_message(member(choice, "message"), end, config, ask);
 }
 
 /* Of one call. Prices are in millionths, of a million tokens; all is capped, nothing overflows. */
@@ -420,6 +457,12 @@ void openai_read_reply(const struct http_reply *reply, const struct config *conf
 	struct json_object *root;
 	const char *why;
 	bool is_json = json_strict_parse(reply->body, reply->len, &root, &why) == 0;
+	bool cut_off = false;
+
+	if (!is_json && success && event_stream_is_one(reply->body, reply->len)) {
+		root = event_stream_read(reply->body, reply->len, &cut_off);
+		is_json = root != NULL;
+	}
 
 	ask->used.calls = 1;
 	ask->used.latency_ms = reply->latency_ms;
@@ -430,9 +473,32 @@ void openai_read_reply(const struct http_reply *reply, const struct config *conf
 		fail(reply, root, config, ask);
 	else if (reply->len == 0)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_EMPTY);
+	else if (!is_json && cut_off)
+		ask_fail(ask, ERR_UNCLEAR, "the provider streamed its answer, which nobody asked "
+			 "for, and stopped before the end");
 	else if (!is_json)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_NOT_JSON);
 	else
 		read_envelope(root, config, ask);
 	json_object_put(root);
+}
+
+size_t openai_refused_field(const struct http_reply *reply, const struct config *config,
+			    const char *const *fields, size_t n, char *words, size_t size)
+{
+	struct complaint c = { .status = reply->status };
+	struct json_object *root;
+	const char *why;
+	size_t found = n;
+
+	if (reply->end != HTTP_ANSWERED || reply->status < 400 ||
+	    json_strict_parse(reply->body, reply->len, &root, &why) == -1)
+		return n;
+	complaint_read(&c, root);
+	found = sign_refused_field(&c, fields, n);
+	if (found < n)
+		quote(&c, config, words, size);
+	complaint_free(&c);
+	json_object_put(root);
+	return found;
 }

@@ -21,4 +21,11 @@
 void openai_read_reply(const struct http_reply *reply, const struct config *config,
 		       struct ask *ask);
 
+/*
+ * Which of n fields of the request the provider refuses by name, and its words into words (size
+ * bytes); n when it does not.
+ */
+size_t openai_refused_field(const struct http_reply *reply, const struct config *config,
+			    const char *const *fields, size_t n, char *words, size_t size);
+
 #endif

@@ -4,15 +4,17 @@
  */
 #include "rater/verdict.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/log.h"
-#include "base/mask.h"
 #include "base/utf8.h"
 #include "lib/json_strict.h"
 #include "scoreboard/breadcrumb.h"
+#include "secrets.h"
 
 struct span { const char *text; size_t len; };
 
@@ -32,19 +34,90 @@ static struct span trim(struct span s)
 	return s;
 }
 
-/* Models put JSON into a Markdown fence, unasked. Anything beside the fence is not tolerated. */
-static struct span unfence(struct span s)
-{
-	static const char fence[] = "```", language[] = "json";
-	const size_t fence_len = sizeof(fence) - 1, language_len = sizeof(language) - 1;
+#define FENCE "```"
+#define SENTENCE_CAP_BYTES 1000		/* of what a model says before its fence */
 
-	if (s.len < 2 * fence_len || memcmp(s.text, fence, fence_len) != 0 ||
-	    memcmp(s.text + s.len - fence_len, fence, fence_len) != 0)
+static struct span skip(struct span s, size_t n)
+{
+	return (struct span){ s.text + n, s.len - n };
+}
+
+static bool begins_with(struct span s, const char *text)
+{
+	return s.len >= strlen(text) && memcmp(s.text, text, strlen(text)) == 0;
+}
+
+static const char *find(struct span s, const char *text)
+{
+	return s.len > 0 ? memmem(s.text, s.len, text, strlen(text)) : NULL;
+}
+
+/*
+ * Models that think aloud do so first, in one block. What it holds is a draft, whatever it looks
+ * like; a block that does not end is all there is.
+ */
+static struct span skip_thoughts(struct span s)
+{
+	static const char open[] = "<think>", close[] = "</think>";
+	const char *end;
+
+	if (!begins_with(s, open))
 		return s;
-	s = (struct span){ s.text + fence_len, s.len - 2 * fence_len };
+	end = find(s, close);
+	if (!end)
+		return s;
+	return trim(skip(s, (size_t)(end - s.text) + strlen(close)));
+}
+
+/*
+ * A sentence before a fence is none of the answer: plain words, and the fence begins a line of its
+ * own. Whatever looks like another answer in it, or like thoughts, leaves all as it was.
+ */
+static struct span skip_sentence(struct span s)
+{
+	const char *fence = find(s, FENCE);
+	size_t n = fence ? (size_t)(fence - s.text) : 0;
+
+	if (n == 0 || n > SENTENCE_CAP_BYTES || fence[-1] != '\n')
+		return s;
+	for (size_t i = 0; i < n; i++)
+		if (strchr("{}[]<>`", s.text[i]))
+			return s;
+	return skip(s, n);
+}
+
+/* Models put JSON into a Markdown fence, unasked. Anything behind the fence is not tolerated. */
+static struct span unfence(struct span s, bool cut)
+{
+	static const char language[] = "json";
+	const size_t fence_len = strlen(FENCE), language_len = sizeof(language) - 1;
+	bool ends;
+
+	if (!begins_with(s, FENCE))
+		return s;
+	ends = s.len >= 2 * fence_len &&
+	       memcmp(s.text + s.len - fence_len, FENCE, fence_len) == 0;
+	if (!ends && !cut)
+		return s;
+	s = skip(s, fence_len);
+	s.len -= ends ? fence_len : 0;
 	if (s.len >= language_len && strncasecmp(s.text, language, language_len) == 0)
-		s = (struct span){ s.text + language_len, s.len - language_len };
+		s = skip(s, language_len);
 	return trim(s);
+}
+
+/* Takes off what changes nothing: one block of thoughts, one fence. cut: its end may be missing. */
+static struct span unwrap(struct span s, bool cut)
+{
+	return unfence(skip_sentence(skip_thoughts(trim(s))), cut);
+}
+
+size_t verdict_find_cut(const char *reply, size_t len, const char **start)
+{
+	struct span s = unwrap((struct span){ reply, len }, true);
+
+	*start = s.text;
+	return begins_with(s, "{") ? s.len : 0;
 }
 
 static struct span span_of(const char *text)
@@ -92,8 +165,7 @@ static const char *copy_text(struct arena *arena, struct span s, size_t cap_byte
 static const char *copy_words(const struct config *config, struct arena *arena, struct span s,
 			      size_t cap_bytes)
 {
-	if (mask_is_quoted(config->openai.api_key, s.text, s.len) ||
-	    (config->openai.base_url && mask_is_url_quoted(config->openai.base_url, s.text, s.len)))
+	if (secrets_quoted(config, s.text, s.len))
 		return "";
 	return copy_text(arena, s, cap_bytes);
 }
@@ -188,6 +260,21 @@ static int compare_places(const void *left, const void *right)
 	return a->index < b->index ? -1 : a->index > b->index;
 }
 
+/* Some models write numbers as strings: taken when it is just how we would write it. */
+static bool read_number(struct json_object *value, int64_t *number)
+{
+	struct span s = span_of_json(value);
+	char again[24];
+
+	if (!s.text)
+		return json_strict_integer(value, INT64_MIN, INT64_MAX, number);
+	if (s.len >= sizeof(again))
+		return false;
+	*number = strtoll(s.text, NULL, 10);
+	snprintf(again, sizeof(again), "%" PRId64, *number);
+	return strlen(again) == s.len && memcmp(again, s.text, s.len) == 0;
+}
+
 /* NULL when it is for no line asked about; *numbered: but it does name a line. */
 static struct verdict *find_place(struct json_object *element, const struct place *places, size_t n,
 				  bool *numbered)
@@ -195,8 +282,7 @@ static struct verdict *find_place(struct json_object *element, const struct plac
 	struct place *found, wanted;
 
 	*numbered = json_object_is_type(element, json_type_object) &&
-		json_strict_integer(json_object_object_get(element, "line"), INT64_MIN, INT64_MAX,
-				    &wanted.index);
+		read_number(json_object_object_get(element, "line"), &wanted.index);
 	if (!*numbered)
 		return NULL;
 	found = bsearch(&wanted, places, n, sizeof(*places), compare_places);
@@ -212,8 +298,8 @@ static bool any_missing(const struct place *places, size_t n)
 }
 
 static size_t read_ratings(struct json_object *ratings, const struct config *config,
-			   struct arena *arena, const struct place *places,
-			   const struct verdict *verdicts, size_t n)
+			   const struct line *const *lines, struct arena *arena,
+			   const struct place *places, const struct verdict *verdicts, size_t n)
 {
 	bool numbered, unknown_line = false, in_place = true;
 	size_t stray = 0;
@@ -227,8 +313,7 @@ static size_t read_ratings(struct json_object *ratings, const struct config *con
 			stray++;
 			unknown_line |= numbered;
 		} else if (v->outcome == OUTCOME_MISSING) {
-			breadcrumb_line((int32_t)json_object_get_int64(
-				json_object_object_get(element, "line")));
+			breadcrumb_line((int32_t)lines[v - verdicts]->index);
 			give_json(v, config, arena, element);
 		} else {	/* though both agree: a reply that repeats itself lost its thread */
 			verdict_all(v, 1, OUTCOME_DUPLICATE);
@@ -264,7 +349,7 @@ static size_t read_object(struct json_object *reply, const struct config *config
 	for (size_t i = 0; i < n; i++)
 		places[i] = (struct place){ lines[i]->index, &verdicts[i] };
 	qsort(places, n, sizeof(*places), compare_places);
-	stray = read_ratings(ratings, config, arena, places, verdicts, n);
+	stray = read_ratings(ratings, config, lines, arena, places, verdicts, n);
 	free(places);
 	return stray;
 }
@@ -318,7 +403,7 @@ size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		    const struct line *const *lines, size_t n, struct arena *arena,
 		    struct verdict *verdicts)
 {
-	struct span s = unfence(trim((struct span){ reply, len }));
+	struct span s = unwrap((struct span){ reply, len }, false);
 	struct json_object *object;
 	const char *why;
 	size_t stray;

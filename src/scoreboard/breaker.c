@@ -139,6 +139,11 @@ bool breaker_useless(struct breaker *b, const char *job, int64_t now_ms)
 	return false;
 }
 
+bool breaker_refused(struct breaker *b, const char *job)
+{
+	return too_many_in_a_row(b, job);
+}
+
 /* Doubles with each failure from the one on that opened it. */
 static int64_t pause_ms(uint32_t failures)
 {
@@ -149,10 +154,11 @@ static int64_t pause_ms(uint32_t failures)
 	return pause < BREAKER_MAX_MS ? pause : BREAKER_MAX_MS;
 }
 
-void breaker_failure(struct breaker *b, const struct err *err, int64_t now_ms)
+void breaker_failure(struct breaker *b, const struct err *err, bool told, int64_t now_ms)
 {
 	int64_t until = atomic_load(&b->until_ms), pause;
-	bool at_once = err->after_ms > 0 || err->kind == ERR_DENIED;
+	bool at_once = err->after_ms > 0 || err->kind == ERR_DENIED ||
+		(told && !breaker_answered_lately(b, 0, now_ms));
 	bool probing = breaker_state(b, now_ms) == BREAKER_PROBING;
 	uint32_t failures;
 

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "config/config_check.h"
 #include "config/config_load.h"
 #include "process/environment.h"
 #include "process/notify.h"
@@ -68,7 +69,7 @@ void orders_put_in_force(struct orders *o, struct config *fresh)
 {
 	struct config *old = o->config;
 
-	environment_hide(fresh->openai.api_key_env);
+	config_each_variable(fresh, environment_hide);
 	o->config = fresh;
 	atomic_fetch_add(&o->sb->reloads, 1);
 	breaker_forget(&o->sb->breaker, now_ms());

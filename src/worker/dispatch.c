@@ -127,10 +127,10 @@ void dispatch_check_probe(struct dispatch *d)
 
 /* ---- the breaker and the fallback ---- */
 
-static void tell_breaker(struct dispatch *d, const struct err *err)
+static void tell_breaker(struct dispatch *d, const struct err *err, bool told)
 {
 	trouble_say(err->text);
-	breaker_failure(breaker_of(d), err, now_ms());
+	breaker_failure(breaker_of(d), err, told, now_ms());
 	d->probing = false;
 	d->provider_away = !d->ctx->fallback;
 }
@@ -159,10 +159,22 @@ static void heed_rater(struct dispatch *d, struct ask *ask)
 			break;
 		}
 		fault_blame_rater(d->ctx->rater, ask);
-		tell_breaker(d, ask->err);
+		tell_breaker(d, ask->err, true);
+		break;
+	case FAULT_REFUSED:
+		if (breaker_refused(breaker_of(d), ask->job->id)) {
+			fault_blame_rater(d->ctx->rater, ask);
+			tell_breaker(d, ask->err, true);
+		}
+		break;
+	case FAULT_UNPLACED:
+		grading_doubt_refusal(ask->owner);
+		break;
+	case FAULT_SILENCE:
+		tell_breaker(d, ask->err, false);
 		break;
 	case FAULT_OUTSIDE:
-		tell_breaker(d, ask->err);
+		tell_breaker(d, ask->err, true);
 		break;
 	}
 	if (d->ctx->fallback && err_is_outside(err_kind(ask->err)))
@@ -262,8 +274,14 @@ static void decide_or_hand_over(struct dispatch *d, struct grading *g)
 		grading_hand_over(g, d->ctx->fallback);
 		start_asking(d, g);
 	}
-	if (g->phase == GRADING_ASKING && g->calls.nopen == 0)
+	if (g->phase != GRADING_ASKING || g->calls.nopen > 0)
+		return;
+	if (!grading_owes_control(g) || g->rater != d->ctx->rater) {
 		grading_decide(g, g->rater);
+		return;
+	}
+	grading_ask_control(g, g->rater);
+	permits_keep_pace(d->permits, g);
 }
 
 /* No call is out or held back, and no line waits or has just ceased to. */

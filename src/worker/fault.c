@@ -55,6 +55,32 @@ void fault_blame_rater(const struct rater *rater, struct ask *ask)
 }
 
 /*
+ * A line that anybody can rate is refused as well, so it is not what the lines say: an operator
+ * must act.
+ */
+static void blame_request(struct ask *ask)
+{
+	struct err why = *ask->err;
+
+	ask_fail(ask, ERR_DENIED, "%.380s; it refuses a harmless line, too, so no job is to blame: "
+		 "see to account, model and openai.extra", why.text);
+}
+
+/*
+ * A refusal that no sign tells is no answer: it may be what everybody gets. While somebody has had
+ * an answer it is this job's, like one of no use.
+ */
+static enum fault fault_of_refusal(const struct context *ctx, const struct ask *ask)
+{
+	const struct grading *g = ask->owner;
+
+	if (ctx->rater->metered && !g->calls.controlled &&
+	    !breaker_answered_lately(breaker_of(ctx), 0, now_ms()))
+		return FAULT_UNPLACED;
+	return FAULT_REFUSED;
+}
+
+/*
  * Answers of no use cost attempts: after the first, what is left are lines that are hard to rate.
  */
 static enum fault fault_of_answer(const struct ask *ask, bool probing)
@@ -143,10 +169,16 @@ void fault_past_deadline(const struct config *config, const struct grading *g, s
 enum fault fault_of_rater(const struct context *ctx, struct ask *ask, bool probing)
 {
 	if (err_kind(ask->err) == ERR_UNCLEAR && !was_hurried(ctx->config, ctx->rater, ask) &&
-	    is_everybodys(ctx, ask))
+	    is_everybodys(ctx, ask)) {
 		ask->err->kind = ERR_UNAVAILABLE;
+		return FAULT_SILENCE;
+	}
+	if (ask->control && err_kind(ask->err) == ERR_PERMANENT)
+		blame_request(ask);
 	if (err_is_outside(err_kind(ask->err)))
 		return FAULT_OUTSIDE;
+	if (ask->err && ask->unplaced)
+		return fault_of_refusal(ctx, ask);
 	if (err_kind(ask->err) == ERR_UNCLEAR) {
 		if (at_deadline(ask))
 			fault_past_deadline(ctx->config, ask->owner, ask->err);

@@ -14,6 +14,9 @@ enum fault {
 	FAULT_NONE,		/* it works: it rated a line, or said what is wrong with these */
 	FAULT_ALIVE,		/* it answers, to no use, as the job has met before */
 	FAULT_USELESS,		/* it answers, to no use; often in a row, that is its own fault */
+	FAULT_REFUSED,		/* it refuses, nobody knows what; often in a row, the same */
+	FAULT_UNPLACED,		/* so it does, and nobody gets answers: a control is to tell */
+	FAULT_SILENCE,		/* nobody gets answers, nobody knows why: it is away */
 	FAULT_OUTSIDE,		/* it is away, refuses us or limits our rate: err says so */
 };
 

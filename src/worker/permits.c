@@ -222,6 +222,20 @@ int64_t permits_ask_due(struct permits *p)
 	return wait;
 }
 
+/* Calls that it took besides the one that was let out. */
+static void pay_for_more(struct permits *p, const struct ask *ask, int64_t now)
+{
+	int64_t wait;
+
+	for (int i = 1; i < ask->used.calls; i++) {
+		struct permit more = { .held = false };
+
+		if (throttle_active(limits_of(p)))
+			throttle_reserve_ahead(limits_of(p), &more, now, &wait);
+		throttle_sent(limits_of(p), &more, ask->bytes, now);
+	}
+}
+
 void permits_settle_call(struct permits *p, const struct rater *rater, const struct ask *ask)
 {
 	uint32_t workers = atomic_load(&context_scoreboard(p->ctx)->workers);
@@ -237,6 +251,7 @@ void permits_settle_call(struct permits *p, const struct rater *rater, const str
 		.most = (int)(workers * p->ctx->config->pool.in_flight),
 	};
 	permits_publish(p);
+	pay_for_more(p, ask, now_ms());
 	throttle_settle(limits_of(p), &end, now_ms());
 }
 

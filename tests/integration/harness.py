@@ -360,7 +360,13 @@ def preload(**settings):
 
 # ---- configuration ----
 
+class Raw(str):
+    """A value as it stands in the configuration: a group, a number."""
+
+
 def config_value(value):
+    if isinstance(value, Raw):
+        return str(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):

@@ -29,7 +29,7 @@ static void failure(enum err_kind kind, int64_t after_ms, int64_t now)
 {
 	struct err err = { .kind = kind, .after_ms = after_ms, .text = "why" };
 
-	breaker_failure(&sb->breaker, &err, now);
+	breaker_failure(&sb->breaker, &err, true, now);
 }
 
 static int allowed(int64_t now)
@@ -99,6 +99,7 @@ static void test_a_few_bad_jobs_do_not_stop_the_others(void **state)
 static void test_three_in_a_row_open_it(void **state)
 {
 	(void)state;
+	breaker_success(&sb->breaker, NOW);
 	failure(ERR_UNAVAILABLE, 0, NOW);
 	failure(ERR_UNAVAILABLE, 0, NOW);
 	breaker_success(&sb->breaker, NOW);
@@ -118,9 +119,49 @@ static void test_three_in_a_row_open_it(void **state)
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 10);
 }
 
+static void test_one_opens_it_when_nobody_had_an_answer_lately(void **state)
+{
+	(void)state;
+	failure(ERR_UNAVAILABLE, 0, NOW);
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_OPEN);
+	breaker_success(&sb->breaker, NOW + BREAKER_FIRST_MS);
+	failure(ERR_LIMITED, 0, NOW + BREAKER_FIRST_MS + BREAKER_RECENT_MS - 1);
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_CLOSED);
+	failure(ERR_LIMITED, 0, NOW + BREAKER_FIRST_MS + BREAKER_RECENT_MS);
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_OPEN);
+}
+
+static void test_one_that_nobody_explained_does_not(void **state)
+{
+	struct err err = { .kind = ERR_UNAVAILABLE, .text = "why" };
+
+	(void)state;
+	for (int i = 0; i < BREAKER_AFTER_FAILURES; i++) {
+		assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_CLOSED);
+		breaker_failure(&sb->breaker, &err, false, NOW);
+	}
+	assert_int_equal(breaker_state(&sb->breaker, NOW), BREAKER_OPEN);
+}
+
+/* One that nobody can place may be what everybody meets with: it shows no sign of life. */
+static void test_refusals_are_no_sign_of_life(void **state)
+{
+	char job[8];
+
+	(void)state;
+	for (int i = 1; i < BREAKER_UNCLEAR_IN_A_ROW; i++) {
+		snprintf(job, sizeof(job), "%d", i);
+		assert_false(breaker_refused(&sb->breaker, job));
+		assert_false(breaker_refused(&sb->breaker, job));
+	}
+	assert_false(breaker_answered_lately(&sb->breaker, 0, NOW));
+	assert_true(breaker_refused(&sb->breaker, "0"));
+}
+
 static void test_calls_in_flight_make_no_pause_longer(void **state)
 {
 	(void)state;
+	breaker_success(&sb->breaker, NOW);
 	for (int i = 0; i < 50; i++)
 		failure(ERR_UNAVAILABLE, 0, NOW);
 	assert_int_equal(allowed(NOW + BREAKER_FIRST_MS), 1);
@@ -182,6 +223,9 @@ int main(void)
 				       setup),
 		cmocka_unit_test_setup(test_a_few_bad_jobs_do_not_stop_the_others, setup),
 		cmocka_unit_test_setup(test_three_in_a_row_open_it, setup),
+		cmocka_unit_test_setup(test_one_opens_it_when_nobody_had_an_answer_lately, setup),
+		cmocka_unit_test_setup(test_one_that_nobody_explained_does_not, setup),
+		cmocka_unit_test_setup(test_refusals_are_no_sign_of_life, setup),
 		cmocka_unit_test_setup(test_calls_in_flight_make_no_pause_longer, setup),
 		cmocka_unit_test_setup(test_one_denial_opens_it, setup),
 		cmocka_unit_test_setup(test_a_pause_asked_for_is_not_cut_short, setup),

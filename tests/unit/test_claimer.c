@@ -155,7 +155,7 @@ static void test_an_open_breaker_leaves_the_wake_to_others(void **state)
 	atomic_store(&other->demand, DEMAND_WAITING);
 	atomic_store(&child.slot->demand, DEMAND_WAITING);
 	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 1500 },
-			now_ms());
+			true, now_ms());
 	wait = claimer_turn(&claimer);
 	assert_in_range(wait, 1000, 1500);
 	assert_int_equal(fake_pg.n, 0);
@@ -167,7 +167,7 @@ static void test_a_probe_is_one_job(void **state)
 {
 	(void)state;
 	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 1 },
-			now_ms() - BREAKER_MAX_MS);
+			true, now_ms() - BREAKER_MAX_MS);
 	claimer_turn(&claimer);
 	assert_claims(STATEMENT_CLAIM, 1);
 	assert_true(dispatch.probing);
@@ -184,7 +184,7 @@ static void test_the_fallback_takes_what_the_breaker_keeps_back(void **state)
 	ctx.fallback = &fallback;
 	make_parts();
 	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 5000 },
-			now_ms());
+			true, now_ms());
 	claim_and_answer(rows_claimed(1, 2, 1));
 	assert_int_equal(jobs.n, 2);
 	assert_ptr_equal(jobs.head->rater, &fallback);

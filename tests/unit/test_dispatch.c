@@ -94,6 +94,88 @@ static void test_an_outage_opens_the_breaker_and_charges_nobody(void **state)
 	assert_false(g[0]->settlement.attempt);
 }
 
+/* Nobody had an answer yet, and nobody can tell what is refused. */
+static struct grading *refused_job(enum err_kind kind, bool unplaced)
+{
+	struct grading *g;
+
+	rater.metered = true;
+	g = dispatched(1, "a line");
+	asked[nasked - 1]->unplaced = unplaced;
+	answer_failure(asked[nasked - 1], kind);
+	return g;
+}
+
+static void test_a_refusal_is_followed_by_a_control(void **state)
+{
+	struct grading *g = refused_job(ERR_PERMANENT, true);
+
+	(void)state;
+	assert_int_equal(nasked, 2);
+	assert_true(asked[1]->control);
+	assert_false(grading_is_decided(g));
+	answer(asked[1], OUTCOME_RATED);
+	assert_true(grading_is_decided(g));	/* so it is the job's: one line, beyond help */
+	assert_string_equal(g->settlement.status, "failed");
+	assert_true(g->settlement.attempt);
+	assert_int_equal(nasked, 2);
+	assert_true(breaker_is_closed(&sb->breaker, now_ms()));
+}
+
+static void test_a_control_refused_too_charges_nobody(void **state)
+{
+	struct grading *g = refused_job(ERR_PERMANENT, true);
+
+	(void)state;
+	asked[1]->unplaced = true;
+	answer_failure(asked[1], ERR_PERMANENT);
+	assert_true(grading_is_decided(g));
+	assert_string_equal(g->settlement.status, "pending");
+	assert_false(g->settlement.attempt);
+	assert_non_null(strstr(g->settlement.error, "refuses a harmless line, too"));
+	assert_false(breaker_is_closed(&sb->breaker, now_ms()));
+}
+
+static void test_a_control_without_an_answer_charges_nobody(void **state)
+{
+	struct grading *g = refused_job(ERR_PERMANENT, true);
+
+	(void)state;
+	answer_failure(asked[1], ERR_UNCLEAR);
+	assert_string_equal(g->settlement.status, "pending");
+	assert_false(g->settlement.attempt);
+}
+
+static void test_a_refusal_that_says_of_what_needs_no_control(void **state)
+{
+	struct grading *g = refused_job(ERR_PERMANENT, false);
+
+	(void)state;
+	assert_int_equal(nasked, 1);
+	assert_string_equal(g->settlement.status, "failed");
+}
+
+static void test_nor_does_one_while_others_get_answers(void **state)
+{
+	struct grading *g;
+
+	(void)state;
+	breaker_success(&sb->breaker, now_ms());
+	g = refused_job(ERR_PERMANENT, true);
+	assert_int_equal(nasked, 1);
+	assert_string_equal(g->settlement.status, "failed");
+}
+
+static void test_the_first_answer_that_tells_of_an_outage_opens_the_breaker(void **state)
+{
+	struct grading *g = refused_job(ERR_UNAVAILABLE, false);
+
+	(void)state;
+	assert_string_equal(g->settlement.status, "pending");
+	assert_false(g->settlement.attempt);
+	assert_false(breaker_is_closed(&sb->breaker, now_ms()));
+}
+
 static void test_the_fallback_is_asked_what_the_first_could_not_be(void **state)
 {
 	struct grading *g;
@@ -151,7 +233,7 @@ static void test_a_probe_decides_about_the_breaker(void **state)
 
 	(void)state;
 	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 1 },
-			now_ms() - BREAKER_MAX_MS);
+			true, now_ms() - BREAKER_MAX_MS);
 	assert_int_equal(breaker_allow(&sb->breaker, 4, now_ms(), &wait), 1);
 	dispatch_begin_probe(&dispatch);
 	dispatched(1, "a line");
@@ -169,7 +251,7 @@ static void test_a_probe_that_comes_to_nothing_is_given_up(void **state)
 
 	(void)state;
 	breaker_failure(&sb->breaker, &(struct err){ .kind = ERR_DENIED, .after_ms = 1 },
-			now_ms() - BREAKER_MAX_MS);
+			true, now_ms() - BREAKER_MAX_MS);
 	breaker_allow(&sb->breaker, 4, now_ms(), &wait);
 	dispatch_begin_probe(&dispatch);
 	dispatch_check_probe(&dispatch);
@@ -219,6 +301,12 @@ int main(void)
 		PARTS_TEST(test_a_job_that_is_all_cached_needs_no_call),
 		PARTS_TEST(test_no_more_calls_than_in_flight),
 		PARTS_TEST(test_an_outage_opens_the_breaker_and_charges_nobody),
+		PARTS_TEST(test_a_refusal_is_followed_by_a_control),
+		PARTS_TEST(test_a_control_refused_too_charges_nobody),
+		PARTS_TEST(test_a_control_without_an_answer_charges_nobody),
+		PARTS_TEST(test_a_refusal_that_says_of_what_needs_no_control),
+		PARTS_TEST(test_nor_does_one_while_others_get_answers),
+		PARTS_TEST(test_the_first_answer_that_tells_of_an_outage_opens_the_breaker),
 		PARTS_TEST(test_the_fallback_is_asked_what_the_first_could_not_be),
 		PARTS_TEST(test_a_fallback_that_fails_too_is_left_alone_for_a_while),
 		PARTS_TEST(test_ten_useless_answers_are_the_raters_fault),

@@ -90,9 +90,48 @@ static void test_unclear_while_nobody_gets_answers_is_outside(void **state)
 	struct ask *ask = failed(ERR_UNCLEAR);
 
 	(void)state;
-	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_OUTSIDE);
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_SILENCE);
 	assert_int_equal(ask->err->kind, ERR_UNAVAILABLE);
 	assert_false(g->used_free_retry);
+}
+
+static struct ask *refused(void)
+{
+	struct ask *ask = failed(ERR_PERMANENT);
+
+	rater.metered = true;
+	ask->unplaced = true;
+	return ask;
+}
+
+/* Everybody may meet with it, so a control is to tell before an attempt counts. */
+static void test_a_refusal_that_nobody_can_place(void **state)
+{
+	struct ask *ask = refused();
+
+	(void)state;
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_UNPLACED);
+	assert_int_equal(fault_of_rater(&ctx, ask, true), FAULT_UNPLACED);
+	g->job.attempts = 1;
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_UNPLACED);
+	assert_int_equal(ask->err->kind, ERR_PERMANENT);
+	g->calls.controlled = true;	/* which was well: so it is about these lines */
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_REFUSED);
+	ask = refused();
+	others_got_answers();
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_REFUSED);
+	assert_int_equal(ask->err->kind, ERR_PERMANENT);
+}
+
+static void test_a_control_that_is_refused_blames_no_job(void **state)
+{
+	struct ask *ask = refused();
+
+	(void)state;
+	ask->control = true;
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_OUTSIDE);
+	assert_int_equal(ask->err->kind, ERR_DENIED);
+	assert_non_null(strstr(ask->err->text, "it broke; it refuses a harmless line, too"));
 }
 
 /* Twice free of charge; then, while others get answers, its attempts count. */
@@ -189,6 +228,8 @@ int main(void)
 		PARTS_TEST(test_what_was_not_asked_says_nothing),
 		PARTS_TEST(test_the_providers_condition_is_outside),
 		PARTS_TEST(test_unclear_while_nobody_gets_answers_is_outside),
+		PARTS_TEST(test_a_refusal_that_nobody_can_place),
+		PARTS_TEST(test_a_control_that_is_refused_blames_no_job),
 		PARTS_TEST(test_unclear_while_others_get_answers_is_doubted),
 		PARTS_TEST(test_a_call_that_its_deadline_ended_says_nothing_of_the_rater),
 		PARTS_TEST(test_the_fallback),

@@ -86,13 +86,18 @@ static void test_white_space_and_one_fence_are_tolerated(void **state)
 #define REPLY "{\"ratings\":[{\"line\":12,\"rating\":\"good\"}]}"
 	static const char *const fine[] = {
 		" \n\t" REPLY "\r\n ", "```json\n" REPLY "\n```", "```\n" REPLY "\n```\n",
-		"```JSON" REPLY "```", MARK REPLY,
+		"```JSON" REPLY "```", MARK REPLY, "Sure!\n```json\n" REPLY "\n```",
+		"<think>\n" REPLY "\n</think>" REPLY, "<think>a</think>\nSo:\n\n```\n" REPLY "```\n",
 	};
 	static const char *const wrong[] = {
 		"Here you are: " REPLY, REPLY " Anything else?", REPLY REPLY, "```json\n" REPLY,
 		REPLY "```", "```json\n```json\n" REPLY "\n```\n```", "```yaml\n" REPLY "\n```",
 		"`" REPLY "`",
-		"Sure!\n```json\n" REPLY "\n```", MARK MARK REPLY, MARK,
+		"Sure! ```json\n" REPLY "\n```", MARK MARK REPLY, MARK,
+		"{}\n```json\n" REPLY "\n```", "[1]\n```\n" REPLY "\n```", "<b>\n```\n" REPLY "```",
+		"Sure!\n```json\n" REPLY "\n```\nBye.", "Sure!\n```json\n" REPLY,
+		"<think>" REPLY, " <think>", "</think>" REPLY, "<THINK>a</THINK>" REPLY,
+		"<think>a</think>b</think>" REPLY, "a<think>b</think>" REPLY,
 	};
 
 	(void)state;
@@ -185,7 +190,16 @@ static void test_ratings_are_never_guessed(void **state)
 static void test_elements_for_no_line_are_stray(void **state)
 {
 	static const char *const lines[] = {
-		"{\"line\":\"12\",\"rating\":\"good\"}",
+		"{\"line\":\"012\",\"rating\":\"good\"}",
+		"{\"line\":\"+12\",\"rating\":\"good\"}",
+		"{\"line\":\" 12\",\"rating\":\"good\"}",
+		"{\"line\":\"12 \",\"rating\":\"good\"}",
+		"{\"line\":\"12.0\",\"rating\":\"good\"}",
+		"{\"line\":\"12\\u0000\",\"rating\":\"good\"}",
+		"{\"line\":\"0xc\",\"rating\":\"good\"}",
+		"{\"line\":\"\",\"rating\":\"good\"}",
+		"{\"line\":\"-0\",\"rating\":\"good\"}",
+		"{\"line\":\"99999999999999999999\",\"rating\":\"good\"}",
 		"{\"line\":12.5,\"rating\":\"good\"}",
 		"{\"line\":null,\"rating\":\"good\"}",
 		"{\"line\":true,\"rating\":\"good\"}",
@@ -207,6 +221,44 @@ static void test_elements_for_no_line_are_stray(void **state)
 		check_unrated(&verdicts[0], OUTCOME_MISSING);
 		assert_int_equal(verdicts[1].outcome, OUTCOME_RATED);
 	}
+}
+
+/* As models write them where the schema is not enforced; no other string is a number. */
+static void test_numbers_of_lines_may_be_strings(void **state)
+{
+	(void)state;
+	assert_int_equal(read_text("{\"ratings\":[{\"line\":\"12\",\"rating\":\"good\"},"
+				   "{\"line\":\"3\",\"rating\":\"poor\"}]}"), 0);
+	assert_ptr_equal(verdicts[0].rating, scale[1]);
+	assert_ptr_equal(verdicts[1].rating, scale[2]);
+	assert_int_equal(read_text("{\"ratings\":[{\"line\":\"12\",\"rating\":\"good\"},"
+				   "{\"line\":12,\"rating\":\"good\"}]}"), 0);
+	check_unrated(&verdicts[0], OUTCOME_DUPLICATE);
+	assert_int_equal(read_text("{\"ratings\":[{\"line\":\"13\",\"rating\":\"good\"},"
+				   "{\"line\":3,\"rating\":\"good\"}]}"), 1);
+	check_unrated(&verdicts[1], OUTCOME_UNKNOWN_LINE);
+}
+
+static void check_cut(const char *reply, const char *rest)
+{
+	const char *start;
+	size_t len = verdict_find_cut(reply, strlen(reply), &start);
+
+	assert_int_equal(len, strlen(rest));
+	assert_memory_equal(start, rest, len);
+}
+
+static void test_where_a_cut_reply_begins(void **state)
+{
+	(void)state;
+	check_cut(" {\"a\"", "{\"a\"");
+	check_cut("```json\n{\"a\"", "{\"a\"");
+	check_cut("Here:\n```json\n{\"a\"", "{\"a\"");
+	check_cut("<think>{}</think> {\"a\"", "{\"a\"");
+	check_cut("<think>{\"a\"", "");
+	check_cut("Here: {\"a\"", "");
+	check_cut("[{\"a\"", "");
+	check_cut("", "");
 }
 
 /*
@@ -453,6 +505,8 @@ int main(void)
 		cmocka_unit_test(test_nul_bytes_are_no_end),
 		cmocka_unit_test(test_ratings_are_never_guessed),
 		cmocka_unit_test(test_elements_for_no_line_are_stray),
+		cmocka_unit_test(test_numbers_of_lines_may_be_strings),
+		cmocka_unit_test(test_where_a_cut_reply_begins),
 		cmocka_unit_test(test_a_stray_out_of_place_rates_nothing),
 		cmocka_unit_test(test_unknown_numbers_with_lines_missing_rate_nothing),
 		cmocka_unit_test(test_objects_of_odd_keys_rate_nothing),

@@ -178,7 +178,7 @@ void doctor_rater(struct config *config, struct doctor_report *r)
 
 	if (!loop)
 		return;
-	if (config_read_api_key(config, &why) == -1)
+	if (config_read_secrets(config, &why) == -1)
 		doctor_say(r, "API key", DOCTOR_WARNING,
 			   "run it as the daemon's user, with the daemon's environment",
 			   "cannot be had here, so the provider is asked without: %s", why.text);
