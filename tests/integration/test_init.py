@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from harness import GRADINGD, PATIENCE_S, ROOT, is_running, rep, unprivileged, wait_until
+from llm_server import reserve_port
 
 RUNNING, DEAD_WITH_PID_FILE, NOT_RUNNING = 0, 1, 3
 
@@ -27,7 +28,7 @@ class Script:
             "/etc/default/gradingd", str(self.defaults)), encoding="utf-8")
 
     def configure(self, **more):
-        settings = dict(CONFIG=self.pool.config_path, DAEMON=GRADINGD, PIDFILE=self.pid_path, **more)
+        settings = {"CONFIG": self.pool.config_path, "DAEMON": GRADINGD, "PIDFILE": self.pid_path, **more}
         self.defaults.write_text("".join(f"{name}='{value}'\n" for name, value in settings.items()), encoding="utf-8")
 
     def run(self, word, expect=0):
@@ -132,6 +133,65 @@ def test_reload_refuses_what_the_test_refuses(make_script):
     assert "workers" in script.run("configtest", expect=78)
     assert "reloaded" not in script.pool.log
     assert script.pool.is_up()
+
+
+BROKEN = {
+    "unknown key": {"pool": {"wokers": 3}},
+    "rater": {"rater": {"backend": "command"}, "command": {"argv": ["/nonexistent/rate"]}},
+    "no such database": {"database": {"conninfo": "NOT"}},
+}
+
+
+@pytest.mark.parametrize("word", ["restart", "try-restart"])
+@pytest.mark.parametrize("broken", BROKEN)
+def test_restart_with_a_broken_configuration_stops_no_healthy_pool(make_script, db, word, broken):
+    script = make_script()
+    script.run("start")
+    pid, good = script.pid, script.pool.groups["database"]["conninfo"]
+    groups = {group: dict(keys) for group, keys in BROKEN[broken].items()}
+    if "database" in groups:
+        groups["database"]["conninfo"] = good + "_not"
+    script.pool.configure(**groups)
+    assert "not restarted" in script.run(word, expect=6)
+    assert script.pid == pid and is_running(pid)
+    db.completed(rep("Still at work?"))
+
+
+def test_restart_without_a_program_stops_no_healthy_pool(make_script):
+    script = make_script()
+    script.run("start")
+    pid = script.pid
+    script.configure(DAEMON="/nonexistent/gradingd")
+    assert "/nonexistent/gradingd" in script.run("restart", expect=5)
+    assert is_running(pid)
+    script.configure()
+
+
+def test_a_start_without_its_database_waits_for_it(make_script, db):
+    """As after a reboot: the database may be up later than we are."""
+    script = make_script()
+    good = script.pool.groups["database"]["conninfo"]
+    port = reserve_port()
+    script.pool.configure(database={"conninfo": f"host=127.0.0.1 port={port.getsockname()[1]} dbname=grading"})
+    assert "waits for the database" in script.run("start")
+    pid = script.pid
+    assert script.status() == RUNNING
+    assert script.pool.show("status")["summary"] == "waiting for the database"
+    script.pool.configure(database={"conninfo": good})
+    script.run("reload")
+    wait_until(lambda: script.pool.show("status")["phase"] == "up")
+    assert script.pid == pid
+    db.completed(rep("There you are."))
+
+
+def test_restart_while_the_database_is_away(make_script):
+    script = make_script()
+    script.run("start")
+    pid = script.pid
+    port = reserve_port()
+    script.pool.configure(database={"conninfo": f"host=127.0.0.1 port={port.getsockname()[1]} dbname=grading"})
+    assert "waits for the database" in script.run("restart")
+    assert script.pid != pid and script.status() == RUNNING
 
 
 def test_reload_needs_a_daemon(make_script):

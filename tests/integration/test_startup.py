@@ -3,7 +3,7 @@ import contextlib
 import os
 import pathlib
 import pwd
-import shutil
+import re
 import signal
 import socket
 import subprocess
@@ -11,7 +11,8 @@ import threading
 
 import pytest
 
-from harness import GRADINGCTL, GRADINGD, PATIENCE_S, ROOT, is_running, rep, wait_until
+from harness import (GRADINGCTL, GRADINGD, PATIENCE_S, ROOT, ControlError, connect, gradingctl, is_running, migrate, rep,
+                     wait_until)
 from llm_server import reserve_port
 
 
@@ -348,6 +349,139 @@ def test_a_socket_in_no_place_is_refused_by_the_check(make_pool, db):
     assert result.returncode == 78 and f"{place / 'b'}" in result.stderr and "the directory above it" in result.stderr
     pool.configure(control={"socket": str(place / "c.sock")})
     assert pool.run("-t").returncode == 0 and not place.exists()
+
+
+def test_no_directory_is_made_at_the_top(make_pool, db):
+    """A typing error in /run would else become a directory that nobody looks for."""
+    top = pathlib.Path(f"/gradingd-{os.getpid()}")
+    pool = make_pool(db, start=False, control={"socket": str(top / "c.sock")})
+    for options in (["-t"], [], ["-d"]):
+        result = pool.run(*options)
+        assert result.returncode == 78 and str(top) in result.stderr + result.stdout + pool.log, result
+        assert not top.exists()
+
+
+def test_a_socket_that_cannot_be_made_is_refused_by_the_check(make_pool, db):
+    pool = make_pool(db, start=False)
+    (pool.directory / "file").write_text("")
+    for path, words in ((pool.directory / "file" / "c.sock", "Not a directory"),
+                        (pool.directory / "file" / "a" / "c.sock", "Not a directory"),
+                        ("/proc/gradingd/c.sock", "/proc/gradingd"),
+                        (pool.directory / "file", "is no socket")):
+        pool.configure(control={"socket": str(path)})
+        result = pool.run("-t")
+        assert result.returncode == 78 and words in result.stderr, result
+    assert sorted(os.listdir(pool.directory)) == ["file", "gradingd.conf"]
+
+
+# What an application's own table may look like, that no start would survive; and the words that say it.
+UNFIT = {
+    "enum": ("""CREATE TYPE job_status AS ENUM ('pending', 'processing', 'completed', 'failed');
+                CREATE TABLE grading_jobs (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), session_id uuid NOT NULL,
+                    job_type text NOT NULL, job_data jsonb, status job_status NOT NULL DEFAULT 'pending', result jsonb,
+                    error text, attempts int NOT NULL DEFAULT 0)""", "grading_jobs.status is of type job_status"),
+    "json": ("""CREATE TABLE grading_jobs (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), session_id uuid NOT NULL,
+                    job_type text NOT NULL, job_data json, status text NOT NULL DEFAULT 'pending', result jsonb,
+                    error text, attempts int NOT NULL DEFAULT 0)""", "grading_jobs.job_data is of type json"),
+}
+
+
+@pytest.mark.parametrize("table, words", UNFIT.values(), ids=UNFIT.keys())
+def test_the_check_finds_a_table_that_no_start_would_survive(make_pool, bare_db, table, words):
+    bare_db.rows(table)
+    migrated = gradingctl("-d", bare_db.conninfo, "migrate")
+    result = make_pool(bare_db, start=False).run("-t")
+    assert result.returncode == 78 and words in result.stdout, (result, migrated)
+
+
+def test_the_check_finds_each_migration_that_is_missing(make_pool, db):
+    versions = [row.version for row in db.rows("SELECT version FROM grading_migrations WHERE version > 0 ORDER BY 1")]
+    pool = make_pool(db, start=False)
+    for version in (versions[-1], versions[2]):
+        db.rows("DELETE FROM grading_migrations WHERE version = %s", version)
+        result = pool.run("-t")
+        assert result.returncode == 78 and "gradingctl migrate" in result.stdout
+        assert re.search(rf"\b0?{version}_\w+\.sql was not applied", result.stdout), result.stdout
+
+
+def test_the_check_finds_a_statement_that_is_refused(make_pool, db):
+    db.rows("ALTER TABLE phrase_cache RENAME alternatives TO others")
+    result = make_pool(db, start=False).run("-t")
+    assert result.returncode == 78 and "statements" in result.stdout and "alternatives" in result.stdout
+
+
+def test_the_check_warns_of_an_encoding_that_lacks_letters(make_pool, postgres):
+    name = "test_latin1"
+    with connect(postgres.conninfo("postgres")) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    try:
+        migrate(postgres.conninfo(name))
+        result = make_pool(postgres.conninfo(name), start=False).run("-t")
+        assert result.returncode == 0 and re.search(r"warning\b.*LATIN1", result.stdout), result
+    finally:
+        with connect(postgres.conninfo("postgres")) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+MISTAKES = """pool: {
+	wokers = 3;
+	drain = "soon";
+};
+colour: { red = 1; };
+rater: { backend = "openai"; fallback = "openai"; };
+openai: { model = ""; };
+queue: { poll = 5; stuck_after = "10m"; job_deadline = "9m"; };
+"""
+
+
+@pytest.mark.parametrize("options", [["-t"], ["-d"], []], ids=["-t", "-d", "foreground"])
+def test_all_mistakes_of_a_file_are_told(make_pool, db, options):
+    pool = make_pool(db, start=False, env={"OPENAI_API_KEY": "sk-some-key"})
+    pool.write_config(MISTAKES)
+    result = pool.run(*options)
+    assert result.returncode == 78
+    told = {}
+    for line in result.stderr.splitlines():
+        number = re.match(rf"gradingd: {re.escape(pool.config_path)}:(\d+): (.*)", line)
+        told.setdefault(int(number[1]), []).append(number[2])
+    expected = {2: ["wokers"], 3: ["pool.drain"], 5: ["colour"], 6: ["rater.fallback"], 7: ["openai.model"],
+                8: ["queue.poll", "queue.job_deadline"]}
+    assert sorted(told) == sorted(expected), result.stderr
+    for number, words in expected.items():
+        assert len(told[number]) == len(words) and all(word in "\n".join(told[number]) for word in words), result.stderr
+
+
+def test_a_value_that_is_wrong_is_blamed_once(make_pool, db):
+    """And not for what its default would exclude."""
+    pool = make_pool(db, start=False)
+    pool.write_config('queue: { stuck_after = "1m"; job_deadline = "eternal"; };')
+    said = pool.run("-t").stderr.splitlines()
+    assert len(said) == 1 and "queue.job_deadline" in said[0]
+
+
+def test_the_mistakes_that_are_told_have_a_bound(make_pool, db):
+    pool = make_pool(db, start=False)
+    pool.write_config("pool: {\n" + "".join(f"\twrong{n} = 1;\n" for n in range(1000)) + "};\n")
+    said = pool.run("-t").stderr.splitlines()
+    assert len(said) == 21 and said[-1] == "gradingd: and 980 more mistakes"
+
+
+def test_a_reload_names_the_first_mistake_and_counts_the_others(pool):
+    pool.write_config("pool: { wokers = 3; }; colour: { red = 1; };\nqueue: { poll = 5; };\n")
+    with pytest.raises(ControlError, match=r"wokers.*\(and 2 more mistakes\)"):
+        pool.ctl("reload")
+    assert pool.is_up()
+
+
+def test_the_check_goes_on_after_a_mistake(make_pool, db):
+    """Group, socket and log are looked at, each, and the database and the rater too."""
+    pool = make_pool(db, start=False, control={"group": "no-such-group", "socket": "/proc/gradingd/c.sock"},
+                     log={"to": "/nonexistent/log"})
+    result = pool.run("-t")
+    assert result.returncode == 78
+    for words in ("no-such-group", "/proc/gradingd", "/nonexistent/log"):
+        assert words in result.stderr
+    assert "database       ok" in result.stdout and "rubric" in result.stdout
 
 
 @pytest.mark.parametrize("conninfo, words", [
