@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -516,6 +517,35 @@ static void test_errors_come_newest_first(void **state)
 	json_object_put(list);
 }
 
+static void test_errors_tell_what_the_log_cannot(void **state)
+{
+	struct json_object *list, *row, *o;
+
+	(void)state;
+	fake.sb->slots[3].log_loss = (struct log_loss){
+		.dropped = 12, .wall_ms = wall_ms() - 2000, .reason = ENOSPC, .failing = 1
+	};
+	atomic_store(&fake.sb->slots[3].pid, 42);
+	fake.sb->log_loss = (struct log_loss){ .dropped = 1, .wall_ms = 5, .reason = EAGAIN };
+	list = json_of("show errors json");
+	assert_int_equal(json_object_array_length(list), 1);
+	row = json_object_array_get_idx(list, 0);
+	assert_text(row, "role", "log");
+	assert_null(member(row, "slot"));
+	assert_text(row, "error", "13 lines of the log were dropped, the last one: "
+		    "No space left on device");
+	assert_in_range(number(row, "age_ms"), 2000, 60000);
+	json_object_put(list);
+	o = json_of("show status json");
+	assert_int_equal(number(o, "log_lines_dropped"), 13);
+	assert_text(o, "log_error", "No space left on device");
+	json_object_put(o);
+	atomic_store(&fake.sb->slots[3].log_loss.failing, 0);
+	o = json_of("show status json");
+	assert_null(member(o, "log_error"));
+	json_object_put(o);
+}
+
 static void test_errors_name_rows_that_are_refused(void **state)
 {
 	const struct err guard = { .sqlstate = "55000", .text = "not now (SQLSTATE 55000)" };
@@ -673,6 +703,7 @@ int main(void)
 		TEST(test_workers),
 		TEST(test_queue),
 		TEST(test_errors_come_newest_first),
+		TEST(test_errors_tell_what_the_log_cannot),
 		TEST(test_errors_name_rows_that_are_refused),
 		TEST(test_a_torn_text_is_no_text),
 		TEST(test_limits),

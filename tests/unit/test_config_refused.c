@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -224,11 +226,90 @@ static void test_long_strings(void **state)
 	assert_taken(text);
 }
 
+/* ---- all mistakes ---- */
+
+static struct { int n; char all[8192]; } told;
+
+static void tell(void *arg, const char *text)
+{
+	size_t len = strlen(told.all);
+
+	assert_ptr_equal(arg, &told);
+	told.n++;
+	snprintf(told.all + len, sizeof(told.all) - len, "%s\n", text);
+}
+
+/* The file is called F in what is told. */
+static void load(const char *text)
+{
+	static char path[] = "/tmp/test_config_refused.XXXXXX";
+	int fd = mkstemp(path);
+	struct err err = { .text = "" };
+	char *at;
+
+	assert_int_not_equal(fd, -1);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	told.n = 0;
+	told.all[0] = '\0';
+	assert_null(config_load_telling(path, tell, &told, &err));
+	assert_int_equal(err.kind, ERR_CONFIG);
+	unlink(path);
+	while ((at = strstr(told.all, path)) != NULL) {
+		*at = 'F';
+		memmove(at + 1, at + strlen(path), strlen(at + strlen(path)) + 1);
+	}
+	strcpy(path + strlen(path) - 6, "XXXXXX");
+}
+
+static void test_all_mistakes_are_told(void **state)
+{
+	char many[2048] = "pool: {";
+
+	(void)state;
+	load("pool: {\n wokers = 1;\n drain = 7;\n};\ncolour: { };\nrater = 3;\n");
+	assert_int_equal(told.n, 4);
+	assert_non_null(strstr(told.all, "F:2: unknown key \"pool.wokers\""));
+	assert_non_null(strstr(told.all, "\nF:3: pool.drain"));
+	assert_non_null(strstr(told.all, "\nF:5: unknown group \"colour\""));
+	assert_non_null(strstr(told.all, "\nF:6: rater must be a group"));
+	/* Pairs that exclude each other, unless one of the two is no value at all. */
+	load("queue: { job_deadline = \"10m\"; };\nrater: { fallback = \"rubric\"; };\n");
+	assert_int_equal(told.n, 2);
+	load("queue: { job_deadline = \"never\"; stuck_after = \"1m\"; };\n");
+	assert_int_equal(told.n, 1);
+	load("queue: { job_deadline = \"1m\"; stuck_after = [1]; };\n");
+	assert_int_equal(told.n, 1);
+	for (int i = 0; i < CONFIG_MISTAKES_TOLD + 5; i++)
+		sprintf(many + strlen(many), " wrong_%d = 1;", i);
+	strcat(many, " };\n");
+	load(many);
+	assert_int_equal(told.n, CONFIG_MISTAKES_TOLD + 1);
+	assert_non_null(strstr(told.all, "\nand 5 more mistakes\n"));
+	load("pool: { workers = 1\n");
+	assert_int_equal(told.n, 1);
+}
+
+static void test_further_mistakes_are_counted(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_null(config_parse_string("pool: { a = 1; };", "t", &err));
+	assert_null(strstr(err.text, "more mistake"));
+	assert_null(config_parse_string("pool: { a = 1; b = 1; };", "t", &err));
+	assert_non_null(strstr(err.text, " (and 1 more mistake)"));
+	assert_null(config_parse_string("pool: { a = 1; b = 1; c = 1; };", "t", &err));
+	assert_non_null(strstr(err.text, " (and 2 more mistakes)"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_long_strings),
+		cmocka_unit_test(test_all_mistakes_are_told),
+		cmocka_unit_test(test_further_mistakes_are_counted),
 	};
 
 	return cmocka_run_group_tests_name("config_refused", tests, NULL, NULL);

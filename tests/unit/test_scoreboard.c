@@ -297,6 +297,25 @@ static void test_deaths_when_the_counts_wrap(void **state)
 	fill_and_empty();
 }
 
+/* Who lost a line last is who is shown; a process that is gone fails no more. */
+static void test_lines_of_the_log(void **state)
+{
+	(void)state;
+	assert_null(scoreboard_log_loss(sb, false));
+	assert_int_equal(scoreboard_log_dropped(sb), 0);
+	sb->log_loss = (struct log_loss){ .dropped = 3, .wall_ms = 100, .failing = 1 };
+	sb->slots[2].log_loss = (struct log_loss){ .dropped = 4, .wall_ms = 200, .failing = 1 };
+	assert_int_equal(scoreboard_log_dropped(sb), 7);
+	assert_ptr_equal(scoreboard_log_loss(sb, false), &sb->slots[2].log_loss);
+	assert_ptr_equal(scoreboard_log_loss(sb, true), &sb->log_loss);
+	atomic_store(&sb->slots[2].pid, 77);
+	assert_ptr_equal(scoreboard_log_loss(sb, true), &sb->slots[2].log_loss);
+	atomic_store(&sb->slots[2].log_loss.failing, 0);
+	atomic_store(&sb->log_loss.failing, 0);
+	assert_null(scoreboard_log_loss(sb, true));
+	assert_ptr_equal(scoreboard_log_loss(sb, false), &sb->slots[2].log_loss);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_scoreboard, unmap_scoreboard)
@@ -312,6 +331,7 @@ int main(void)
 		TEST(test_reads_are_never_torn),
 		TEST(test_deaths),
 		TEST(test_deaths_when_the_counts_wrap),
+		TEST(test_lines_of_the_log),
 	};
 
 	return cmocka_run_group_tests_name("scoreboard", tests, NULL, NULL);
