@@ -94,6 +94,9 @@ struct slot {
 
 enum pool_phase { POOL_STARTING, POOL_UP, POOL_DRAINING };
 
+/* Set by who notices first. */
+enum database_trouble { DATABASE_FINE, DATABASE_AWAY, DATABASE_REFUSES };
+
 struct scoreboard {
 	/* the supervisor's */
 	_Atomic int64_t started_ms;
@@ -110,8 +113,9 @@ struct scoreboard {
 	struct log_common log;
 
 	/* any child's */
-	_Atomic uint32_t database_away;	/* set by who notices first, so that it is said once */
-	_Atomic uint32_t ever_up;	/* the database was once reached: troubles are waited out */
+	_Atomic uint32_t database_away;	/* enum database_trouble, so that it is said once */
+	/* It was once reached, or who started us was told that we wait: troubles are waited out. */
+	_Atomic uint32_t ever_up;
 	_Atomic int64_t job_budget;	/* --max-jobs: claims left; INT64_MAX without it */
 
 	/* the janitor's */

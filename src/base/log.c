@@ -117,19 +117,18 @@ static void take_sink(const struct log_sink *sink, const char *path)
 
 static int open_file(const char *path, struct err *err)
 {
-	bool made, half = false;
+	bool made, other;
 	int fd = open_path(path, &made, err);
 	struct log_sink sink;
 
 	if (fd == -1)
 		return -1;
 	sink = log_sink_own(fd);
-	if (strcmp(path, logger.path) != 0)
-		half = ends_within_a_line(path, &sink);
+	other = strcmp(path, logger.path) != 0;
 	take_sink(&sink, path);
 	logger.made = made;
-	if (half)
-		atomic_store(&logger.common->half_line, 1);
+	if (other)
+		atomic_store(&logger.common->half_line, ends_within_a_line(path, &sink));
 	return 0;
 }
 

@@ -11,7 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#define PIPE_BYTES (1 << 20)
 
 /* ---- choosing the way ---- */
 
@@ -60,7 +63,7 @@ struct log_sink log_sink_inherited(int fd)
 	if (again != -1)
 		return log_sink_own(again);
 	if (S_ISFIFO(st.st_mode))
-		sink.way = LOG_BY_SPLICE;
+		sink.way = LOG_BY_NOWAIT;
 	else if (isatty(fd))
 		sink.way = LOG_BY_BYTES;
 	return sink;
@@ -78,13 +81,15 @@ void log_sink_close(struct log_sink *sink)
 /* Made by each process for itself: two that share one would take each other's lines out of it. */
 static struct { pid_t pid; int fds[2]; } between = { .fds = { -1, -1 } };
 
-static bool have_pipe_between(void)
+static bool have_pipe_between(int fd)
 {
 	if (between.pid == getpid())
 		return true;
 	for (int i = 0; i < 2; i++)
 		if (between.fds[i] != -1)
 			close(between.fds[i]);
+	/* Each line takes a page of it: with more of them a slow reader loses none. */
+	fcntl(fd, F_SETPIPE_SZ, PIPE_BYTES);
 	between.pid = pipe2(between.fds, O_NONBLOCK | O_CLOEXEC) == 0 ? getpid() : 0;
 	if (!between.pid)
 		between.fds[0] = between.fds[1] = -1;
@@ -101,7 +106,7 @@ static ssize_t write_by_splice(int fd, const char *line, size_t len)
 	ssize_t n;
 	int why;
 
-	if (!have_pipe_between() || write(between.fds[1], line, len) != (ssize_t)len)
+	if (!have_pipe_between(fd) || write(between.fds[1], line, len) != (ssize_t)len)
 		return -1;
 	n = splice(between.fds[0], NULL, fd, NULL, len, SPLICE_F_NONBLOCK);
 	why = errno;
@@ -129,6 +134,16 @@ static ssize_t write_by_bytes(int fd, const char *line, size_t len)
 	return (ssize_t)done;
 }
 
+static ssize_t write_nowait(int fd, const char *line, size_t len)
+{
+	const struct iovec whole = { .iov_base = (void *)line, .iov_len = len };
+	ssize_t n = pwritev2(fd, &whole, 1, -1, RWF_NOWAIT);
+
+	if (n == -1 && (errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS))
+		return write_by_splice(fd, line, len);
+	return n;
+}
+
 static ssize_t write_plainly(int fd, const char *line, size_t len)
 {
 	ssize_t n;
@@ -149,6 +164,9 @@ ssize_t log_sink_write(const struct log_sink *sink, const char *line, size_t len
 		break;
 	case LOG_BY_SEND:
 		n = send(sink->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		break;
+	case LOG_BY_NOWAIT:
+		n = write_nowait(sink->fd, line, len);
 		break;
 	case LOG_BY_SPLICE:
 		n = write_by_splice(sink->fd, line, len);

@@ -10,7 +10,8 @@
 enum log_way {
 	LOG_BY_WRITE,		/* it never blocks: a file, or a descriptor of our own */
 	LOG_BY_SEND,		/* a socket: each call says that it may not wait */
-	LOG_BY_SPLICE,		/* a pipe that is not ours: by way of a pipe of our own */
+	LOG_BY_NOWAIT,		/* a pipe that is not ours: each call says so here, too */
+	LOG_BY_SPLICE,		/* what that does on a kernel which does not know it for pipes */
 	LOG_BY_BYTES,		/* a terminal that is not ours */
 };
 

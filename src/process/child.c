@@ -122,12 +122,14 @@ void child_database_up(struct child *c)
 
 int child_database_down(struct child *c, bool refused, const char *why)
 {
+	const uint32_t how = refused ? DATABASE_REFUSES : DATABASE_AWAY;
+
 	trouble_say(why);
 	if (refused && !atomic_load(&c->sb->ever_up))
 		return EXIT_BAD_CONFIG;
 	if (c->once)
 		return EXIT_TRY_LATER;
-	if (!atomic_exchange(&c->sb->database_away, 1))
+	if (atomic_exchange(&c->sb->database_away, how) != how)
 		log_warn("%s; trying again until it is back", why);
 	else
 		log_debug("%s", why);

@@ -137,6 +137,7 @@ static void wait_for_database(struct supervisor *s)
 		snprintf(reason, sizeof(reason), "it has not answered yet");
 	snprintf(text, sizeof(text), "started; it waits for the database: %s", reason);
 	notify_status("waiting for the database: %s", reason);
+	atomic_store(&s->sb->ever_up, 1);	/* also for one that refuses us when it is back */
 	tell_waiting(s, EXIT_STOPPED, text);
 }
 

@@ -195,6 +195,21 @@ def test_a_daemon_waits_for_a_database_that_is_away(daemon, db, postgres):
         daemon.stop()
 
 
+def test_a_daemon_that_waits_goes_on_when_it_is_refused(daemon, postgres, bare_db, db):
+    """The database comes back before its tables do, as during a restore: what was promised is to wait."""
+    daemon.pool.alarms_expected = True
+    with Gate(postgres, bare_db) as gate:
+        daemon.pool.configure(database={"conninfo": gate.conninfo})
+        assert daemon.start().returncode == 0
+        gate.open()
+        wait_until(lambda: "gradingctl migrate" in daemon.pool.log, what="the refusal in the log")
+        assert daemon.pool.show("status")["summary"] == "waiting for the database"
+        migrate(bare_db.conninfo)
+        wait_until(lambda: daemon.pool.show("status")["phase"] == "up")
+        bare_db.wait(bare_db.insert(), "completed")
+        daemon.stop()
+
+
 def test_a_daemon_that_gets_no_answer_at_all_waits_as_well(daemon, postgres, db):
     """As behind a firewall that drops what comes."""
     with Gate(postgres, db) as gate:
@@ -254,12 +269,15 @@ def test_a_wrong_password_is_no_reason_to_try_later(make_pool, db, postgres):
         pool = make_pool(db, start=False)
         pool.configure(database={"conninfo": f"host=127.0.0.1 port={postgres.port} dbname={db.name} user=stranger password=wr0ng5ecret"})
         result = wait_until(lambda: (r := pool.run("-t")).returncode and r)
+        pool.alarms_expected = True
+        started = pool.run("-d")
     finally:
         hba.write_text(before)
         db.rows("SELECT pg_reload_conf()")
         db.rows("DROP ROLE stranger")
     assert result.returncode == 78 and "password authentication failed" in result.stdout
-    assert "wr0ng5ecret" not in result.stdout + result.stderr
+    assert started.returncode == 78 and "password authentication failed" in started.stderr
+    assert "wr0ng5ecret" not in result.stdout + result.stderr + started.stderr
 
 
 def test_a_stale_socket_and_pid_file_are_no_obstacle(daemon):
