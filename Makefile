@@ -45,7 +45,8 @@ OBJECTS := $(SOURCES:src/%.c=$B/obj/%.o) $B/obj/queue/statement_table.o
 MAINS := $(foreach program,$(PROGRAMS),$B/obj/$(call main_of,$(program)).o)
 LIB_OBJECTS := $(filter-out $(MAINS),$(OBJECTS)) $B/embed_files.o
 UNIT_TESTS := $(patsubst tests/unit/%.c,$B/unit/%,$(wildcard tests/unit/test_*.c))
-SCRIPTS := .ci/run src/base/embed.sh src/queue/embed_sql.sh init/gradingd $(wildcard tests/*.sh)
+SCRIPTS := .ci/run src/base/embed.sh src/queue/embed_sql.sh init/gradingd $(wildcard tests/*.sh) \
+	tests/model/run.sh
 
 Q := $(if $(V),,@)
 # For targets that build on their way: on all cores, unless the caller said how many. Lines that
@@ -118,13 +119,14 @@ demo:	## see it work: private Postgres, pool, ratings (or DATABASE=conninfo)
 	@+$(PARALLEL_MAKE) all
 	@sh tests/demo.sh $B
 
-.PHONY: check check-unit check-rooms check-docs check-integration
+.PHONY: check check-unit check-rooms check-docs check-model check-integration
 check:	## install what is missing, build, run all tests
 	@sh tests/deps.sh check
 	@+$(PARALLEL_MAKE) all
 	@+$(PARALLEL_MAKE) check-unit
 	@$(MAKE) check-rooms
 	@$(MAKE) check-docs
+	@$(MAKE) check-model
 	@$(MAKE) check-integration
 
 $B/unit/%: tests/unit/%.c $B/libgrading.a
@@ -143,6 +145,10 @@ check-rooms: all	## sources, objects and programs obey the table of rooms, src/R
 
 check-docs: all	## manual pages, sample configuration and code agree
 	$QBUILD=$B sh tests/check-docs.sh
+
+# INSTANCE=old-cursors checks one of them, and tells what it finds.
+check-model:	## the queue's protocol, in a model of it that spin searches
+	$Qsh tests/model/run.sh $B/model $(INSTANCE)
 
 # Preloaded where a test wants another clock, another boot, or a crash.
 $B/drill/fakehost.so: tests/drill/fakehost.c $B/flags

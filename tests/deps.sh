@@ -58,6 +58,7 @@ need_check() {
 	need mandoc there mandoc
 	need pgbouncer there pgbouncer
 	need valgrind there valgrind
+	need spin there spin
 }
 
 need_all() {
