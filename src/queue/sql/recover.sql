@@ -1,6 +1,7 @@
 -- Puts back jobs of dead workers. The only job that there was is to blame, however the worker
--- ended, and else the one in hand if it died of itself: its attempt counts, and in the end it
--- fails. Where that is known the others go free. Else they are suspects (pieces/suspected.sql).
+-- ended, unless another was in hand (which has moved on since), and else the one in hand if it died
+-- of itself: its attempt counts, and in the end it fails. Where that is known the others go free.
+-- Else they are suspects (pieces/suspected.sql).
 --
 -- A job that somebody has locked is found by its dead claimant at a later tick. One that was held
 -- by a lock alone (`loose`) has no claimant, so whoever has it now, such as the dead worker's own
@@ -49,8 +50,9 @@ WITH dead AS (
 	SELECT g.id, g.claim, g.counted_as, d.how,
 		CASE WHEN had.it THEN d.line END AS line,
 		greatest(coalesce(g.max_attempts, 3), 1) AS max_attempts,
-		(count(*) OVER (PARTITION BY d.identity) = 1
-			OR NOT d.outside AND had.it)::int AS guilt,
+		((count(*) OVER (PARTITION BY d.identity) = 1 AND d.in_hand IS NULL)
+			OR had.it AND (NOT d.outside
+				OR count(*) OVER (PARTITION BY d.identity) = 1))::int AS guilt,
 		CASE WHEN d.in_hand IS NULL THEN 1
 			WHEN had.it THEN :death_in_hand ELSE 0 END AS weight
 	FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity

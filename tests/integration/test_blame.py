@@ -1,0 +1,71 @@
+"""Whose attempt a worker's death costs, as recover.sql decides it: the cases that the model in tests/model found."""
+import psycopg
+import pytest
+from psycopg.rows import tuple_row
+
+import harness
+from harness import rep
+
+DEAD = "host/boot/1/2"
+NOBODYS = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.fixture
+def recover(db):
+    """recover(job in hand or None, number of its claim or None, killed from outside?): tells of DEAD's death."""
+    types, text = harness.daemon_statements()["recover"]
+
+    def recover(in_hand, claim, outside):
+        with db.connect(cursor_factory=psycopg.ClientCursor, row_factory=tuple_row) as conn:
+            conn.execute(f"PREPARE recover ({', '.join(types)}) AS {text}")
+            conn.execute("EXECUTE recover (%s::text[], '{crashed}', %s::uuid[], '{NULL}', %s::bool[], %s::bigint[], true)",
+                         ([DEAD], [in_hand], [outside], [claim]))
+
+    return recover
+
+
+def held(db, **columns):
+    """A job that the dead worker has claimed."""
+    job = db.insert(rep("One line."), **columns)
+    db.rows("UPDATE grading_jobs SET status = 'processing', claimed_by = %s, started_at = now(),"
+            " claim = nextval('grading_claims') WHERE id = %s", DEAD, job)
+    return job
+
+
+def claim_of(db, job):
+    return db.value("SELECT claim FROM grading_jobs WHERE id = %s", job)
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["crash", "kill"])
+def test_the_only_job_is_to_blame_when_nothing_was_in_hand(db, recover, outside):
+    job = held(db)
+    recover(None, None, outside)
+    assert (db.job(job).status, db.job(job).attempts) == ("pending", 1)
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["crash", "kill"])
+def test_the_only_job_is_not_to_blame_when_another_was_in_hand(db, recover, outside):
+    """The other one had been put back meanwhile, and was being rated all the same when the worker died."""
+    other, job = db.insert(rep("Killer.")), held(db)
+    recover(other, claim_of(db, other) - 1, outside)
+    assert (db.job(job).status, db.job(job).attempts) == ("pending", 0)
+    assert (db.job(other).status, db.job(other).attempts) == ("pending", 0)
+
+
+def test_a_row_that_came_under_the_id_is_not_to_blame(db, recover):
+    job = held(db)
+    recover(job, claim_of(db, job) - 1, False)
+    assert (db.job(job).status, db.job(job).attempts) == ("pending", 0)
+
+
+@pytest.mark.parametrize("outside, attempts", [(False, [1, 0]), (True, [0, 0])], ids=["crash", "kill"])
+def test_of_several_the_one_in_hand_is_to_blame_for_a_crash(db, recover, outside, attempts):
+    jobs = [held(db), held(db)]
+    recover(jobs[0], claim_of(db, jobs[0]), outside)
+    assert [db.job(job).attempts for job in jobs] == attempts
+
+
+def test_who_was_told_to_stop_charges_nobody(db, recover):
+    job = held(db)
+    recover(NOBODYS, 0, True)
+    assert (db.job(job).status, db.job(job).attempts) == ("pending", 0)
