@@ -578,15 +578,17 @@ proctype worker(byte w)
 	byte j, h;
 
 end:	do
-	/* A claim is sent and carried out up to where it may have to wait. */
+	/* A claim is sent and carried out up to where it may have to wait, whichever way it looks. */
 	:: atomic { can_claim(w) && IN_SOME_ROW(due) &&
 		    (hand[H(w, 0)].phase == EMPTY || hand[H(w, 1)].phase == EMPTY) ->
 		h = (hand[H(w, 0)].phase == EMPTY -> H(w, 0) : H(w, 1));
 		if
 #ifndef BRIEFLY
 		:: SQL(claim); claim_into(w, h, CLAIM)
+		:: SQL(claim_these); claim_into(w, h, CLAIM)
 #endif
 		:: SQL(claim_briefly); claim_into(w, h, CLAIM_BRIEFLY); con[w].step = 2
+		:: SQL(claim_these_briefly); claim_into(w, h, CLAIM_BRIEFLY); con[w].step = 2
 		fi;
 		lock_due(w, false);
 		h = 0 }
