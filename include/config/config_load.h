@@ -21,8 +21,8 @@
  */
 struct config *config_load(const char *path, struct err *err);
 /*
- * The same, and tells each mistake, at most CONFIG_MISTAKES_TOLD; err has the first of them, and how
- * many more there are. What libconfig cannot read at all is one mistake.
+ * The same, and tells each mistake, at most CONFIG_MISTAKES_TOLD; err has the first of them, and
+ * how many more there are. What libconfig cannot read at all is one mistake.
  */
 #define CONFIG_MISTAKES_TOLD 20
 typedef void config_mistake_fn(void *arg, const char *text);

@@ -12,9 +12,9 @@ void signals_block_all(void);
 void signals_unblock_all(void);
 
 /*
- * A fresh self-pipe for this process: TERM, INT, QUIT, HUP, USR1 and CHLD arrive on it, PIPE,
- * XFSZ and TTOU are ignored, everything else is as it was. Call with signals blocked (a child's first SIGTERM
- * must not land in its parent's pipe), then unblock. Returns the descriptor to watch, -1 on
+ * A fresh self-pipe for this process: TERM, INT, QUIT, HUP, USR1 and CHLD arrive on it, PIPE, XFSZ
+ * and TTOU are ignored, everything else is as it was. Call with signals blocked (a child's first
+ * SIGTERM must not land in its parent's pipe), then unblock. Returns the descriptor to watch, -1 on
  * failure.
  */
 int signals_open(void);

@@ -165,7 +165,9 @@ void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUC
 uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
 /* Lines of the log that were dropped, by all processes. */
 uint64_t scoreboard_log_dropped(const struct scoreboard *sb);
-/* The ledger of who lost a line last; failing: of those who have written none since. NULL: nobody's. */
+/*
+ * The ledger of who lost a line last; failing: of those who have written none since. NULL: nobody's.
+ */
 const struct log_loss *scoreboard_log_loss(const struct scoreboard *sb, bool failing);
 
 #endif

@@ -56,8 +56,9 @@ static int make_directory(const char *path, struct err *err)
 	if (!dir[0] || access(dir, F_OK) == 0)
 		return 0;
 	if (strrchr(dir, '/') == dir)
-		return err_set(err, ERR_CONFIG, "control.socket: there is no directory %s, and none "
-			       "is made at the top of the file system", dir);
+		return err_set(err, ERR_CONFIG,
+			       "control.socket: there is no directory %s, and none is made at the "
+			       "top of the file system", dir);
 	mask = umask(022);
 	made = mkdir(dir, 0755);
 	saved = errno;

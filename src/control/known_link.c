@@ -34,7 +34,7 @@ static uint64_t hash_of(const char *text)
 	return hash;
 }
 
-/* The directory without its links, where that can be found out: two users may say it differently. */
+/* The directory without its links, where those can be seen: users may say it differently. */
 static void plain_path(const char *path, char *out, size_t size)
 {
 	const char *slash = strrchr(path, '/');
@@ -71,7 +71,7 @@ const char *known_link_name(const char *config_path, char *out)
 
 struct place {
 	char path[PLACE_SIZE];
-	char above[PLACE_SIZE];		/* must be there and be the owner's; "": /tmp, which is nobody's */
+	char above[PLACE_SIZE];		/* must be there and be the owner's; "": it need not */
 	mode_t mode;
 	bool of_system;			/* root decides whose it is; else it is uid's */
 	uid_t uid;

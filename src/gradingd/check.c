@@ -319,8 +319,8 @@ static int check_raters(const struct config *config, struct loop *loop, struct e
 }
 
 /*
- * Goes in as a worker would, statements prepared. A database that is away is no reason to refuse: it
- * is waited for.
+ * Goes in as a worker would, statements prepared. A database that is away is no reason to refuse:
+ * it is waited for.
  */
 struct knock { bool over; struct err refusal; };
 

@@ -53,7 +53,7 @@ struct supervisor {
 	struct reload reload;
 	struct orders orders;
 	struct recent recent;
-	int64_t away_since_ms;		/* the database, during the start; 0: it is not known to be */
+	int64_t away_since_ms;		/* the database, during the start; 0: it is not */
 	struct loop_timer start_timer, watchdog_timer, recent_timer;
 };
 

@@ -231,6 +231,27 @@ def test_directory_belongs_to_the_user_of_the_pool(make_script):
     assert list(script.pid_path.parent.iterdir()) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_directory_that_is_there_is_not_given_away(make_script):
+    """It may be /run; or a link that the user has put there."""
+    user = unprivileged()[0]
+    script = make_script(pool={"user": user})
+    precious = script.directory / "precious"
+    precious.mkdir(mode=0o755)
+    script.configure(PIDFILE=precious / "gradingd.pid")
+    script.pid_path = precious / "gradingd.pid"
+    script.run("start")
+    assert os.stat(precious).st_uid == 0
+    assert os.stat(f"/proc/{script.pid}").st_uid == pwd.getpwnam(user).pw_uid
+    script.run("stop")
+    assert list(precious.iterdir()) == []
+    os.symlink(precious / "new", script.directory / "link")
+    script.configure(PIDFILE=script.directory / "link" / "gradingd.pid")
+    script.run("start", expect=1)
+    assert list(precious.iterdir()) == []
+    script.configure()
+
+
 def test_unknown_word(make_script):
     assert "usage" in make_script().run("sing", expect=2)
 

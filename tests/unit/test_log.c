@@ -151,7 +151,7 @@ static void test_shared_level(void **state)
 	(void)state;
 	log_set_level(LOG_LEVEL_WARN);
 	log_share(&cell);
-	assert_int_equal(atomic_load(&cell.level), LOG_LEVEL_WARN);	/* sharing changes no level */
+	assert_int_equal(atomic_load(&cell.level), LOG_LEVEL_WARN);	/* it is kept */
 	write_all_levels();
 	assert_written("EW");
 	atomic_store(&cell.level, LOG_LEVEL_ERROR);

@@ -1,4 +1,4 @@
-/* The log waits for nobody: full pipes and sockets, files that grow no further, a syslogd that hangs. */
+/* The log waits for nobody: full pipes and sockets, full disks, a syslogd that hangs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -92,7 +92,7 @@ static void test_pipe_of_ours(void **state)
 	sink = log_sink_inherited(fds[1]);
 	assert_int_equal(sink.way, LOG_BY_WRITE);
 	assert_true(sink.own && sink.fd != fds[1]);
-	assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);	/* it is shared: not ours to change */
+	assert_false(fcntl(fds[1], F_GETFL) & O_NONBLOCK);	/* it is shared */
 	assert_true(fcntl(sink.fd, F_GETFD) & FD_CLOEXEC);
 	assert_nothing_waits(sink, fds[0]);
 	log_sink_close(&sink);
@@ -232,7 +232,8 @@ static void lose_three(int fd, int reader)
 	assert_null(strstr(text, "lost"));
 	log_info("after");
 	drain(reader);
-	assert_non_null(strstr(text, "]: 3 lines of the log were dropped: nobody reads what is full\n"));
+	assert_non_null(strstr(text, "]: 3 lines of the log were dropped: nobody reads what "
+			       "is full\n"));
 	assert_true(strstr(text, "3 lines") < strstr(text, "]: after\n"));
 	assert_int_equal(atomic_load(&loss.failing), 0);
 	fill(fd);

@@ -46,7 +46,9 @@ static void test_places_that_any_host_has(void **state)
 		"/", "/etc/passwd", "/etc/no-such-file", "/etc/../etc/./passwd", "/etc//passwd",
 		"/usr/bin/no-such-directory/below/it", "/proc/self/fd/1",
 	};
-	static const char *const others[] = { "/tmp/no-such-file", "etc/passwd", "", "/etc/passwd/x" };
+	static const char *const others[] = {
+		"/tmp/no-such-file", "etc/passwd", "", "/etc/passwd/x",
+	};
 	char long_path[2 * PATH_MAX];
 
 	(void)state;
@@ -164,7 +166,8 @@ static void test_acting_as_somebody(void **state)
 	assert_int_equal(place_enter(&guest, "/", "no such user", "", &err), -1);
 	assert_non_null(strstr(err.text, "no such user"));
 	assert_int_equal(chmod(dir, 0755), 0);
-	assert_int_equal(place_enter(&guest, path_of("theirs/x"), "nobody", more->gr_name, &err), 0);
+	assert_int_equal(place_enter(&guest, path_of("theirs/x"), "nobody", more->gr_name, &err),
+			 0);
 	fd = open(path_of("theirs/x"), O_WRONLY | O_CREAT, 0600);
 	assert_int_not_equal(fd, -1);
 	assert_int_equal(fchown(fd, (uid_t)-1, more->gr_gid), 0);	/* as a member may */
