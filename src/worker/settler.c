@@ -191,8 +191,9 @@ static void only_opened(struct settler *s, int n)
 		rowset_again(&s->set);
 		return;
 	}
-	err_set(&err, ERR_RETRY, "the row of a session in grading_sessions is not there although it "
-		"was inserted; look for a trigger or a policy there that is in the way");
+	err_set(&err, ERR_RETRY, "job %s%s: the row of its session in grading_sessions is not there "
+		"although it was inserted; look for a trigger or a policy there that is in the way",
+		s->gathered[0]->job.id, n > 1 ? " or another one" : "");
 	strcpy(err.sqlstate, "02000");
 	failed(s, n, &err);
 }

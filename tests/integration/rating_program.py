@@ -81,12 +81,21 @@ def kill_self(signo):
     time.sleep(10)
 
 
+def wait_released():
+    """Until the test lets it go on, or its patience must be over."""
+    for _ in range(6000):
+        if (directory / "released").exists():
+            return
+        time.sleep(0.01)
+
+
 ANSWERS = {
     "good": lambda request: say(good(request)),
     "slow": lambda request: (time.sleep(0.3), say(good(request))),
     "late": lambda request: (time.sleep(0.7), say(good(request))),
     "too_late": lambda request: (time.sleep(3), say(good(request))),
     "hang": lambda request: time.sleep(1000),
+    "held": lambda request: (wait_released(), say(good(request))),
     "crash": lambda request: kill_self(signal.SIGUSR2),
     "exit": lambda request: sys.exit(3),
     "cut": lambda request: (say(good(request)[:20], ""), sys.exit(0)),
