@@ -15,7 +15,7 @@
 
 #include "base/err.h"
 
-#define REFUSED_MAX 8		/* rows that a slot names; of more, those that came last */
+#define REFUSED_MAX 32		/* rows that a slot names; of more, those that came last */
 #define REFUSED_ID_SIZE 40	/* a uuid, or another short name, with its NUL */
 #define REFUSED_STATEMENT_SIZE 20
 #define REFUSED_TEXT_SIZE 200

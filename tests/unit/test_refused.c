@@ -118,9 +118,24 @@ static void test_they_are_counted_over_the_slots(void **state)
 	(void)state;
 	atomic_store(&sb->slots_used, 4);
 	refused_put(&sb->slots[0].refused, "reap", "a", &guard, now_ms(), now_ms() + MINUTE);
-	refused_put(&sb->slots[3].refused, "claim", "b", &guard, now_ms(), now_ms() + MINUTE);
-	refused_put(&sb->slots[3].refused, "claim", "c", &guard, now_ms(), now_ms() + MINUTE);
+	refused_put(&sb->slots[3].refused, "clean", "b", &guard, now_ms(), now_ms() + MINUTE);
+	refused_put(&sb->slots[3].refused, "clean", "c", &guard, now_ms(), now_ms() + MINUTE);
 	assert_int_equal(scoreboard_census(sb).refused, 3);
+}
+
+/* Of those that cannot be claimed slots name a few; all of them are in a table of the host. */
+static void test_jobs_set_aside_are_counted_once(void **state)
+{
+	unsigned char id[UUID_BYTES] = { 1 };
+
+	(void)state;
+	atomic_store(&sb->slots_used, 4);
+	refused_put(&sb->slots[3].refused, ASIDE_STATEMENT, "a", &guard, now_ms(),
+		    now_ms() + MINUTE);
+	aside_put(&sb->asides, id, now_ms() + MINUTE);
+	id[0] = 2;
+	aside_put(&sb->asides, id, now_ms() + MINUTE);
+	assert_int_equal(scoreboard_census(sb).refused, 2);
 }
 
 int main(void)
@@ -134,6 +149,7 @@ int main(void)
 		TEST(test_texts_are_cut_at_a_character),
 		TEST(test_garbage_is_read_without_harm),
 		TEST(test_they_are_counted_over_the_slots),
+		TEST(test_jobs_set_aside_are_counted_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
