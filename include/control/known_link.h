@@ -33,6 +33,8 @@ struct known_link { char path[PATH_MAX]; };		/* "": none */
  */
 int known_link_leave(struct known_link *link, const char *config_path, const char *socket,
 		     struct err *err);
+/* Leaves it again if somebody took it away, as those do who tidy up /tmp. */
+void known_link_keep(struct known_link *link, const char *config_path, const char *socket);
 /* Takes it away, if it still leads to that socket and we may. */
 void known_link_remove(struct known_link *link, const char *socket);
 

@@ -21,6 +21,8 @@
 #define NAME_MAX_BYTES 200		/* longer ones are cut, and told apart by a hash */
 #define SWEEP_MAX 1000			/* entries looked at, for those that lead nowhere */
 #define PLACE_SIZE 64
+#define SERVICE_PLACE "/run/gradingd"	/* others make it, and have files there */
+#define LEAVE_TRIES 3
 
 /* ---- names ---- */
 
@@ -89,7 +91,7 @@ static struct place place_of(int n, uid_t uid)
 		break;
 	case 1:
 		p.of_system = true;
-		snprintf(p.path, sizeof(p.path), "/run/gradingd");
+		snprintf(p.path, sizeof(p.path), SERVICE_PLACE);
 		break;
 	case 2:
 		snprintf(p.above, sizeof(p.above), "/run/user/%u", (unsigned)uid);
@@ -166,8 +168,8 @@ static void sweep(const char *place)
 		closedir(dir);
 }
 
-int known_link_leave(struct known_link *link, const char *config_path, const char *socket,
-		     struct err *err)
+static int leave(struct known_link *link, const char *config_path, const char *socket,
+		 struct err *err)
 {
 	char name[KNOWN_LINK_NAME_SIZE], fresh[PATH_MAX];
 	struct place place;
@@ -189,6 +191,28 @@ int known_link_leave(struct known_link *link, const char *config_path, const cha
 	return -1;
 }
 
+int known_link_leave(struct known_link *link, const char *config_path, const char *socket,
+		     struct err *err)
+{
+	int rc = -1;
+
+	/* Another daemon that stops takes the place away when it is empty. */
+	for (int i = 0; i < LEAVE_TRIES && rc == -1; i++)
+		rc = leave(link, config_path, socket, err);
+	return rc;
+}
+
+void known_link_keep(struct known_link *link, const char *config_path, const char *socket)
+{
+	struct known_link again;
+	struct stat st;
+	struct err err;
+
+	if (link->path[0] && lstat(link->path, &st) == -1 && errno == ENOENT &&
+	    known_link_leave(&again, config_path, socket, &err) == 0)
+		*link = again;
+}
+
 static bool leads_to(const char *link, const char *socket)
 {
 	char target[PATH_MAX];
@@ -202,8 +226,13 @@ static bool leads_to(const char *link, const char *socket)
 
 void known_link_remove(struct known_link *link, const char *socket)
 {
-	if (link->path[0] && leads_to(link->path, socket))
-		unlink(link->path);
+	char *slash = strrchr(link->path, '/');
+
+	if (slash && leads_to(link->path, socket) && unlink(link->path) == 0) {
+		*slash = '\0';
+		if (strcmp(link->path, SERVICE_PLACE) != 0)
+			rmdir(link->path);		/* unless others have links there */
+	}
 	link->path[0] = '\0';
 }
 

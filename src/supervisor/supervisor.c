@@ -231,6 +231,7 @@ static void take_sample(void *arg)
 	struct supervisor *s = arg;
 
 	log_catch_up();
+	known_link_keep(&s->link, s->options.config_path, s->orders.config->control.socket);
 	recent_take(&s->recent, s->sb, now_ms());
 	patient_timer_set(s->loop, &s->recent_timer, RECENT_EVERY_MS, take_sample, s);
 }

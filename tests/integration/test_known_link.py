@@ -181,6 +181,7 @@ def test_a_daemon_of_another_user(make_pool, db, user):
         assert asked.returncode == 0 and "at work" in asked.stdout, asked
     assert pool.stop() == 0
     assert not (places[0] / link_name(pool)).is_symlink()
+    assert not places[0].exists() or list(places[0].iterdir())
 
 
 @as_root

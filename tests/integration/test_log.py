@@ -259,6 +259,43 @@ def test_no_half_line_is_glued_to_the_next(make_pool, db):
     assert LINE.fullmatch(lines[len(before)]), "and the next begins a line of its own"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_full_and_then_is_not(make_pool, db):
+    pool = make_pool(db, start=False, pool={"workers": 2, "beat": "3s"})
+    disk = pool.directory / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk], check=False, timeout=PATIENCE_S,
+                      capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    log, ballast = disk / "daemon.log", disk / "ballast"
+    try:
+        ballast.write_bytes(b"." * 20480)
+        pool.configure(log={"to": str(log), "level": "debug"})
+        pool.process = subprocess.Popen([GRADINGD, "-c", pool.config_path], env=pool.env, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=pool.directory)
+        pool.wait_up()
+
+        def is_full():
+            pool.ctl("pause")
+            pool.ctl("resume")
+            return pool.show("status")["log_error"] == "No space left on device"
+
+        wait_until(is_full, what="the disk to be full")
+        use_hard(pool, db)
+        before = log.read_text().splitlines()
+        ballast.unlink()
+        wait_until(lambda: pool.show("status")["log_error"] is None and what_was_dropped(log.read_text()))
+        lines = log.read_text().splitlines()
+        assert lines[:len(before)] == before and LINE.fullmatch(lines[len(before)])
+        assert all(LINE.fullmatch(line) for line in lines[len(before):])
+        assert pool.stop() == 0
+    finally:
+        for pid in pool.processes():
+            pool.kill(pid)
+        pool.wait_gone()
+        subprocess.run(["umount", disk], check=True, timeout=PATIENCE_S)
+
+
 def test_a_file_that_ends_within_a_line_is_begun_anew(make_pool, db):
     pool = make_pool(db, start=False)
     log = pool.directory / "old.log"

@@ -119,6 +119,23 @@ static void test_what_leads_nowhere_is_forgotten(void **state)
 	assert_false(is_found(config, target));
 }
 
+static void test_one_that_was_tidied_away_is_left_again(void **state)
+{
+	struct known_link link, none = { "" };
+	struct err err;
+
+	(void)state;
+	assert_int_equal(known_link_leave(&link, config, target, &err), 0);
+	known_link_keep(&link, config, target);
+	assert_true(is_found(config, target));
+	assert_int_equal(unlink(link.path), 0);
+	known_link_keep(&link, config, target);
+	assert_true(is_found(config, target));
+	known_link_remove(&link, target);
+	known_link_keep(&none, config, target);		/* none could be left before */
+	assert_false(is_found(config, target));
+}
+
 static void touch(const char *path)
 {
 	FILE *f = fopen(path, "w");
@@ -157,6 +174,7 @@ int main(void)
 		cmocka_unit_test(test_left_found_and_removed),
 		cmocka_unit_test(test_stale_ones_are_swept),
 		cmocka_unit_test(test_what_leads_nowhere_is_forgotten),
+		cmocka_unit_test(test_one_that_was_tidied_away_is_left_again),
 	};
 
 	return cmocka_run_group_tests_name("known_link", tests, make_directory, remove_directory);
