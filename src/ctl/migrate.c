@@ -16,6 +16,7 @@
 #include "lib/hash.h"
 #include "pg/pgerror.h"
 #include "pg/pgsync.h"
+#include "migrate_ahead.h"
 #include "sql_split.h"
 
 #define LOCK "(1735549284, 3)"		/* 1735549284 is "grad"; 1 and 2 are the daemon's */
@@ -150,6 +151,21 @@ static int send_whole(PGconn *conn, const struct embedded *file, struct err *err
 	return pgsync_run(conn, file->text, 0, NULL, err);
 }
 
+/*
+ * Rows that it changes are those that migrate_ahead() has left, and it may wait for whoever has them
+ * locked, but not for ever: the others are locked meanwhile.
+ */
+static int send_statement(PGconn *conn, const char *text, struct err *err)
+{
+	bool changes_rows = strncmp(text, "UPDATE ", 7) == 0;
+
+	if (changes_rows && pgsync_run(conn, "SET lock_timeout = '2s'", 0, NULL, err) == -1)
+		return -1;
+	if (pgsync_run(conn, text, 0, NULL, err) == -1)
+		return -1;
+	return changes_rows ? pgsync_run(conn, "RESET lock_timeout", 0, NULL, err) : 0;
+}
+
 static int send_by_statement(PGconn *conn, const struct embedded *file, struct err *err)
 {
 	const char *sql = file->text, *statement;
@@ -159,7 +175,7 @@ static int send_by_statement(PGconn *conn, const struct embedded *file, struct e
 	while (result == 0 && (statement = sql_split_next(&sql, &len))) {
 		char *text = strndup(statement, len);
 
-		result = text ? pgsync_run(conn, text, 0, NULL, err)
+		result = text ? send_statement(conn, text, err)
 			: err_set(err, ERR_RETRY, "out of memory");
 		free(text);
 	}
@@ -191,8 +207,10 @@ static bool by_statement(const struct embedded *file)
 static int apply(PGconn *conn, const struct embedded *file, bool *blocked, struct err *err)
 {
 	bool single = by_statement(file);
-	int result = single ? 0 : pgsync_run(conn, "BEGIN", 0, NULL, err);
+	int result = migrate_ahead(conn, version_of(file), err);
 
+	if (result == 0 && !single)
+		result = pgsync_run(conn, "BEGIN", 0, NULL, err);
 	if (result == 0)
 		result = single ? send_by_statement(conn, file, err) : send_whole(conn, file, err);
 	if (result == 0)

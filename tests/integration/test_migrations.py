@@ -1,5 +1,6 @@
 """Migrations: twice, by psql, side by side; and the adoption of tables that an application made earlier."""
 import json
+import re
 import subprocess
 import threading
 
@@ -244,6 +245,80 @@ def test_a_large_table_is_neither_rewritten_nor_read_only_meanwhile(bare_db):
     insert_meanwhile(db, lambda: migrate(db.conninfo))
     db.rows("DELETE FROM grading_jobs WHERE status = 'pending'")
     assert (db.row(where)[0], db.value(rows)) == (before[0][0], before[1])
+
+
+SESSION = "00000000-0000-4000-8000-000000000001"
+
+
+def many_pending(db, n, table=APPLICATION, columns=""):
+    """An application's table with many jobs that wait, all inserted an hour ago."""
+    db.rows(table)
+    if "live_sessions" in table:
+        db.rows("INSERT INTO live_sessions (id) VALUES (%s)", SESSION)
+    db.rows("INSERT INTO grading_jobs (id, session_id, job_type, job_data, created_at) SELECT gen_random_uuid(), %s,"
+            " 'line_rating', '{}', now() - interval '1 hour' FROM generate_series(1, %s)", SESSION, n)
+    db.rows(columns or "SELECT 1")
+    db.rows("CREATE TABLE changed (n bigint)")
+    db.rows("CREATE FUNCTION count_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO changed"
+            " SELECT count(*) FROM new; RETURN NULL; END $$")
+    db.rows("CREATE TRIGGER count_changed AFTER UPDATE ON grading_jobs REFERENCING NEW TABLE AS new"
+            " EXECUTE FUNCTION count_changed()")
+
+
+def test_many_pending_jobs_are_changed_in_small_steps(bare_db):
+    """Each step holds its rows for an instant: an application that changes them hardly waits."""
+    many_pending(bare_db, 100000)
+    migrate(bare_db.conninfo)
+    assert bare_db.value("SELECT count(*) FROM grading_jobs WHERE available_at <> created_at") == 0
+    assert bare_db.value("SELECT sum(n) FROM changed") == 100000
+    assert bare_db.value("SELECT max(n) FROM changed") < 25000
+
+
+def test_by_psql_the_same_rows_are_changed(bare_db):
+    many_pending(bare_db, 1000)
+    migrate_by_psql(bare_db.conninfo)
+    assert bare_db.value("SELECT count(*) FROM grading_jobs WHERE available_at <> created_at") == 0
+
+
+def test_columns_without_defaults_are_filled_before_the_table_is_locked(bare_db):
+    """092 takes the table for itself while it fills them."""
+    many_pending(bare_db, 50000, POOR, "ALTER TABLE grading_jobs ADD priority int, ADD available_at timestamptz")
+    migrate(bare_db.conninfo)
+    assert bare_db.value("SELECT count(*) FROM grading_jobs WHERE priority = 0 AND available_at = created_at") == 50000
+    assert bare_db.value("SELECT max(n) FROM changed") < 25000
+
+
+def test_a_row_that_somebody_has_locked_holds_up_nobody_else(bare_db):
+    """The migration waits for it in the end, with none of the others in its hands."""
+    many_pending(bare_db, 2000)
+    migrate(bare_db.conninfo)
+    bare_db.rows("UPDATE grading_jobs SET available_at = now(), claim = 0")
+    bare_db.rows("DELETE FROM changed")
+    bare_db.rows("DELETE FROM grading_migrations WHERE version = 86")
+    held = bare_db.value("SELECT id FROM grading_jobs LIMIT 1")
+    with bare_db.connect(autocommit=False) as other:
+        other.execute("SELECT FROM grading_jobs WHERE id = %s FOR UPDATE", (held,))
+        migration = threading.Thread(target=lambda: migrate(bare_db.conninfo))
+        migration.start()
+        wait_until(lambda: bare_db.value("SELECT coalesce(sum(n), 0) FROM changed") == 1999)
+        with bare_db.connect() as conn:
+            conn.execute("SET lock_timeout = '1s'")
+            conn.execute("UPDATE grading_jobs SET error = 'x' WHERE id <> %s", (held,))
+    migration.join(harness.PATIENCE_S)
+    assert not migration.is_alive()
+    assert bare_db.value("SELECT count(*) FROM grading_jobs WHERE available_at <> created_at") == 0
+
+
+def test_what_is_changed_ahead_is_what_the_files_say():
+    """Their statements, word for word, so that they find nothing left to do."""
+    source = (harness.ROOT / "src/ctl/migrate_ahead.c").read_text(encoding="utf-8")
+    source = " ".join(re.sub(r'"\s*"', "", source).split())
+    ahead = re.findall(r'\{ (\d+), "(\w+)", "[^"]*", "([^"]*)", "([^"]*)" \}', source)
+    assert [version for version, *_ in ahead] == ["86", "92"]
+    for version, table, values, where in ahead:
+        path, = harness.ROOT.glob(f"migrations/0{version}_*.sql")
+        text = " ".join(path.read_text(encoding="utf-8").split())
+        assert f"UPDATE {table} SET {values} WHERE {where};" in text
 
 
 def insert_meanwhile(db, action):
