@@ -100,12 +100,21 @@ int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer,
 int queue_commit(struct queue *q, pg_answer_fn *answer, void *arg);
 bool queue_committed(const PGresult *result);
 
-/*
- * Gives back what this identity holds but for the n jobs in hand. Rows: the ids of the jobs given
- * back.
- */
-int queue_release_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
-		       pg_answer_fn *answer, void *arg);
+/* What this identity holds but for the n jobs in hand. Rows are read by queue_lost_row(). */
+int queue_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
+	       pg_answer_fn *answer, void *arg);
+
+struct lost_row {
+	char id[UUID_SIZE];
+	char session_id[UUID_SIZE];	/* "" when null */
+	int64_t claim;
+};
+
+void queue_lost_row(const PGresult *result, int row, struct lost_row *out);
+
+/* Gives n of them back. The answer is that of a chore's statement (queue/chore.h). */
+int queue_release_lost(struct queue *q, const char *identity, const struct lost_row *const *lost,
+		       size_t n, pg_answer_fn *answer, void *arg);
 
 /* ---- what is known already ---- */
 

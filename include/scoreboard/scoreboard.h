@@ -17,6 +17,7 @@
 #include "scoreboard/breadcrumb.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/deaths.h"
+#include "scoreboard/kept_deaths.h"
 #include "scoreboard/latency.h"
 #include "scoreboard/metrics.h"
 #include "scoreboard/refused.h"
@@ -130,6 +131,7 @@ struct scoreboard {
 	struct passing passing;		/* pass.h */
 	struct asides asides;		/* aside.h */
 	struct deaths deaths;
+	struct kept_deaths kept_deaths;	/* the janitor's */
 
 	struct slot slots[SLOT_COUNT];
 };

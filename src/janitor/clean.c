@@ -1,114 +1,120 @@
 /*
- * The janitor's cleaning. It touches nothing that anybody still uses, and one host cleans at a
- * time (the statements take a lock for that).
+ * The janitor's cleaning of finished jobs. It touches nothing that anybody still uses, and one host
+ * cleans at a time (the statement takes a lock for that).
  */
 #include "clean.h"
 
 #include "pg/pgbinary.h"
 
 #define CLEAN_BATCH 500
-#define CLEAN_PAUSE_MS 50		/* between batches, so that claims go first */
-#define CACHE_PAGES 200			/* of the cache looked through at once */
-#define CACHE_WALKS 48			/* through the cache in the time that an entry lives */
-#define CACHE_WALK_MAX_MS 600000	/* from one to the next */
+#define MOST 100000			/* in one page */
 
-void clean_init(struct clean *c, struct maintenance *m)
+/* Columns of sql/old_jobs.sql. */
+enum { OLD_FAILED, OLD_ID, OLD_SESSION, OLD_AT };
+
+void old_walk_begin(struct old_walk *w)
 {
-	*c = (struct clean){ .m = m };
+	*w = (struct old_walk){ .from = INT64_MIN, .most = OLD_WALK_PAGE };
 }
 
-static void go_on_with_jobs(void *arg)
+/* Where not even so many lead past a moment, the walk goes on behind it. */
+void old_walk_on(struct old_walk *w, int rows, int known, int64_t last)
 {
-	clean_jobs(arg);
+	if (w->most == 0 || rows < w->most) {
+		w->most = 0;
+	} else if (last == w->from && known >= MOST) {
+		w->from = last + 1;
+		w->most = OLD_WALK_PAGE;
+	} else {
+		w->from = last;
+		w->most = OLD_WALK_PAGE + known < MOST ? OLD_WALK_PAGE + known : MOST;
+	}
 }
 
-static void on_jobs_cleaned(void *arg, const PGresult *result, const struct err *err)
+static void ask(void *arg, struct buf *p)
+{
+	struct clean *c = arg;
+	const struct config *config = c->m->config;
+
+	if (!c->within) {
+		old_walk_begin(&c->completed);
+		old_walk_begin(&c->failed);
+	}
+	pgbinary_int8(&p[0], config->queue.keep_completed_ms);
+	pgbinary_int8(&p[1], c->completed.from);
+	pgbinary_int4(&p[2], c->completed.most);
+	pgbinary_int8(&p[3], config->queue.keep_failed_ms);
+	pgbinary_int8(&p[4], c->failed.from);
+	pgbinary_int4(&p[5], c->failed.most);
+}
+
+static bool add_row(struct clean *c, const PGresult *result, int row)
+{
+	char id[UUID_SIZE], session[UUID_SIZE];
+
+	pgvalue_uuid(result, row, OLD_ID, id);
+	pgvalue_uuid(result, row, OLD_SESSION, session);
+	return chore_add(&c->sweep.chore, id, session);
+}
+
+static bool found(void *arg, const PGresult *result)
+{
+	struct clean *c = arg;
+	struct { int rows, known; int64_t last; } of[2] = { { .rows = 0 }, { .rows = 0 } };
+
+	for (int i = 0; i < PQntuples(result); i++) {
+		int which = pgvalue_bool(result, i, OLD_FAILED);
+
+		of[which].rows++;
+		of[which].known += !add_row(c, result, i);
+		of[which].last = pgvalue_int8(result, i, OLD_AT);
+	}
+	old_walk_on(&c->completed, of[0].rows, of[0].known, of[0].last);
+	old_walk_on(&c->failed, of[1].rows, of[1].known, of[1].last);
+	c->within = c->completed.most > 0 || c->failed.most > 0;
+	return c->within;
+}
+
+static void put(void *arg, struct buf *p, struct chore_row *const *rows, int n)
+{
+	const struct clean *c = arg;
+	const struct config *config = c->m->config;
+
+	pgbinary_int8(&p[0], config->queue.keep_completed_ms);
+	pgbinary_int8(&p[1], config->queue.keep_failed_ms);
+	pgitems_begin(&p[2], PG_UUID);
+	for (int i = 0; i < n; i++)
+		pgitem_uuid(&p[2], rows[i]->id);
+}
+
+static void done(void *arg, int n, int nfailed)
 {
 	struct clean *c = arg;
 
-	c->jobs_asked = false;
-	if (!statement_answered(err) || pgvalue_int8(result, 0, 0) == 0)
-		return;
-	slot_count(c->m->slot, COUNTER_JOBS_CLEANED, (uint64_t)pgvalue_int8(result, 0, 0));
-	statement_timer(c->m, &c->jobs_timer, CLEAN_PAUSE_MS, go_on_with_jobs, c);
+	(void)nfailed;
+	slot_count(c->m->slot, COUNTER_JOBS_CLEANED, (uint64_t)n);
 }
 
 void clean_jobs(struct clean *c)
 {
-	const struct config *config = c->m->config;
-	struct buf *p;
-
-	if (c->jobs_asked)
-		return;
-	p = statement_begin(c->m);
-	pgbinary_int8(&p[0], config->queue.keep_completed_ms);
-	pgbinary_int8(&p[1], config->queue.keep_failed_ms);
-	pgbinary_int4(&p[2], CLEAN_BATCH);
-	c->jobs_asked = statement_send(c->m, STATEMENT_CLEAN_JOBS, on_jobs_cleaned, c);
+	sweep_look(&c->sweep);
 }
 
-/* Expired entries are not used, only in the way: no need to look for them often. */
-int64_t clean_walk_pause_ms(int64_t ttl_ms, int64_t poll_ms)
+void clean_init(struct clean *c, struct maintenance *m)
 {
-	int64_t ms = ttl_ms / CACHE_WALKS;
+	static const struct sweep_kind kind = {
+		.find = STATEMENT_OLD_JOBS, .act = STATEMENT_CLEAN_JOBS,
+		.what = "job", .doing = "deleted",
+		.row_size = sizeof(struct chore_row), .batch = CLEAN_BATCH,
+		.pause_ms = CLEAN_PAUSE_MS,
+		.ask = ask, .found = found, .put = put, .done = done,
+	};
 
-	if (ms > CACHE_WALK_MAX_MS)
-		ms = CACHE_WALK_MAX_MS;
-	return ms > poll_ms ? ms : poll_ms;
+	*c = (struct clean){ .m = m };
+	sweep_init(&c->sweep, m, &kind, c);
 }
 
-bool clean_walk_on(struct cache_walk *walk, int64_t pages)
+void clean_free(struct clean *c)
 {
-	if (walk->page == 0)
-		walk->end = pages;
-	walk->page += CACHE_PAGES;
-	if (walk->page < walk->end)
-		return true;
-	walk->page = 0;
-	return false;
-}
-
-static void clean_cache(void *arg);
-
-/* When the next step is due, after one that was carried out or not. */
-static int64_t pause_after(struct clean *c, const PGresult *result, const struct err *err)
-{
-	const struct config *config = c->m->config;
-
-	if (!statement_answered(err))
-		return config->queue.poll_ms;
-	slot_count(c->m->slot, COUNTER_CACHE_CLEANED, (uint64_t)pgvalue_int8(result, 0, 0));
-	if (!pgvalue_bool(result, 0, 2))	/* another pool's turn */
-		return config->queue.poll_ms;
-	if (clean_walk_on(&c->walk, pgvalue_int8(result, 0, 1)))
-		return CLEAN_PAUSE_MS;
-	return clean_walk_pause_ms(config->cache.ttl_ms, config->queue.poll_ms);
-}
-
-static void on_cache_cleaned(void *arg, const PGresult *result, const struct err *err)
-{
-	struct clean *c = arg;
-
-	c->cache_asked = false;
-	statement_timer(c->m, &c->cache_timer, pause_after(c, result, err), clean_cache, c);
-}
-
-static void clean_cache(void *arg)
-{
-	struct clean *c = arg;
-	struct buf *p;
-
-	if (c->cache_asked || c->m->config->cache.ttl_ms == 0)
-		return;
-	p = statement_begin(c->m);
-	pgbinary_int8(&p[0], c->m->config->cache.ttl_ms);
-	pgbinary_int8(&p[1], c->walk.page);
-	pgbinary_int8(&p[2], c->walk.page + CACHE_PAGES);
-	c->cache_asked = statement_send(c->m, STATEMENT_CLEAN_CACHE, on_cache_cleaned, c);
-}
-
-void clean_begin_cache(struct clean *c)
-{
-	if (!loop_timer_is_set(&c->cache_timer))
-		statement_timer(c->m, &c->cache_timer, c->m->config->queue.poll_ms, clean_cache, c);
+	sweep_free(&c->sweep);
 }

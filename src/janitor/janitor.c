@@ -10,7 +10,9 @@
 #include "base/exit_code.h"
 #include "process/child.h"
 #include "clean.h"
+#include "clean_cache.h"
 #include "listen.h"
+#include "reap.h"
 #include "recover.h"
 #include "statement.h"
 #include "tick.h"
@@ -24,7 +26,9 @@ struct janitor {
 	struct tick tick;
 	struct listen listen;
 	struct recover recover;
+	struct reap reap;
 	struct clean clean;
+	struct clean_cache clean_cache;
 	struct loop_timer due_timer;	/* the next job that is for later is due */
 	struct pg_counts counted;	/* statements and connections in the slot's counters */
 	bool stopping;
@@ -51,7 +55,7 @@ static void on_seen(void *arg, const struct tick_report *seen)
 	if (seen->next_ms >= 0)
 		statement_timer(&j->m, &j->due_timer, seen->next_ms, statement_wake, &j->m);
 	if (seen->stuck)
-		recover_stuck(&j->recover);
+		reap_stuck(&j->reap);
 	if (seen->old_jobs)
 		clean_jobs(&j->clean);
 	recover_orphans(&j->recover, seen->claimants);
@@ -74,7 +78,7 @@ static void on_ready(void *arg)
 
 	child_database_up(j->c);
 	tick_look(&j->tick);
-	clean_begin_cache(&j->clean);
+	clean_cache_begin(&j->clean_cache);
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
@@ -170,7 +174,9 @@ static void init(struct janitor *j, struct child *c)
 	tick_init(&j->tick, &j->m, &events, j);
 	listen_init(&j->listen, &j->m, is_session(c->config), tick_look, &j->tick);
 	recover_init(&j->recover, &j->m);
+	reap_init(&j->reap, &j->m);
 	clean_init(&j->clean, &j->m);
+	clean_cache_init(&j->clean_cache, &j->m);
 	listen_lost(&j->listen);	/* a forerunner's lock went with its connection */
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;
@@ -198,7 +204,11 @@ int janitor_main(struct child *c)
 			check_stop(&j);
 	}
 	count_statements(&j);
-	statement_free(&j.m);
 	pg_free(j.m.pg);
+	recover_free(&j.recover);
+	reap_free(&j.reap);
+	clean_free(&j.clean);
+	clean_cache_free(&j.clean_cache);
+	statement_free(&j.m);
 	return j.exit_status;
 }

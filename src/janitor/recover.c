@@ -1,10 +1,9 @@
 /*
- * Puts back jobs whose worker is gone. Runs in the janitor; it judges no other job, and takes a
- * death off the ring only when its jobs are back.
+ * Puts back jobs whose worker is gone. Runs in the janitor. A death goes from the ring into the
+ * janitor's care (scoreboard/kept_deaths.h) and stays there until a look finds none of its jobs.
  */
 #include "recover.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,148 +12,236 @@
 #include "base/log.h"
 #include "pg/pgbinary.h"
 #include "process/identity.h"
-#include "scoreboard/floor.h"
 
-void recover_init(struct recover *r, struct maintenance *m)
+/* Columns of sql/left_behind.sql. */
+enum {
+	LEFT_PLACE, LEFT_ID, LEFT_SESSION, LEFT_CLAIM, LEFT_HAD, LEFT_LOOSE, LEFT_GUILT, LEFT_WEIGHT
+};
+
+struct left_row {
+	struct chore_row chore;
+	int64_t claim;
+	int32_t guilt, weight;
+	bool loose;
+	char how[sizeof(((struct death *)NULL)->how)];
+	char line[16];			/* "": none */
+};
+
+/* ---- looking ---- */
+
+/* The deaths of this look. Others that come meanwhile wait for the next one. */
+static void choose_deaths(struct recover *r)
 {
-	*r = (struct recover){ .m = m };
+	const struct kept_death *at = r->m->sb->kept_deaths.at;
+
+	r->nasked = 0;
+	for (int i = 0; i < KEPT_DEATHS_MAX; i++)
+		if (at[i].death.identity[0]) {
+			r->asked[r->nasked].kept = (int16_t)i;
+			r->asked[r->nasked++].seen = false;
+		}
 }
 
-/* n jobs are back, nfailed of them as failed. */
-static void count(struct recover *r, enum counter counter, int64_t n, int64_t nfailed)
+static struct kept_death *asked_death(const struct recover *r, int64_t place)
 {
-	slot_count(r->m->slot, counter, (uint64_t)n);
-	slot_count(r->m->slot, COUNTER_JOBS_FAILED, (uint64_t)nfailed);
-	floors_forget(r->m->sb);
-	statement_wake(r->m);
+	if (place < 1 || place > r->nasked)
+		return NULL;
+	return &r->m->sb->kept_deaths.at[r->asked[place - 1].kept];
 }
 
-static void on_reaped(void *arg, const PGresult *result, const struct err *err)
-{
-	struct recover *r = arg;
-	int64_t n, nfailed;
-
-	r->reaping = false;
-	if (!statement_answered(err) || (n = pgvalue_int8(result, 0, 0)) == 0)
-		return;
-	nfailed = pgvalue_int8(result, 0, 1);
-	log_warn("the reaper put %" PRId64 " stuck jobs back, %" PRId64 " of them as failed", n,
-		 nfailed);
-	count(r, COUNTER_JOBS_REAPED, n, nfailed);
-}
-
-void recover_stuck(struct recover *r)
-{
-	char prefix[IDENTITY_SIZE];
-	struct buf *p;
-
-	if (r->reaping)
-		return;
-	p = statement_begin(r->m);
-	pgbinary_int8(&p[0], r->m->config->queue.stuck_after_ms);
-	identity_host_prefix(prefix, sizeof(prefix));
-	buf_str(&p[1], prefix);
-	r->reaping = statement_send(r->m, STATEMENT_REAP, on_reaped, r);
-}
-
-static void on_recovered(void *arg, const PGresult *result, const struct err *err)
+static void ask(void *arg, struct buf *p)
 {
 	struct recover *r = arg;
-	int64_t n, nfailed;
 
-	r->recovering = false;
-	if (!statement_answered(err)) {
-		r->deaths_sent = 0;
-		r->impatient = err->kind == ERR_RETRY;
-		return;
+	if (!r->within)
+		choose_deaths(r);
+	pgitems_begin(&p[0], PG_TEXT);
+	pgitems_begin(&p[1], PG_UUID);
+	pgitems_begin(&p[2], PG_INT8);
+	pgitems_begin(&p[3], PG_BOOL);
+	pgitems_begin(&p[4], PG_INT4);
+	for (int i = 1; i <= r->nasked; i++) {
+		const struct kept_death *k = asked_death(r, i);
+
+		pgitem_text(&p[0], k->death.identity);
+		pgitem_uuid(&p[1], k->death.in_hand[0] ? k->death.in_hand : NULL);
+		pgitem_int8(&p[2], k->death.claim);
+		pgitem_bool(&p[3], k->death.outside);
+		if (k->had > 0)
+			pgitem_int4(&p[4], k->had);
+		else
+			pgitem_null(&p[4]);
 	}
-	r->impatient = false;
-	deaths_pop(&r->m->sb->deaths, r->deaths_sent);
-	r->deaths_sent = 0;
-	n = pgvalue_int8(result, 0, 0);
-	nfailed = pgvalue_int8(result, 0, 1);
-	if (n > 0) {
-		log_info("%" PRId64 " jobs of dead workers are back in the queue, %" PRId64
-			 " ended as failed", n, nfailed);
-		count(r, COUNTER_JOBS_RECOVERED, n, nfailed);
-	}
-	recover_deaths(r);
+	sweep_place_put(&r->place, &p[5]);
+	pgbinary_int4(&p[6], SWEEP_PAGE);
 }
 
-static struct buf *begin(struct recover *r)
+static void add_row(struct recover *r, const PGresult *result, int i, struct kept_death *k)
+{
+	int32_t had = pgvalue_int4(result, i, LEFT_HAD);
+	char id[UUID_SIZE], session[UUID_SIZE];
+	struct left_row *row;
+
+	if (k->had == 0)
+		k->had = had;
+	pgvalue_uuid(result, i, LEFT_ID, id);
+	pgvalue_uuid(result, i, LEFT_SESSION, session);
+	row = (struct left_row *)chore_add(&r->sweep.chore, id, session);
+	if (!row)
+		return;
+	row->claim = pgvalue_int8(result, i, LEFT_CLAIM);
+	row->loose = pgvalue_bool(result, i, LEFT_LOOSE);
+	row->guilt = pgvalue_int4(result, i, LEFT_GUILT);
+	row->weight = pgvalue_int4(result, i, LEFT_WEIGHT);
+	snprintf(row->how, sizeof(row->how), "%s", k->death.how);
+	if (k->death.line != BREADCRUMB_NO_LINE && strcmp(k->death.in_hand, id) == 0 &&
+	    k->death.claim == row->claim)
+		snprintf(row->line, sizeof(row->line), "%d", (int)k->death.line);
+}
+
+/* Of those that no job was found of any more, all are back. */
+static void drop_deaths(struct recover *r)
+{
+	for (int i = 1; i <= r->nasked; i++)
+		if (!r->asked[i - 1].seen)
+			kept_deaths_drop(asked_death(r, i));
+	r->nasked = 0;
+}
+
+static bool found(void *arg, const PGresult *result)
+{
+	struct recover *r = arg;
+
+	for (int i = 0; i < PQntuples(result); i++) {
+		int64_t place = pgvalue_int8(result, i, LEFT_PLACE);
+		struct kept_death *k = asked_death(r, place);
+
+		if (!k)
+			continue;
+		r->asked[place - 1].seen = true;
+		add_row(r, result, i, k);
+	}
+	r->within = sweep_place_move(&r->place, result, LEFT_ID);
+	if (!r->within)
+		drop_deaths(r);
+	return r->within;
+}
+
+/* ---- putting back ---- */
+
+static void put(void *arg, struct buf *p, struct chore_row *const *rows, int n)
+{
+	static const enum pg_type types[] = {
+		PG_UUID, PG_INT8, PG_TEXT, PG_TEXT, PG_INT4, PG_INT4, PG_BOOL
+	};
+
+	(void)arg;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		pgitems_begin(&p[i], types[i]);
+	for (int i = 0; i < n; i++) {
+		const struct left_row *row = (const struct left_row *)rows[i];
+
+		pgitem_uuid(&p[0], row->chore.id);
+		pgitem_int8(&p[1], row->claim);
+		pgitem_text(&p[2], row->how);
+		pgitem_text(&p[3], row->line[0] ? row->line : NULL);
+		pgitem_int4(&p[4], row->guilt);
+		pgitem_int4(&p[5], row->weight);
+		pgitem_bool(&p[6], row->loose);
+	}
+}
+
+/* Then a look finds that there is none any more, and the death is done with. */
+static void done(void *arg, int n, int nfailed)
+{
+	struct recover *r = arg;
+
+	log_info("%d jobs of dead workers are back in the queue, %d ended as failed", n, nfailed);
+	statement_put_back(r->m, COUNTER_JOBS_RECOVERED, n, nfailed);
+	r->sweep.wanted = true;
+}
+
+/* ---- deaths ---- */
+
+static void on_forgotten(void *arg, const PGresult *result, const struct err *err)
+{
+	(void)arg, (void)result;
+	statement_answered(err);
+}
+
+/* What they were asking about is free; if that fails, their leases run out by themselves. */
+static void forget_flights(struct recover *r, unsigned ndeaths)
 {
 	struct buf *p = statement_begin(r->m);
 
 	pgitems_begin(&p[0], PG_TEXT);
-	pgitems_begin(&p[1], PG_TEXT);
-	pgitems_begin(&p[2], PG_UUID);
-	pgitems_begin(&p[3], PG_TEXT);
-	pgitems_begin(&p[4], PG_BOOL);
-	pgitems_begin(&p[5], PG_INT8);
-	buf_char(&p[6], !r->impatient);
-	return p;
-}
-
-static void put_dead(struct buf *p, const char *identity, const struct death *d)
-{
-	char line[16];
-
-	snprintf(line, sizeof(line), "%d", (int)d->line);
-	pgitem_text(&p[0], identity);
-	pgitem_text(&p[1], d->how);
-	pgitem_uuid(&p[2], d->in_hand[0] ? d->in_hand : NULL);
-	pgitem_text(&p[3], d->line == BREADCRUMB_NO_LINE ? NULL : line);
-	pgitem_bool(&p[4], d->outside);
-	pgitem_int8(&p[5], d->claim);
+	for (unsigned i = 0; i < ndeaths; i++)
+		pgitem_text(&p[0], deaths_peek(&r->m->sb->deaths, i)->identity);
+	statement_send(r->m, STATEMENT_FORGET_FLIGHTS, on_forgotten, r);
 }
 
 void recover_deaths(struct recover *r)
 {
-	const struct deaths *deaths = &r->m->sb->deaths;
+	struct deaths *ring = &r->m->sb->deaths;
 	const struct death *d;
-	struct buf *p;
+	unsigned n = 0;
 
-	if (r->recovering || !pg_is_ready(r->m->pg) || !deaths_peek(deaths, 0))
+	if (!pg_is_ready(r->m->pg))
 		return;
-	p = begin(r);
-	for (r->deaths_sent = 0; (d = deaths_peek(deaths, r->deaths_sent)); r->deaths_sent++)
-		put_dead(p, d->identity, d);
-	r->recovering = statement_send(r->m, STATEMENT_RECOVER, on_recovered, r);
-	if (!r->recovering)
-		r->deaths_sent = 0;
-}
-
-/* An earlier pool was killed, or the host restarted. Returns how many of the claimants are dead. */
-static int put_orphans(struct recover *r, struct buf *p, char *claimants)
-{
-	static const struct death lost = { .line = BREADCRUMB_NO_LINE, .outside = true,
-					   .how = "went away with its host or its pool" };
-	char *save = NULL;
-	int n = 0;
-
-	for (char *who = strtok_r(claimants, "\n", &save); who; who = strtok_r(NULL, "\n", &save)) {
-		if (!identity_is_dead(who, !r->looked_once))
-			continue;
-		put_dead(p, who, &lost);
+	while ((d = deaths_peek(ring, n)) && kept_deaths_add(&r->m->sb->kept_deaths, d))
 		n++;
-	}
-	return n;
+	if (kept_deaths_any(&r->m->sb->kept_deaths))
+		sweep_look(&r->sweep);
+	if (n > 0)
+		forget_flights(r, n);
+	deaths_pop(ring, n);
 }
 
+/* An earlier pool was killed, or the host restarted. */
 void recover_orphans(struct recover *r, const char *claimants)
 {
-	if (claimants && !r->recovering) {
-		char *lines = xstrdup(claimants);
+	struct death lost = { .line = BREADCRUMB_NO_LINE, .outside = true,
+			      .how = "went away with its host or its pool" };
+	struct kept_deaths *kept = &r->m->sb->kept_deaths;
+	char *lines = claimants ? xstrdup(claimants) : NULL, *save = NULL, *who;
+	bool any = false;
 
-		r->deaths_sent = 0;
-		if (put_orphans(r, begin(r), lines) > 0)
-			r->recovering = statement_send(r->m, STATEMENT_RECOVER, on_recovered, r);
-		free(lines);
+	for (who = lines ? strtok_r(lines, "\n", &save) : NULL; who;
+	     who = strtok_r(NULL, "\n", &save)) {
+		if (strlen(who) >= sizeof(lost.identity) || kept_deaths_has(kept, who) ||
+		    !identity_is_dead(who, !r->looked_once))
+			continue;
+		snprintf(lost.identity, sizeof(lost.identity), "%s", who);
+		any |= kept_deaths_add(kept, &lost);
 	}
+	free(lines);
 	r->looked_once = true;
+	if (any)
+		sweep_look(&r->sweep);
 }
 
-bool recover_is_at_work(const struct recover *r)
+bool recover_is_at_work(struct recover *r)
 {
-	return r->recovering || deaths_peek(&r->m->sb->deaths, 0);
+	return deaths_peek(&r->m->sb->deaths, 0) || r->sweep.wanted || sweep_is_busy(&r->sweep);
+}
+
+/* ---- life ---- */
+
+void recover_init(struct recover *r, struct maintenance *m)
+{
+	static const struct sweep_kind kind = {
+		.find = STATEMENT_LEFT_BEHIND, .act = STATEMENT_RECOVER,
+		.what = "job", .doing = "put back",
+		.row_size = sizeof(struct left_row), .batch = 200,
+		.ask = ask, .found = found, .put = put, .done = done,
+	};
+
+	*r = (struct recover){ .m = m };
+	sweep_init(&r->sweep, m, &kind, r);
+	m->urgent = &r->sweep;
+}
+
+void recover_free(struct recover *r)
+{
+	sweep_free(&r->sweep);
 }

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "process/wake.h"
+#include "scoreboard/floor.h"
 #include "scoreboard/trouble.h"
 
 #define PARAM_CAP_BYTES (1u << 20)
@@ -54,4 +55,12 @@ void statement_wake(void *arg)
 
 	if (wake_one_waiting(m->sb, -1))
 		slot_count(m->slot, COUNTER_WAKES, 1);
+}
+
+void statement_put_back(struct maintenance *m, enum counter counter, int n, int nfailed)
+{
+	slot_count(m->slot, counter, (uint64_t)n);
+	slot_count(m->slot, COUNTER_JOBS_FAILED, (uint64_t)nfailed);
+	floors_forget(m->sb);
+	statement_wake(m);
 }

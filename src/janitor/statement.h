@@ -11,6 +11,8 @@
 #include "queue/statements.h"
 #include "scoreboard/scoreboard.h"
 
+struct sweep;
+
 /* What all parts share. Each is given it at its init and keeps the pointer. */
 struct maintenance {
 	struct loop *loop;
@@ -18,6 +20,7 @@ struct maintenance {
 	struct scoreboard *sb;
 	struct slot *slot;		/* the janitor's */
 	struct pg *pg;			/* NULL until there is one */
+	struct sweep *urgent;		/* all others make way for it */
 	struct buf params[STATEMENT_MAX_PARAMS];	/* of the statement being sent */
 };
 
@@ -38,5 +41,7 @@ void statement_timer(struct maintenance *m, struct loop_timer *timer, int64_t de
 
 /* Wakes one worker that waits for jobs, if any does. For timers: arg is a struct maintenance. */
 void statement_wake(void *arg);
+/* n jobs are back, nfailed of them as failed: counts them, and has somebody look for the others. */
+void statement_put_back(struct maintenance *m, enum counter counter, int n, int nfailed);
 
 #endif

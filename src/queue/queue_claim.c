@@ -228,8 +228,11 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 	out->result = queue_cell(result, row, CLAIMED_RESULT);
 }
 
-int queue_release_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
-		       pg_answer_fn *answer, void *arg)
+/* Columns of sql/lost.sql. */
+enum { LOST_ID, LOST_SESSION, LOST_CLAIM };
+
+int queue_lost(struct queue *q, const char *identity, struct job *const *jobs, size_t n,
+	       pg_answer_fn *answer, void *arg)
 {
 	struct buf *p = queue_begin(q);
 
@@ -237,5 +240,27 @@ int queue_release_lost(struct queue *q, const char *identity, struct job *const 
 	pgitems_begin(&p[1], PG_UUID);
 	for (size_t i = 0; i < n; i++)
 		pgitem_uuid(&p[1], jobs[i]->id);
+	return queue_send(q, STATEMENT_LOST, answer, arg);
+}
+
+void queue_lost_row(const PGresult *result, int row, struct lost_row *out)
+{
+	pgvalue_uuid(result, row, LOST_ID, out->id);
+	pgvalue_uuid(result, row, LOST_SESSION, out->session_id);
+	out->claim = pgvalue_int8(result, row, LOST_CLAIM);
+}
+
+int queue_release_lost(struct queue *q, const char *identity, const struct lost_row *const *lost,
+		       size_t n, pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = queue_begin(q);
+
+	buf_str(&p[0], identity);
+	pgitems_begin(&p[1], PG_UUID);
+	pgitems_begin(&p[2], PG_INT8);
+	for (size_t i = 0; i < n; i++) {
+		pgitem_uuid(&p[1], lost[i]->id);
+		pgitem_int8(&p[2], lost[i]->claim);
+	}
 	return queue_send(q, STATEMENT_RELEASE_LOST, answer, arg);
 }

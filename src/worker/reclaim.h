@@ -8,16 +8,20 @@
 
 #include "context.h"
 #include "joblist.h"
+#include "queue/chore.h"
 
 struct reclaim {
 	const struct context *ctx;
 	struct joblist *jobs;
+	struct chore chore;	/* over the jobs that were found */
+	bool looking;		/* for them */
 	bool under_way;		/* a statement is on its way */
 	int64_t at_ms;		/* the next time; 0: no more */
 	int64_t until_ms;	/* the lost claim may still be carried out until then */
 };
 
 void reclaim_init(struct reclaim *r, const struct context *ctx, struct joblist *jobs);
+void reclaim_free(struct reclaim *r);
 
 /* After a reconnect, when no claim is on its way. */
 void reclaim_begin(struct reclaim *r);

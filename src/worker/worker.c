@@ -371,6 +371,7 @@ static void free_parts(struct worker *w)
 		dispatch_drop(&w->dispatch, w->jobs.head);
 	flights_free(&w->flights);
 	walk_leave(&w->claimer.walk);
+	reclaim_free(&w->reclaim);
 	queue_free(&w->queue);
 	pg_free(w->ctx.pg);
 }

@@ -1,4 +1,4 @@
-"""Whose attempt a worker's death costs, as recover.sql decides it: the cases that the model in tests/model found."""
+"""Whose attempt a worker's death costs, as left_behind.sql decides it: the cases that the model in tests/model found."""
 import psycopg
 import pytest
 from psycopg.rows import tuple_row
@@ -13,13 +13,19 @@ NOBODYS = "00000000-0000-0000-0000-000000000000"
 @pytest.fixture
 def recover(db):
     """recover(job in hand or None, number of its claim or None, killed from outside?): tells of DEAD's death."""
-    types, text = harness.daemon_statements()["recover"]
+    found = harness.daemon_statements()
 
     def recover(in_hand, claim, outside):
         with db.connect(cursor_factory=psycopg.ClientCursor, row_factory=tuple_row) as conn:
-            conn.execute(f"PREPARE recover ({', '.join(types)}) AS {text}")
-            conn.execute("EXECUTE recover (%s::text[], '{crashed}', %s::uuid[], '{NULL}', %s::bool[], %s::bigint[], true)",
-                         ([DEAD], [in_hand], [outside], [claim]))
+            for name in ("left_behind", "recover"):
+                types, text = found[name]
+                conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}")
+            rows = conn.execute("EXECUTE left_behind (%s::text[], %s::uuid[], %s::bigint[], %s::bool[], '{NULL}',"
+                                " '00000000-0000-0000-0000-000000000000', 100)",
+                                ([DEAD], [in_hand], [claim], [outside])).fetchall()
+            for _, job, _, its_claim, _, loose, guilt, weight in rows:
+                conn.execute("EXECUTE recover (%s::uuid[], %s::bigint[], '{crashed}', '{NULL}', %s::int[], %s::int[],"
+                             " %s::bool[])", ([job], [its_claim], [guilt], [weight], [loose]))
 
     return recover
 

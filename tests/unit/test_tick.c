@@ -10,6 +10,7 @@
 
 #include "base/uuid.h"
 #include "janitor/clean.h"
+#include "janitor/clean_cache.h"
 #include "janitor/tick.h"
 
 #define NOW INT64_C(800000000000000)

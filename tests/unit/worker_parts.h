@@ -77,6 +77,7 @@ static inline int tear_down_parts(void **state)
 	while (jobs.head)
 		dispatch_drop(&dispatch, jobs.head);
 	flights_free(&flights);
+	reclaim_free(&reclaim);
 	return tear_down_worker(state);
 }
 

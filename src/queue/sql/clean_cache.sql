@@ -1,31 +1,29 @@
--- Deletes expired entries from some pages of the phrase cache, and says how many there were, how
--- many pages the table has, and whether it was our turn. The table is walked through, since an
--- index by age would be paid for with each entry. With them go leases of lost hosts that nobody
--- took over.
+-- Deletes expired entries of the phrase cache, if it is our turn; the answer is that of
+-- queue/chore.h. Where another entry has come to lie it is looked at again.
+\set briefly `cat pieces/briefly.sql`
 \set cleaning `cat pieces/cleaning.sql`
 
 PREPARE clean_cache (
 	bigint,		-- $1: ms that an entry lives
-	bigint,		-- $2: the first page
-	bigint		-- $3: and the one behind the last
+	text[]		-- $2: the places, as tids
 ) AS
-WITH turn AS MATERIALIZED (
-	SELECT :cleaning AS mine
+WITH asked AS MATERIALIZED (
+	SELECT a.at::tid AS at, a.place
+	FROM unnest($2::text[]) WITH ORDINALITY AS a(at, place), (:briefly) AS locks
+	WHERE briefly IS NOT NULL AND (SELECT :cleaning)
+), old AS MATERIALIZED (
+	SELECT c.ctid AS at FROM phrase_cache c
+	WHERE c.ctid = ANY(ARRAY(SELECT at FROM asked))
+		AND c.created_at < now() - interval '1 ms' * $1::bigint::float8
+), taken AS MATERIALIZED (
+	SELECT c.ctid AS at FROM phrase_cache c
+	WHERE c.ctid = ANY(ARRAY(SELECT at FROM old))
+		AND c.created_at < now() - interval '1 ms' * $1::bigint::float8
+	FOR UPDATE SKIP LOCKED
 ), gone AS (
-	DELETE FROM phrase_cache WHERE ctid = ANY(ARRAY(
-		SELECT c.ctid FROM phrase_cache c
-		WHERE (SELECT mine FROM turn)
-			AND c.ctid >= format('(%s,0)', $2::bigint)::tid
-			AND c.ctid < format('(%s,0)', $3::bigint)::tid
-			AND c.created_at < now() - $1::bigint * interval '1 ms'
-		FOR UPDATE SKIP LOCKED))
-	RETURNING 1
-), lapsed AS (
-	DELETE FROM phrase_flights WHERE cache_key = ANY(ARRAY(
-		SELECT cache_key FROM phrase_flights
-		WHERE (SELECT mine FROM turn) AND until < now() - interval '1 minute'
-		ORDER BY cache_key LIMIT 500 FOR UPDATE SKIP LOCKED))
+	DELETE FROM phrase_cache c WHERE c.ctid = ANY(ARRAY(SELECT at FROM taken))
+	RETURNING c.ctid AS at
 )
-SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint,
-	(SELECT mine FROM turn)
-FROM gone;
+SELECT asked.place, CASE WHEN asked.at = ANY(ARRAY(SELECT at FROM gone)) THEN 'done'
+	WHEN asked.at = ANY(ARRAY(SELECT at FROM taken)) THEN 'refused' ELSE 'locked' END
+FROM asked WHERE asked.at = ANY(ARRAY(SELECT at FROM old));

@@ -1,26 +1,27 @@
--- Deletes a small batch of finished jobs that were kept long enough.
+-- Deletes finished jobs that were kept long enough, if it is our turn; the answer is that of
+-- queue/chore.h.
+\set briefly `cat pieces/briefly.sql`
 \set cleaning `cat pieces/cleaning.sql`
+\set old_job `cat pieces/old_job.sql`
 
 PREPARE clean_jobs (
 	bigint,		-- $1: ms that completed jobs are kept; 0: for ever
 	bigint,		-- $2: ms that failed jobs are kept; 0: for ever
-	int		-- $3: so many of each at most
+	uuid[]		-- $3: the jobs
 ) AS
-WITH turn AS MATERIALIZED (
-	SELECT :cleaning AS mine
-), old AS (
-	(SELECT id FROM grading_jobs, turn
-	WHERE mine AND $1::bigint > 0 AND status = 'completed'
-		AND completed_at < now() - $1::bigint * interval '1 ms'
-	ORDER BY completed_at LIMIT $3::int FOR UPDATE OF grading_jobs SKIP LOCKED)
-), failed AS (
-	(SELECT id FROM grading_jobs, turn
-	WHERE mine AND $2::bigint > 0 AND status = 'failed'
-		AND failed_at < now() - $2::bigint * interval '1 ms'
-	ORDER BY failed_at LIMIT $3::int FOR UPDATE OF grading_jobs SKIP LOCKED)
+WITH asked AS MATERIALIZED (
+	SELECT a.* FROM unnest($3::uuid[]) WITH ORDINALITY AS a(id, place), (:briefly) AS locks
+	WHERE briefly IS NOT NULL AND (SELECT :cleaning)
+), old AS MATERIALIZED (
+	SELECT g.id FROM grading_jobs g
+	WHERE g.id = ANY(ARRAY(SELECT id FROM asked)) AND :old_job
+), taken AS MATERIALIZED (
+	SELECT g.id FROM grading_jobs g
+	WHERE g.id = ANY(ARRAY(SELECT id FROM old)) AND :old_job
+	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
 ), gone AS (
-	DELETE FROM grading_jobs
-	WHERE id = ANY(ARRAY(SELECT id FROM old UNION ALL SELECT id FROM failed))
-	RETURNING 1
+	DELETE FROM grading_jobs WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING id
 )
-SELECT count(*) FROM gone;
+SELECT asked.place, CASE WHEN asked.id = ANY(ARRAY(SELECT id FROM gone)) THEN 'done'
+	WHEN asked.id = ANY(ARRAY(SELECT id FROM taken)) THEN 'refused' ELSE 'locked' END
+FROM asked WHERE asked.id = ANY(ARRAY(SELECT id FROM old));

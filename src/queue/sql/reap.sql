@@ -1,21 +1,31 @@
 -- Puts back jobs that have been in processing for too long. Where the host is lost nobody will ever
 -- know why, so the attempt counts, as with a crash. A worker of this host is alive and did not get
 -- on: its jobs are suspects (pieces/suspected.sql).
+\set briefly `cat pieces/briefly.sql`
 \set free_deaths `cat pieces/free_deaths.sql`
 \set deaths `cat pieces/deaths.sql`
+\set stuck `cat pieces/stuck.sql`
 \set suspected `cat pieces/suspected.sql`
+\set error_room `cat pieces/error_room.sql`
 \set counted_failed `cat pieces/counted_failed.sql`
 \set taken_back `cat pieces/taken_back.sql`
 \set counters `cat pieces/counters.sql`
+\set still_there :stuck
+\set outcomes `cat pieces/outcomes.sql`
 
 PREPARE reap (
 	bigint,		-- $1: ms that are too long
-	text		-- $2: how claimants of this host begin
+	text,		-- $2: how claimants of this host begin
+	uuid[],		-- $3: jobs: their ids,
+	bigint[]	-- $4: and the claims under which they are held
 ) AS
-WITH stuck AS MATERIALIZED (
-	SELECT g.id, counted_as, claimed_by, was.deaths, n.attempts,
+WITH asked AS MATERIALIZED (
+	SELECT a.* FROM unnest($3::uuid[], $4::bigint[]) WITH ORDINALITY AS a(id, claim, place),
+		(:briefly) AS locks WHERE briefly IS NOT NULL
+), taken AS MATERIALIZED (
+	SELECT g.id, asked.place, counted_as, claimed_by, was.deaths, n.attempts,
 		was.counts AND n.attempts >= coalesce(max_attempts, 3) AS spent
-	FROM grading_jobs g
+	FROM grading_jobs g JOIN asked ON g.id = asked.id AND g.claim = asked.claim
 	CROSS JOIN LATERAL (
 		SELECT :deaths AS deaths, starts_with(coalesce(claimed_by, ''), $2) AS alive) d
 	CROSS JOIN LATERAL (
@@ -23,21 +33,20 @@ WITH stuck AS MATERIALIZED (
 			NOT d.alive OR d.deaths >= :free_deaths AS counts) was
 	CROSS JOIN LATERAL (
 		SELECT least(coalesce(g.attempts, 0), 2147483646) + was.counts::int AS attempts) n
-	WHERE status = 'processing'
-		AND coalesce(started_at, updated_at, created_at, '-infinity')
-			< now() - $1::bigint * interval '1 ms'
-	ORDER BY started_at LIMIT 500 FOR UPDATE OF g SKIP LOCKED
+	WHERE g.id = ANY(ARRAY(SELECT id FROM asked)) AND :stuck
+	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
 ), put AS (
 	UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,
-		attempts = stuck.attempts, claimed_by = NULL, updated_at = now(),
+		attempts = taken.attempts, claimed_by = NULL, updated_at = now(),
 		failed_at = CASE WHEN spent THEN now() END,
 		counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,
 		:suspected,
-		error = format('no worker finished this job within %s s of its claim (%s had it)',
-			round($1::bigint / 1000.0), coalesce(stuck.claimed_by, 'nobody known'))
-			|| CASE WHEN spent THEN '; it has no attempts left' ELSE '' END
-	FROM stuck WHERE g.id = stuck.id AND g.id = ANY(ARRAY(SELECT id FROM stuck))
-	RETURNING g.session_id, g.status, stuck.counted_as AS was
+		error = left(format('no worker finished this job within %s s of its claim (%s had it)',
+				round($1::bigint / 1000.0), coalesce(taken.claimed_by, 'nobody known'))
+			|| CASE WHEN spent THEN '; it has no attempts left' ELSE '' END,
+			:error_room)
+	FROM taken WHERE g.id = taken.id AND g.id = ANY(ARRAY(SELECT id FROM taken))
+	RETURNING g.session_id, g.status, taken.counted_as AS was, taken.place
 ), counted AS (
 	:counted_failed
 ), moved AS (
@@ -45,4 +54,4 @@ WITH stuck AS MATERIALIZED (
 ), session AS (
 	:counters
 )
-SELECT count(*), count(*) FILTER (WHERE status = 'failed') FROM put;
+:outcomes;

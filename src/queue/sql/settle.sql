@@ -18,6 +18,7 @@
 \set separator `cat pieces/separator.sql`
 \set line_values `cat pieces/line_values.sql`
 \set distinct 'DISTINCT ON (cache_key)'
+\set error_room `cat pieces/error_room.sql`
 \set remember `cat pieces/remember.sql`
 \set settled_places `cat pieces/settled_places.sql`
 
@@ -91,7 +92,8 @@ WITH :batch, provenances AS (
 		available_at = CASE WHEN job.status = 'pending'
 			THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms'
 			ELSE g.available_at END,
-		result = coalesce(($26::jsonb[])[job.result], g.result), error = job.error,
+		result = coalesce(($26::jsonb[])[job.result], g.result),
+		error = left(job.error, :error_room),
 		updated_at = now(),
 		completed_at = CASE WHEN job.status = 'completed' THEN now() END,
 		failed_at = CASE WHEN job.status = 'failed' THEN now() END,
