@@ -31,8 +31,8 @@ static const char poll_sql[] =
 	"  SELECT session_id, rated_lines AS rated, greatest(total_lines, rated_lines) AS lines,"
 	"         status IN ('completed', 'failed') AS over, failed_batches > 0 AS failed"
 	"  FROM grading_sessions WHERE session_id = ANY ($1::uuid[]))"
-	" SELECT coalesce(array_agg(session_id) FILTER (WHERE NOT over), '{}'),"
-	"        coalesce(array_agg(session_id) FILTER (WHERE over AND failed), '{}'),"
+	" SELECT coalesce(pg_catalog.array_agg(session_id) FILTER (WHERE NOT over), '{}'),"
+	"        coalesce(pg_catalog.array_agg(session_id) FILTER (WHERE over AND failed), '{}'),"
 	"        count(*) FILTER (WHERE over AND NOT failed),"
 	"        count(*) FILTER (WHERE over AND failed),"
 	"        coalesce(sum(rated) FILTER (WHERE over), 0),"
@@ -42,7 +42,7 @@ static const char poll_sql[] =
 	" FROM s";
 
 static const char failures_sql[] =
-	"SELECT session_id, job_data ->> 'batchIndex', coalesce(error, 'no reason given')"
+	"SELECT session_id, job_data ->> 'batchIndex'::text, coalesce(error, 'no reason given')"
 	"  FROM grading_jobs"
 	"  WHERE status = 'failed' AND session_id = ANY ($1::uuid[])"
 	"  ORDER BY failed_at LIMIT $2::int";

@@ -81,19 +81,22 @@ static int ask_ratings(PGconn *conn, struct hits *hits, struct err *err)
 
 /* ---- what it holds ---- */
 
-#define WHEN(time) "to_char(" time " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+#define WHEN(time) \
+	"to_char(" time " AT TIME ZONE 'UTC'::text, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'::text)"
 
 enum { ENTRIES, EXPIRED, BYTES, OLDEST };
 
 static const char cache_sql[] =
-	"SELECT count(*), count(*) FILTER (WHERE now() - created_at >= $1::bigint * interval"
-	"  '1 ms'),"
-	"  pg_total_relation_size('phrase_cache'), " WHEN("min(created_at)") " FROM phrase_cache";
+	"SELECT count(*), count(*) FILTER (WHERE now() - created_at >="
+	"    $1::bigint::float8 * interval '1 ms'),"
+	"  pg_total_relation_size('phrase_cache'::regclass), " WHEN("min(created_at)")
+	" FROM phrase_cache";
 
 enum { RATER, MODEL, PROMPT, GROUP_ENTRIES, GROUP_OLDEST, GROUP_NEWEST };
 
 static const char groups_sql[] =
-	"SELECT provenance ->> 'rater', provenance ->> 'model', provenance ->> 'prompt', count(*), "
+	"SELECT provenance ->> 'rater'::text, provenance ->> 'model'::text,"
+	"  provenance ->> 'prompt'::text, count(*), "
 	WHEN("min(created_at)") ", " WHEN("max(created_at)")
 	" FROM phrase_cache GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
 
@@ -202,13 +205,15 @@ static int show(struct ctl *ctl, PGconn *conn, struct err *err)
 static const char drop_sql[] =
 	"WITH gone AS ("
 	"  DELETE FROM phrase_cache WHERE ctid = ANY(ARRAY("
-	"    SELECT c.ctid FROM phrase_cache c WHERE c.ctid >= format('(%s,0)', $1::bigint)::tid"
-	"      AND c.ctid < format('(%s,0)', $2::bigint)::tid"
-	"      AND ($3::text IS NULL OR c.provenance ->> 'model' = $3::text)"
-	"      AND ($4::text IS NULL OR starts_with(c.provenance ->> 'prompt', $4::text))"
+	"    SELECT c.ctid FROM phrase_cache c WHERE c.ctid >="
+	"        pg_catalog.format('(%s,0)', $1::bigint)::tid"
+	"      AND c.ctid < pg_catalog.format('(%s,0)', $2::bigint)::tid"
+	"      AND ($3::text IS NULL OR c.provenance ->> 'model'::text = $3::text)"
+	"      AND ($4::text IS NULL OR starts_with(c.provenance ->> 'prompt'::text, $4::text))"
 	"        FOR UPDATE SKIP LOCKED))"
 	"  RETURNING 1)"
-	"SELECT count(*), pg_relation_size('phrase_cache') / current_setting('block_size')::bigint"
+	"SELECT count(*), pg_relation_size('phrase_cache'::regclass)"
+	"    / current_setting('block_size'::text)::bigint"
 	"  FROM gone";
 
 /* Each statement is a transaction of its own, so that workers are held up for an instant only. */

@@ -27,10 +27,10 @@ enum { JSON, SESSION, BATCH, STATUS, ATTEMPTS, MAX_ATTEMPTS, SINCE_MS, ERROR };
  * claimed next.
  */
 static const char jobs_sql[] =
-	"SELECT row_to_json(r), session_id, batch, status, attempts, max_attempts,"
+	"SELECT pg_catalog.row_to_json(r), session_id, batch, status, attempts, max_attempts,"
 	"  greatest(extract(epoch FROM now() - coalesce(failed_at, started_at, created_at))"
-	"    * 1000, 0)::bigint, error"
-	" FROM (SELECT id, session_id, status, job_data ->> 'batchIndex' AS batch, attempts,"
+	"    * 1000::numeric, 0)::bigint, error"
+	" FROM (SELECT id, session_id, status, job_data ->> 'batchIndex'::text AS batch, attempts,"
 	"   max_attempts, priority,"
 	"  created_at, CASE WHEN status = 'processing' THEN started_at END AS started_at,"
 	"  CASE WHEN status = 'failed' THEN failed_at END AS failed_at, error FROM ("
@@ -111,15 +111,15 @@ int cmd_jobs(struct ctl *ctl, char **args, int n)
 
 static const char retry_sql[] = "SELECT grading_retry_many($1::uuid[])";
 static const char cancel_sql[] =
-	"SELECT coalesce(sum(grading_cancel(s)), 0) FROM unnest($1::uuid[]) AS s";
+	"SELECT coalesce(sum(grading_cancel(s)), 0) FROM pg_catalog.unnest($1::uuid[]) AS s";
 
 /*
  * The next sessions behind $1 that have failed jobs, as an array (null: none), and the last of
  * them.
  */
 static const char failed_sql[] =
-	"SELECT array_agg(session_id ORDER BY session_id),"
-	"  (array_agg(session_id ORDER BY session_id DESC))[1] FROM ("
+	"SELECT pg_catalog.array_agg(session_id ORDER BY session_id),"
+	"  (pg_catalog.array_agg(session_id ORDER BY session_id DESC))[1] FROM ("
 	" SELECT DISTINCT session_id FROM grading_jobs WHERE status = 'failed'"
 	"   AND ($1::uuid IS NULL OR session_id > $1::uuid)"
 	"  ORDER BY session_id LIMIT $2::int) s";

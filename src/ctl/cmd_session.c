@@ -50,7 +50,7 @@ static int unknown(struct ctl *ctl, const char *id)
 
 /* One more than is shown, so that it is known whether there are more. */
 static const char failures_sql[] =
-	"SELECT coalesce(job_data ->> 'batchIndex', '?'), coalesce(error, 'no reason given'),"
+	"SELECT coalesce(job_data ->> 'batchIndex'::text, '?'), coalesce(error, 'no reason given'),"
 	"  status = 'failed', bool_or(status = 'failed') OVER () FROM grading_jobs"
 	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL)"
 	"   AND session_id = $1::uuid"
@@ -87,14 +87,14 @@ enum {
 
 static const char progress_sql[] =
 	"SELECT status, batches_done, batches_failed, batches_total, lines_done, lines_total,"
-	"       percent, (eta_seconds * 1000)::bigint,"
-	"       (extract(epoch FROM first_rated_at - started_at) * 1000)::bigint,"
+	"       percent, (eta_seconds * 1000::numeric)::bigint,"
+	"       (extract(epoch FROM first_rated_at - started_at) * 1000::numeric)::bigint,"
 	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at)"
-	"         * 1000)::bigint, $1::uuid"
+	"         * 1000::numeric)::bigint, $1::uuid"
 	" FROM grading_progress($1::uuid)";
 
 static const char progress_json_sql[] =
-	"SELECT row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.*"
+	"SELECT pg_catalog.row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.*"
 	"  FROM grading_progress($1::uuid) p) t";
 
 static enum term_style status_style(const char *status)
@@ -187,12 +187,13 @@ enum { LINE_INDEX, RATING, TEXT, ALTERNATIVES, REASON, CACHED, CURSOR };
 
 /* In the order of the conversation. A row of nulls: the session is known, and nothing is rated. */
 static const char ratings_sql[] =
-	"SELECT r.line_index, r.rating, r.line_text, to_json(r.alternatives), r.reason, r.cached,"
+	"SELECT r.line_index, r.rating, r.line_text, pg_catalog.to_json(r.alternatives),"
+	"       r.reason, r.cached,"
 	"       max(r.cursor) OVER () FROM grading_progress($1::uuid) p"
 	" LEFT JOIN grading_ratings($1::uuid, $2::bigint) r ON true ORDER BY r.line_index";
 
 static const char ratings_json_sql[] =
-	"SELECT row_to_json(r) FROM grading_progress($1::uuid) p"
+	"SELECT pg_catalog.row_to_json(r) FROM grading_progress($1::uuid) p"
 	" LEFT JOIN grading_ratings($1::uuid, $2::bigint) r ON true ORDER BY r.cursor";
 
 /* Scales are configuration; those of other names are shown in bold. */

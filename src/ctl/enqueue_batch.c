@@ -15,19 +15,20 @@
 
 static const char enqueue_sql[] =
 	"WITH asked AS MATERIALIZED ("
-	"  SELECT a.session, a.record, a.record -> 'transcript' AS transcript,"
+	"  SELECT a.session, a.record, a.record -> 'transcript'::text AS transcript,"
 	"         EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = a.session) AS known"
 	"  FROM unnest($1::uuid[], $2::jsonb[]) AS a(session, record)),"
 	" answered AS MATERIALIZED ("
 	"  SELECT session, known, transcript,"
-	"         grading_enqueue(session, transcript, record ->> 'salesRepName',"
-	"                         record ->> 'customerName', $3::int, $4::int) AS jobs FROM asked),"
+	"         grading_enqueue(session, transcript, record ->> 'salesRepName'::text,"
+	"                         record ->> 'customerName'::text, $3::int, $4::int) AS jobs"
+	"    FROM asked),"
 	/* No jobs: it was there, in the table or in this very batch; or there is nothing in it. */
 	" counted AS ("
-	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]' AND NOT known) AS made"
+	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]'::jsonb AND NOT known) AS made"
 	"    FROM answered)"
 	" SELECT count(*) FILTER (WHERE made), sum(jobs),"
-	"        coalesce(array_agg(session) FILTER (WHERE made), '{}') FROM counted";
+	"        coalesce(pg_catalog.array_agg(session) FILTER (WHERE made), '{}') FROM counted";
 
 static const char lines_sql[] =
 	"SELECT coalesce(sum(total_lines), 0) FROM grading_sessions"

@@ -41,7 +41,7 @@ static int version_of(const struct embedded *file)
 
 static int load_records(struct migration *m, struct err *err)
 {
-	PGresult *exists = pgsync_query(m->conn, "SELECT to_regclass('grading_migrations') "
+	PGresult *exists = pgsync_query(m->conn, "SELECT to_regclass('grading_migrations'::text) "
 					"IS NOT NULL", 0, NULL, err);
 	struct err cause;
 	bool there = exists && PQgetvalue(exists, 0, 0)[0] == 't';
@@ -52,7 +52,7 @@ static int load_records(struct migration *m, struct err *err)
 	if (!there)
 		return 0;
 	m->records = pgsync_query(m->conn, "SELECT version, name, checksum, "
-				  "to_char(applied_at, 'YYYY-MM-DD HH24:MI') "
+				  "to_char(applied_at, 'YYYY-MM-DD HH24:MI'::text) "
 				  "FROM grading_migrations ORDER BY version", 0, NULL, &cause);
 	if (m->records)
 		return 0;

@@ -54,8 +54,9 @@ static const struct statement questions[QUESTION_COUNT] = {
 		" FROM pg_attribute a WHERE a.attrelid = to_regclass('grading_jobs'::text)::oid"
 		" AND a.attnum > 0::smallint AND NOT a.attisdropped", 0 },
 	[QUESTION_NUMBERS] = { "numbers",
-		"SELECT name FROM unnest(ARRAY['grading_claims'::text, 'grading_cursors'::text])"
-		" AS name WHERE NOT coalesce(has_sequence_privilege(to_regclass(name)::oid,"
+		"SELECT name FROM pg_catalog.unnest("
+		"ARRAY['grading_claims'::text, 'grading_cursors'::text]) AS name"
+		" WHERE NOT coalesce(has_sequence_privilege(to_regclass(name)::oid,"
 		" 'USAGE'::text), false)", 0 },
 	[QUESTION_ENCODING] = { "encoding", "SELECT current_setting('server_encoding'::text)::text",
 		0 },

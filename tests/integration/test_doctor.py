@@ -437,6 +437,16 @@ def test_rights_that_strangers_have(secured):  # noqa: F811
     assert examine(secured).state("rights") == "ok"
 
 
+def test_who_may_create_where_our_tables_are(secured, cluster):  # noqa: F811
+    secured.rows("GRANT CREATE ON SCHEMA public TO webapp")
+    found = examine(secured).one("rights")
+    assert found["state"] == "warning" and "webapp may create functions and operators in the schema public" in found["found"]
+    secured.rows("GRANT CREATE ON SCHEMA public TO PUBLIC")
+    assert "everybody, webapp may create" in examine(secured).one("rights")["found"]
+    secured.rows("REVOKE CREATE ON SCHEMA public FROM webapp, PUBLIC")
+    assert examine(secured).state("rights") == "ok"
+
+
 def test_a_policy_that_shows_users_all(secured):  # noqa: F811
     secured.rows("CREATE POLICY generous ON line_ratings USING (true)")
     found = [line for line in examine(secured).of("rights") if line["state"] == "error"]

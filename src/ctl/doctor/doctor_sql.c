@@ -153,7 +153,18 @@ static const char rights_sql[] =
 	"  'SELECT grading_secure(), as a superuser, makes it; needed only where others than the"
 	" owner of the tables connect'"
 	" FROM unnest(ARRAY['gradingd_worker', 'grading_app']) AS name"
-	" WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) HAVING count(*) > 0";
+	" WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) HAVING count(*) > 0"
+	" UNION ALL"
+	" SELECT 'warning', format('%s may create functions and operators in the schema %s, where"
+	" gradingd and applications look for theirs', string_agg(DISTINCT CASE a.grantee"
+	"    WHEN 0::oid THEN 'everybody' ELSE pg_get_userbyid(a.grantee)::text END, ', '),"
+	"    n.nspname), format('REVOKE CREATE ON SCHEMA %I FROM each of them; or keep the tables in"
+	" a schema of their own', n.nspname)"
+	" FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a"
+	" WHERE n.oid IN (SELECT relnamespace FROM ours) AND a.privilege_type = 'CREATE'"
+	"  AND a.grantee <> n.nspowner AND a.grantee NOT IN (SELECT relowner FROM ours)"
+	"  AND NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)"
+	" GROUP BY n.nspname";
 
 /*
  * What the migrations make and no later one drops: their text, without its comments, is the only

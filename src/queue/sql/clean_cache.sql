@@ -9,7 +9,7 @@ PREPARE clean_cache (
 ) AS
 WITH asked AS MATERIALIZED (
 	SELECT a.at::tid AS at, a.place
-	FROM unnest($2::text[]) WITH ORDINALITY AS a(at, place), (:briefly) AS locks
+	FROM pg_catalog.unnest($2::text[]) WITH ORDINALITY AS a(at, place), (:briefly) AS locks
 	WHERE briefly IS NOT NULL AND (SELECT :cleaning)
 ), old AS MATERIALIZED (
 	SELECT c.ctid AS at FROM phrase_cache c

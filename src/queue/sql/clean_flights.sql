@@ -7,7 +7,8 @@ PREPARE clean_flights (
 	text[]		-- $1: the keys
 ) AS
 WITH asked AS MATERIALIZED (
-	SELECT a.* FROM unnest($1::text[]) WITH ORDINALITY AS a(key, place), (:briefly) AS locks
+	SELECT a.* FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS a(key, place),
+		(:briefly) AS locks
 	WHERE briefly IS NOT NULL AND (SELECT :cleaning)
 ), old AS MATERIALIZED (
 	SELECT f.cache_key AS key FROM phrase_flights f

@@ -10,7 +10,8 @@ PREPARE clean_jobs (
 	uuid[]		-- $3: the jobs
 ) AS
 WITH asked AS MATERIALIZED (
-	SELECT a.* FROM unnest($3::uuid[]) WITH ORDINALITY AS a(id, place), (:briefly) AS locks
+	SELECT a.* FROM pg_catalog.unnest($3::uuid[]) WITH ORDINALITY AS a(id, place),
+		(:briefly) AS locks
 	WHERE briefly IS NOT NULL AND (SELECT :cleaning)
 ), old AS MATERIALIZED (
 	SELECT g.id FROM grading_jobs g

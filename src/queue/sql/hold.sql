@@ -10,7 +10,7 @@
 \set beside ''
 \set rows 'claimed c'
 \set place 'c'
-\set readable 'pg_column_size(c.job_data) < :large'
+\set readable 'pg_catalog.pg_column_size(c.job_data) < :large'
 \set cap '$9'
 \set claimed_rows `cat pieces/claimed_rows.sql`
 

@@ -14,11 +14,12 @@ WITH asked AS MATERIALIZED (
 	WHERE cache_key = ANY($1::text[]) AND until > now() AND asker <> $2
 ), leased AS (
 	INSERT INTO phrase_flights AS f (cache_key, asker, until)
-	SELECT key, $2, now() + $3::bigint * interval '1 ms' FROM unnest($1::text[]) AS key
+	SELECT key, $2, now() + $3::bigint::float8 * interval '1 ms'
+	FROM pg_catalog.unnest($1::text[]) AS key
 	WHERE key NOT IN (SELECT cache_key FROM asked)
 		AND key NOT IN (
 			SELECT cache_key FROM phrase_cache WHERE cache_key = ANY($1::text[])
-				AND now() - created_at < $4::bigint * interval '1 ms')
+				AND now() - created_at < $4::bigint::float8 * interval '1 ms')
 	ORDER BY key COLLATE "C"
 	ON CONFLICT (cache_key) DO UPDATE SET asker = excluded.asker, until = excluded.until
 	WHERE f.until <= now() OR f.asker = excluded.asker

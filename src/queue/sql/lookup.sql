@@ -6,9 +6,9 @@ PREPARE lookup (
 	text[],		-- $1: keys
 	bigint		-- $2: ms that an entry lives
 ) AS
-SELECT cache_key, rating, array_to_string(alternatives, :separator), reason,
+SELECT cache_key, rating, pg_catalog.array_to_string(alternatives, :separator), reason,
 	CASE WHEN jsonb_typeof(provenance) = 'object'
 		THEN (provenance - ARRAY['at', 'source'])::text END,
 	created_at
 FROM phrase_cache
-WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint * interval '1 ms';
+WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint::float8 * interval '1 ms';

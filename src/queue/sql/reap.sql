@@ -41,8 +41,10 @@ WITH asked AS MATERIALIZED (
 		failed_at = CASE WHEN spent THEN now() END,
 		counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,
 		:suspected,
-		error = left(format('no worker finished this job within %s s of its claim (%s had it)',
-				round($1::bigint / 1000.0), coalesce(taken.claimed_by, 'nobody known'))
+		error = left(pg_catalog.format(
+			'no worker finished this job within %s s of its claim (%s had it)',
+				round($1::bigint::numeric / 1000.0),
+				coalesce(taken.claimed_by, 'nobody known'))
 			|| CASE WHEN spent THEN '; it has no attempts left' ELSE '' END,
 			:error_room)
 	FROM taken WHERE g.id = taken.id AND g.id = ANY(ARRAY(SELECT id FROM taken))

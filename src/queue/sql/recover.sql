@@ -59,10 +59,10 @@ WITH asked AS MATERIALIZED (
 		failed_at = CASE WHEN spent THEN now() END,
 		counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,
 		:suspected,
-		error = left(format('the worker that had this job %s', taken.how)
+		error = left(pg_catalog.format('the worker that had this job %s', taken.how)
 			|| coalesce(' while it was at line ' || taken.line, '')
 			|| CASE WHEN spent THEN
-				format('; that makes %s attempts, it is not tried again',
+				pg_catalog.format('; that makes %s attempts, it is not tried again',
 					taken.attempts)
 				ELSE '' END, :error_room)
 	FROM taken WHERE g.id = taken.id AND g.id = ANY(ARRAY(SELECT id FROM taken))

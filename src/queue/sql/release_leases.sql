@@ -7,12 +7,13 @@ PREPARE release_leases (
 ) AS
 WITH ours AS MATERIALIZED (
 	SELECT cache_key FROM phrase_flights
-	WHERE cache_key = ANY($2::text[] || $3::text[]) AND asker = $1
+	WHERE cache_key = ANY(pg_catalog.array_cat($2::text[], $3::text[])) AND asker = $1
 	ORDER BY cache_key FOR UPDATE
 ), failed AS (
-	UPDATE phrase_flights SET asker = '', until = now() + $4::bigint * interval '1 ms'
+	UPDATE phrase_flights SET asker = '', until = now() + $4::bigint::float8 * interval '1 ms'
 	WHERE cache_key = ANY(ARRAY(
-		SELECT cache_key FROM ours WHERE cache_key IN (SELECT unnest($3::text[]))))
+		SELECT cache_key FROM ours
+		WHERE cache_key IN (SELECT pg_catalog.unnest($3::text[]))))
 )
 DELETE FROM phrase_flights WHERE cache_key = ANY(ARRAY(
-	SELECT cache_key FROM ours WHERE cache_key NOT IN (SELECT unnest($3::text[]))));
+	SELECT cache_key FROM ours WHERE cache_key NOT IN (SELECT pg_catalog.unnest($3::text[]))));

@@ -74,7 +74,7 @@ WITH :batch, provenances AS (
 		alternatives = excluded.alternatives, reason = excluded.reason,
 		context = excluded.context,
 		provenance = excluded.provenance, created_at = excluded.created_at
-	WHERE c.created_at <= now() - $30::bigint * interval '1 ms'
+	WHERE c.created_at <= now() - $30::bigint::float8 * interval '1 ms'
 	RETURNING c.cache_key
 ), locked AS MATERIALIZED (
 	SELECT s.session_id FROM grading_sessions s
@@ -90,7 +90,7 @@ WITH :batch, provenances AS (
 	UPDATE grading_jobs g SET status = job.status,
 		attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),
 		available_at = CASE WHEN job.status = 'pending'
-			THEN now() + coalesce(job.delay_ms, 0) * interval '1 ms'
+			THEN now() + coalesce(job.delay_ms, 0)::float8 * interval '1 ms'
 			ELSE g.available_at END,
 		result = coalesce(($26::jsonb[])[job.result], g.result),
 		error = left(job.error, :error_room),

@@ -51,21 +51,23 @@ WITH RECURSIVE head AS (
 	FROM grading_jobs WHERE status = 'processing'
 )
 SELECT waiting.look,
-	CASE WHEN waiting.next <= now() + $1::bigint * interval '1 ms'
-		THEN ceil(extract(epoch FROM waiting.next - now()) * 1000)::bigint END,
+	CASE WHEN waiting.next <= now() + $1::bigint::float8 * interval '1 ms'
+		THEN ceil(extract(epoch FROM waiting.next - now()) * 1000::numeric)::bigint END,
 	coalesce(waiting.pending, 0), waiting.due, held.n,
 	(SELECT count(*) FROM (
 		SELECT FROM grading_jobs
 		WHERE status = 'failed' AND failed_at > now() - interval '24 hours'
 		LIMIT 100000) f),
-	greatest(extract(epoch FROM now() - waiting.oldest) * 1000, 0)::bigint,
-	coalesce(held.oldest < now() - $2::bigint * interval '1 ms', false),
+	greatest(extract(epoch FROM now() - waiting.oldest) * 1000::numeric, 0)::bigint,
+	coalesce(held.oldest < now() - $2::bigint::float8 * interval '1 ms', false),
 	$3::bigint > 0 AND EXISTS (
 		SELECT FROM grading_jobs
-		WHERE status = 'completed' AND completed_at < now() - $3::bigint * interval '1 ms')
+		WHERE status = 'completed'
+			AND completed_at < now() - $3::bigint::float8 * interval '1 ms')
 	OR $4::bigint > 0 AND EXISTS (
 		SELECT FROM grading_jobs
-		WHERE status = 'failed' AND failed_at < now() - $4::bigint * interval '1 ms'),
+		WHERE status = 'failed'
+			AND failed_at < now() - $4::bigint::float8 * interval '1 ms'),
 	held.claimants, now(), heads.priority, heads.available_at, heads.id
 FROM waiting CROSS JOIN held LEFT JOIN heads ON true
 ORDER BY heads.priority DESC;

@@ -6,15 +6,15 @@
 SELECT :place.id, c.session_id, c.claim, c.times_claimed::int, coalesce(c.attempts, 0),
 	coalesce(c.max_attempts, 3), c.counted_as, c.job_type, :place.priority, :place.available_at,
 	CASE WHEN t.data IS NOT NULL THEN octet_length(t.data)
-		WHEN :readable THEN pg_column_size(c.job_data || '{}')
-		ELSE pg_column_size(c.job_data) END::bigint,
+		WHEN :readable THEN pg_catalog.pg_column_size(c.job_data || '{}'::jsonb)
+		ELSE pg_catalog.pg_column_size(c.job_data) END::bigint,
 	CASE WHEN octet_length(t.data) <= :cap::int THEN t.data END,
-	CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_column_size(c.result) < 8192
-		THEN (c.result - 'unrated')::text END
+	CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_catalog.pg_column_size(c.result) < 8192
+		THEN (c.result - 'unrated'::text)::text END
 FROM :beside :rows
 LEFT JOIN LATERAL (
-	SELECT CASE WHEN pg_column_size(c.job_data) < 8192
-		OR :readable AND pg_column_size(c.job_data || '{}') <= 16777216
+	SELECT CASE WHEN pg_catalog.pg_column_size(c.job_data) < 8192
+		OR :readable AND pg_catalog.pg_column_size(c.job_data || '{}'::jsonb) <= 16777216
 		THEN c.job_data::text END AS data
 	OFFSET 0
 ) t ON true

@@ -11,7 +11,7 @@ CROSS JOIN LATERAL (
 			$7::timestamptz[], $8::uuid[])
 		AS f(priority, above, available_at, id, passed, passed_id)
 	CROSS JOIN LATERAL (
-		SELECT least(f.available_at, now() - $6::bigint * interval '1 ms') AS begins
+		SELECT least(f.available_at, now() - $6::bigint::float8 * interval '1 ms') AS begins
 	) AS back
 ) AS floor
 CROSS JOIN LATERAL (

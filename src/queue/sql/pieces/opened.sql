@@ -2,8 +2,9 @@
 -- `claimed`.
 opened AS (
 	INSERT INTO grading_sessions (session_id, total_batches, started_at)
-	SELECT c.session_id, max(CASE WHEN jsonb_typeof(c.job_data -> 'totalBatches') = 'number'
-		THEN least(greatest((c.job_data ->> 'totalBatches')::numeric, 0), 1000000)::int
+	SELECT c.session_id, max(CASE
+		WHEN jsonb_typeof(c.job_data -> 'totalBatches'::text) = 'number'
+		THEN least(greatest((c.job_data ->> 'totalBatches'::text)::numeric, 0), 1000000)::int
 		ELSE 0 END), now()
 	FROM claimed c WHERE c.session_id IS NOT NULL
 	GROUP BY c.session_id ORDER BY c.session_id
