@@ -50,9 +50,10 @@ static void append_content(struct stream *s, struct json_object *content)
 	for (size_t i = 0; i < n; i++) {
 		struct json_object *part = json_object_array_get_idx(content, i);
 		struct json_object *type = member(part, "type");
+		const char *name = json_object_is_type(type, json_type_string)
+					   ? json_object_get_string(type) : "";
 
-		if (json_object_is_type(type, json_type_string) &&
-		    strcmp(json_object_get_string(type), "text") == 0)
+		if (strcmp(name, "text") == 0 || strcmp(name, "output_text") == 0)
 			append(&s->content, member(part, "text"));
 	}
 	s->malformed |= content && n == 0 && !json_object_is_type(content, json_type_string) &&

@@ -1,8 +1,10 @@
 /*
  * Any bytes as a rater's reply. Whatever they are, each line ends with a rating of the scale itself
- * or with an outcome that says why not, and every text is harmless.
+ * or with an outcome that says why not, every text is harmless, and a second reader finds each
+ * rating, too.
  */
 #include "fuzz.h"
+#include "oracle.h"
 
 #include "rater/verdict.h"
 
@@ -46,6 +48,23 @@ static void check_verdict(const struct verdict *v, size_t alternatives_cap)
 	check_harmless(v->reason, REASON_CAP_BYTES);
 }
 
+/* A rating out of nowhere is the one thing that must never be. */
+static void check_found(const char *reply, const struct verdict *verdicts)
+{
+	for (size_t i = 0; i < N; i++)
+		if (verdicts[i].outcome == OUTCOME_RATED)
+			CHECK(oracle_rates(reply, asked[i]->index, verdicts[i].rating, false));
+}
+
+static void check_cut(const char *reply, size_t len)
+{
+	const char *start;
+	size_t rest = verdict_find_cut(reply, len, &start);
+
+	CHECK(rest <= len && start >= reply && start + rest <= reply + len);
+	CHECK(rest == 0 || *start == '{');
+}
+
 /* An outcome of the whole reply is every line's, and nothing else is. */
 static void check_whole(const struct verdict *verdicts, size_t stray)
 {
@@ -67,7 +86,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct config config = { .rater = { .scale = { scale, 4 }, .alternatives = size % 13 } };
 	struct verdict verdicts[N], given;
 	struct arena arena = { 0 };
-	char *text = strndup((const char *)data, size);
+	char *text = strndup((const char *)data, size), *whole;
 	const char *alternatives[] = { text, NULL, text };
 	size_t stray;
 
@@ -77,6 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < N; i++)
 		check_verdict(&verdicts[i], size % 13);
 	check_whole(verdicts, stray);
+	whole = calloc(1, size + 1);
+	add_bytes(whole, (const char *)data, size);
+	check_found(whole, verdicts);
+	free(whole);
+	check_cut((const char *)data, size);
 
 	verdict_give(&given, &config, &arena, size % 2 ? "good" : text, alternatives, 3, text);
 	check_verdict(&given, size % 13);

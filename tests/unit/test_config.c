@@ -346,9 +346,56 @@ static void test_reload(void **state)
 	config_free(other);
 }
 
+/* A group becomes JSON, which is what is sent. */
+static void test_a_group_of_values_is_json(void **state)
+{
+	static const struct { const char *group, *json; } cases[] = {
+		{ "{ }", "{ }" },
+		{ "{ seed = 7; }", "{\"seed\":7}" },
+		{ "{ a = 9223372036854775807L; b = -1; c = true; d = false; }",
+		  "{\"a\":9223372036854775807,\"b\":-1,\"c\":true,\"d\":false}" },
+		{ "{ a = 0.1; b = 1e30; c = 7.0; }", "{\"a\":0.1,\"b\":1e+30,\"c\":7}" },
+		{ "{ a = \"x \\\"y\\\" \\n \303\251\"; }", "{\"a\":\"x \\\"y\\\" \\u000a \303\251\"}" },
+		{ "{ a = [ 1, 2 ]; b = ( 1, \"c\", ( ), { d = [ ]; } ); e: { f: { }; }; }",
+		  "{\"a\":[1,2],\"b\":[1,\"c\",[],{\"d\":[]}],\"e\":{\"f\":{}}}" },
+	};
+	char text[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err err = { .text = "" };
+		struct config *c;
+
+		snprintf(text, sizeof(text), "openai: { extra = %s; };", cases[i].group);
+		c = config_parse_string(text, "t", &err);
+		assert_string_equal(err.text, "");
+		assert_string_equal(c->openai.extra, cases[i].json);
+		config_free(c);
+	}
+}
+
+static void test_a_number_may_be_none(void **state)
+{
+	struct err err = { .text = "" };
+	struct config *c = config_parse_string("openai: { temperature = \"none\"; };", "t", &err);
+
+	(void)state;
+	assert_string_equal(err.text, "");
+	assert_int_equal(c->openai.temperature, CONFIG_NONE);
+	config_free(c);
+	c = config_parse_string("openai: { temperature = 0.7; };", "t", &err);
+	assert_int_equal(c->openai.temperature, 700000);
+	config_free(c);
+	c = config_parse_string("", "t", &err);
+	assert_int_equal(c->openai.temperature, 0);
+	config_free(c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_group_of_values_is_json),
+		cmocka_unit_test(test_a_number_may_be_none),
 		cmocka_unit_test(test_empty_text_gives_defaults),
 		cmocka_unit_test(test_choices_match_their_enums),
 		cmocka_unit_test(test_accepted),

@@ -21,6 +21,11 @@
 	"first " \
 	"the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
 #define PRICE_RULE "a number from 0 to 100000 with at most 6 decimals"
+#define TEMPERATURE_RULE "\"none\" or a number from 0 to 2 with at most 6 decimals"
+#define EXTRA_RULE "a group of at most 32 values and 4000 bytes, strings in UTF-8, numbers, " \
+	"booleans, lists and groups: { seed = 7; }"
+#define HEADERS_RULE "a group of at most 16 strings and 4000 bytes without control characters, " \
+	"no name twice: { x-title = \"grading\"; x-token = \"env:TOKEN\"; }"
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
 	"[ \"good\", \"poor\" ]"
 
@@ -70,6 +75,46 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: openai.completion_price is 100000.; it must be " PRICE_RULE },
 	{ "openai: { completion_price = 1e300; };",
 	  "t:1: openai.completion_price is 1.00000e+300; it must be " PRICE_RULE },
+	/* fields and headers of a request */
+	{ "openai: { temperature = \"warm\"; };",
+	  "t:1: openai.temperature is \"warm\"; it must be " TEMPERATURE_RULE },
+	{ "openai: { temperature = 2.1; };",
+	  "t:1: openai.temperature is 2.10000; it must be " TEMPERATURE_RULE },
+	{ "openai: { temperature = -1; };",
+	  "t:1: openai.temperature is -1; it must be " TEMPERATURE_RULE },
+	{ "openai: { prompt_price = \"none\"; };",
+	  "t:1: openai.prompt_price is \"none\"; it must be " PRICE_RULE },
+	{ "openai: { extra = \"seed\"; };", "t:1: openai.extra is \"seed\"; it must be " EXTRA_RULE },
+	{ "openai: { extra = [ 1 ]; };", "t:1: openai.extra is [ 1 ]; it must be " EXTRA_RULE },
+	{ "openai: { extra = { a = \"\xff\"; }; };",
+	  "t:1: openai.extra is a group; it must be " EXTRA_RULE },
+	{ "openai: { extra = { a = 1e999; }; };",
+	  "t:1: openai.extra is a group; it must be " EXTRA_RULE },
+	{ "openai: { extra = { a: { b: { c: { d: { e: { f: { g: { h: { i = 1; }; }; }; }; }; }; }; "
+	  "}; }; };", "t:1: openai.extra is a group; it must be " EXTRA_RULE },
+	{ "openai: { extra = {\n model = \"m\"; }; };",
+	  "t:2: openai.extra cannot set model, which every request has already" },
+	{ "openai: { extra = { Stream = true; }; };",
+	  "t:1: openai.extra cannot set Stream, which every request has already" },
+	{ "openai: { extra = { temperature = 1; }; };",
+	  "t:1: openai.extra cannot set temperature, which every request has already" },
+	{ "openai: { headers = { a = 5; }; };", "t:1: openai.headers must be " HEADERS_RULE },
+	{ "openai: { headers = { a = \"s3cret\\nb: c\"; }; };",
+	  "t:1: openai.headers must be " HEADERS_RULE },
+	{ "openai: { headers = { a = \"s3cret\"; A = \"s3cret\"; }; };",
+	  "t:1: openai.headers must be " HEADERS_RULE },
+	{ "openai: { headers = {\n content-type = \"text/plain\"; }; };",
+	  "t:2: openai.headers cannot set content-type, which every request has already" },
+	{ "openai: { headers = { api-key = \"s3cret\"; };\n auth_header = \"Api-Key\"; };",
+	  "t:1: openai.headers has api-key, which is to hold the API key, as openai.auth_header "
+	  "says" },
+	{ "openai: { auth_header = \"\"; };",
+	  "t:1: openai.auth_header is \"\"; it must be the name of a header, such as \"api-key\"" },
+	{ "openai: { auth_header = \"a: b\"; };",
+	  "t:1: openai.auth_header is \"a: b\"; it must be the name of a header, such as "
+	  "\"api-key\"" },
+	{ "openai: { auth_scheme = \"two words\"; };",
+	  "t:1: openai.auth_scheme is \"two words\"; it must be one word, \"none\" or empty" },
 	/* out of range */
 	{ "pool: { workers = 0; };",
 	  "t:1: pool.workers is 0; it must be an integer from 1 to 256" },

@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/table.h"
 #include "config/config.h"
+#include "config/config_check.h"
 #include "config/config_keys.h"
 #include "config/config_load.h"
 #include "config/config_show.h"
@@ -53,6 +54,74 @@ static void assert_key(const char *text, const char *expected)
 		assert_string_equal(c->openai.api_key, expected);
 	else
 		assert_null(c->openai.api_key);
+	config_free(c);
+}
+
+/* ---- more headers ---- */
+
+static void test_headers_come_from_the_file_the_environment_and_files(void **state)
+{
+	struct err err;
+	struct config *c;
+
+	(void)state;
+	setenv("TEST_TOKEN", "fr0m-the-env", 1);
+	write_file("token", "fr0m a file\r\n", 13);
+	c = load(OPENAI "openai: { base_url = \"http://127.0.0.1:1/v1\"; headers = { x-a = \"plain\"; "
+		 "x-b = \"env:TEST_TOKEN\"; x-c = \"file:token\"; }; };", &err);
+	assert_string_equal(err.text, "");
+	assert_int_equal(c->openai.header_lines.n, 3);
+	assert_string_equal(c->openai.header_lines.items[0], "x-a: plain");
+	assert_string_equal(c->openai.header_lines.items[1], "x-b: fr0m-the-env");
+	assert_string_equal(c->openai.header_lines.items[2], "x-c: fr0m a file");
+	assert_int_equal(c->openai.header_secrets.n, 2);
+	assert_string_equal(c->openai.header_secrets.items[0], "fr0m-the-env");
+	assert_string_equal(c->openai.header_secrets.items[1], "fr0m a file");
+	config_free(c);
+	unsetenv("TEST_TOKEN");
+}
+
+static void test_headers_that_cannot_be_sent(void **state)
+{
+	static const struct { const char *value, *reason; } cases[] = {
+		{ "env:TEST_NO_SUCH", "is to come from an environment variable that is not set" },
+		{ "", "must be one line of at most 4096 printable ASCII characters" },
+		{ " a", "must be one line" },
+		{ "caf\303\251", "must be one line" },
+		{ "file:two_lines", "must be one line" },
+		{ "file:none_such", "file of openai.headers" },
+	};
+	char text[300];
+	struct err err;
+
+	(void)state;
+	write_file("two_lines", "a\nx-forged: b", 13);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		snprintf(text, sizeof(text), OPENAI "openai: { base_url = \"http://127.0.0.1:1/v1\"; "
+			 "headers = { x-a = \"%s\"; }; };", cases[i].value);
+		assert_null(load(text, &err));
+		if (!strstr(err.text, cases[i].reason))
+			fail_msg("%s: %s", cases[i].value, err.text);
+	}
+}
+
+static char seen[200];
+
+static void see(const char *name)
+{
+	strcat(strcat(seen, name), ",");
+}
+
+static void test_variables_that_hold_secrets_are_known(void **state)
+{
+	struct err err;
+	struct config *c = config_parse_string("openai: { api_key_env = \"A\"; headers = { "
+					       "x = \"env:B\"; y = \"c\"; z = \"env:D\"; }; };", "t",
+					       &err);
+
+	(void)state;
+	config_each_variable(c, see);
+	assert_string_equal(seen, "A,B,D,");
 	config_free(c);
 }
 
@@ -255,6 +324,9 @@ static int remove_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_headers_come_from_the_file_the_environment_and_files),
+		cmocka_unit_test(test_headers_that_cannot_be_sent),
+		cmocka_unit_test(test_variables_that_hold_secrets_are_known),
 		cmocka_unit_test(test_key_from_environment),
 		cmocka_unit_test(test_key_that_is_missing),
 		cmocka_unit_test(test_key_from_file),
