@@ -38,6 +38,37 @@ while True:
 """
 
 
+# The same with the directory itself: now a directory of the user's, now a link to one of root's.
+SWAP_DIRECTORY = """
+import os, sys
+target, name = sys.argv[1:]
+os.symlink(target, name + ".link")
+print("at work", flush=True)
+while True:
+    try:
+        os.rename(name, name + ".real")
+        os.rename(name + ".link", name)
+        os.rename(name, name + ".link")
+        os.rename(name + ".real", name)
+    except OSError:
+        pass
+"""
+
+
+@contextlib.contextmanager
+def swapping(user, script, *arguments):
+    """While somebody else swaps things."""
+    swapper = subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], stdout=subprocess.PIPE,
+                               user=user.pw_uid, group=user.pw_gid, extra_groups=[], cwd="/")
+    try:
+        assert swapper.stdout.readline() == b"at work\n"
+        yield
+    finally:
+        swapper.kill()
+        swapper.wait(PATIENCE_S)
+        swapper.stdout.close()
+
+
 @pytest.fixture
 def user():
     return next(entry for entry in pwd.getpwall() if entry.pw_name in ("postgres", "nobody"))
@@ -135,20 +166,26 @@ def test_a_directory_that_is_a_link_leads_root_nowhere(hostile, precious, user, 
 
 
 def test_fifty_starts_while_links_are_swapped(hostile, precious, user):
-    names = [str(hostile.run_directory / name) for name in NAMES]
-    swapper = subprocess.Popen([sys.executable, "-c", SWAP, str(precious.file), *names], stdout=subprocess.PIPE,
-                               user=user.pw_uid, group=user.pw_gid, extra_groups=[], env=dict(os.environ))
-    try:
-        assert swapper.stdout.readline() == b"at work\n"
-        came_up = 0
+    with swapping(user, SWAP, precious.file, *(hostile.run_directory / name for name in NAMES)):
         for _ in range(STARTS):
-            came_up += hostile.run("-d").returncode == 0
+            hostile.run("-d")
             stop(hostile)
             precious.check()
-    finally:
-        swapper.kill()
-        swapper.wait(PATIENCE_S)
-        swapper.stdout.close()
+
+
+def test_starts_while_the_directory_is_swapped(hostile, precious, user):
+    home = hostile.directory / "home"
+    for path in (home, home / "run"):
+        path.mkdir(mode=0o755)
+        os.chown(path, user.pw_uid, user.pw_gid)
+    place = home / "run"
+    hostile.configure(control={"socket": str(place / "c.sock"), "pid_file": str(place / "gradingd.pid")},
+                      log={"to": str(place / "daemon.log")})
+    with swapping(user, SWAP_DIRECTORY, precious.directory, place):
+        for _ in range(STARTS // 2):
+            hostile.run("-d")
+            stop(hostile)
+            precious.check()
 
 
 def test_the_users_own_places_work(hostile, db, user):
