@@ -151,19 +151,31 @@ static int send_whole(PGconn *conn, const struct embedded *file, struct err *err
 	return pgsync_run(conn, file->text, 0, NULL, err);
 }
 
+/* Unless the file has done so. */
+static int bound_waits(PGconn *conn, bool *bounded, struct err *err)
+{
+	PGresult *result = pgsync_query(conn, "SELECT set_config('lock_timeout', '2s', false) "
+					"WHERE current_setting('lock_timeout') = '0'", 0, NULL,
+					err);
+
+	*bounded = PQntuples(result) > 0;
+	PQclear(result);
+	return result ? 0 : -1;
+}
+
 /*
  * Rows that it changes are those that migrate_ahead() has left, and it may wait for whoever has them
  * locked, but not for ever: the others are locked meanwhile.
  */
 static int send_statement(PGconn *conn, const char *text, struct err *err)
 {
-	bool changes_rows = strncmp(text, "UPDATE ", 7) == 0;
+	bool bounded = false;
 
-	if (changes_rows && pgsync_run(conn, "SET lock_timeout = '2s'", 0, NULL, err) == -1)
+	if (strncmp(text, "UPDATE ", 7) == 0 && bound_waits(conn, &bounded, err) == -1)
 		return -1;
 	if (pgsync_run(conn, text, 0, NULL, err) == -1)
 		return -1;
-	return changes_rows ? pgsync_run(conn, "RESET lock_timeout", 0, NULL, err) : 0;
+	return bounded ? pgsync_run(conn, "RESET lock_timeout", 0, NULL, err) : 0;
 }
 
 static int send_by_statement(PGconn *conn, const struct embedded *file, struct err *err)
