@@ -22,7 +22,8 @@ OPERATIONS = 1500
 WORKERS = ["host/1/1", "host/2/1"]
 LAPSE_MS = 600000
 # One floor: from the start on.
-EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [str(uuid.UUID(int=0))])
+NOWHERE = str(uuid.UUID(int=0))
+EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [NOWHERE])
 
 Job = collections.namedtuple("Job", "session lines skipped batches")
 
@@ -54,7 +55,7 @@ class Play:
         return cursor.fetchall() if cursor.description else []
 
     def searched(self):
-        return self.random.randint(1, 6), 1 << 20, *EVERYTHING, 0, []
+        return self.random.randint(1, 6), *EVERYTHING, 0, ["-infinity"], [NOWHERE], 1 << 20
 
     def took(self, rows, who):
         for row in rows:
@@ -160,19 +161,29 @@ class Play:
             "SELECT id::text, claim FROM grading_jobs WHERE status = 'pending' AND times_claimed = 0")]
         held = [(job, self.in_hand[job]["claim"]) for job in mine]
         job, claim = self.random.choice(held + loose + [(None, 0)])
-        self.run("recover", [who], ["was killed"], [job], ["1"], [self.random.random() < 0.5],
-                 [claim], self.random.random() < 0.5)
+        found = self.run("left_behind", [who], [job], [claim], [self.random.random() < 0.5], [None],
+                         NOWHERE, 1000)
+        if found:
+            _, jobs, _, claims, _, loose, guilt, weight = map(list, zip(*found))
+            self.run("recover", jobs, claims, ["was killed"] * len(jobs), ["1"] * len(jobs), guilt,
+                     weight, loose)
         self.over(mine)
 
     def reap(self):
         self.db.rows("UPDATE grading_jobs SET started_at = now() - interval '1 hour'"
                      " WHERE status = 'processing' AND random() < 0.5")
-        self.run("reap", LAPSE_MS, self.random.choice(["host/", "elsewhere/"]))
+        found = self.run("stuck", LAPSE_MS, NOWHERE, 1000)
+        if found:
+            jobs, _, claims = map(list, zip(*found))
+            self.run("reap", LAPSE_MS, self.random.choice(["host/", "elsewhere/"]), jobs, claims)
 
     def release_lost(self):
         who = self.random.choice(WORKERS)
         mine = [job for job, held in self.in_hand.items() if held["who"] == who]
-        self.run("release_lost", who, mine[1:])
+        found = self.run("lost", who, mine[1:])
+        if found:
+            jobs, _, claims = map(list, zip(*found))
+            self.run("release_lost", who, jobs, claims)
 
     # ---- applications, and people ----
 

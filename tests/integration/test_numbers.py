@@ -18,7 +18,8 @@ import harness
 from harness import PATIENCE_S, new_session, rep, together, wait_until
 
 FIRST_NUMBER = 2 ** 40
-EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [str(uuid.UUID(int=0))])     # one floor: from the start on
+NOWHERE = str(uuid.UUID(int=0))
+EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [NOWHERE])      # one floor: from the start on
 WHO = "host/1/1"
 LAPSE_MS = 600000
 
@@ -45,7 +46,7 @@ class Worker:
     def claimed(self, name="claim_briefly", n=10):
         who = [self.who] if name != "hold" else []
         return [Claim(str(row[0]), str(row[1]), row[2])
-                for row in self.run(name, n, 1 << 20, *EVERYTHING, 0, [], *who)]
+                for row in self.run(name, n, *EVERYTHING, 0, ["-infinity"], [NOWHERE], 1 << 20, *who)]
 
     def batch(self, claims, text="Line", first=0, status="completed"):
         """Of each job two lines, which follow on one another."""
@@ -375,8 +376,14 @@ def test_every_claim_and_every_row_has_a_number_of_its_own(db, make_worker):
     assert len(numbers) == 5        # the row's, three claims', and that of the cancelling
 
 
-def dead(worker, job, claim, outside=False):
-    return worker.run("recover", [WHO], ["was killed"], [job], ["1"], [outside], [claim], True)
+def dead(worker, job, claim):
+    """It died of itself, with this job in hand under this claim. What became of the jobs that were found."""
+    found = worker.run("left_behind", [WHO], [job], [claim], [False], [None], NOWHERE, 100)
+    if not found:
+        return []
+    _, jobs, _, claims, _, loose, guilt, weight = map(list, zip(*found))
+    rows = worker.run("recover", jobs, claims, ["was killed"] * len(jobs), ["1"] * len(jobs), guilt, weight, loose)
+    return [outcome for _, outcome in rows]
 
 
 def test_a_death_is_charged_to_the_row_that_was_in_hand_and_to_no_later_one(db, make_worker):
@@ -384,16 +391,16 @@ def test_a_death_is_charged_to_the_row_that_was_in_hand_and_to_no_later_one(db, 
     job = db.insert(rep("OLD text"), session=session)
     held = db.job(job).claim
     again(db, job, session, rep("NEW text"))
-    assert dead(worker, job, held) == [(0, 0)]
+    assert dead(worker, job, held) == []
     assert db.job(job).attempts == 0
-    assert dead(worker, job, db.job(job).claim) == [(1, 0)]
+    assert dead(worker, job, db.job(job).claim) == ["done"]
     row = db.job(job)
     assert row.attempts == 1 and row.times_claimed == 1
-    assert dead(worker, job, held) == [(0, 0)]
+    assert dead(worker, job, held) == []
     (claim,) = worker.claimed()
     db.insert()
     worker.claimed()
-    assert dead(worker, job, row.claim)[0][0] == 2      # both go back, but nobody knows which was in hand
+    assert dead(worker, job, row.claim) == ["done"] * 2       # both go back, but nobody knows which was in hand
     assert db.value("SELECT max(attempts) FROM grading_jobs") == 1 and claim.claim != row.claim
 
 
@@ -446,6 +453,26 @@ def test_a_rating_of_an_earlier_release_shows_its_own_provenance(db):
             " VALUES (%s, 0, 'Hi', 'good', 7, %s)", session, Jsonb(told))
     assert db.row("SELECT * FROM grading_ratings(%s)", session).provenance == told
     assert db.ratings(session)[0].provenance == told
+
+
+# ---- the release before ----
+
+def test_rows_of_the_release_before_go_on(make_pool, bare_db):
+    """A job that nobody has claimed, one that was claimed and put back, and lines with the cursors of then."""
+    db, session = bare_db, new_session()
+    harness.migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path.name < "093"])
+    fresh = db.insert(rep("Fresh."), session=session)
+    again_ = db.insert(rep("Again.", first=1), session=session, claim=3, attempts=1)
+    db.rows("INSERT INTO grading_sessions (session_id, rated_seq) VALUES (%s, 2)", session)
+    db.rows("INSERT INTO line_ratings (session_id, line_index, line_text, rating, seq)"
+            " VALUES (%s, 8, 'Hi', 'good', 1), (%s, 9, 'Hi', 'good', 2)", session, session)
+    harness.migrate(db.conninfo)
+    make_pool(db, pool={"workers": 1})
+    assert db.wait(fresh, "completed").times_claimed == 1
+    assert db.wait(again_, "completed").times_claimed == 4
+    assert len(newer(db, session, 2)) == 2 and min(newer(db, session, 2)) >= FIRST_NUMBER
+    assert newer(db, session, 0)[:2] == [1, 2]
+    assert db.job(db.insert()).claim >= FIRST_NUMBER
 
 
 # ---- rights ----

@@ -14,15 +14,14 @@ const ALTERNATIVES = [
 ];
 const ALTERNATIVES_ARRAY = `{${ALTERNATIVES.map((text) => `"${text}"`)}}`;
 const REASON = 'asks nothing, names no benefit and no next step now';
-const PROVENANCE = { rater: 'rubric', model: 'rubric', prompt: '0123456789abcdef', schema: '0123456789abcdef',
-  fingerprint: '0123456789abcdef', at: '2025-01-01T00:00:00Z', source: 'fresh' };
+const PROVENANCE = '5b0a1c1e-6f7c-5e0f-9a53-0d2f3c4b5a69';    // the id of one, as a line has it
 
 const rows = {
   text: `
     WITH rated AS (
       INSERT INTO peer.line_ratings (session_id, line_index, line_text, rating, alternatives, reason, job_id,
-        provenance, seq)
-      SELECT session, index, text, rating, alternatives::text[], reason, job, $1, index + 1
+        provenance_id, seq)
+      SELECT session, index, text, rating, alternatives::text[], reason, job, $1::uuid, index + 1
       FROM unnest($2::uuid[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[])
         AS l(session, index, text, rating, alternatives, reason, job)
     )
