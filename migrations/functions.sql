@@ -1,15 +1,19 @@
 -- What is replaced as a whole: the functions, and with grading_secure() the rights. Applied after
--- all numbered files, and again whenever its text has changed; it makes no table and drops nothing.
+-- all numbered files, and again whenever its text has changed. It makes no table, and drops only
+-- what it makes anew with other arguments.
 --
 -- grading_uuid()         keys of jobs, in the order of time
--- grading_enqueue()      a transcript becomes jobs
+-- grading_submit(), grading_enqueue()     a transcript becomes jobs; before them, their parts
 -- grading_open_jobs()    how many of a session's jobs wait or are being rated
 -- grading_progress()     how far a session is
 -- grading_ratings()      its ratings, from a cursor on
 -- grading_line_ratings   a view: all ratings, with their provenance
--- grading_count()        moves the counters of sessions; for the next three
--- grading_retry_many(), grading_retry()   failed jobs wait again
+-- grading_count()        moves the counters of sessions; for the next four
+-- grading_recount_many(), grading_recount()   counters as the rows say
+-- grading_put_back(), grading_retry_many(), grading_retry()   failed and incomplete jobs wait again
 -- grading_cancel()       open jobs end as failed
+-- grading_forget_many(), grading_forget()     all that is kept of a session goes
+-- grading_follow_live_sessions()   with it those that the application deletes
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
@@ -41,24 +45,326 @@ LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
 			AS now
 $$;
 
--- Splits a transcript into jobs of batch_size entries and announces the session, in one statement.
--- Returns the number of jobs made: 0 when the session is there already, so calling it twice is
--- harmless.
-CREATE OR REPLACE FUNCTION grading_enqueue(
-	session_id uuid,
-	transcript jsonb,
-	sales_rep_name text DEFAULT NULL,
-	customer_name text DEFAULT NULL,
-	batch_size integer DEFAULT 5,
-	priority integer DEFAULT 0
+-- Whose lines are rated, in small letters: rater.speakers, as a janitor wrote it down.
+CREATE OR REPLACE FUNCTION grading_speakers() RETURNS text[]
+LANGUAGE sql STABLE AS $$
+	SELECT coalesce((
+		SELECT pg_catalog.array_agg(lower(named.speaker))
+		FROM grading_settings s CROSS JOIN LATERAL jsonb_array_elements_text(
+			CASE WHEN jsonb_typeof(s.value) = 'array'::text THEN s.value
+				ELSE '[]'::jsonb END) AS named(speaker)
+		WHERE s.name = 'rater.speakers'::text
+	), ARRAY['rep'::text, 'user'::text])
+$$;
+
+-- The entries of a transcript as the workers read them. index is the entry's own, from 0 on, -1
+-- where what stands there is none, null where nothing does; line is what is to be rated: the text
+-- of an entry of one of these speakers that has some character that is not Unicode White_Space.
+CREATE OR REPLACE FUNCTION grading_entries(transcript jsonb, speakers text[])
+RETURNS TABLE (place integer, entry jsonb, index integer, speaker text, rated boolean, line text)
+LANGUAGE sql IMMUTABLE AS $$
+	SELECT (t.place - 1)::integer, t.entry,
+		CASE WHEN own.value IS NULL THEN NULL
+			WHEN CASE jsonb_typeof(own.value)
+				WHEN 'number'::text THEN CASE
+					WHEN (own.value #>> '{}'::text[])::numeric
+						BETWEEN 0::numeric AND 2147483647::numeric
+					THEN (own.value #>> '{}'::text[])::numeric
+						= trunc((own.value #>> '{}'::text[])::numeric) END
+				WHEN 'string'::text THEN CASE
+					WHEN own.value #>> '{}'::text[]
+						~ '^(0|[1-9][0-9]{0,9})$'::text
+					THEN (own.value #>> '{}'::text[])::bigint <= 2147483647
+					END END
+			THEN (own.value #>> '{}'::text[])::numeric::integer
+			ELSE -1 END,
+		said.speaker, coalesce(said.speaker = ANY(speakers), false),
+		CASE WHEN said.speaker = ANY(speakers) THEN CASE
+			WHEN t.entry ->> 'text'::text ~ said.something
+				THEN t.entry ->> 'text'::text
+			WHEN t.entry ->> 'message'::text ~ said.something
+				THEN t.entry ->> 'message'::text END END
+	FROM jsonb_array_elements(CASE WHEN jsonb_typeof(transcript) = 'array'::text
+		THEN transcript ELSE '[]'::jsonb END) WITH ORDINALITY AS t(entry, place)
+	CROSS JOIN LATERAL (
+		SELECT lower(btrim(t.entry ->> 'speaker'::text, E' \t\r\n'::text)) AS speaker,
+			'[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a'::text
+				|| '\u2028\u2029\u202f\u205f\u3000]'::text AS something
+		OFFSET 0) AS said
+	CROSS JOIN LATERAL (
+		SELECT CASE WHEN jsonb_typeof(t.entry) = 'object'::text THEN
+			coalesce(nullif(t.entry -> 'index'::text, 'null'::jsonb),
+				nullif(t.entry -> 'line_number'::text, 'null'::jsonb)) END AS value
+		OFFSET 0) AS own
+	ORDER BY t.place
+$$;
+
+-- The lines of a session that are known, with their text: those that are rated, and those of its
+-- jobs that are open, have failed, or lack ratings. (The lines of all others are rated.) An entry
+-- of a plain row without an index counts from where its batch begins, as workers count.
+CREATE OR REPLACE FUNCTION grading_known_lines(session_id uuid, speakers text[])
+RETURNS TABLE (index integer, line text)
+LANGUAGE sql STABLE AS $$
+	WITH job AS MATERIALIZED (
+		SELECT g.job_data FROM grading_jobs g
+		WHERE g.session_id = grading_known_lines.session_id
+		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
+			IS TRUE
+		UNION ALL
+		SELECT g.job_data FROM grading_jobs g
+		WHERE g.session_id = grading_known_lines.session_id
+		  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+			AND (g.error IS NOT NULL
+				OR g.counted_as IS DISTINCT FROM 'completed'::text))
+			IS TRUE
+	), batch AS (
+		SELECT job.job_data -> 'transcript'::text AS transcript,
+			CASE WHEN jsonb_typeof(job.job_data -> 'batchIndex'::text) = 'number'::text
+				THEN (job.job_data ->> 'batchIndex'::text)::numeric END AS place,
+			max(CASE WHEN jsonb_typeof(job.job_data -> 'batchSize'::text)
+				= 'number'::text
+				THEN (job.job_data ->> 'batchSize'::text)::numeric END) OVER ()
+				AS stride
+		FROM job
+	)
+	SELECT r.line_index, r.line_text FROM line_ratings r
+	WHERE r.session_id = grading_known_lines.session_id
+	UNION ALL
+	SELECT u.index, u.line FROM (
+		SELECT DISTINCT ON (n.index) n.index::integer AS index, n.line
+		FROM (
+			SELECT coalesce(e.index::numeric,
+				coalesce(b.place, 0::numeric) * coalesce(b.stride, 5::numeric)
+				+ e.place::numeric) AS index, e.line
+			FROM batch b CROSS JOIN LATERAL
+				grading_entries(b.transcript, grading_known_lines.speakers) AS e
+			WHERE e.line IS NOT NULL
+		) AS n
+		WHERE n.index BETWEEN 0::numeric AND 2147483647::numeric
+		ORDER BY n.index
+	) AS u
+	WHERE NOT EXISTS (
+		SELECT FROM line_ratings r
+		WHERE r.session_id = grading_known_lines.session_id AND r.line_index = u.index)
+$$;
+
+-- How many lines of a job have no rating, by what it says of itself, else by looking for them.
+CREATE OR REPLACE FUNCTION grading_unrated(
+	session_id uuid, job_data jsonb, result jsonb, speakers text[]
 ) RETURNS integer
+LANGUAGE sql STABLE AS $$
+	SELECT CASE WHEN jsonb_typeof(result -> 'lines'::text) = 'number'::text
+			AND jsonb_typeof(result -> 'rated'::text) = 'number'::text
+		THEN least(greatest((result ->> 'lines'::text)::numeric
+			- (result ->> 'rated'::text)::numeric, 0::numeric),
+			1000000::numeric)::integer
+		ELSE (
+			SELECT pg_catalog.count(*)::integer
+			FROM grading_entries(job_data -> 'transcript'::text,
+				grading_unrated.speakers) AS e
+			WHERE e.line IS NOT NULL AND (e.index IS NULL OR NOT EXISTS (
+				SELECT FROM line_ratings r
+				WHERE r.session_id = grading_unrated.session_id
+				  AND r.line_index = e.index)))
+		END
+$$;
+
+-- Refuses options that are unknown or of the wrong type, by name.
+CREATE OR REPLACE FUNCTION grading_check_options(options jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+	known constant text[] := ARRAY['sales_rep_name'::text, 'customer_name'::text,
+		'batch_size'::text, 'priority'::text, 'speakers'::text, 'tenant'::text,
+		'profile'::text];
+	wanted text;
+	option record;
+BEGIN
+	IF jsonb_typeof(options) <> 'object'::text THEN
+		RAISE EXCEPTION 'options must be a JSON object'
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	FOR option IN
+		SELECT o.key, o.value, jsonb_typeof(o.value) AS type FROM jsonb_each(options) AS o
+	LOOP
+		IF NOT option.key = ANY(known) THEN
+			RAISE EXCEPTION 'there is no option "%"', "left"(option.key, 80)
+				USING ERRCODE = 'invalid_parameter_value',
+				HINT = pg_catalog.concat('The options are '::text,
+					pg_catalog.array_to_string(known, ', '::text), '.'::text);
+		END IF;
+		CONTINUE WHEN option.type = 'null'::text;
+		wanted := CASE option.key
+			WHEN 'batch_size'::text THEN 'a whole number from 1 to 1000'::text
+			WHEN 'priority'::text THEN
+				'a whole number from -2147483648 to 2147483647'::text
+			WHEN 'speakers'::text THEN 'an array of names, at least one'::text
+			ELSE 'a string'::text END;
+		IF NOT coalesce(CASE option.key
+			WHEN 'batch_size'::text THEN option.type = 'number'::text
+				AND (option.value #>> '{}'::text[])::numeric
+					BETWEEN 1::numeric AND 1000::numeric
+				AND (option.value #>> '{}'::text[])::numeric
+					= trunc((option.value #>> '{}'::text[])::numeric)
+			WHEN 'priority'::text THEN option.type = 'number'::text
+				AND (option.value #>> '{}'::text[])::numeric
+					BETWEEN -2147483648::numeric AND 2147483647::numeric
+				AND (option.value #>> '{}'::text[])::numeric
+					= trunc((option.value #>> '{}'::text[])::numeric)
+			WHEN 'speakers'::text THEN option.type = 'array'::text
+				AND option.value <> '[]'::jsonb AND NOT EXISTS (
+					SELECT FROM jsonb_array_elements(CASE option.type
+						WHEN 'array'::text THEN option.value
+						ELSE '[]'::jsonb END) AS e(name)
+					WHERE jsonb_typeof(e.name) <> 'string'::text
+					   OR btrim(e.name #>> '{}'::text[], E' \t\r\n'::text)
+						= ''::text)
+			ELSE option.type = 'string'::text END, false) THEN
+			RAISE EXCEPTION '% is %; it must be %', option.key,
+				"left"(option.value::text, 80), wanted
+				USING ERRCODE = 'invalid_parameter_value';
+		END IF;
+	END LOOP;
+END $$;
+
+-- Refuses indexes that are none, and two lines to be rated that have the same.
+CREATE OR REPLACE FUNCTION grading_check_indexes(transcript jsonb, speakers text[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+	bad record;
+BEGIN
+	SELECT e.place, coalesce(nullif(e.entry -> 'index'::text, 'null'::jsonb),
+		e.entry -> 'line_number'::text)::text AS value
+	INTO bad FROM grading_entries(transcript, speakers) AS e
+	WHERE e.index = -1 ORDER BY e.place LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'the index of transcript[%] is %; it must be a whole number from 0'
+			' to 2147483647', bad.place, "left"(bad.value, 80)
+			USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+
+	SELECT min(same.place) AS one, max(same.place) AS other, same.index,
+		bool_or(same.placed) AS placed
+	INTO bad FROM (
+		SELECT e.place, coalesce(e.index, e.place) AS index, e.index IS NULL AS placed
+		FROM grading_entries(transcript, speakers) AS e WHERE e.line IS NOT NULL
+	) AS same
+	GROUP BY same.index HAVING pg_catalog.count(*) > 1 ORDER BY same.index LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION 'transcript[%] and transcript[%] both have index %; each rated line'
+			' needs an index of its own', bad.one, bad.other, bad.index
+			USING ERRCODE = 'invalid_parameter_value', HINT = CASE WHEN bad.placed
+				THEN 'An entry without an index gets its place in the transcript,'
+					' from 0: give all entries an index, or none.'::text
+				ELSE 'The index is the line''s number in its session.'::text END;
+	END IF;
+END $$;
+
+-- Says what nobody would notice otherwise: that nothing is rated, whose lines are where a customer
+-- may be among them, which have no text.
+CREATE OR REPLACE FUNCTION grading_say_what_is_rated(
+	session_id uuid, transcript jsonb, speakers text[]
+) RETURNS void
 LANGUAGE plpgsql AS $$
 #variable_conflict use_variable
 DECLARE
-	batches integer;
-	lines integer;
-	textless integer;
-	speakers text;
+	seen record;
+	names constant text := (
+		SELECT pg_catalog.string_agg('"'::text || "left"(s.name, 40) || '"'::text,
+			' or '::text ORDER BY s.place)
+		FROM pg_catalog.unnest(speakers) WITH ORDINALITY AS s(name, place));
+BEGIN
+	SELECT pg_catalog.count(e.line) AS lines,
+		pg_catalog.count(*) FILTER (WHERE e.rated AND e.line IS NULL
+			AND coalesce(e.entry ->> 'text'::text, e.entry ->> 'message'::text) IS NULL)
+			AS textless,
+		bool_or(e.speaker = 'user'::text AND e.line IS NOT NULL)
+			AND bool_or(e.speaker = ANY(ARRAY['agent'::text, 'assistant'::text,
+				'bot'::text, 'rep'::text])) AS doubtful
+	INTO seen FROM grading_entries(transcript, speakers) AS e;
+
+	IF seen.lines = 0 THEN
+		RAISE NOTICE 'session %: nothing is rated: no line of speaker % has a'
+			' "text" (speakers found: %)', session_id, names, (
+			SELECT pg_catalog.string_agg(found.speaker, ', '::text) FROM (
+				SELECT DISTINCT coalesce('"'::text
+					|| "left"(e.entry ->> 'speaker'::text, 40) || '"'::text,
+					'none'::text) AS speaker
+				FROM grading_entries(transcript, speakers) AS e
+				ORDER BY speaker LIMIT 5) AS found);
+		RETURN;
+	END IF;
+	IF seen.textless > 0 THEN
+		RAISE NOTICE 'session %: not rated, because they have no "text": % of the lines of'
+			' speaker %', session_id, seen.textless, names;
+	END IF;
+	IF seen.doubtful THEN
+		RAISE NOTICE 'session %: rated are %; not rated are %; rater.speakers says whose'
+			' lines are', session_id, (
+			SELECT pg_catalog.string_agg(told.words, ', '::text) FROM (
+				SELECT pg_catalog.concat(pg_catalog.count(*), ' of speaker "'::text,
+					"left"(e.speaker, 40), '"'::text) AS words
+				FROM grading_entries(transcript, speakers) AS e
+				WHERE e.line IS NOT NULL
+				GROUP BY e.speaker ORDER BY e.speaker) AS told), coalesce((
+			SELECT pg_catalog.string_agg(told.words, ', '::text) FROM (
+				SELECT pg_catalog.concat(pg_catalog.count(*), ' of speaker "'::text,
+					"left"(e.speaker, 40), '"'::text) AS words
+				FROM grading_entries(transcript, speakers) AS e
+				WHERE NOT e.rated AND e.speaker IS NOT NULL
+				GROUP BY e.speaker ORDER BY e.speaker LIMIT 5) AS told),
+				'those of nobody'::text);
+	END IF;
+END $$;
+
+-- Refuses jobs that queue.max_pending has no room for. Two that ask at the same moment may both
+-- find room: the limit keeps a queue from growing without end, and counts no single job.
+CREATE OR REPLACE FUNCTION grading_check_room(jobs integer) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+	most bigint;
+	waiting bigint;
+BEGIN
+	SELECT least(greatest((s.value #>> '{}'::text[])::numeric, 0::numeric),
+		1000000000::numeric)::bigint
+	INTO most FROM grading_settings s
+	WHERE s.name = 'queue.max_pending'::text AND jsonb_typeof(s.value) = 'number'::text;
+	IF NOT FOUND OR most = 0::bigint THEN
+		RETURN;
+	END IF;
+	SELECT pg_catalog.count(*) INTO waiting FROM (
+		SELECT FROM grading_jobs g WHERE g.status::text = 'pending'::text LIMIT most
+	) AS pending;
+	IF waiting + jobs > most THEN
+		RAISE EXCEPTION 'the queue is full: % jobs wait, % more are too many,'
+			' queue.max_pending is %', waiting, jobs, most
+			USING ERRCODE = 'configuration_limit_exceeded',
+			HINT = 'Try again when some have been rated.';
+	END IF;
+END $$;
+
+-- Splits a transcript into jobs of batch_size entries and announces the session, in one statement.
+-- What is known of the session makes no job again, so calling it twice is harmless: of a transcript
+-- that has grown only the new entries do, and lines that were announced and are nowhere any more.
+-- Who comes first is decided by the lock of the session's row.
+CREATE OR REPLACE FUNCTION grading_submit(
+	session_id uuid, transcript jsonb, options jsonb DEFAULT '{}'
+) RETURNS jsonb
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	batch_size integer := 5;
+	speakers text[];
+	session record;
+	made boolean := false;
+	anew boolean;
+	seen int8multirange;		-- indexes of entries that made jobs before
+	known integer[];		-- indexes of lines that are rated or on their way, and
+	texts text[];			-- what they say
+	told record;
+	jobs integer := 0;
+	first_batch integer := 0;
+	batches integer := 0;
 BEGIN
 	IF session_id IS NULL THEN
 		RAISE EXCEPTION 'session_id is null' USING ERRCODE = 'invalid_parameter_value';
@@ -67,67 +373,190 @@ BEGIN
 		RAISE EXCEPTION 'transcript must be a JSON array of {"speaker", "text"} objects'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	IF batch_size IS NULL OR batch_size NOT BETWEEN 1 AND 1000 THEN
-		RAISE EXCEPTION 'batch_size is %; it must be from 1 to 1000',
-			coalesce(batch_size::text, 'null'::text)
+	options := coalesce(options, '{}'::jsonb);
+	PERFORM grading_check_options(options);
+	IF options ? 'batch_size'::text THEN
+		batch_size := (options ->> 'batch_size'::text)::numeric::integer;
+	END IF;
+	IF batch_size IS NULL THEN
+		RAISE EXCEPTION 'batch_size is null; it must be from 1 to 1000'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-
-	batches := (jsonb_array_length(transcript) + batch_size - 1) / batch_size;
-	-- As the workers read it: speaker rep or user, and some character that is not Unicode
-	-- White_Space.
-	SELECT count(*) FILTER (WHERE
-			pg_catalog.concat(entry ->> 'text'::text, entry ->> 'message'::text)
-			~ ('[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a'::text
-				|| '\u2028\u2029\u202f\u205f\u3000]'::text)),
-		count(*) FILTER (WHERE
-			coalesce(entry ->> 'text'::text, entry ->> 'message'::text) IS NULL)
-	INTO lines, textless FROM jsonb_array_elements(transcript) AS t(entry)
-	WHERE lower(btrim(entry ->> 'speaker'::text, E' \t\r\n'::text))
-		= ANY(ARRAY['rep'::text, 'user'::text]);
-
-	INSERT INTO grading_sessions AS s (session_id, total_batches, total_lines, announced,
-		completed_at)
-	VALUES (session_id, batches, lines, true, CASE WHEN batches = 0 THEN now() END)
-	ON CONFLICT DO NOTHING;
-	IF NOT FOUND THEN
-		RETURN 0;
+	speakers := grading_speakers();
+	IF jsonb_typeof(options -> 'speakers'::text) = 'array'::text THEN
+		speakers := ARRAY(SELECT lower(btrim(s.name, E' \t\r\n'::text))
+			FROM jsonb_array_elements_text(options -> 'speakers'::text) AS s(name));
+	END IF;
+	PERFORM grading_check_indexes(transcript, speakers);
+	IF jsonb_array_length(transcript) = 0 THEN
+		RAISE NOTICE 'session %: nothing is rated: the transcript is empty', session_id;
+		RETURN pg_catalog.jsonb_build_object('jobs'::text, 0, 'lines'::text, 0,
+			'skipped'::text, 0, 'known'::text, 0);
 	END IF;
 
-	-- A slip of the pen in a key or a speaker's name would else go unnoticed.
-	IF lines = 0 AND batches > 0 THEN
-		SELECT pg_catalog.string_agg(found.speaker, ', '::text) INTO speakers FROM (
-			SELECT DISTINCT coalesce('"'::text || "left"(entry ->> 'speaker'::text, 40)
-				|| '"'::text, 'none'::text) AS speaker
-			FROM jsonb_array_elements(transcript) AS t(entry)
-			ORDER BY speaker LIMIT 5) AS found;
-		RAISE NOTICE 'session %: nothing is rated: no line of speaker "rep" or "user" has a'
-			' "text" (speakers found: %)', session_id, speakers;
-	ELSIF textless > 0 THEN
-		RAISE NOTICE 'session %: not rated, because they have no "text": % of the lines of'
-			' speaker "rep" or "user"', session_id, textless;
+	-- Jobs before their session, as everywhere.
+	PERFORM FROM grading_jobs g WHERE g.session_id = session_id
+	  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+		AND (g.error IS NOT NULL OR g.counted_as IS DISTINCT FROM 'completed'::text))
+		IS TRUE
+	ORDER BY g.id FOR UPDATE;
+	LOOP
+		INSERT INTO grading_sessions (session_id) VALUES (session_id)
+		ON CONFLICT DO NOTHING;
+		made := FOUND;
+		SELECT s.total_batches, s.completed_batches, s.total_lines, s.announced, s.lines,
+			s.cleaned_at IS NOT NULL AS cleaned
+		INTO session FROM grading_sessions s WHERE s.session_id = session_id FOR UPDATE;
+		EXIT WHEN FOUND;
+	END LOOP;
+	first_batch := session.total_batches;
+	SELECT coalesce(pg_catalog.array_agg(k.index), '{}'::integer[]),
+		coalesce(pg_catalog.array_agg(k.line), '{}'::text[])
+	INTO known, texts FROM grading_known_lines(session_id, speakers) AS k;
+	IF NOT made OR pg_catalog.cardinality(known) > 0 THEN
+		PERFORM grading_recount_many(ARRAY[session_id]);
 	END IF;
+	-- Of sessions that are older than this column, or of plain rows, less is known.
+	seen := coalesce(session.lines, (
+		SELECT pg_catalog.int8multirange(pg_catalog.int8range(0::bigint,
+			max(k.index)::bigint + 1::bigint))
+		FROM pg_catalog.unnest(known) AS k(index)
+		HAVING pg_catalog.count(*) > 0), '{}'::int8multirange);
 
-	INSERT INTO grading_jobs (session_id, job_type, job_data, priority)
-	SELECT session_id, 'line_rating'::text, pg_catalog.jsonb_build_object(
-		'transcript'::text, pg_catalog.jsonb_agg(
-			-- An entry without an index of its own gets its place in the whole
-			-- transcript.
-			CASE WHEN jsonb_typeof(entry) = 'object'::text
-				AND coalesce(nullif(entry -> 'index'::text, 'null'::jsonb),
-					nullif(entry -> 'line_number'::text, 'null'::jsonb)) IS NULL
-			THEN entry || pg_catalog.jsonb_build_object('index'::text, place - 1)
-			ELSE entry END ORDER BY place),
-		'batchIndex'::text, (place - 1) / batch_size,
-		'batchSize'::text, batch_size,
-		'totalBatches'::text, batches,
-		'salesRepName'::text, coalesce(sales_rep_name, ''::text),
-		'customerName'::text, coalesce(customer_name, ''::text)), coalesce(priority, 0)
-	FROM jsonb_array_elements(transcript) WITH ORDINALITY AS t(entry, place)
-	GROUP BY (place - 1) / batch_size
-	ORDER BY (place - 1) / batch_size;
-	RETURN batches;
+	WITH entry AS MATERIALIZED (
+		SELECT e.place, coalesce(e.index, e.place) AS index, e.entry,
+			-- A number, in the job, also where it was a string or left out.
+			e.index IS NULL OR jsonb_typeof(coalesce(
+				nullif(e.entry -> 'index'::text, 'null'::jsonb),
+				e.entry -> 'line_number'::text)) = 'string'::text AS renumbered,
+			e.rated, e.line
+		FROM grading_entries(transcript, speakers) AS e
+	), judged AS MATERIALIZED (
+		SELECT entry.*, k.index IS NOT NULL
+				OR session.cleaned
+					AND entry.index::bigint OPERATOR(pg_catalog.<@) seen
+				AS known,
+			k.line <> entry.line AS changed,
+			entry.index::bigint OPERATOR(pg_catalog.<@) seen AS seen
+		FROM entry LEFT JOIN (
+			SELECT u.index, u.line
+			FROM unnest(known, texts) AS u(index, line)
+		) AS k ON k.index = entry.index AND entry.line IS NOT NULL
+	), wanted AS MATERIALIZED (
+		SELECT judged.*,
+			(row_number() OVER (ORDER BY judged.place) - 1) / batch_size AS batch
+		FROM judged
+		WHERE CASE WHEN judged.line IS NULL THEN NOT judged.seen ELSE NOT judged.known END
+	), counted AS (
+		SELECT pg_catalog.count(*)::integer AS entries,
+			pg_catalog.count(wanted.line)::integer AS lines,
+			pg_catalog.count(wanted.line) FILTER (WHERE NOT wanted.seen)::integer
+				AS new_lines,
+			coalesce(max(wanted.batch) + 1, 0)::integer AS jobs,
+			pg_catalog.range_agg(pg_catalog.int8range(wanted.index::bigint,
+				wanted.index::bigint + 1::bigint)) AS indexes
+		FROM wanted
+	), batch AS (
+		SELECT wanted.batch, pg_catalog.jsonb_agg(CASE
+				WHEN wanted.renumbered
+					AND jsonb_typeof(wanted.entry) = 'object'::text
+				THEN wanted.entry || pg_catalog.jsonb_build_object(
+					'index'::text, wanted.index)
+				ELSE wanted.entry END ORDER BY wanted.place) AS transcript
+		FROM wanted GROUP BY wanted.batch
+	)
+	SELECT counted.*,
+		ARRAY(SELECT b.transcript FROM batch b ORDER BY b.batch) AS transcripts,
+		sums.skipped, sums.known, sums.changed
+	INTO told
+	FROM counted CROSS JOIN (
+		SELECT pg_catalog.count(*) FILTER (WHERE j.rated AND j.line IS NULL)::integer
+				AS skipped,
+			pg_catalog.count(*) FILTER (WHERE j.line IS NOT NULL AND j.known)::integer
+				AS known,
+			pg_catalog.array_agg(j.index ORDER BY j.index) FILTER (WHERE j.changed)
+				AS changed
+		FROM judged j
+	) AS sums;
+
+	-- What others said since is context for the next line; alone it is nothing to rate.
+	IF told.lines > 0 OR pg_catalog.isempty(seen) THEN
+		jobs := told.jobs;
+	END IF;
+	IF jobs > 0 THEN
+		PERFORM grading_check_room(jobs);
+		-- All its jobs are gone: whatever they were counted as begins anew.
+		anew := session.completed_batches = 0 AND pg_catalog.cardinality(known) = 0;
+		IF anew THEN
+			PERFORM grading_count(ARRAY[session_id], ARRAY[0], ARRAY[0], ARRAY[-(
+				SELECT s.failed_batches FROM grading_sessions s
+				WHERE s.session_id = session_id)], ARRAY[0], ARRAY[0]);
+		END IF;
+		UPDATE grading_sessions s SET announced = true,
+			total_batches = CASE WHEN anew THEN 0 ELSE s.total_batches END + jobs,
+			total_lines = CASE
+				WHEN session.announced AND session.lines IS NOT NULL
+					THEN s.total_lines + told.new_lines
+				ELSE greatest(s.total_lines,
+					pg_catalog.cardinality(known) + told.lines) END,
+			lines = seen OPERATOR(pg_catalog.+) told.indexes,
+			tenant = coalesce(options ->> 'tenant'::text, s.tenant),
+			profile = coalesce(options ->> 'profile'::text, s.profile),
+			completed_at = NULL, updated_at = greatest(s.updated_at, now())
+		WHERE s.session_id = session_id
+		RETURNING s.total_batches INTO batches;
+		first_batch := greatest(first_batch, batches - jobs);
+
+		INSERT INTO grading_jobs (session_id, job_type, job_data, priority, tenant, profile)
+		SELECT session_id, 'line_rating'::text, pg_catalog.jsonb_build_object(
+			'transcript'::text, b.transcript,
+			'batchIndex'::text, first_batch + b.place::integer - 1,
+			'batchSize'::text, batch_size,
+			'totalBatches'::text, batches,
+			'salesRepName'::text,
+			coalesce(options ->> 'sales_rep_name'::text, ''::text),
+			'customerName'::text,
+			coalesce(options ->> 'customer_name'::text, ''::text))
+			|| CASE WHEN jsonb_typeof(options -> 'speakers'::text) = 'array'::text
+				THEN pg_catalog.jsonb_build_object('speakers'::text,
+					pg_catalog.to_jsonb(speakers))
+				ELSE '{}'::jsonb END,
+			coalesce((options ->> 'priority'::text)::numeric::integer, 0),
+			options ->> 'tenant'::text, options ->> 'profile'::text
+		FROM pg_catalog.unnest(told.transcripts) WITH ORDINALITY AS b(transcript, place)
+		ORDER BY b.place;
+		PERFORM grading_say_what_is_rated(session_id, transcript, speakers);
+	END IF;
+	IF told.changed IS NOT NULL THEN
+		RAISE NOTICE 'session %: % of its lines have another text now than under which they'
+			' are known (index %): they keep that, and what is rated is not rated'
+			' again; a new line needs an index of its own', session_id,
+			pg_catalog.cardinality(told.changed),
+			"left"(pg_catalog.array_to_string(told.changed, ', '::text), 200);
+	END IF;
+	RETURN pg_catalog.jsonb_build_object('jobs'::text, jobs,
+		'lines'::text, CASE WHEN jobs > 0 THEN told.lines ELSE 0 END,
+		'skipped'::text, told.skipped, 'known'::text, told.known)
+		|| CASE WHEN told.changed IS NULL THEN '{}'::jsonb
+			ELSE pg_catalog.jsonb_build_object('changed'::text,
+				pg_catalog.to_jsonb(told.changed)) END;
 END $$;
+
+-- The same, with what a transcript's jobs share as arguments; returns the number of jobs made.
+CREATE OR REPLACE FUNCTION grading_enqueue(
+	session_id uuid,
+	transcript jsonb,
+	sales_rep_name text DEFAULT NULL,
+	customer_name text DEFAULT NULL,
+	batch_size integer DEFAULT 5,
+	priority integer DEFAULT 0
+) RETURNS integer
+LANGUAGE sql AS $$
+	SELECT (grading_submit(grading_enqueue.session_id, grading_enqueue.transcript,
+		pg_catalog.jsonb_build_object('sales_rep_name'::text, sales_rep_name,
+			'customer_name'::text, customer_name, 'batch_size'::text, batch_size,
+			'priority'::text, priority)) ->> 'jobs'::text)::integer
+$$;
 
 -- How many jobs of a session wait or are being rated. With the rights of its owner, because who may
 -- see a session's progress need not see the queue; of other sessions a user learns nothing.
@@ -145,44 +574,124 @@ LANGUAGE sql STABLE AS $$
 	       OR grading_may_read(g.session_id))
 $$;
 
+-- What the rows of a session's jobs say that its counters may not know: how many are open; how many
+-- more (or fewer) are completed and failed than was counted, because somebody else changed them;
+-- how many of their lines have no rating, where the jobs are over. Nulls where the caller may not
+-- know. With the rights of its owner, as above.
+CREATE OR REPLACE FUNCTION gradingd_jobs_of(session_id uuid)
+RETURNS TABLE (open integer, completed integer, failed integer, unrated integer)
+LANGUAGE sql STABLE AS $$
+	SELECT CASE WHEN may.know THEN (
+			SELECT pg_catalog.count(*)::integer FROM grading_jobs g
+			WHERE g.session_id = gradingd_jobs_of.session_id
+			  AND (g.status::text = 'pending'::text
+				OR g.status::text = 'processing'::text) IS TRUE) END,
+		CASE WHEN may.know THEN over.completed END,
+		CASE WHEN may.know THEN over.failed END,
+		CASE WHEN may.know THEN over.unrated END
+	FROM (
+		SELECT pg_catalog.has_table_privilege(
+			coalesce(nullif(pg_catalog.current_setting('role'::text), 'none'::text),
+				session_user::text)::name,
+			'grading_jobs'::regclass::oid, 'SELECT'::text)
+			OR grading_may_read(gradingd_jobs_of.session_id) AS know
+		OFFSET 0) AS may
+	LEFT JOIN LATERAL (
+		SELECT coalesce(sum(
+				(g.status::text = 'completed'::text)::integer
+				- (g.counted_as IS NOT DISTINCT FROM 'completed'::text)::integer),
+				0::bigint)::integer AS completed,
+			coalesce(sum(
+				(g.status::text = 'failed'::text)::integer
+				- (g.counted_as IS NOT DISTINCT FROM 'failed'::text)::integer),
+				0::bigint)::integer AS failed,
+			coalesce(sum(grading_unrated(g.session_id, g.job_data, g.result,
+				grading_speakers())),
+				0::bigint)::integer AS unrated
+		FROM grading_jobs g
+		WHERE g.session_id = gradingd_jobs_of.session_id
+		  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+			AND (g.error IS NOT NULL
+				OR g.counted_as IS DISTINCT FROM 'completed'::text))
+			IS TRUE
+	) AS over(completed, failed, unrated) ON may.know
+$$;
+
 -- How far a session is; no row when it is not known. eta_seconds is an estimate from the pace so
 -- far, null before there is one. It looks into the queue in the same snapshot as at the counters:
 -- over is what has no open job, and there are at least as many batches as are settled or open.
--- Plain rows that nobody has claimed yet make a session, too.
-CREATE OR REPLACE FUNCTION grading_progress(session_id uuid)
+-- Where none is open it counts from the rows, so that a session ends whatever somebody has done to
+-- them: batches that are nowhere any more are no batches, or failed if there is no other. Only
+-- where an application itself announces batches (totalBatches), rows may be still to come for
+-- `patience` after the last one. Plain rows that nobody has claimed yet make a session, too.
+DROP FUNCTION IF EXISTS grading_progress(uuid);
+CREATE OR REPLACE FUNCTION grading_progress(session_id uuid, patience interval DEFAULT '10 s')
 RETURNS TABLE (
 	status text,
 	batches_done integer, batches_failed integer, batches_total integer,
 	lines_done integer, lines_total integer,
 	percent numeric, eta_seconds numeric,
-	started_at timestamptz, first_rated_at timestamptz, completed_at timestamptz
+	started_at timestamptz, first_rated_at timestamptz, completed_at timestamptz,
+	lines_failed integer
 )
 LANGUAGE sql STABLE AS $$
-	SELECT CASE WHEN p.counted AND p.open > 0 THEN 'processing' ELSE s.status END,
-	       p.done, s.failed_batches, p.total,
-	       s.rated_lines, greatest(s.total_lines, s.rated_lines),
-	       CASE WHEN p.counted AND p.open = 0 THEN 100
-	            WHEN p.total = 0 THEN 0
-	            ELSE round(100.0 * p.done / p.total, 1) END,
-	       CASE WHEN p.counted AND p.open = 0 THEN 0
-	            WHEN p.done > 0 THEN
-	                round(extract(epoch FROM clock_timestamp() - s.started_at)
-	                      * (p.total - p.done) / p.done, 1) END,
-	       s.started_at, s.first_rated_at, CASE WHEN p.open = 0 THEN s.completed_at END
-	FROM grading_sessions s
-	CROSS JOIN LATERAL (
-		SELECT s.status IN ('completed', 'failed') AS counted,
-			s.completed_batches + s.failed_batches AS done,
-			grading_open_jobs(s.session_id) AS open
-		OFFSET 0) AS q	-- asked once, not wherever it is named
-	CROSS JOIN LATERAL (
-		SELECT q.*, greatest(s.total_batches, q.done + q.open) AS total) AS p
-	WHERE s.session_id = grading_progress.session_id
-	UNION ALL
-	SELECT 'queued', 0, 0, o.open, 0, 0, 0, NULL, NULL, NULL, NULL
-	FROM (SELECT grading_open_jobs(grading_progress.session_id) AS open OFFSET 0) AS o
-	WHERE o.open > 0 AND NOT EXISTS (
-		SELECT FROM grading_sessions n WHERE n.session_id = grading_progress.session_id)
+	SELECT CASE WHEN NOT p.over THEN
+			CASE WHEN p.counted THEN 'processing'::text ELSE p.status END
+		WHEN p.completed > 0 OR p.total = 0 THEN 'completed'::text
+		ELSE 'failed'::text END,
+		CASE WHEN p.lost THEN p.total ELSE p.done END,
+		CASE WHEN p.lost THEN p.total ELSE p.failed END,
+		p.total, p.rated, p.lines,
+		CASE WHEN p.over THEN 100::numeric WHEN p.total = 0 THEN 0::numeric
+			ELSE round(100.0 * p.done::numeric / p.total::numeric, 1) END,
+		CASE WHEN p.over THEN 0::numeric WHEN p.done > 0 THEN
+			round(extract(epoch FROM clock_timestamp() - p.started_at)
+				* (p.total - p.done)::numeric / p.done::numeric, 1) END,
+		p.started_at, p.first_rated_at,
+		CASE WHEN p.over THEN coalesce(p.completed_at, p.updated_at) END,
+		least(CASE WHEN p.over THEN p.lines - p.rated ELSE p.unrated END, p.lines - p.rated)
+	FROM (
+		SELECT r.*, r.over AND r.done = 0 AND r.batches > 0 AS lost,
+			CASE WHEN NOT r.over THEN greatest(r.batches, r.done + r.open)
+				WHEN r.done > 0 THEN r.done ELSE r.batches END AS total,
+			greatest(r.total_lines, r.rated, r.rated + r.unrated) AS lines
+		FROM (
+			SELECT q.*, q.completed + q.failed AS done, CASE
+				WHEN q.open IS NULL THEN q.counted
+				WHEN q.open > 0 THEN false
+				ELSE q.counted OR q.announced
+					OR q.completed + q.failed >= greatest(q.batches, 1)
+					OR q.updated_at < clock_timestamp() - patience
+				END AS over
+			FROM (
+				SELECT s.status, s.status = ANY(ARRAY['completed'::text,
+						'failed'::text]) AS counted, s.announced,
+					s.total_batches AS batches, s.total_lines,
+					s.rated_lines AS rated, s.started_at, s.first_rated_at,
+					s.completed_at, s.updated_at, j.open,
+					greatest(s.completed_batches + coalesce(j.completed, 0), 0)
+						AS completed,
+					greatest(s.failed_batches + coalesce(j.failed, 0), 0)
+						AS failed,
+					coalesce(j.unrated, 0) AS unrated
+				FROM grading_sessions s
+				LEFT JOIN LATERAL (
+					SELECT o.* FROM gradingd_jobs_of(s.session_id) AS o
+					OFFSET 0) AS j ON true	-- asked once
+				WHERE s.session_id = grading_progress.session_id
+				UNION ALL
+				SELECT 'queued'::text, false, false, 0, 0, 0, NULL, NULL, NULL,
+					now(), j.open, j.completed, j.failed, j.unrated
+				FROM (
+					SELECT o.* FROM gradingd_jobs_of(
+						grading_progress.session_id) AS o
+					OFFSET 0) AS j
+				WHERE j.open + j.completed + j.failed > 0 AND NOT EXISTS (
+					SELECT FROM grading_sessions n
+					WHERE n.session_id = grading_progress.session_id)
+			) AS q
+		) AS r
+	) AS p
 $$;
 
 -- A session's ratings newer than a cursor (0: all), oldest first. Pass the highest cursor seen as
@@ -287,57 +796,205 @@ BEGIN
 		updated_at = greatest(s.updated_at, now());
 END $$;
 
--- The failed jobs of these sessions wait again, with all their attempts before them. Returns how
--- many. What a failed job was counted for (its batch, and its lines where they are not known
--- beforehand) is taken back, so that it is counted anew when it is settled; where a job was made to
--- fail by hand that is left to its settlement. Jobs are locked in one order, before their sessions.
-CREATE OR REPLACE FUNCTION grading_retry_many(session_ids uuid[]) RETURNS integer
+-- Makes the counters of sessions what the rows say, where somebody else changed these: jobs that
+-- were set to completed or failed by hand or by another worker are counted; batches that are
+-- announced and nowhere any more are no longer waited for; rated lines are those that are there.
+-- (What was settled and has been cleaned away since stays counted.) Settlements that go on
+-- meanwhile count on top of it. Jobs are locked in one order, before their sessions. Returns how
+-- many sessions were changed.
+CREATE OR REPLACE FUNCTION grading_recount_many(session_ids uuid[]) RETURNS integer
 LANGUAGE plpgsql AS $$
 DECLARE
-	retried integer;
+	moved record;
+	lost record;
+	changed integer;
+	speakers constant text[] := grading_speakers();
+BEGIN
+	WITH off AS MATERIALIZED (
+		SELECT g.id, g.status::text AS status, g.counted_as AS was
+		FROM grading_jobs g WHERE g.session_id = ANY(session_ids)
+		  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+			AND (g.error IS NOT NULL
+				OR g.counted_as IS DISTINCT FROM 'completed'::text))
+			IS TRUE
+		ORDER BY g.id FOR UPDATE
+	), put AS (
+		UPDATE grading_jobs g SET counted_as = off.status,
+			-- With an error it is found as incomplete, to be asked about its lines.
+			error = coalesce(g.error, CASE WHEN off.status = 'completed'::text
+				AND grading_unrated(g.session_id, g.job_data, NULL::jsonb,
+					speakers) > 0
+				THEN 'completed, but not by gradingd: some of its lines have no'
+					' rating' END)
+		FROM off WHERE g.id = off.id AND off.was IS DISTINCT FROM off.status
+		RETURNING g.session_id, off.status, off.was,
+			CASE WHEN off.was IS NULL
+				AND jsonb_typeof(g.result -> 'lines'::text) = 'number'::text
+				THEN least(greatest((g.result ->> 'lines'::text)::numeric,
+					0::numeric), 1000000::numeric)::integer
+				ELSE 0 END AS lines,
+			CASE WHEN off.was IS NULL
+				AND jsonb_typeof(g.result -> 'skipped'::text) = 'number'::text
+				THEN least(greatest((g.result ->> 'skipped'::text)::numeric,
+					0::numeric), 1000000::numeric)::integer
+				ELSE 0 END AS skipped
+	), sums AS (
+		SELECT put.session_id,
+			sum((put.status = 'completed'::text)::integer
+				- (put.was IS NOT DISTINCT FROM 'completed'::text)::integer
+				)::integer
+				AS completed,
+			sum((put.status = 'failed'::text)::integer
+				- (put.was IS NOT DISTINCT FROM 'failed'::text)::integer)::integer
+				AS failed,
+			sum(put.lines)::integer AS lines, sum(put.skipped)::integer AS skipped
+		FROM put GROUP BY put.session_id
+	)
+	SELECT pg_catalog.array_agg(sums.session_id) AS session_ids,
+		pg_catalog.array_agg(0) AS none, pg_catalog.array_agg(sums.completed) AS completed,
+		pg_catalog.array_agg(sums.failed) AS failed,
+		pg_catalog.array_agg(sums.lines) AS lines,
+		pg_catalog.array_agg(sums.skipped) AS skipped
+	INTO moved FROM sums;
+	PERFORM grading_count(moved.session_ids, moved.none, moved.completed, moved.failed,
+		moved.lines, moved.skipped);
+
+	PERFORM FROM grading_sessions s WHERE s.session_id = ANY(session_ids)
+	ORDER BY s.session_id FOR UPDATE;
+	-- Where no job is left that was counted or is open: if the session's row itself was
+	-- deleted, at least so many jobs have brought ratings; else all batches are lost.
+	SELECT pg_catalog.array_agg(l.session_id) AS session_ids, pg_catalog.array_agg(0) AS none,
+		pg_catalog.array_agg(l.brought) AS completed, pg_catalog.array_agg(l.lost) AS failed
+	INTO lost
+	FROM (
+		SELECT s.session_id,
+			CASE WHEN s.total_batches = 0 THEN r.jobs ELSE 0 END AS brought,
+			CASE WHEN s.announced OR s.updated_at < clock_timestamp() - '10 s'::interval
+				THEN s.total_batches ELSE 0 END AS lost
+		FROM grading_sessions s
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.count(DISTINCT l.job_id)::integer AS jobs
+			FROM line_ratings l WHERE l.session_id = s.session_id OFFSET 0) AS r
+		WHERE s.session_id = ANY(session_ids)
+		  AND NOT s.completed_batches + s.failed_batches > 0 AND NOT EXISTS (
+			SELECT FROM grading_jobs g WHERE g.session_id = s.session_id
+			  AND (g.status::text = 'pending'::text
+				OR g.status::text = 'processing'::text) IS TRUE)
+		  AND (r.jobs > 0 OR s.total_batches > 0)
+	) AS l;
+	PERFORM grading_count(lost.session_ids, lost.none, lost.completed, lost.failed, lost.none,
+		lost.none);
+
+	WITH known AS MATERIALIZED (
+		SELECT s.session_id,
+			CASE WHEN s.cleaned_at IS NULL THEN r.lines ELSE s.rated_lines END AS rated,
+			CASE WHEN s.announced OR o.open = 0
+					AND s.updated_at < clock_timestamp() - '10 s'::interval
+				THEN s.completed_batches + s.failed_batches + o.open
+				ELSE s.total_batches END AS total,
+			s.completed_batches + s.failed_batches AS done
+		FROM grading_sessions s
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.count(*)::integer AS lines
+			FROM line_ratings l WHERE l.session_id = s.session_id OFFSET 0) AS r
+		CROSS JOIN LATERAL (
+			SELECT pg_catalog.count(*) FILTER (WHERE g.counted_as IS NULL)::integer
+				AS open
+			FROM grading_jobs g WHERE g.session_id = s.session_id
+			  AND (g.status::text = 'pending'::text
+				OR g.status::text = 'processing'::text) IS TRUE OFFSET 0) AS o
+		WHERE s.session_id = ANY(session_ids)
+	)
+	UPDATE grading_sessions s SET total_batches = known.total, rated_lines = known.rated,
+		completed_at = CASE WHEN known.done >= greatest(known.total, 1)
+			THEN coalesce(s.completed_at, greatest(s.updated_at, now())) END,
+		updated_at = greatest(s.updated_at, now())
+	FROM known WHERE s.session_id = known.session_id
+	  AND (s.total_batches <> known.total OR s.rated_lines <> known.rated);
+	GET DIAGNOSTICS changed = ROW_COUNT;
+	RETURN greatest(changed, coalesce(pg_catalog.cardinality(moved.session_ids), 0),
+		coalesce(pg_catalog.cardinality(lost.session_ids), 0));
+END $$;
+
+-- One session; true when its counters were others.
+CREATE OR REPLACE FUNCTION grading_recount(session_id uuid) RETURNS boolean
+LANGUAGE sql AS $$
+	SELECT grading_recount_many(ARRAY[grading_recount.session_id]) > 0
+$$;
+
+-- The failed jobs of these sessions wait again, or those that were completed without a rating for
+-- each line, or both, with all their attempts before them. Lines that have a rating are not asked
+-- about again. Returns how many jobs. What a job was counted for (its batch, and its
+-- lines where they are not known beforehand) is taken back, so that it is counted anew when it is
+-- settled; and the counters are made what the other rows say.
+CREATE OR REPLACE FUNCTION grading_put_back(
+	session_ids uuid[], failed boolean, incomplete boolean
+) RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
 	counted record;
 BEGIN
-	WITH failed AS MATERIALIZED (
+	-- All that either of the two steps may touch, in one order.
+	PERFORM FROM grading_jobs g WHERE g.session_id = ANY(session_ids)
+	  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+		AND (g.error IS NOT NULL
+			OR g.counted_as IS DISTINCT FROM 'completed'::text)) IS TRUE
+	ORDER BY g.id FOR UPDATE;
+	WITH again AS MATERIALIZED (
 		SELECT g.id, g.counted_as,
 			CASE WHEN jsonb_typeof(g.result) = 'object'::text THEN g.result END
 				AS result
 		FROM grading_jobs g
-		WHERE g.status::text = 'failed'::text AND g.session_id = ANY(session_ids)
+		WHERE g.session_id = ANY(session_ids)
+		  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+			AND (g.error IS NOT NULL
+				OR g.counted_as IS DISTINCT FROM 'completed'::text))
+			IS TRUE
+		  AND CASE g.status::text WHEN 'failed'::text THEN grading_put_back.failed
+			ELSE grading_put_back.incomplete AND (g.error IS NOT NULL
+				OR grading_unrated(g.session_id, g.job_data, NULL::jsonb,
+					grading_speakers()) > 0) END
 		ORDER BY g.id FOR UPDATE
 	), put AS (
 		UPDATE grading_jobs g SET status = 'pending'::text, attempts = 0,
 			available_at = now(), updated_at = now(), error = NULL, failed_at = NULL,
-				completed_at = NULL,
-			claimed_by = NULL, counted_as = CASE WHEN failed.counted_as = 'failed'::text
-				THEN NULL ELSE failed.counted_as END,
+			completed_at = NULL, claimed_by = NULL, counted_as = NULL,
 			-- What earlier attempts took stays; how many lines are counted is said
 			-- where they are.
-			result = failed.result - ARRAY['lines'::text, 'rated'::text,
+			result = again.result - ARRAY['lines'::text, 'rated'::text,
 				'skipped'::text, 'cached'::text, 'unrated'::text]
-		FROM failed WHERE g.id = failed.id
-		RETURNING g.session_id, failed.counted_as AS was,
-			CASE WHEN jsonb_typeof(failed.result -> 'lines'::text) = 'number'::text
-				THEN least(greatest((failed.result ->> 'lines'::text)::numeric,
+		FROM again WHERE g.id = again.id
+		RETURNING g.session_id, again.counted_as AS was,
+			CASE WHEN jsonb_typeof(again.result -> 'lines'::text) = 'number'::text
+				THEN least(greatest((again.result ->> 'lines'::text)::numeric,
 					0::numeric), 1000000::numeric)::integer
 				ELSE 0 END AS lines,
-			CASE WHEN jsonb_typeof(failed.result -> 'skipped'::text) = 'number'::text
-				THEN least(greatest((failed.result ->> 'skipped'::text)::numeric,
+			CASE WHEN jsonb_typeof(again.result -> 'skipped'::text) = 'number'::text
+				THEN least(greatest((again.result ->> 'skipped'::text)::numeric,
 					0::numeric), 1000000::numeric)::integer
 				ELSE 0 END AS skipped
 	), taken AS (
-		SELECT put.session_id, pg_catalog.count(*)::integer AS failed,
+		SELECT put.session_id,
+			pg_catalog.count(*) FILTER (WHERE put.was = 'completed'::text)::integer
+				AS completed,
+			pg_catalog.count(*) FILTER (WHERE put.was = 'failed'::text)::integer
+				AS failed,
 			sum(put.lines)::integer AS lines, sum(put.skipped)::integer AS skipped
-		FROM put WHERE put.was = 'failed'::text GROUP BY put.session_id
+		FROM put WHERE put.was IS NOT NULL GROUP BY put.session_id
 	)
 	SELECT (SELECT pg_catalog.count(*)::integer FROM put) AS jobs,
 		pg_catalog.array_agg(taken.session_id) AS session_ids,
-		pg_catalog.array_agg(0) AS none, pg_catalog.array_agg(-taken.failed) AS failed,
+		pg_catalog.array_agg(0) AS none,
+		pg_catalog.array_agg(-taken.completed) AS completed,
+		pg_catalog.array_agg(-taken.failed) AS failed,
 		pg_catalog.array_agg(-taken.lines) AS lines,
 		pg_catalog.array_agg(-taken.skipped) AS skipped
 	INTO counted FROM taken;
 
-	PERFORM grading_count(counted.session_ids, counted.none, counted.none, counted.failed,
+	PERFORM grading_count(counted.session_ids, counted.none, counted.completed, counted.failed,
 		counted.lines, counted.skipped);
+	PERFORM grading_recount_many(session_ids);
 	IF counted.jobs > 0 THEN
 		-- Wakes pools that sleep.
 		PERFORM pg_catalog.pg_notify('grading_jobs'::text, ''::text);
@@ -345,10 +1002,19 @@ BEGIN
 	RETURN counted.jobs;
 END $$;
 
--- The failed jobs of one session.
-CREATE OR REPLACE FUNCTION grading_retry(session_id uuid) RETURNS integer
+-- The failed ones.
+CREATE OR REPLACE FUNCTION grading_retry_many(session_ids uuid[]) RETURNS integer
 LANGUAGE sql AS $$
-	SELECT grading_retry_many(ARRAY[grading_retry.session_id])
+	SELECT grading_put_back(grading_retry_many.session_ids, true, false)
+$$;
+
+-- Those of one session, and if that is asked for the incomplete ones.
+DROP FUNCTION IF EXISTS grading_retry(uuid);
+CREATE OR REPLACE FUNCTION grading_retry(session_id uuid, incomplete boolean DEFAULT false)
+RETURNS integer
+LANGUAGE sql AS $$
+	SELECT grading_put_back(ARRAY[grading_retry.session_id], true,
+		coalesce(grading_retry.incomplete, false))
 $$;
 
 -- Ends the jobs of a session that wait or are being rated, as failed. Returns how many. A worker
@@ -404,6 +1070,209 @@ BEGIN
 	RETURN counted.jobs;
 END $$;
 
+-- Removes all that is kept of these sessions: jobs, ratings, the sessions themselves, and what the
+-- phrase cache has of their texts and no other session had rated since it was made. (Entries with
+-- context are removed for their phrase alone: the context may be of these sessions.) What a worker
+-- has in hand of them is dropped when it wants to store it. Returns how many rows it was. It looks
+-- all jobs and the whole cache through: many sessions at once cost little more than one.
+CREATE OR REPLACE FUNCTION grading_forget_many(session_ids uuid[]) RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	ids constant uuid[] := ARRAY(SELECT DISTINCT u.id
+		FROM pg_catalog.unnest(session_ids) AS u(id) WHERE u.id IS NOT NULL);
+	jobs integer;
+	phrases text[];
+	entries integer := 0;
+	sessions integer;
+	lines integer;
+BEGIN
+	IF NOT EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = ANY(ids))
+	   AND NOT EXISTS (SELECT FROM line_ratings r WHERE r.session_id = ANY(ids))
+	   AND NOT EXISTS (
+		SELECT FROM grading_jobs g WHERE g.session_id = ANY(ids)
+		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
+			IS TRUE)
+	   AND NOT EXISTS (
+		SELECT FROM grading_jobs g WHERE g.session_id = ANY(ids)
+		  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
+			AND (g.error IS NOT NULL
+				OR g.counted_as IS DISTINCT FROM 'completed'::text))
+			IS TRUE)
+	THEN
+		RETURN 0;
+	END IF;
+
+	-- In the order in which everybody takes locks: jobs, cache, sessions, ratings.
+	PERFORM FROM grading_jobs g WHERE g.session_id = ANY(ids) ORDER BY g.id FOR UPDATE;
+	phrases := ARRAY(
+		SELECT r.line_text FROM line_ratings r WHERE r.session_id = ANY(ids)
+		UNION
+		SELECT said.line FROM grading_jobs g
+		CROSS JOIN LATERAL jsonb_array_elements(CASE
+			WHEN jsonb_typeof(g.job_data -> 'transcript'::text) = 'array'::text
+			THEN g.job_data -> 'transcript'::text ELSE '[]'::jsonb END) AS t(entry)
+		CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[t.entry ->> 'text'::text,
+			t.entry ->> 'message'::text]) AS said(line)
+		WHERE g.session_id = ANY(ids) AND said.line IS NOT NULL);
+	DELETE FROM grading_jobs g WHERE g.session_id = ANY(ids);
+	GET DIAGNOSTICS jobs = ROW_COUNT;
+	BEGIN
+		entries := grading_forget_phrases(ids, phrases);
+	EXCEPTION WHEN insufficient_privilege THEN
+		RAISE WARNING 'what the phrase cache has of these sessions stays until it expires:'
+			' the owner of grading_jobs may not write to phrase_cache'
+			USING HINT = '`gradingctl cache drop --all` empties it.';
+	END;
+	PERFORM FROM grading_sessions s WHERE s.session_id = ANY(ids)
+	ORDER BY s.session_id FOR UPDATE;
+	DELETE FROM line_ratings r WHERE r.session_id = ANY(ids);
+	GET DIAGNOSTICS lines = ROW_COUNT;
+	DELETE FROM grading_sessions s WHERE s.session_id = ANY(ids);
+	GET DIAGNOSTICS sessions = ROW_COUNT;
+	RETURN jobs + entries + lines + sessions;
+END $$;
+
+-- The entries of the phrase cache that only these sessions used: a session that used one was rated
+-- when the entry was made, or later.
+CREATE OR REPLACE FUNCTION grading_forget_phrases(session_ids uuid[], phrases text[])
+RETURNS integer
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	entries integer;
+	oldest timestamptz;
+	others text[];
+BEGIN
+	SELECT min(c.created_at) INTO oldest FROM phrase_cache c WHERE c.phrase = ANY(phrases);
+	IF oldest IS NULL THEN
+		RETURN 0;
+	END IF;
+	others := ARRAY(
+		SELECT DISTINCT r.line_text FROM grading_sessions s
+		JOIN line_ratings r ON r.session_id = s.session_id
+		WHERE s.updated_at >= oldest AND s.session_id <> ALL(session_ids)
+		  AND r.rated_at >= oldest AND r.line_text = ANY(phrases));
+	DELETE FROM phrase_cache c WHERE c.cache_key = ANY(ARRAY(
+		SELECT k.cache_key FROM phrase_cache k
+		WHERE k.phrase = ANY(phrases)
+		  AND (k.phrase <> ALL(others) OR coalesce(k.context, ''::text) <> ''::text)
+		ORDER BY k.cache_key FOR UPDATE));
+	GET DIAGNOSTICS entries = ROW_COUNT;
+	RETURN entries;
+END $$;
+
+-- One session.
+CREATE OR REPLACE FUNCTION grading_forget(session_id uuid) RETURNS integer
+LANGUAGE sql AS $$
+	SELECT grading_forget_many(ARRAY[grading_forget.session_id])
+$$;
+
+-- Removes sessions for their age, and of others the ratings alone; for the janitor. With a session
+-- go those of its jobs that are not on their way out anyway. What the database refuses (a row of
+-- the application refers to it, a trigger) stops no other: the sessions are then removed one by
+-- one. Tells how many rows it was, and which sessions stay and why, the last one's reason.
+CREATE OR REPLACE FUNCTION grading_clean_sessions(
+	session_ids uuid[], rated_ids uuid[], OUT n bigint, OUT refused uuid[], OUT why text
+) RETURNS record
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	one uuid;
+BEGIN
+	BEGIN
+		n := grading_clean_rows(session_ids, rated_ids);
+		RETURN;
+	EXCEPTION WHEN OTHERS THEN
+		n := 0;
+	END;
+	FOR one IN SELECT u.id FROM pg_catalog.unnest(session_ids) AS u(id) LOOP
+		BEGIN
+			n := n + grading_clean_rows(ARRAY[one], '{}'::uuid[]);
+		EXCEPTION WHEN OTHERS THEN
+			refused := pg_catalog.array_append(refused, one);
+			why := SQLERRM;
+		END;
+	END LOOP;
+	FOR one IN SELECT u.id FROM pg_catalog.unnest(rated_ids) AS u(id) LOOP
+		BEGIN
+			n := n + grading_clean_rows('{}'::uuid[], ARRAY[one]);
+		EXCEPTION WHEN OTHERS THEN
+			refused := pg_catalog.array_append(refused, one);
+			why := SQLERRM;
+		END;
+	END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION grading_clean_rows(session_ids uuid[], rated_ids uuid[]) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	rows bigint;
+	sum bigint := 0;
+BEGIN
+	DELETE FROM grading_jobs g WHERE g.id = ANY(ARRAY(
+		SELECT j.id FROM grading_jobs j WHERE j.session_id = ANY(session_ids)
+		  AND (j.status::text = 'failed'::text OR j.status::text = 'completed'::text
+			AND (j.error IS NOT NULL
+				OR j.counted_as IS DISTINCT FROM 'completed'::text)) IS TRUE
+		ORDER BY j.id FOR UPDATE));
+	GET DIAGNOSTICS rows = ROW_COUNT;
+	sum := sum + rows;
+	PERFORM FROM grading_sessions s
+	WHERE s.session_id = ANY(session_ids) OR s.session_id = ANY(rated_ids)
+	ORDER BY s.session_id FOR UPDATE;
+	DELETE FROM line_ratings r
+	WHERE r.session_id = ANY(session_ids) OR r.session_id = ANY(rated_ids);
+	GET DIAGNOSTICS rows = ROW_COUNT;
+	sum := sum + rows;
+	UPDATE grading_sessions s SET cleaned_at = now() WHERE s.session_id = ANY(rated_ids);
+	DELETE FROM grading_sessions s WHERE s.session_id = ANY(session_ids);
+	GET DIAGNOSTICS rows = ROW_COUNT;
+	RETURN sum + rows;
+END $$;
+
+-- Sessions that are deleted from the application's live_sessions are forgotten here.
+CREATE OR REPLACE FUNCTION grading_live_sessions_gone() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM grading_forget_many(ARRAY(SELECT gone.id FROM gone));
+	RETURN NULL;
+END $$;
+
+-- Has them forgotten: makes the trigger, where live_sessions exists with a key of our kind, and
+-- says whether it is there. To be called again when the table came later; migrate calls it, too.
+CREATE OR REPLACE FUNCTION grading_follow_live_sessions() RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+	live constant regclass := pg_catalog.to_regclass('live_sessions'::text);
+	gone constant regprocedure := 'grading_live_sessions_gone()'::regprocedure;
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a
+		JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+		WHERE a.attrelid OPERATOR(pg_catalog.=) live::oid
+		  AND a.attname OPERATOR(pg_catalog.=) 'id'::name AND NOT a.attisdropped
+		  AND a.atttypid OPERATOR(pg_catalog.=) 'pg_catalog.uuid'::regtype::oid
+		  AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r'::"char", 'p'::"char"])) THEN
+		RETURN false;
+	END IF;
+	IF EXISTS (SELECT FROM pg_catalog.pg_trigger t
+		WHERE t.tgrelid OPERATOR(pg_catalog.=) live::oid
+		  AND t.tgfoid OPERATOR(pg_catalog.=) gone::oid) THEN
+		RETURN true;
+	END IF;
+	EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER DELETE ON %s REFERENCING OLD TABLE AS'
+		' gone FOR EACH STATEMENT EXECUTE FUNCTION %s'::text, 'grading_forget'::text,
+		live, gone);
+	RETURN true;
+EXCEPTION
+	WHEN insufficient_privilege OR lock_not_available OR wrong_object_type
+		OR feature_not_supported THEN
+		RAISE WARNING 'sessions that are deleted from live_sessions stay here: %', SQLERRM
+			USING HINT = 'As the owner of both: SELECT grading_follow_live_sessions();';
+		RETURN false;
+END $$;
+
 -- Puts roles, privileges and policies as they should be, on those of our tables and functions that
 -- exist. May be called again at any time by the owner of the tables: after a migration that makes a
 -- table, after a role was created. Tables are locked in the order in which the daemon locks rows.
@@ -412,12 +1281,22 @@ CREATE OR REPLACE FUNCTION grading_secure() RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache',
-		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance'];
+		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance',
+		'grading_settings'];
 	sequences constant text[] := ARRAY['grading_claims', 'grading_cursors'];
-	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake', 'grading_enqueue',
-		'grading_progress', 'grading_ratings', 'grading_count', 'grading_retry',
-		'grading_retry_many', 'grading_cancel', 'grading_may_read', 'grading_open_jobs',
-		'grading_secure'];
+	-- What the functions below are made of; nobody else calls them.
+	inner_functions constant text[] := ARRAY['grading_speakers', 'grading_entries',
+		'grading_known_lines', 'grading_unrated', 'grading_check_options',
+		'grading_check_indexes', 'grading_say_what_is_rated', 'grading_check_room',
+		'grading_forget_phrases', 'grading_clean_rows'];
+	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake', 'grading_submit',
+		'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
+		'grading_recount', 'grading_recount_many', 'grading_put_back', 'grading_retry',
+		'grading_retry_many',
+		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
+		'grading_live_sessions_gone', 'grading_follow_live_sessions', 'grading_may_read',
+		'grading_open_jobs', 'gradingd_jobs_of', 'grading_secure']
+		OPERATOR(pg_catalog.||) inner_functions;
 	-- Role, table or function, privileges.
 	rights constant text[] := ARRAY[
 		['gradingd_worker', 'grading_migrations', 'SELECT'],
@@ -427,57 +1306,113 @@ DECLARE
 		['gradingd_worker', 'grading_sessions', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_provenance', 'SELECT, INSERT'],
+		['gradingd_worker', 'grading_settings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_open_jobs', 'EXECUTE'],
 		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
 		['gradingd_worker', 'grading_count', 'EXECUTE'],
+		['gradingd_worker', 'grading_recount', 'EXECUTE'],
+		['gradingd_worker', 'grading_recount_many', 'EXECUTE'],
+		['gradingd_worker', 'gradingd_jobs_of', 'EXECUTE'],
+		['gradingd_worker', 'grading_put_back', 'EXECUTE'],
 		['gradingd_worker', 'grading_retry', 'EXECUTE'],
 		['gradingd_worker', 'grading_retry_many', 'EXECUTE'],
 		['gradingd_worker', 'grading_cancel', 'EXECUTE'],
+		['gradingd_worker', 'grading_forget', 'EXECUTE'],
+		['gradingd_worker', 'grading_forget_many', 'EXECUTE'],
+		['gradingd_worker', 'grading_clean_sessions', 'EXECUTE'],
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
 		['grading_app', 'grading_jobs', 'INSERT (tenant, profile)'],
+		['grading_app', 'grading_jobs', 'INSERT (status, created_at)'],
 		['grading_app', 'grading_sessions', 'SELECT'],
 		['grading_app', 'line_ratings', 'SELECT'],
 		['grading_app', 'grading_provenance', 'SELECT'],
 		['grading_app', 'grading_line_ratings', 'SELECT'],
+		['grading_app', 'grading_settings', 'SELECT'],
 		['grading_app', 'grading_uuid', 'EXECUTE'],
+		['grading_app', 'grading_submit', 'EXECUTE'],
 		['grading_app', 'grading_enqueue', 'EXECUTE'],
 		['grading_app', 'grading_progress', 'EXECUTE'],
 		['grading_app', 'grading_open_jobs', 'EXECUTE'],
 		['grading_app', 'grading_ratings', 'EXECUTE'],
+		['grading_app', 'gradingd_jobs_of', 'EXECUTE'],
+		['grading_app', 'grading_put_back', 'EXECUTE'],
 		['grading_app', 'grading_retry', 'EXECUTE'],
 		['grading_app', 'grading_retry_many', 'EXECUTE'],
 		['grading_app', 'grading_cancel', 'EXECUTE'],
+		['grading_app', 'grading_recount', 'EXECUTE'],
+		['grading_app', 'grading_recount_many', 'EXECUTE'],
+		['grading_app', 'grading_forget', 'EXECUTE'],
+		['grading_app', 'grading_forget_many', 'EXECUTE'],
+		['service_role', 'grading_migrations', 'SELECT'],
+		['service_role', 'grading_jobs', 'SELECT, INSERT, UPDATE, DELETE'],
+		['service_role', 'phrase_cache', 'SELECT, INSERT, UPDATE, DELETE'],
+		['service_role', 'grading_sessions', 'SELECT, INSERT, UPDATE, DELETE'],
+		['service_role', 'line_ratings', 'SELECT, INSERT, UPDATE, DELETE'],
+		['service_role', 'grading_provenance', 'SELECT'],
+		['service_role', 'grading_line_ratings', 'SELECT'],
+		['service_role', 'grading_settings', 'SELECT'],
+		['service_role', 'grading_uuid', 'EXECUTE'],
+		['service_role', 'grading_submit', 'EXECUTE'],
+		['service_role', 'grading_enqueue', 'EXECUTE'],
+		['service_role', 'grading_progress', 'EXECUTE'],
+		['service_role', 'grading_open_jobs', 'EXECUTE'],
+		['service_role', 'grading_ratings', 'EXECUTE'],
+		['service_role', 'grading_recount', 'EXECUTE'],
+		['service_role', 'grading_recount_many', 'EXECUTE'],
+		['service_role', 'gradingd_jobs_of', 'EXECUTE'],
+		['service_role', 'grading_put_back', 'EXECUTE'],
+		['service_role', 'grading_retry', 'EXECUTE'],
+		['service_role', 'grading_retry_many', 'EXECUTE'],
+		['service_role', 'grading_cancel', 'EXECUTE'],
+		['service_role', 'grading_forget', 'EXECUTE'],
+		['service_role', 'grading_forget_many', 'EXECUTE'],
+		['service_role', 'grading_may_read', 'EXECUTE'],
 		['authenticated', 'grading_sessions', 'SELECT'],
 		['authenticated', 'line_ratings', 'SELECT'],
 		['authenticated', 'grading_provenance', 'SELECT'],
 		['authenticated', 'grading_progress', 'EXECUTE'],
 		['authenticated', 'grading_open_jobs', 'EXECUTE'],
+		['authenticated', 'gradingd_jobs_of', 'EXECUTE'],
 		['authenticated', 'grading_ratings', 'EXECUTE'],
 		['authenticated', 'grading_may_read', 'EXECUTE']];
 	-- What a right on a table brought before functions were for some only: privilege, table,
 	-- function.
 	usual constant text[] := ARRAY[
 		['INSERT', 'grading_jobs', 'grading_uuid'],
+		['INSERT', 'grading_jobs', 'grading_submit'],
 		['INSERT', 'grading_jobs', 'grading_enqueue'],
 		['SELECT', 'grading_sessions', 'grading_progress'],
 		['SELECT', 'grading_sessions', 'grading_open_jobs'],
+		['SELECT', 'grading_sessions', 'gradingd_jobs_of'],
 		['SELECT', 'line_ratings', 'grading_ratings'],
 		['UPDATE', 'grading_sessions', 'grading_count'],
+		['UPDATE', 'grading_jobs', 'grading_recount'],
+		['UPDATE', 'grading_jobs', 'grading_recount_many'],
+		['UPDATE', 'grading_jobs', 'grading_put_back'],
 		['UPDATE', 'grading_jobs', 'grading_retry'],
 		['UPDATE', 'grading_jobs', 'grading_retry_many'],
-		['UPDATE', 'grading_jobs', 'grading_cancel']];
+		['UPDATE', 'grading_jobs', 'grading_cancel'],
+		['DELETE', 'grading_jobs', 'grading_forget'],
+		['DELETE', 'grading_jobs', 'grading_forget_many'],
+		['DELETE', 'grading_jobs', 'grading_clean_sessions']];
 	-- Those that act with the rights of their owner, so that a caller needs none on a table.
-	trusted constant text[] := ARRAY['grading_enqueue', 'grading_retry', 'grading_retry_many',
-		'grading_cancel', 'grading_open_jobs'];
+	trusted constant text[] := ARRAY['grading_submit', 'grading_enqueue', 'grading_recount',
+		'grading_recount_many', 'grading_put_back', 'grading_retry', 'grading_retry_many',
+		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
+		'grading_live_sessions_gone', 'grading_open_jobs', 'gradingd_jobs_of'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
-	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count'];
+	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
+		'grading_follow_live_sessions'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
+	-- Gets what it needs where another than Supabase's own role has migrated; whatever else it
+	-- has it keeps.
+	back_end constant text := 'service_role';
 	policies constant text[] := ARRAY['grading_worker', 'grading_app_select',
-		'grading_app_insert', 'grading_reader', 'grading_kept'];
+		'grading_app_insert', 'grading_service', 'grading_reader', 'grading_kept'];
 	-- Found by the path of whoever calls this. After that only pg_catalog's functions and
 	-- operators are: where others may create some in our schema, they would be run with the
 	-- rights of a superuser who was asked to call this.
@@ -493,10 +1428,12 @@ DECLARE
 	jobs constant regclass := relations[2];
 	sessions constant regclass := relations[5];
 	ratings constant regclass := relations[6];
+	settings constant regclass := relations[8];
 	ratings_view constant regclass := pg_catalog.to_regclass('grading_line_ratings');
 	numbers constant regclass[] := ARRAY(
 		SELECT pg_catalog.to_regclass(s) FROM pg_catalog.unnest(sequences) AS s);
 	present text[];
+	granted text[];
 	name text;
 	role text;
 	policy text;
@@ -526,6 +1463,8 @@ BEGIN
 		END IF;
 	END LOOP;
 	present := ARRAY(SELECT rolname FROM pg_roles WHERE rolname = ANY(ours || strangers));
+	granted := ARRAY(SELECT rolname FROM pg_roles
+		WHERE rolname = ANY(ours || strangers || back_end));
 
 	FOREACH name IN ARRAY tables LOOP
 		SELECT c.oid, c.relowner, c.relacl, c.relrowsecurity, n.nspname,
@@ -576,7 +1515,13 @@ BEGIN
 			END IF;
 			IF 'grading_app' = ANY(present) AND name = 'grading_jobs' THEN
 				EXECUTE format('CREATE POLICY grading_app_insert ON %s FOR INSERT'
-				               ' TO grading_app WITH CHECK (true)', target);
+				               ' TO grading_app WITH CHECK (status::text ='
+				               ' ''pending''::text)', target);
+			END IF;
+			IF back_end = ANY(granted) AND name NOT IN ('grading_provenance',
+				'phrase_flights') THEN
+				EXECUTE format('CREATE POLICY grading_service ON %s TO %I'
+				               ' USING (true)', target, back_end);
 			END IF;
 			IF 'authenticated' = ANY(present)
 			   AND name IN ('grading_sessions', 'line_ratings') THEN
@@ -614,7 +1559,7 @@ BEGIN
 			FOR i IN 1 .. array_length(rights, 1) LOOP
 				-- With policies of others on it, a right would be worth more than
 				-- grading_may_read() says.
-				IF rights[i][2] = name AND rights[i][1] = ANY(present)
+				IF rights[i][2] = name AND rights[i][1] = ANY(granted)
 				   AND (rights[i][1] <> ALL(strangers) OR others IS NULL) THEN
 					EXECUTE format('GRANT %s ON TABLE %s TO %I', rights[i][3],
 					               target, rights[i][1]);
@@ -651,7 +1596,7 @@ BEGIN
 				EXECUTE format('REVOKE ALL ON TABLE %s FROM %I', item.target, role);
 			END LOOP;
 			FOR i IN 1 .. array_length(rights, 1) LOOP
-				IF rights[i][2] = item.relname AND rights[i][1] = ANY(present) THEN
+				IF rights[i][2] = item.relname AND rights[i][1] = ANY(granted) THEN
 					EXECUTE format('GRANT %s ON TABLE %s TO %I', rights[i][3],
 					               item.target, rights[i][1]);
 				END IF;
@@ -681,13 +1626,15 @@ BEGIN
 					role);
 			END LOOP;
 			FOR i IN 1 .. array_length(rights, 1) LOOP
-				IF rights[i][2] = item.proname AND rights[i][1] = ANY(present) THEN
+				IF rights[i][2] = item.proname AND rights[i][1] = ANY(granted) THEN
 					EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I',
 					               item.target, rights[i][1]);
 				END IF;
 			END LOOP;
 			FOR i IN 1 .. array_length(usual, 1) LOOP
-				CONTINUE WHEN usual[i][3] <> item.proname;
+				CONTINUE WHEN usual[i][3] <> item.proname
+					AND NOT (item.proname = ANY(inner_functions)
+						AND usual[i][3] = 'grading_submit');
 				target_oid := relations[array_position(tables, usual[i][2])];
 				FOR role IN
 					SELECT DISTINCT r.rolname
@@ -711,6 +1658,17 @@ BEGIN
 				EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, %s,'
 				               ' pg_temp', item.target, path);
 			END IF;
+			-- Whoever calls them has the rights of this role.
+			IF item.proname = ANY(inner_functions) THEN
+				SELECT pg_get_userbyid(relowner) INTO role
+				FROM pg_class WHERE oid = jobs;
+				BEGIN
+					EXECUTE format('ALTER FUNCTION %s OWNER TO %I',
+					               item.target, role);
+				EXCEPTION WHEN insufficient_privilege THEN
+					NULL;	-- said of those that call it
+				END;
+			END IF;
 			-- The triggers of a table's owner run with its rights, so it must be his:
 			-- he who migrated has more, perhaps.
 			IF item.proname = ANY(trusted) THEN
@@ -718,11 +1676,14 @@ BEGIN
 				SELECT pg_get_userbyid(relowner) INTO role
 				FROM pg_class WHERE oid = jobs;
 				BEGIN
-					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions
-					           AND relowner = item.proowner) THEN
+					FOR target_oid IN SELECT oid FROM pg_class
+						WHERE oid = ANY(ARRAY[sessions, ratings, settings])
+						  AND relowner = item.proowner
+						  AND pg_get_userbyid(relowner) <> role
+					LOOP
 						EXECUTE format('ALTER TABLE %s OWNER TO %I',
-						               sessions, role);
-					END IF;
+						               target_oid::regclass, role);
+					END LOOP;
 					IF EXISTS (SELECT FROM pg_class WHERE oid = sessions
 					           AND pg_get_userbyid(relowner) <> role) THEN
 						RAISE insufficient_privilege;
@@ -763,22 +1724,42 @@ BEGIN
 	PERFORM set_config('search_path', path_before, true);
 END $$;
 
+COMMENT ON FUNCTION grading_submit(uuid, jsonb, jsonb) IS
+	'splits a transcript into jobs, what is known of it excepted; says what became of it';
+COMMENT ON FUNCTION grading_enqueue(uuid, jsonb, text, text, integer, integer) IS
+	'as grading_submit(); returns the number of jobs made';
 COMMENT ON FUNCTION grading_open_jobs(uuid) IS
 	'how many jobs of the session wait or are being rated';
-COMMENT ON FUNCTION grading_progress(uuid) IS
+COMMENT ON FUNCTION grading_progress(uuid, interval) IS
 	'how far a session is; over when none of its jobs is open, however many are still to come';
 COMMENT ON FUNCTION grading_count(uuid[], integer[], integer[], integer[], integer[], integer[]) IS
 	'moves the counters of sessions; grading_retry() and grading_cancel() call it';
-COMMENT ON FUNCTION grading_retry(uuid) IS
-	'puts the session''s failed jobs back into the queue; returns how many';
-COMMENT ON FUNCTION grading_retry_many(uuid[]) IS 'as grading_retry(), for many sessions at once';
+COMMENT ON FUNCTION grading_recount(uuid) IS
+	'makes the session''s counters what its rows say; true when they were others';
+COMMENT ON FUNCTION grading_recount_many(uuid[]) IS
+	'as grading_recount(), for many sessions at once; returns how many were changed';
+COMMENT ON FUNCTION grading_retry(uuid, boolean) IS
+	'puts the session''s failed jobs back into the queue, or all that lack ratings; returns how'
+	' many';
+COMMENT ON FUNCTION grading_retry_many(uuid[]) IS
+	'puts the failed jobs of these sessions back into the queue; returns how many';
+COMMENT ON FUNCTION grading_put_back(uuid[], boolean, boolean) IS
+	'puts the failed, the incomplete, or both kinds of jobs of these sessions back';
 COMMENT ON FUNCTION grading_cancel(uuid) IS
 	'ends the session''s open jobs as failed, "cancelled"; returns how many';
+COMMENT ON FUNCTION grading_forget(uuid) IS
+	'removes all that is kept of the session; returns how many rows it was';
+COMMENT ON FUNCTION grading_forget_many(uuid[]) IS
+	'as grading_forget(), for many sessions at once';
+COMMENT ON FUNCTION grading_follow_live_sessions() IS
+	'has sessions forgotten that are deleted from live_sessions, where that is';
 COMMENT ON FUNCTION grading_secure() IS
 	'roles, privileges and policies as they should be; harmless to call again';
 
 SET client_min_messages = error;	-- what could not be secured, 089 has said
 DO $$ BEGIN PERFORM grading_secure(); END $$;
+SET client_min_messages = warning;
+DO $$ BEGIN PERFORM grading_follow_live_sessions(); END $$;
 
 -- Version 0, so that the highest is a numbered file's. psql knows no checksum: then there is none.
 INSERT INTO grading_migrations (version, name) VALUES (0, 'functions.sql')

@@ -125,7 +125,7 @@ awk '
 	}
 	END { for (name in made) print made[name] }
 ' "$tmp/sql" > "$tmp/functions"
-sed -n 's/^\.It Ic \(grading_.*)\)$/\1/p' src/gradingd-sql.7 > "$tmp/functions.manual"
+sed -n 's/^\.It Ic \(gradingd\{0,1\}_.*)\)$/\1/p' src/gradingd-sql.7 > "$tmp/functions.manual"
 compare function "$tmp/functions" "$tmp/functions.manual" src/gradingd-sql.7
 
 # "table.column type"

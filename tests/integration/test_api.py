@@ -76,13 +76,6 @@ def test_nonsense_is_refused(db, arguments):
     assert db.count() == 0
 
 
-def test_an_empty_transcript_is_complete_at_once(db):
-    session = new_session()
-    assert enqueue(db, session, []) == 0
-    row = progress(db, session)
-    assert (row.status, row.percent, row.batches_total) == ("completed", 100, 0)
-
-
 def test_plain_rows_that_nobody_has_claimed_are_a_queued_session(db):
     session = new_session()
     for n in range(2):
