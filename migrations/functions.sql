@@ -1180,6 +1180,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	one uuid;
 BEGIN
+	-- Nobody is waited for: the janitor has more to do.
+	PERFORM pg_catalog.set_config('lock_timeout'::text, '200ms'::text, true);
 	BEGIN
 		n := grading_clean_rows(session_ids, rated_ids);
 		RETURN;

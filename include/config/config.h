@@ -31,7 +31,9 @@ struct config {
 		char *user;
 	} pool;
 	struct {
-		int64_t poll_ms, stuck_after_ms, job_deadline_ms, keep_completed_ms, keep_failed_ms;
+		int64_t poll_ms, stuck_after_ms, job_deadline_ms, keep_completed_ms, keep_failed_ms,
+			keep_ratings_ms, keep_sessions_ms;
+		int64_t max_pending;
 	} queue;
 	struct {
 		int backend;		/* enum rater_backend, not RATER_NONE */

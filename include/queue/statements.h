@@ -51,6 +51,8 @@ enum statement_id {
 	STATEMENT_CLEAN_CACHE,
 	STATEMENT_LAPSED,
 	STATEMENT_CLEAN_FLIGHTS,
+	STATEMENT_CLEAN_SESSIONS,
+	STATEMENT_SETTINGS,
 	STATEMENT_SLEEP,
 	STATEMENT_AWAKE,
 	STATEMENT_COUNT,
@@ -60,7 +62,7 @@ enum statement_id {
 extern const struct statement statements[STATEMENT_COUNT];
 
 /* The highest migration these statements rely on. */
-#define SCHEMA_VERSION 93
+#define SCHEMA_VERSION 94
 #define NOTIFY_CHANNEL "grading_jobs"
 
 #endif

@@ -152,6 +152,16 @@ const struct config_key config_keys[] = {
 	{ KEY(DURATION, "queue.keep_failed", queue.keep_failed_ms, "0"),
 	  .min = SECOND, .max = LONGEST, .or_zero = true,
 	  .help = "Failed jobs are deleted when so old; 0: kept for ever." },
+	{ KEY(DURATION, "queue.keep_ratings", queue.keep_ratings_ms, "0"),
+	  .min = SECOND, .max = LONGEST, .or_zero = true,
+	  .help = "Ratings are deleted so long after their session last changed; 0: kept for "
+		  "ever." },
+	{ KEY(DURATION, "queue.keep_sessions", queue.keep_sessions_ms, "0"),
+	  .min = SECOND, .max = LONGEST, .or_zero = true,
+	  .help = "Sessions are deleted, with all that is kept of them, so long after they last "
+		  "changed; 0: kept for ever." },
+	{ KEY(INTEGER, "queue.max_pending", queue.max_pending, "0"), .min = 0, .max = 1000000000,
+	  .help = "Transcripts are refused while more jobs than this would wait; 0: never." },
 
 	{ KEY(CHOICE, "rater.backend", rater.backend, "rubric"), .choices = backends,
 	  .help = "Who rates: \"rubric\" (built in), \"openai\" (any compatible API) or "

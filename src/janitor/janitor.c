@@ -14,6 +14,7 @@
 #include "listen.h"
 #include "reap.h"
 #include "recover.h"
+#include "sessions.h"
 #include "statement.h"
 #include "tick.h"
 
@@ -29,6 +30,7 @@ struct janitor {
 	struct reap reap;
 	struct clean clean;
 	struct clean_cache clean_cache;
+	struct sessions sessions;
 	struct loop_timer due_timer;	/* the next job that is for later is due */
 	struct pg_counts counted;	/* statements and connections in the slot's counters */
 	bool stopping;
@@ -79,6 +81,8 @@ static void on_ready(void *arg)
 	child_database_up(j->c);
 	tick_look(&j->tick);
 	clean_cache_begin(&j->clean_cache);
+	sessions_tell(&j->sessions);
+	sessions_begin_cleaning(&j->sessions);
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
@@ -177,6 +181,7 @@ static void init(struct janitor *j, struct child *c)
 	reap_init(&j->reap, &j->m);
 	clean_init(&j->clean, &j->m);
 	clean_cache_init(&j->clean_cache, &j->m);
+	sessions_init(&j->sessions, &j->m);
 	listen_lost(&j->listen);	/* a forerunner's lock went with its connection */
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;

@@ -11,6 +11,7 @@
 #include "base/uuid.h"
 #include "janitor/clean.h"
 #include "janitor/clean_cache.h"
+#include "janitor/sessions.h"
 #include "janitor/tick.h"
 
 #define NOW INT64_C(800000000000000)
@@ -204,6 +205,25 @@ static void test_a_walk_ends_where_the_table_ended_when_it_began(void **state)
 	}
 }
 
+static void test_so_does_a_walk_through_the_sessions(void **state)
+{
+	static const int64_t tables[] = { 0, 1, 3, 4, 5, 1000 };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		struct sessions_walk walk = { 0, 0 };
+		int64_t pages = tables[i], seen = 4;
+
+		while (sessions_walk_on(&walk, pages)) {
+			assert_true(walk.page == seen);
+			seen += 4;
+			pages += 1000;
+		}
+		assert_true(seen >= tables[i] && seen - 4 <= tables[i]);
+		assert_true(walk.page == 0);
+	}
+}
+
 static void test_walks_are_as_frequent_as_entries_are_short_lived(void **state)
 {
 	(void)state;
@@ -224,6 +244,7 @@ int main(void)
 		TEST(test_a_report_says_what_is_due),
 		TEST(test_nothing_next_and_nobody_are_no_zero),
 		TEST(test_a_walk_ends_where_the_table_ended_when_it_began),
+		TEST(test_so_does_a_walk_through_the_sessions),
 		TEST(test_walks_are_as_frequent_as_entries_are_short_lived),
 	};
 
