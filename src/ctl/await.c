@@ -19,6 +19,7 @@
 #define POLL_MIN_MS 200
 #define POLL_MAX_MS 1000
 #define LINE_MS 5000		/* between lines where there is no terminal */
+#define THOROUGH_MS 2000	/* nothing rated for so long: has somebody changed the jobs? */
 #define STALL_MS 5000		/* nothing rated for so long: is something wrong? */
 #define LONG_STALL_MS 30000	/* nothing rated for so long: said in any case */
 #define ANSWER_CAP_BYTES (1 << 20)
@@ -26,11 +27,20 @@
 
 enum { OPEN, FAILED, N_COMPLETED, N_FAILED, OVER_RATED, OVER_LINES, OPEN_RATED, OPEN_LINES };
 
+/*
+ * The sessions $1, by their counters alone; where nothing moves ($2), also by what became of their
+ * jobs, since somebody may have changed these.
+ */
 static const char poll_sql[] =
 	"WITH s AS ("
-	"  SELECT session_id, rated_lines AS rated, greatest(total_lines, rated_lines) AS lines,"
-	"         status IN ('completed', 'failed') AS over, failed_batches > 0 AS failed"
-	"  FROM grading_sessions WHERE session_id = ANY ($1::uuid[]))"
+	"  SELECT t.session_id, rated_lines AS rated, greatest(total_lines, rated_lines) AS lines,"
+	"         t.status = ANY(ARRAY['completed'::text, 'failed'::text]) OR p.session_id IS NOT NULL AS over,"
+	"         failed_batches > 0 OR p.failed AS failed"
+	"  FROM grading_sessions t LEFT JOIN LATERAL ("
+	"    SELECT t.session_id, batches_failed > 0 AS failed FROM grading_progress(t.session_id)"
+	"    WHERE status = ANY(ARRAY['completed'::text, 'failed'::text]) OFFSET 0"
+	"  ) p ON $2::bool AND NOT t.status = ANY(ARRAY['completed'::text, 'failed'::text])"
+	"  WHERE t.session_id = ANY ($1::uuid[]))"
 	" SELECT coalesce(pg_catalog.array_agg(session_id) FILTER (WHERE NOT over), '{}'),"
 	"        coalesce(pg_catalog.array_agg(session_id) FILTER (WHERE over AND failed), '{}'),"
 	"        count(*) FILTER (WHERE over AND NOT failed),"
@@ -118,8 +128,9 @@ static void count(struct await *w, const PGresult *result)
 
 static int look(struct await *w, struct err *err)
 {
-	const char *values[] = { w->open };
-	PGresult *result = pgsync_query(w->conn, poll_sql, 1, values, err);
+	bool stalled = now_ms() - w->moved_ms >= THOROUGH_MS;
+	const char *values[] = { w->open, stalled ? "t" : "f" };
+	PGresult *result = pgsync_query(w->conn, poll_sql, 2, values, err);
 	int shown = 0;
 
 	if (!result)

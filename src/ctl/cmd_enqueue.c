@@ -57,9 +57,15 @@ static int add(struct enqueue *e, const char *file, const struct transcript *t, 
 	return enqueue_batch_add(&e->batch, file, t, err);
 }
 
+/* Sessions that are in the queue now, or were there before. */
+static int64_t taken(const struct enqueue_counts *c)
+{
+	return c->made + c->grown + c->present;
+}
+
 static void show(struct enqueue *e, const struct transcripts *file)
 {
-	int64_t sessions = e->batch.counts.made + e->batch.counts.present;
+	int64_t sessions = taken(&e->batch.counts);
 	char text[80];
 
 	snprintf(text, sizeof(text), "%" PRId64 " sessions, %" PRId64 " lines", sessions,
@@ -103,12 +109,18 @@ static int enqueue_files(struct enqueue *e, char **paths, int n, struct err *err
 
 static void print_result(const struct enqueue_counts *c)
 {
+	int64_t sessions = c->made + c->grown;
+
 	printf("enqueued %" PRId64 " session%s: %" PRId64 " job%s, %" PRId64 " line%s to rate",
-	       c->made, term_plural(c->made), c->jobs, term_plural(c->jobs), c->lines,
+	       sessions, term_plural(sessions), c->jobs, term_plural(c->jobs), c->lines,
 	       term_plural(c->lines));
+	if (c->grown)
+		printf("; %" PRId64 " of them already there, and grown", c->grown);
 	if (c->present)
 		printf("; %" PRId64 " %s already there", c->present,
 		       c->present == 1 ? "session was" : "sessions were");
+	if (c->empty)
+		printf("; %" PRId64 " empty", c->empty);
 	if (c->refused)
 		printf("; %" PRId64 " refused", c->refused);
 	printf("\n");
@@ -118,9 +130,10 @@ static void print_result(const struct enqueue_counts *c)
 /* waited: NULL when nobody asked to wait. */
 static void print_json(const struct enqueue_counts *c, const struct await_result *waited)
 {
-	printf("{\"sessions\": %" PRId64 ", \"jobs\": %" PRId64 ", \"lines\": %" PRId64
-	       ", \"present\": %" PRId64 ", \"refused\": %" PRId64, c->made, c->jobs, c->lines,
-	       c->present, c->refused);
+	printf("{\"sessions\": %" PRId64 ", \"grown\": %" PRId64 ", \"jobs\": %" PRId64
+	       ", \"lines\": %" PRId64 ", \"present\": %" PRId64 ", \"empty\": %" PRId64
+	       ", \"refused\": %" PRId64, c->made + c->grown, c->grown, c->jobs, c->lines,
+	       c->present, c->empty, c->refused);
 	if (waited)
 		printf(", \"completed\": %" PRId64 ", \"failed\": %" PRId64
 		       ", \"rated_lines\": %" PRId64, waited->completed, waited->failed,
@@ -138,11 +151,17 @@ static void complain_of_more(struct ctl *ctl, const struct enqueue_counts *c)
 			     c->noticed - ENQUEUE_COMPLAINTS);
 }
 
+/* Transcripts came, and no line of them is rated, now or before. */
+static bool rates_nothing(const struct enqueue_counts *c)
+{
+	return taken(c) + c->empty > 0 && c->lines + c->known == 0;
+}
+
 static int wait_for_all(struct enqueue *e, struct await_result *result)
 {
 	const struct awaited all = {
 		.sessions = buf_text(&e->batch.sessions), .name_of = name_of, .arg = e,
-		.began_ms = e->batch.counts.present ? 0 : e->began_ms,
+		.began_ms = e->batch.counts.present + e->batch.counts.grown ? 0 : e->began_ms,
 	};
 
 	return await_sessions(e->ctl, e->batch.conn, &all, result);
@@ -169,6 +188,11 @@ static int finish(struct enqueue *e, int outcome, const struct err *err)
 		status = wait_for_all(e, &waited);
 	if (json)
 		print_json(counts, wait ? &waited : NULL);
+	if (status == EXIT_STOPPED && rates_nothing(counts)) {
+		ctl_complain(e->ctl, "no line of it is rated: none is of a speaker that is (see "
+			     "rater.speakers) and has a \"text\"");
+		return EXIT_FAILED;
+	}
 	return status == EXIT_STOPPED && counts->refused ? EXIT_FAILED : status;
 }
 

@@ -1,6 +1,6 @@
 /*
- * gradingctl jobs, retry and cancel: which jobs there are and why they failed; putting them back,
- * ending them.
+ * gradingctl jobs, retry, cancel and forget: which jobs there are and why they failed; putting them
+ * back, ending them, removing them with their session.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,23 +22,35 @@
 
 enum { JSON, SESSION, BATCH, STATUS, ATTEMPTS, MAX_ATTEMPTS, SINCE_MS, ERROR };
 
+/* Jobs that failed, or that were completed but not in order: as their index says it (094). */
+#define REMARKABLE \
+	"(status::text = 'failed'::text OR status::text = 'completed'::text" \
+	" AND (error IS NOT NULL OR counted_as IS DISTINCT FROM 'completed'::text)) IS TRUE"
+
+/* A job that is over, and some of its lines have no rating. */
+#define INCOMPLETE REMARKABLE " AND status = 'completed' AND error IS NOT NULL"
+
 /*
- * At most $1 of each status; $2 to $4 say which. Each by its own index: what failed last, what is
+ * At most $1 of each kind; $2 to $5 say which. Each by its own index: what failed last, what is
  * claimed next.
  */
 static const char jobs_sql[] =
 	"SELECT pg_catalog.row_to_json(r), session_id, batch, status, attempts, max_attempts,"
-	"  greatest(extract(epoch FROM now() - coalesce(failed_at, started_at, created_at))"
-	"    * 1000::numeric, 0)::bigint, error"
+	"  greatest(extract(epoch FROM now() - coalesce(failed_at, completed_at, started_at,"
+	"    created_at)) * 1000::numeric, 0)::bigint, error"
 	" FROM (SELECT id, session_id, status, job_data ->> 'batchIndex'::text AS batch, attempts,"
 	"   max_attempts, priority,"
 	"  created_at, CASE WHEN status = 'processing' THEN started_at END AS started_at,"
-	"  CASE WHEN status = 'failed' THEN failed_at END AS failed_at, error FROM ("
+	"  CASE WHEN status = 'failed' THEN failed_at END AS failed_at,"
+	"  CASE WHEN status = 'completed' THEN completed_at END AS completed_at, error FROM ("
 	"   (SELECT * FROM grading_jobs WHERE $2::bool AND status = 'failed'"
 	"     ORDER BY failed_at DESC LIMIT $1::int)"
 	"   UNION ALL"
 	"   (SELECT * FROM grading_jobs WHERE $3::bool AND status = 'processing'"
 	"     ORDER BY started_at LIMIT $1::int)"
+	"   UNION ALL"
+	"   (SELECT * FROM grading_jobs WHERE $5::bool AND " INCOMPLETE
+	"     ORDER BY completed_at DESC LIMIT $1::int)"
 	"   UNION ALL"
 	"   (SELECT * FROM grading_jobs WHERE $4::bool AND status = 'pending'"
 	"     ORDER BY priority DESC, available_at, id LIMIT $1::int)) g LIMIT $1::int) r";
@@ -74,14 +86,15 @@ static void print_table(struct ctl *ctl, const PGresult *result, int rows)
 static PGresult *ask_jobs(struct ctl *ctl, PGconn *conn, struct err *err)
 {
 	bool failed = ctl->option[CTL_FAILED], processing = ctl->option[CTL_PROCESSING];
-	bool pending = ctl->option[CTL_PENDING];
-	bool all = !failed && !processing && !pending;
+	bool pending = ctl->option[CTL_PENDING], incomplete = ctl->option[CTL_INCOMPLETE];
+	bool all = !failed && !processing && !pending && !incomplete;
 	char limit[24];
 	const char *const values[] = { limit, all || failed ? "t" : "f",
-				       all || processing ? "t" : "f", all || pending ? "t" : "f" };
+				       all || processing ? "t" : "f", all || pending ? "t" : "f",
+				       incomplete ? "t" : "f" };
 
 	snprintf(limit, sizeof(limit), "%" PRId64, ctl->option[CTL_LIMIT] + 1);
-	return pgsync_query(conn, jobs_sql, 4, values, err);
+	return pgsync_query(conn, jobs_sql, 5, values, err);
 }
 
 int cmd_jobs(struct ctl *ctl, char **args, int n)
@@ -107,26 +120,33 @@ int cmd_jobs(struct ctl *ctl, char **args, int n)
 	return EXIT_STOPPED;
 }
 
-/* ---- retry and cancel ---- */
+/* ---- retry, cancel and forget ---- */
 
-static const char retry_sql[] = "SELECT grading_retry_many($1::uuid[])";
+/* Each of sessions, $1: uuid[]. */
+static const char retry_failed_sql[] = "SELECT grading_retry_many($1::uuid[])";
+static const char retry_incomplete_sql[] =
+	"SELECT grading_put_back($1::uuid[], failed => false, incomplete => true)";
+static const char retry_both_sql[] =
+	"SELECT grading_put_back($1::uuid[], failed => true, incomplete => true)";
 static const char cancel_sql[] =
 	"SELECT coalesce(sum(grading_cancel(s)), 0) FROM pg_catalog.unnest($1::uuid[]) AS s";
+static const char forget_sql[] = "SELECT grading_forget_many($1::uuid[])";
 
 /*
- * The next sessions behind $1 that have failed jobs, as an array (null: none), and the last of
- * them.
+ * The next sessions behind $1 that have failed jobs ($3), or incomplete ones ($4), as an array
+ * (null: none), and the last of them.
  */
-static const char failed_sql[] =
+static const char sessions_sql[] =
 	"SELECT pg_catalog.array_agg(session_id ORDER BY session_id),"
 	"  (pg_catalog.array_agg(session_id ORDER BY session_id DESC))[1] FROM ("
-	" SELECT DISTINCT session_id FROM grading_jobs WHERE status = 'failed'"
+	" SELECT DISTINCT session_id FROM grading_jobs WHERE " REMARKABLE
+	"   AND ($3::bool AND status = 'failed'"
+	"     OR $4::bool AND status = 'completed' AND error IS NOT NULL)"
 	"   AND ($1::uuid IS NULL OR session_id > $1::uuid)"
 	"  ORDER BY session_id LIMIT $2::int) s";
 
-/* Adds to *jobs how many jobs of these sessions (uuid[]) it was. */
-static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *jobs,
-		 struct err *err)
+/* Adds to *n how many jobs, or rows, of these sessions (uuid[]) it was. */
+static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *n, struct err *err)
 {
 	PGresult *result = NULL;
 
@@ -137,12 +157,12 @@ static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *j
 	}
 	if (!result)
 		return -1;
-	*jobs += pgsync_int(result, 0);
+	*n += pgsync_int(result, 0);
 	PQclear(result);
 	return 0;
 }
 
-static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int64_t *jobs,
+static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int64_t *rows,
 			  struct err *err)
 {
 	int outcome = 0;
@@ -158,29 +178,32 @@ static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int6
 			pgarray_text(&sessions, session);
 		}
 		pgarray_end(&sessions);
-		outcome = apply(conn, sql, buf_text(&sessions), jobs, err);
+		outcome = apply(conn, sql, buf_text(&sessions), rows, err);
 		buf_free(&sessions);
 	}
 	return outcome;
 }
 
 /* Each session once: what fails again meanwhile is not put back for ever. */
-static int retry_all_failed(PGconn *conn, int64_t *jobs, struct err *err)
+static int retry_all(PGconn *conn, bool failed, bool incomplete, int64_t *jobs, struct err *err)
 {
+	const char *sql = !incomplete ? retry_failed_sql : failed ? retry_both_sql
+		: retry_incomplete_sql;
 	char last[UUID_SIZE] = "", limit[16];
 	int outcome = 0;
 
 	snprintf(limit, sizeof(limit), "%d", SESSIONS);
 	for (bool done = false; !done && outcome == 0; ) {
-		const char *const values[] = { last[0] ? last : NULL, limit };
-		PGresult *found = pgsync_query(conn, failed_sql, 2, values, err);
+		const char *const values[] = { last[0] ? last : NULL, limit, failed ? "t" : "f",
+					       incomplete ? "t" : "f" };
+		PGresult *found = pgsync_query(conn, sessions_sql, 4, values, err);
 
 		if (!found)
 			return -1;
 		done = PQgetisnull(found, 0, 0);
 		if (!done) {
 			snprintf(last, sizeof(last), "%s", PQgetvalue(found, 0, 1));
-			outcome = apply(conn, retry_sql, PQgetvalue(found, 0, 0), jobs, err);
+			outcome = apply(conn, sql, PQgetvalue(found, 0, 0), jobs, err);
 		}
 		PQclear(found);
 	}
@@ -201,22 +224,24 @@ static int finish(struct ctl *ctl, int outcome, const char *key, const char *wor
 
 int cmd_retry(struct ctl *ctl, char **args, int n)
 {
-	bool all = ctl->option[CTL_FAILED];
+	bool failed = ctl->option[CTL_FAILED], incomplete = ctl->option[CTL_INCOMPLETE];
 	int64_t jobs = 0;
 	struct err err;
 	PGconn *conn;
 	int outcome;
 
-	if (all == (n > 0)) {
+	if (n > 0 ? failed : !failed && !incomplete) {
 		ctl_complain(ctl, "say what to put back: gradingctl retry SESSION..., or --failed "
-			     "for all failed jobs");
+			     "for all failed jobs, --incomplete for all with lines that got no "
+			     "rating");
 		return EXIT_FAILED;
 	}
 	conn = ctl_database(ctl, &err);
 	if (!conn)
 		return ctl_fail(ctl, &err);
-	outcome = all ? retry_all_failed(conn, &jobs, &err)
-		      : apply_to_words(conn, retry_sql, args, n, &jobs, &err);
+	outcome = n == 0 ? retry_all(conn, failed, incomplete, &jobs, &err)
+		: apply_to_words(conn, incomplete ? retry_both_sql : retry_failed_sql, args, n,
+				 &jobs, &err);
 	PQfinish(conn);
 	return finish(ctl, outcome, "retried", "put back into the queue", jobs, &err);
 }
@@ -233,4 +258,22 @@ int cmd_cancel(struct ctl *ctl, char **args, int n)
 	outcome = apply_to_words(conn, cancel_sql, args, n, &jobs, &err);
 	PQfinish(conn);
 	return finish(ctl, outcome, "cancelled", "cancelled", jobs, &err);
+}
+
+int cmd_forget(struct ctl *ctl, char **args, int n)
+{
+	int64_t rows = 0;
+	struct err err;
+	PGconn *conn = ctl_database(ctl, &err);
+	int outcome;
+
+	if (!conn)
+		return ctl_fail(ctl, &err);
+	outcome = apply_to_words(conn, forget_sql, args, n, &rows, &err);
+	PQfinish(conn);
+	if (ctl->option[CTL_JSON])
+		printf("{\"rows\": %" PRId64 "}\n", rows);
+	else if (outcome == 0)
+		printf("%" PRId64 " row%s removed\n", rows, term_plural(rows));
+	return outcome == 0 ? EXIT_STOPPED : ctl_fail(ctl, &err);
 }

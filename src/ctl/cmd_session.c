@@ -66,15 +66,20 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 	struct err ignored;
 	PGresult *result = ask(conn, failures_sql, id, &limit, &ignored);
 	int n = PQntuples(result);
+	bool incomplete = false;
 
-	for (int i = 0; i < n && i < FAILURES_SHOWN; i++)
+	for (int i = 0; i < n && i < FAILURES_SHOWN; i++) {
+		bool failed = PQgetvalue(result, i, 2)[0] == 't';
+
+		incomplete |= !failed;
 		ctl_complain(ctl, "batch %s %s: %s", PQgetvalue(result, i, 0),
-			     PQgetvalue(result, i, 2)[0] == 't' ? "failed" : "is incomplete",
-			     PQgetvalue(result, i, 1));
-	if (n > 0 && PQgetvalue(result, 0, 3)[0] == 't')
-		ctl_complain(ctl,
-			     "%s`gradingctl retry %.100s` puts failed jobs back into the queue",
-			     n > FAILURES_SHOWN ? "and more; " : "", id);
+			     failed ? "failed" : "is incomplete", PQgetvalue(result, i, 1));
+	}
+	if (n > 0)
+		ctl_complain(ctl, "%s`gradingctl retry %s%.100s` puts %s back into the queue",
+			     n > FAILURES_SHOWN ? "and more; " : "",
+			     incomplete ? "--incomplete " : "", id,
+			     incomplete ? "them" : "failed jobs");
 	PQclear(result);
 }
 
@@ -82,7 +87,7 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 
 enum {
 	STATUS, BATCHES_DONE, BATCHES_FAILED, BATCHES, LINES_DONE, LINES, PERCENT, ETA_MS, FIRST_MS,
-	ELAPSED_MS, UUID
+	ELAPSED_MS, UUID, LINES_FAILED
 };
 
 static const char progress_sql[] =
@@ -90,7 +95,7 @@ static const char progress_sql[] =
 	"       percent, (eta_seconds * 1000::numeric)::bigint,"
 	"       (extract(epoch FROM first_rated_at - started_at) * 1000::numeric)::bigint,"
 	"       (extract(epoch FROM coalesce(completed_at, clock_timestamp()) - started_at)"
-	"         * 1000::numeric)::bigint, $1::uuid"
+	"         * 1000::numeric)::bigint, $1::uuid, lines_failed"
 	" FROM grading_progress($1::uuid)";
 
 static const char progress_json_sql[] =
@@ -123,6 +128,15 @@ static void print_duration(const PGresult *result, int column, const char *befor
 		       duration_human(pgsync_int(result, column), text, sizeof(text)), after);
 }
 
+/* ", 2 WHAT" when the column says that there are any. */
+static void print_failed(const struct term *out, const PGresult *result, int column,
+			 const char *what)
+{
+	if (pgsync_int(result, column) > 0)
+		printf(", %s%s %s%s", term_style(out, TERM_RED), PQgetvalue(result, 0, column),
+		       what, term_style(out, TERM_PLAIN));
+}
+
 static void print_progress(const struct term *out, const PGresult *result)
 {
 	const char *status = PQgetvalue(result, 0, STATUS);
@@ -135,12 +149,12 @@ static void print_progress(const struct term *out, const PGresult *result)
 	       term_style(out, TERM_PLAIN), PQgetvalue(result, 0, PERCENT));
 	if (!over)
 		print_duration(result, ETA_MS, ", about ", " left");
-	printf("\n%s of %s lines rated, %s of %s batches done", PQgetvalue(result, 0, LINES_DONE),
-	       PQgetvalue(result, 0, LINES), PQgetvalue(result, 0, BATCHES_DONE),
+	printf("\n%s of %s lines rated", PQgetvalue(result, 0, LINES_DONE),
+	       PQgetvalue(result, 0, LINES));
+	print_failed(out, result, LINES_FAILED, "given up");
+	printf(", %s of %s batches done", PQgetvalue(result, 0, BATCHES_DONE),
 	       PQgetvalue(result, 0, BATCHES));
-	if (pgsync_int(result, BATCHES_FAILED) > 0)
-		printf(", %s%s of them failed%s", term_style(out, TERM_RED),
-		       PQgetvalue(result, 0, BATCHES_FAILED), term_style(out, TERM_PLAIN));
+	print_failed(out, result, BATCHES_FAILED, "of them failed");
 	print_duration(result, ELAPSED_MS, over ? "\ntook " : "\nrunning for ", "");
 	print_duration(result, FIRST_MS, ", first rating after ", "");
 	printf("\n%ssession %s%s\n", term_style(out, TERM_DIM), PQgetvalue(result, 0, UUID),

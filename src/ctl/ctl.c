@@ -11,8 +11,8 @@
 #include "pg/pgerror.h"
 #include "pg/pgsync.h"
 
-/* The schema that knows grading_enqueue(), grading_retry() and their like. */
-#define API_VERSION 90
+/* The schema that knows grading_submit(), grading_retry_many() and their like. */
+#define API_VERSION 94
 
 #define COMPLAINT_CAP_BYTES 8192
 

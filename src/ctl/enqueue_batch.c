@@ -15,28 +15,31 @@
 
 static const char enqueue_sql[] =
 	"WITH asked AS MATERIALIZED ("
-	"  SELECT a.session, a.record, a.record -> 'transcript'::text AS transcript,"
-	"         EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = a.session) AS known"
+	"  SELECT a.session, a.record,"
+	"         EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = a.session) AS there"
 	"  FROM unnest($1::uuid[], $2::jsonb[]) AS a(session, record)),"
 	" answered AS MATERIALIZED ("
-	"  SELECT session, known, transcript,"
-	"         grading_enqueue(session, transcript, record ->> 'salesRepName'::text,"
-	"                         record ->> 'customerName'::text, $3::int, $4::int) AS jobs"
-	"    FROM asked),"
-	/* No jobs: it was there, in the table or in this very batch; or there is nothing in it. */
+	"  SELECT there, record -> 'transcript'::text = '[]'::jsonb AS empty,"
+	"         grading_submit(session, record -> 'transcript'::text,"
+	"           pg_catalog.jsonb_build_object("
+	"           'sales_rep_name'::text, record -> 'salesRepName'::text,"
+	"           'customer_name'::text, record -> 'customerName'::text,"
+	"           'batch_size'::text, $3::int, 'priority'::text, $4::int)) AS told FROM asked),"
 	" counted AS ("
-	"  SELECT session, jobs, jobs > 0 OR (transcript = '[]'::jsonb AND NOT known) AS made"
-	"    FROM answered)"
-	" SELECT count(*) FILTER (WHERE made), sum(jobs),"
-	"        coalesce(pg_catalog.array_agg(session) FILTER (WHERE made), '{}') FROM counted";
+	"  SELECT there, empty, (told ->> 'jobs'::text)::bigint AS jobs,"
+	"         (told ->> 'lines'::text)::bigint AS lines, (told ->> 'known'::text)::bigint AS known"
+	"  FROM answered)"
+	" SELECT count(*) FILTER (WHERE jobs > 0 AND NOT there),"
+	"        count(*) FILTER (WHERE jobs > 0 AND there),"
+	"        count(*) FILTER (WHERE jobs = 0 AND NOT empty), count(*) FILTER (WHERE empty),"
+	"        sum(jobs), sum(lines), sum(known) FROM counted";
 
-static const char lines_sql[] =
-	"SELECT coalesce(sum(total_lines), 0) FROM grading_sessions"
-	"  WHERE session_id = ANY ($1::uuid[])";
+/* Its columns. */
+enum { MADE, GROWN, PRESENT, EMPTY, JOBS, LINES, KNOWN };
 
 /* ---- notices ---- */
 
-/* grading_enqueue() says so when it finds nothing to rate. */
+/* grading_submit() says so when it finds nothing to rate, and more. */
 static void on_notice(void *arg, const PGresult *result)
 {
 	struct enqueue_batch *b = arg;
@@ -93,20 +96,15 @@ static void pack(const struct enqueue_item *items, size_t n, struct buf *session
 	pgarray_end(records);
 }
 
-/* What the statement made is asked in a second one, which sees it. */
-static int count(struct enqueue_batch *b, size_t n, const PGresult *result, struct err *err)
+static void count(struct enqueue_counts *c, const PGresult *result)
 {
-	const char *values[] = { PQgetvalue(result, 0, 2) };
-	PGresult *lines = pgsync_query(b->conn, lines_sql, 1, values, err);
-
-	if (!lines)
-		return -1;
-	b->counts.made += pgsync_int(result, 0);
-	b->counts.present += (int64_t)n - pgsync_int(result, 0);
-	b->counts.jobs += pgsync_int(result, 1);
-	b->counts.lines += pgsync_int(lines, 0);
-	PQclear(lines);
-	return 0;
+	c->made += pgsync_int(result, MADE);
+	c->grown += pgsync_int(result, GROWN);
+	c->present += pgsync_int(result, PRESENT);
+	c->empty += pgsync_int(result, EMPTY);
+	c->jobs += pgsync_int(result, JOBS);
+	c->lines += pgsync_int(result, LINES);
+	c->known += pgsync_int(result, KNOWN);
 }
 
 /* All of them or none. */
@@ -116,7 +114,6 @@ static int send_items(struct enqueue_batch *b, const struct enqueue_item *items,
 	char batch_size[24], priority[24];
 	struct buf sessions, records;
 	PGresult *result = NULL;
-	int outcome = -1;
 
 	buf_reset(&b->notices);
 	pack(items, n, &sessions, &records);
@@ -127,23 +124,29 @@ static int send_items(struct enqueue_batch *b, const struct enqueue_item *items,
 				      records.data, batch_size, priority }, err);
 	else
 		err_set(err, ERR_RETRY, "out of memory");
-	if (result)
-		outcome = count(b, n, result, err);
-	if (outcome == 0)
-		tell_notices(b, items, n);	/* else they come once more */
-	PQclear(result);
 	buf_free(&sessions);
 	buf_free(&records);
-	if (outcome == 0 && b->ctl->option[CTL_WAIT])
+	if (!result)
+		return -1;
+	count(&b->counts, result);
+	tell_notices(b, items, n);	/* of a statement that failed they come once more */
+	PQclear(result);
+	if (b->ctl->option[CTL_WAIT])
 		for (size_t i = 0; i < n; i++)
 			pgarray_text(&b->sessions, items[i].session);
-	return outcome;
+	return 0;
 }
 
 /* Away, or not fit for any transcript: there is no point in going on. */
 static bool is_fatal(const struct err *err)
 {
 	return err->kind == ERR_LOST || err->kind == ERR_CONFIG;
+}
+
+/* queue.max_pending, see grading_check_room(): there will be room later. */
+static bool is_queue_full(const struct err *err)
+{
+	return strcmp(err->sqlstate, "53400") == 0;
 }
 
 void enqueue_batch_refuse(struct enqueue_batch *b, const char *why)
@@ -161,6 +164,10 @@ static int send_one_by_one(struct enqueue_batch *b, struct err *err)
 			continue;
 		if (is_fatal(err))
 			return -1;
+		if (is_queue_full(err))
+			return err_set(err, ERR_LOST, "%s:%lu: %s; it and what follows was not "
+				       "enqueued, the same command goes on from here",
+				       b->items[i].file, b->items[i].line, err->text);
 		err_set(&refusal, ERR_PERMANENT, "%s:%lu: %s", b->items[i].file, b->items[i].line,
 			err->text);
 		enqueue_batch_refuse(b, refusal.text);

@@ -1,5 +1,5 @@
 /*
- * A batch of transcripts on its way into the queue: sent by grading_enqueue() in one statement.
+ * A batch of transcripts on its way into the queue: sent by grading_submit() in one statement.
  * When a batch is refused its transcripts are sent one by one, so that a bad one harms no other.
  */
 #ifndef ENQUEUE_BATCH_H
@@ -27,10 +27,13 @@ struct enqueue_item {
 
 struct enqueue_counts {
 	int64_t made;			/* sessions that are new */
-	int64_t present;		/* sessions that were there */
+	int64_t grown;			/* sessions that were there, and have new jobs */
+	int64_t present;		/* sessions that were there, with all their lines */
+	int64_t empty;			/* transcripts with nothing in them */
 	int64_t refused;		/* transcripts that are none, or not taken */
 	int64_t noticed;		/* remarks of the database about transcripts that it took */
-	int64_t jobs, lines;		/* of the sessions that are new */
+	int64_t jobs, lines;		/* that are new */
+	int64_t known;			/* lines that were there */
 };
 
 struct enqueue_batch {

@@ -36,6 +36,8 @@ static const struct {
 			 "jobs: those that failed; retry: all of them" },
 	[CTL_PENDING] = { "pending", NULL, 0, 1, 0, "jobs: those that wait" },
 	[CTL_PROCESSING] = { "processing", NULL, 0, 1, 0, "jobs: those that are being rated" },
+	[CTL_INCOMPLETE] = { "incomplete", NULL, 0, 1, 0,
+			     "jobs, retry: those with lines that got no rating" },
 	[CTL_LIMIT] = { "limit", "N", 1, 1000000, 50, "jobs: no more than N (50)" },
 };
 

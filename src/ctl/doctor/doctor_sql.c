@@ -9,7 +9,7 @@
 #define OURS \
 	"ours AS (SELECT c.* FROM unnest(ARRAY['grading_migrations', 'grading_jobs'," \
 	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings'," \
-	"    'grading_provenance']) AS name" \
+	"    'grading_provenance', 'grading_settings']) AS name" \
 	"  JOIN pg_class c ON c.oid = to_regclass(name))"
 
 /* Half of an "open since" is nothing an operator wants to read. */
@@ -143,8 +143,10 @@ static const char rights_sql[] =
 	"    string_agg(DISTINCT p.proname, ', ')),"
 	"  'unless that is meant, as its owner: SELECT grading_secure()'"
 	" FROM stranger r CROSS JOIN pg_proc p"
-	" WHERE p.proname IN ('grading_enqueue', 'grading_retry', 'grading_retry_many',"
-	"    'grading_cancel', 'grading_count', 'grading_secure')"
+	" WHERE p.proname IN ('grading_submit', 'grading_enqueue', 'grading_recount',"
+	"    'grading_recount_many', 'grading_put_back', 'grading_retry', 'grading_retry_many',"
+	"    'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_count',"
+	"    'grading_secure')"
 	"  AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid, 'EXECUTE')"
 	" GROUP BY r.rolname"
 	" UNION ALL"
@@ -306,6 +308,32 @@ static const char indexes_sql[] =
 	"     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = c.attnum"
 	"       ORDER BY c.place))";
 
+/*
+ * Sessions that nothing will ever move again: none of their jobs is open, and their counters wait
+ * for more. Only what moved last is looked at where there are very many that wait.
+ */
+static const char sessions_sql[] =
+	"WITH waiting AS ("
+	"  SELECT session_id, updated_at FROM ("
+	"    SELECT session_id, updated_at, status FROM grading_sessions"
+	"    WHERE updated_at < now() - interval '1 minute' LIMIT 200000) s"
+	"  WHERE status IN ('queued', 'processing') LIMIT 10000"
+	"), stuck AS ("
+	"  SELECT session_id, updated_at FROM waiting w WHERE NOT EXISTS ("
+	"    SELECT FROM grading_jobs g WHERE g.session_id = w.session_id"
+	"      AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)"
+	"        IS TRUE)"
+	")"
+	"SELECT 'warning', format('%s session%s no open job and will not end by %s counters: jobs"
+	" were deleted or never inserted, changed by hand, or settled by another worker (%s%s)',"
+	"   count(*), CASE count(*) WHEN 1 THEN ' has' ELSE 's have' END,"
+	"   CASE count(*) WHEN 1 THEN 'its' ELSE 'their' END,"
+	"   array_to_string((array_agg(session_id ORDER BY updated_at DESC))[:3], ', '),"
+	"   CASE WHEN count(*) > 3 THEN ', ...' ELSE '' END),"
+	"  'enqueue them again, for what is missing, or: SELECT grading_recount(session_id); both"
+	" make the counters what the rows say'"
+	" FROM stuck HAVING count(*) > 0";
+
 const struct doctor_check doctor_checks[] = {
 	{ "server", server_sql, "", NULL, false },
 	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL, false },
@@ -320,5 +348,6 @@ const struct doctor_check doctor_checks[] = {
 	  NULL, true },
 	{ "numbers", numbers_sql, "claims and cursors get numbers that never come back", NULL, true },
 	{ "indexes", indexes_sql, "all present and valid", NULL, true },
+	{ "sessions", sessions_sql, "none waits for jobs that are not there", NULL, false },
 };
 const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
