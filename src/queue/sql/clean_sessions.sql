@@ -33,8 +33,8 @@ WITH turn AS MATERIALIZED (
 	FOR UPDATE SKIP LOCKED
 ), gone AS MATERIALIZED (
 	SELECT g.* FROM (
-		SELECT array_agg(session_id) FILTER (WHERE whole) AS whole,
-			array_agg(session_id) FILTER (WHERE NOT whole) AS ratings
+		SELECT pg_catalog.array_agg(session_id) FILTER (WHERE whole) AS whole,
+			pg_catalog.array_agg(session_id) FILTER (WHERE NOT whole) AS ratings
 		FROM old HAVING count(*) > 0
 	) o CROSS JOIN LATERAL grading_clean_sessions(o.whole, o.ratings) AS g
 )
