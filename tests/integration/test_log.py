@@ -170,7 +170,7 @@ def test_nobody_waits_for_a_stuck_log(start_stuck, db, kind):
     pool, stuck = start_stuck(kind, pool={"workers": 2, "beat": "3s"})
     check_stuck(pool, stuck, db)
     pool.process.send_signal(signal.SIGTERM)
-    assert pool.wait_exit(20) == 0
+    assert pool.wait_exit() == 0
 
 
 @pytest.mark.parametrize("kind", STUCK)
@@ -178,7 +178,7 @@ def test_a_stuck_log_hinders_no_stop(start_stuck, db, kind):
     pool, _ = start_stuck(kind)
     use_hard(pool, db)
     pool.process.send_signal(signal.SIGTERM)
-    assert pool.wait_exit(20) == 0
+    assert pool.wait_exit() == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start somebody else")
@@ -191,7 +191,7 @@ def test_a_pipe_or_terminal_of_somebody_else_does_no_harm_either(start_stuck, db
     fill(stuck.write) if kind == "pipe" else termios.tcflow(stuck.write, termios.TCOOFF)
     pool.ctl("pause")
     pool.process.send_signal(signal.SIGTERM)
-    assert pool.wait_exit(20) == 0
+    assert pool.wait_exit() == 0
 
 
 def test_a_shared_description_stays_as_it_is(start_stuck, db):
@@ -221,7 +221,7 @@ def test_a_full_disk_is_shown_everywhere_but_in_the_log(make_pool, db):
     said = gradingctl("-c", pool.config_path, "doctor")
     assert re.search(rf"log\b.*{why}", said.stdout), said
     pool.process.send_signal(signal.SIGTERM)
-    assert pool.wait_exit(20) == 0
+    assert pool.wait_exit() == 0
 
 
 def test_no_half_line_is_glued_to_the_next(make_pool, db):

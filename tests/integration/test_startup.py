@@ -195,6 +195,23 @@ def test_a_daemon_waits_for_a_database_that_is_away(daemon, db, postgres):
         daemon.stop()
 
 
+def test_a_service_manager_is_told_that_it_waits(make_pool, db, tmp_path):
+    """Which else would end it after a while, and start it over and over."""
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(str(tmp_path / "n"))
+    told.settimeout(PATIENCE_S)
+    pool = make_pool(db, start=False, env={"NOTIFY_SOCKET": str(tmp_path / "n")})
+    away(pool)
+    pool.start(wait=False)
+    said = []
+    while "READY=1" not in said:
+        said.append(told.recv(4096).decode())
+    assert any(line.startswith("STATUS=waiting for the database: ") for line in said), said
+    assert pool.show("status")["summary"] == "waiting for the database"
+    assert pool.stop() == 0
+    told.close()
+
+
 def test_a_daemon_that_waits_goes_on_when_it_is_refused(daemon, postgres, bare_db, db):
     """The database comes back before its tables do, as during a restore: what was promised is to wait."""
     daemon.pool.alarms_expected = True
