@@ -17,7 +17,7 @@
 struct floors {
 	uint64_t epoch;
 	int n;
-	struct floor at[FLOORS_MAX];	/* by priority, highest first */
+	struct floor at[PASSES_MAX];	/* by priority, highest first */
 };
 
 /* The janitor's, raised by what workers have claimed since; none that is older than max_age_ms. */
@@ -43,6 +43,8 @@ bool shared_floors_read(const struct shared_floors *s, struct shared_floors *out
  * Adds the floor of one more priority; nothing when it is there already, or there is no more room.
  */
 void floors_add(struct floors *f, const struct floor *more);
+/* The same, with room for so many; at most PASSES_MAX. */
+void floors_add_up_to(struct floors *f, const struct floor *more, int max);
 
 /*
  * The janitor: the floors just found begin a new epoch, unless somebody forgot them since `epoch`.

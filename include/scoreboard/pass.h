@@ -20,6 +20,8 @@ void pass_read(const struct scoreboard *sb, struct floors *out);
 
 /* The place behind this one, for a pass that is to leave it out. */
 struct floor pass_behind(const struct floor *place);
+/* Raises the pass of that priority, or adds it as far as there is room. */
+void pass_add(struct floors *passes, const struct floor *to);
 /*
  * Claims begin at these places from now on, where they do not begin later. slot: that of the worker
  * who says so. A priority for which there is no more room is not passed.

@@ -49,6 +49,7 @@ struct floor {
 	unsigned char id[UUID_BYTES];
 };
 #define FLOORS_MAX 8
+#define PASSES_MAX 32		/* of passes, which are kept in the same way (pass.h) */
 
 /* pass.c's. */
 struct passing {
@@ -64,7 +65,7 @@ struct shared_floors {
 	uint64_t epoch;
 	int64_t renewed_ms;
 	int32_t n;
-	struct floor at[FLOORS_MAX];
+	struct floor at[PASSES_MAX];
 };
 
 /* Written by its child, except for what says otherwise. */

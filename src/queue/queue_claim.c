@@ -23,7 +23,7 @@ enum { PLACE_ID, PLACE_PRIORITY, PLACE_AVAILABLE_AT, PLACE_LARGE };
 /* Known priorities, highest first: those with a floor, and those with a pass. */
 struct known {
 	int n;
-	struct floor at[2 * FLOORS_MAX];
+	struct floor at[FLOORS_MAX + PASSES_MAX];
 };
 
 static const struct floor *pass_of(const struct floors *passes, int32_t priority)

@@ -50,7 +50,7 @@ bool shared_floors_read(const struct shared_floors *s, struct shared_floors *out
 
 		memcpy(out, s, sizeof(*out));
 		if (seqlock_read_ok(&s->seq, before))
-			return out->n >= 0 && out->n <= FLOORS_MAX;
+			return out->n >= 0 && out->n <= PASSES_MAX;
 	}
 	return false;
 }
@@ -82,11 +82,16 @@ void floors_publish(struct slot *slot, const struct floors *f)
 
 void floors_add(struct floors *f, const struct floor *more)
 {
+	floors_add_up_to(f, more, FLOORS_MAX);
+}
+
+void floors_add_up_to(struct floors *f, const struct floor *more, int max)
+{
 	int i = 0;
 
 	while (i < f->n && f->at[i].priority > more->priority)
 		i++;
-	if (f->n == FLOORS_MAX || (i < f->n && f->at[i].priority == more->priority))
+	if (f->n >= max || (i < f->n && f->at[i].priority == more->priority))
 		return;
 	memmove(&f->at[i + 1], &f->at[i], (size_t)(f->n - i) * sizeof(*more));
 	f->at[i] = *more;

@@ -13,16 +13,16 @@ bool pass_is_on(const struct scoreboard *sb)
 	return is_on(atomic_load(&sb->passing.epoch));
 }
 
-static void raise_one(struct floors *f, const struct floor *to)
+void pass_add(struct floors *passes, const struct floor *to)
 {
-	floors_add(f, to);
-	floors_raise(f, to);
+	floors_add_up_to(passes, to, PASSES_MAX);
+	floors_raise(passes, to);
 }
 
 static void raise_all(struct floors *f, const struct shared_floors *s)
 {
 	for (int i = 0; i < s->n; i++)
-		raise_one(f, &s->at[i]);
+		pass_add(f, &s->at[i]);
 }
 
 void pass_read(const struct scoreboard *sb, struct floors *out)
@@ -68,7 +68,7 @@ void pass_raise(struct scoreboard *sb, int slot, const struct floors *more)
 	if (shared->epoch == mine.epoch)
 		raise_all(&mine, shared);
 	for (int i = 0; i < more->n; i++)
-		raise_one(&mine, &more->at[i]);
+		pass_add(&mine, &more->at[i]);
 	shared_floors_write(shared, mine.epoch, mine.at, mine.n, 0);
 	atomic_fetch_add(&sb->passing.raised, 1);
 }

@@ -5,6 +5,7 @@
  */
 #include "claimer.h"
 
+#include <limits.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -22,9 +23,10 @@
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after trouble of the database's own */
-#define PASS_FIRST 16		/* places passed when a claim is refused, at least; then */
-#define PASS_MAX 8192		/* twice as many each time, up to so many */
-#define REFUSALS_MAX 9		/* in a row without a pause between them */
+#define PASS_MIN 16		/* places passed when a claim is refused, at least; but */
+#define PASS_SHARE 4		/* a quarter of those passed in a row before, so that few others */
+#define PASS_MAX 8192		/* are among them, and at most so many */
+#define REFUSALS_MAX 40		/* in a row without a pause between them */
 
 static struct scoreboard *board(const struct claimer *c)
 {
@@ -94,8 +96,7 @@ static void add_pass(struct floors *passes, const struct floor *place)
 {
 	struct floor behind = pass_behind(place);
 
-	floors_add(passes, &behind);
-	floors_raise(passes, &behind);
+	pass_add(passes, &behind);
 }
 
 static void raise_passes(struct claimer *c, const struct floors *passes, const char *why)
@@ -123,19 +124,25 @@ static void on_peeked(void *arg, const PGresult *result, const struct err *err)
 		queue_place(result, i, &place);
 		add_pass(&passes, &place);
 	}
+	if (c->passed_in_row < INT_MAX / 2)
+		c->passed_in_row += PQntuples(result);
 	raise_passes(c, &passes, c->refusal.text);
 }
 
 /*
- * What the claim would have brought is passed, and more of it the more often that happens in a row;
- * who is to blame is the walk's to find out.
+ * What the claim would have brought is passed, and more of it the more was passed in a row; who is
+ * to blame is the walk's to find out.
  */
 static void pass_refused(struct claimer *c, const struct err *err)
 {
-	int least = c->asked > PASS_FIRST ? c->asked : PASS_FIRST;
-	int64_t n = (int64_t)least << (c->refusals < REFUSALS_MAX ? c->refusals : REFUSALS_MAX);
-	struct claim claim = claim_for(c, n < PASS_MAX ? (int)n : PASS_MAX);
+	int n = c->passed_in_row / PASS_SHARE;
+	struct claim claim;
 
+	if (n < c->asked)
+		n = c->asked;
+	if (n < PASS_MIN)
+		n = PASS_MIN;
+	claim = claim_for(c, n < PASS_MAX ? n : PASS_MAX);
 	c->refusal = *err;
 	if (++c->refusals > REFUSALS_MAX)
 		pause_claims(c, TROUBLE_MS);
@@ -314,7 +321,7 @@ static void claim_brought(struct claimer *c, const PGresult *result, int passed_
 		queue_deep(c);
 	if (got > 0) {
 		bytes = take(c, result);
-		c->refusals = 0;
+		c->refusals = c->passed_in_row = 0;
 	}
 	c->took_some |= got > 0;
 	learn(c, got, full, bytes);

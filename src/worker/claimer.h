@@ -26,7 +26,8 @@ struct claimer {
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
 	int64_t not_before_ms;		/* pause after trouble */
-	int refusals;			/* claims in a row that were refused for their rows */
+	int refusals;			/* claims in a row that were refused for their rows, */
+	int passed_in_row;		/* and the places passed because of them */
 	struct err refusal;		/* what the last one was refused with */
 	bool tried_last;		/* the last statement claimed by name: others are next */
 	uint64_t claimed;		/* jobs in this worker's life, but for those of claim_txn */

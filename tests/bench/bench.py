@@ -26,12 +26,13 @@ import lab
 import latency
 import memory
 import plot
+import refused
 import report
 import scaling
 import waiting
 
 BENCHES = {module.__name__: module.run for module in
-           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls)}
+           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls, refused)}
 OUT = harness.BUILD / "bench"
 
 

@@ -119,14 +119,14 @@ def test_those_between_the_others_are_found_as_well(make_pool, db, guarded):
 
 def test_each_priority_has_its_own(make_pool, db, guarded):
     queue = guarded("PT403")
-    for priority in (9, 5, 0, -3):
-        queue.culprits(40, priority=str(priority))
+    for priority in range(-10, 10):
+        queue.culprits(8, priority=str(priority))
         db.insert(priority=priority)
     pool = make_pool(db, pool={"workers": 2})
-    queue.others_done(4)
+    queue.others_done(20)
     wait_named(queue, pool, n=160)
-    db.insert(priority=7)                               # one that nobody knew
-    queue.others_done(5)
+    db.insert(priority=70)                              # one that nobody knew
+    queue.others_done(21)
 
 
 @pytest.mark.parametrize("kind", ["55000", "lock"])

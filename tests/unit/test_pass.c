@@ -120,6 +120,20 @@ static void test_a_torn_slot_is_left_out(void **state)
 	assert_int_equal(read_passes().at[0].available_at, 100);
 }
 
+/* One more is not passed; the others are as they were. */
+static void test_there_is_room_for_so_many_priorities(void **state)
+{
+	struct floors f;
+
+	(void)state;
+	for (int i = 0; i <= PASSES_MAX; i++)
+		raise_to(1 + i % 3, place(i, 100 + i, 1));
+	f = read_passes();
+	assert_int_equal(f.n, PASSES_MAX);
+	for (int i = 0; i < f.n; i++)
+		assert_int_equal(f.at[i].available_at, 100 + f.at[i].priority);
+}
+
 static void test_one_worker_walks_and_another_when_it_is_dead(void **state)
 {
 	(void)state;
@@ -158,6 +172,7 @@ int main(void)
 		SCOREBOARD_TEST(test_the_end_forgets_all_passes_unless_one_was_raised_since),
 		SCOREBOARD_TEST(test_what_is_passed_is_walked_when_nothing_was_raised_since),
 		SCOREBOARD_TEST(test_a_torn_slot_is_left_out),
+		SCOREBOARD_TEST(test_there_is_room_for_so_many_priorities),
 		SCOREBOARD_TEST(test_one_worker_walks_and_another_when_it_is_dead),
 		SCOREBOARD_TEST(test_a_walker_that_cannot_be_is_none),
 	};
