@@ -7,7 +7,8 @@
 /* Sets up a session for the statements' plans, once for all of them. */
 extern const char pgsettings_session[];
 
-/* Goes in front of each statement, in its transaction, where no session is ours. */
+/* Go in front of each statement, in its transaction, where no session is ours; in this order. */
+extern const char pgsettings_isolation[];
 extern const char pgsettings_transaction[];
 
 #endif

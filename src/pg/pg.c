@@ -15,11 +15,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "pg/pgerror.h"
+#include "pgcancel.h"
 #include "pgconnect.h"
 #include "pgrequest.h"
 #include "pgsetup.h"
 
 #define ANSWER_TIMEOUT_MS 30000
+#define CANCEL_TIMEOUT_MS 1000		/* for what the server says to a request to cancel */
+#define CANCEL_NEXT_MS 50		/* for the statement behind it to get to where it waits */
+#define CANCELS_MAX 8			/* requests before a connection is given up */
 #define RETRY_FIRST_MS 100
 #define RETRY_STALE_MS 500		/* doubled: the next session may find the same */
 #define RETRY_MAX_MS 3000
@@ -38,12 +42,15 @@ struct pg {
 	struct loop_timer timer;	/* next attempt when down, else patience with the server */
 	int64_t retry_ms;		/* pause before the next attempt, doubled each time */
 	int64_t connect_ms;		/* patience with an attempt to connect */
+	int cancels;			/* requests sent; from the first on it is given up */
+	bool standby_away;		/* the server said that it waited for a standby */
 	unsigned first_host;		/* the one of several hosts that is tried first */
 	struct pgsetup setup;
 	struct pg_counts counts;	/* but for the statements, which the requests count */
 };
 
 static void pg_connect(void *arg);
+static void on_timeout(void *arg);
 static void on_socket(void *arg, int fd, short revents);
 
 static void watch(struct pg *pg, short events)
@@ -108,6 +115,52 @@ static void connection_lost(struct pg *pg)
 	go_down(pg, PG_AWAY, &err);
 }
 
+static void give_up(struct pg *pg)
+{
+	struct err err;
+
+	err_set(&err, ERR_LOST, "the database did not answer `%s` within %d s%s; connecting anew",
+		pgrequest_name(pg->requests.head), ANSWER_TIMEOUT_MS / 1000,
+		pg->standby_away ? ", as it waits for a synchronous standby that is away "
+				   "(synchronous_standby_names)" : "");
+	go_down(pg, PG_AWAY, &err);
+}
+
+static void cancel_later(struct pg *pg, int64_t ms)
+{
+	if (loop_timer_set(pg->loop, &pg->timer, ms, on_timeout, pg) == -1)
+		fatal("out of memory: cannot set a timer");
+}
+
+/*
+ * A statement that is cancelled leaves no server process behind that waits on. Those that went out
+ * with it are carried out next, and wait for the same.
+ */
+static void cancel(struct pg *pg)
+{
+	pg->state = PG_SETUP;	/* not ready for anyone else meanwhile */
+	pg->cancels++;
+	pgcancel_send(pg->conn);
+	cancel_later(pg, CANCEL_TIMEOUT_MS);
+}
+
+static void answered_when_cancelled(struct pg *pg)
+{
+	const struct pgrequest *next = pg->requests.head->next;
+	struct err lost = { .kind = ERR_LOST };
+	struct pgrequest *r;
+
+	if (!next || !next->sent_ms) {
+		give_up(pg);
+		return;
+	}
+	r = pgrequests_pop(&pg->requests);
+	if (r->answer)
+		r->answer(r->arg, NULL, &lost);
+	pgrequest_free(r);
+	cancel_later(pg, CANCEL_NEXT_MS);
+}
+
 static void on_timeout(void *arg)
 {
 	struct pg *pg = arg;
@@ -122,14 +175,16 @@ static void on_timeout(void *arg)
 		pg->retry_ms = RETRY_FIRST_MS;	/* that was pause enough */
 	} else if (!oldest) {
 		return;
-	} else if (waited < ANSWER_TIMEOUT_MS) {
+	} else if (waited < ANSWER_TIMEOUT_MS && pg->cancels == 0) {
 		loop_timer_set(pg->loop, &pg->timer, ANSWER_TIMEOUT_MS - waited, on_timeout,
 			       pg);
 		return;
 	} else {
-		err_set(&err, ERR_LOST,
-			"the database did not answer `%s` within %d s; connecting anew",
-			pgrequest_name(oldest), ANSWER_TIMEOUT_MS / 1000);
+		if (pg->cancels < CANCELS_MAX)
+			cancel(pg);
+		else
+			give_up(pg);
+		return;
 	}
 	go_down(pg, PG_AWAY, &err);
 }
@@ -191,7 +246,7 @@ static void send_next(struct pg *pg)
 		lose_later(pg);
 		return;
 	}
-	r->prefaced = true;
+	r->prefaces = PREFACES;
 	mark_sent(pg, r);
 	flush(pg);
 }
@@ -282,9 +337,14 @@ static void advance_connect(struct pg *pg)
 	}
 }
 
-static void ignore_notice(void *arg, const PGresult *result)
+/* Told by where it comes from: its words are in the server's language. */
+static void on_notice(void *arg, const PGresult *result)
 {
-	(void)arg;
+	const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+	struct pg *pg = arg;
+
+	if (function && strcmp(function, "SyncRepWaitForLSN") == 0)
+		pg->standby_away = true;
 	log_debug("the database says: %s", PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY));
 }
 
@@ -305,8 +365,10 @@ static void pg_connect(void *arg)
 	if (now_ms() - began > 1000)
 		log_warn("resolving the database's host name took %d ms", (int)(now_ms() - began));
 	PQsetErrorVerbosity(pg->conn, PQERRORS_VERBOSE);
-	PQsetNoticeReceiver(pg->conn, ignore_notice, NULL);
+	PQsetNoticeReceiver(pg->conn, on_notice, pg);
 	pg->state = PG_CONNECTING;
+	pg->cancels = 0;
+	pg->standby_away = false;
 	if (PQstatus(pg->conn) == CONNECTION_BAD || PQsetnonblocking(pg->conn, 1) == -1) {
 		connect_failed(pg);
 		return;
@@ -333,14 +395,25 @@ static void drop_session(struct pg *pg, struct pgrequest *r, const struct err *e
 	go_down(pg, PG_AWAY, &lost);
 }
 
+static bool is_good(const PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
+}
+
 static void deliver(struct pg *pg)
 {
-	struct pgrequest *r = pgrequests_pop(&pg->requests);
-	ExecStatusType status = PQresultStatus(r->result);
+	struct pgrequest *r;
 	struct err err = { .kind = ERR_NONE };
 	char what[80];
 
-	if (!r->result || (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)) {
+	if (pg->cancels > 0) {
+		answered_when_cancelled(pg);
+		return;
+	}
+	r = pgrequests_pop(&pg->requests);
+	if (!r->result || !is_good(r->result)) {
 		snprintf(what, sizeof(what), "statement `%s`", pgrequest_name(r));
 		pgerror_set(&err, what, r->result);
 	}
@@ -372,9 +445,8 @@ static void read_results(struct pg *pg)
 		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
 			PQclear(result);
 			deliver(pg);
-		} else if (pg->requests.head->prefaced &&
-			   PQresultStatus(result) == PGRES_TUPLES_OK) {
-			pg->requests.head->prefaced = false;
+		} else if (pg->requests.head->prefaces > 0 && is_good(result)) {
+			pg->requests.head->prefaces--;
 			PQclear(result);
 		} else {
 			pgrequest_keep_result(pg->requests.head, result);

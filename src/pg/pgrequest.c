@@ -95,8 +95,10 @@ bool pgrequest_write(PGconn *conn, bool session, const struct statement *st,
 		sent = PQsendQueryPrepared(conn, st->name, st->nparams, values, lengths, formats,
 					   1);
 	else
-		sent = PQsendQueryParams(conn, pgsettings_transaction, 0, NULL, NULL, NULL, NULL,
+		sent = PQsendQueryParams(conn, pgsettings_isolation, 0, NULL, NULL, NULL, NULL,
 					 1) &&
+			PQsendQueryParams(conn, pgsettings_transaction, 0, NULL, NULL, NULL,
+					  NULL, 1) &&
 			PQsendQueryParams(conn, st->text, st->nparams, NULL, values, lengths,
 					  formats, 1);
 	return sent && PQpipelineSync(conn);

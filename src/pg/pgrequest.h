@@ -12,6 +12,9 @@
 #include "base/buf.h"
 #include "pg/pgstatement.h"
 
+/* What goes in front of each statement of a transaction pooler's: two statements. */
+#define PREFACES 2
+
 struct pgrequest {
 	struct pgrequest *next;
 	const struct statement *statement;	/* NULL for a step of the set-up */
@@ -19,7 +22,7 @@ struct pgrequest {
 	void *arg;
 	PGresult *result;		/* what tells the outcome, as far as it has come */
 	int64_t sent_ms;		/* by now_ms(); 0: waits for its turn */
-	bool prefaced;			/* the answer to pgsettings_transaction comes first */
+	int prefaces;			/* answers that come first: PREFACES, or none */
 	struct buf *params;		/* copied values of one that waits; NULL: none */
 };
 

@@ -45,9 +45,11 @@ const char pgsettings_session[] =
 	" (SELECT FROM pg_settings s WHERE s.name = ours.name AND s.source <> 'client')";
 
 /*
- * Behind a transaction pooler nothing lasts longer than a transaction: it goes in front of each
- * statement.
+ * Behind a transaction pooler nothing lasts longer than a transaction: these go in front of each
+ * statement. The first must come before any query of the transaction, whose level it sets for this
+ * one alone, although it is no SET LOCAL: that warns outside of a block, each time.
  */
+const char pgsettings_isolation[] = "SET transaction_isolation = 'read committed'";
 const char pgsettings_transaction[] =
 	"SELECT true"
 #define X(name, value) ", set_config(" name ", " value ", true)"

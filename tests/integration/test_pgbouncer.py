@@ -76,6 +76,22 @@ def test_every_statement_is_bounded(make_pooled, db):
     assert (seen["statement_timeout"], seen["lock_timeout"], seen["enable_seqscan"]) == ("25s", "3s", "off")
 
 
+@pytest.mark.parametrize("level", ["serializable", "repeatable read"])
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_every_transaction_is_read_committed(make_pool, make_pooled, db, mode, level):
+    """Whatever the role or the database would have it be."""
+    db.rows(f"ALTER DATABASE {db.name} SET default_transaction_isolation = '{level}'")
+    db.close()
+    db.rows("""CREATE TABLE level (level text); CREATE FUNCTION level() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO level VALUES (current_setting('transaction_isolation')); RETURN NEW; END $$;
+        CREATE TRIGGER level BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION level()""")
+    pool = make_pooled() if mode == "transaction" else make_pool(db)
+    db.insert_many(20)
+    wait_until(lambda: db.count("completed") == 20)
+    assert db.rows("SELECT DISTINCT level FROM level") == [("read committed",)]
+    assert pool.metric("connections_lost_total") == 0
+
+
 def test_killed_workers_lose_nothing(make_pooled, db):
     pool = make_pooled(pool={"workers": 3, "claim_batch": 4})
     for _ in range(5):

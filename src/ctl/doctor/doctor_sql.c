@@ -75,6 +75,17 @@ static const char slots_sql[] =
 	" FROM pg_replication_slots WHERE NOT active AND restart_lsn IS NOT NULL"
 	"   ORDER BY restart_lsn LIMIT 3";
 
+/* A commit waits for it without end; statement_timeout is over by then. */
+static const char standby_sql[] =
+	"SELECT 'error', format('%s transactions wait for a synchronous standby that does not confirm"
+	" them (SyncRep), one for %s; synchronous_standby_names is %L, %s such standbys are"
+	" connected', count(*), " SINCE("extract(epoch FROM max(now() - query_start))") ","
+	"    current_setting('synchronous_standby_names'), (SELECT count(*)"
+	"      FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum'))),"
+	"  'bring the standby back, or take it out of synchronous_standby_names and reload'"
+	" FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'"
+	"   AND now() - query_start > interval '2 s' HAVING count(*) > 0";
+
 static const char dead_sql[] =
 	"WITH " OURS
 	" SELECT 'warning', format('%s has %s dead rows beside %s live ones; vacuumed last: %s',"
@@ -339,6 +350,7 @@ const struct doctor_check doctor_checks[] = {
 	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL, false },
 	{ "slots", slots_sql, "no replication slot is left over",
 	  "the role needs no more than to be connected", false },
+	{ "standby", standby_sql, "no commit waits for a synchronous standby", NULL, false },
 	{ "dead rows", dead_sql, "few, and autovacuum is on", NULL, false },
 	{ "rights", rights_sql, "row-level security is on, and nobody has rights who should not",
 	  NULL, false },
