@@ -30,7 +30,7 @@
 #define UNACKED_MS 20000u		/* a peer that acknowledges nothing for so long is gone */
 #define RECEIVE_BYTES 1024L		/* libcurl's least: a thousand calls wait at once */
 #define RACE_MS 1000			/* so long a connection's end may have been on its way */
-#define SENDS_CAP 5			/* of one request, none of which was looked at */
+#define SENDS_CAP 6			/* of one request, all but the last not looked at */
 #define OTHER_DESCRIPTORS 512		/* that a worker may have besides */
 
 struct http_call {
