@@ -19,6 +19,7 @@
 #include "scoreboard/deaths.h"
 #include "scoreboard/kept_deaths.h"
 #include "scoreboard/latency.h"
+#include "scoreboard/learnt.h"
 #include "scoreboard/metrics.h"
 #include "scoreboard/refused.h"
 #include "scoreboard/shared_text.h"
@@ -128,6 +129,7 @@ struct scoreboard {
 	/* parts with functions of their own */
 	struct breaker breaker;
 	struct throttle throttle;
+	struct learnt learnt;
 	_Atomic uint64_t floors_epoch;	/* floor.h */
 	struct passing passing;		/* pass.h */
 	struct asides asides;		/* aside.h */

@@ -88,6 +88,7 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 	shared_text_set(&c->slot->identity, c->identity);
 	breadcrumb_begin(&c->slot->in_hand);
 	trouble_begin(&c->slot->error);
+	learnt_begin(&c->sb->learnt);
 	srandom((unsigned)(now_ms() ^ ((int64_t)getpid() << 16)));
 	signals_unblock_all();
 	child_state(c, SLOT_CONNECTING);

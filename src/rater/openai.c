@@ -21,6 +21,7 @@
 #include "lib/json_strict.h"
 #include "rater/question.h"
 #include "scoreboard/breadcrumb.h"
+#include "scoreboard/learnt.h"
 #include "openai_reply.h"
 
 #define PROMPT_CAP_BYTES (64u << 10)
@@ -37,6 +38,7 @@
 struct field {
 	char *name, *json;
 	const char *label;		/* as the log names it; NULL: by its name */
+	uint64_t hash;			/* of its refusal, for the other workers */
 };
 
 struct openai {
@@ -154,7 +156,9 @@ static void add_field(struct openai *o, const char *name, const char *json, cons
 {
 	if (o->nfields == FIELDS_CAP)
 		fatal("a request has more than %d fields", FIELDS_CAP);
-	o->fields[o->nfields++] = (struct field){ xstrdup(name), xstrdup(json), label };
+	o->fields[o->nfields++] = (struct field){
+		.name = xstrdup(name), .json = xstrdup(json), .label = label,
+	};
 }
 
 /* The format asked for, and the one that is tried where it is refused. */
@@ -268,13 +272,17 @@ static void set_hashes(struct rater *rater)
 /* Not the address: one model behind two gateways is one model. */
 static void set_fingerprint(struct rater *rater)
 {
-	const struct openai *o = rater->data;
+	struct openai *o = rater->data;
 	struct buf tail;
 
 	buf_init(&tail, REQUEST_CAP_BYTES);
 	write_tail(&tail, o, fields_that_rate(o, o->in_tail));
 	rater_set_fingerprint(rater, (const char *const []){ o->head.data, tail.data }, 2);
 	buf_free(&tail);
+	for (size_t i = 0; i < o->nfields; i++)
+		o->fields[i].hash = learnt_hash(rater->fingerprint,
+						o->fields[i].label ? o->fields[i].label
+								   : o->fields[i].name);
 }
 
 static void use_tail(struct openai *o, uint64_t send)
@@ -522,22 +530,42 @@ static bool ask_without(struct exchange *e, const struct http_reply *reply)
 	return true;
 }
 
+/* Leaves fields out from now on. */
+static void leave_out(struct rater *rater, uint64_t fields)
+{
+	struct openai *o = rater->data;
+
+	if (!(fields & ~o->left_out))
+		return;
+	o->left_out |= fields;
+	set_hashes(rater);
+}
+
+/* What another worker of the pool has found out. */
+static void hear_of_refusals(struct rater *rater)
+{
+	const struct openai *o = rater->data;
+	uint64_t refused = 0;
+
+	for (size_t i = 0; i < o->nfields; i++)
+		if (learnt_is_known(o->fields[i].hash))
+			refused |= UINT64_C(1) << i;
+	leave_out(rater, refused);
+}
+
 /* It answered without them: so it does not take them. */
 static void learn(struct exchange *e)
 {
 	struct openai *o = e->rater->data;
 	uint64_t news = e->without & ~o->left_out;
 
-	if (!news)
-		return;
 	for (size_t i = 0; i < o->nfields; i++)
-		if (news >> i & 1)
+		if ((news >> i & 1) && learnt_add(o->fields[i].hash))
 			log_warn("the provider refuses %s (%s): it is left out from now on, until "
 				 "a reload or a restart",
 				 o->fields[i].label ? o->fields[i].label : o->fields[i].name,
 				 e->refusal);
-	o->left_out |= news;
-	set_hashes(e->rater);
+	leave_out(e->rater, news);
 }
 
 static void on_reply(void *arg, const struct http_reply *reply)
@@ -563,6 +591,7 @@ static void openai_start(struct rater *rater, struct ask *ask)
 	struct openai *o = rater->data;
 	struct exchange *e;
 
+	hear_of_refusals(rater);
 	if (time_left_ms(ask) <= 0)
 		ask_fail(ask, ERR_UNCLEAR,
 			 "the job's deadline passed before the provider was asked");

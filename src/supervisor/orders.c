@@ -73,6 +73,7 @@ void orders_put_in_force(struct orders *o, struct config *fresh)
 	o->config = fresh;
 	atomic_fetch_add(&o->sb->reloads, 1);
 	breaker_forget(&o->sb->breaker, now_ms());
+	learnt_forget(&o->sb->learnt);
 	log_info("the configuration is reloaded; replacing the children one after another");
 	set_limits(o);
 	children_replace(o->children, fresh);

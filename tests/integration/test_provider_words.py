@@ -199,6 +199,21 @@ def test_a_field_that_is_refused_by_name_is_left_out_from_then_on(make_openai_po
     assert calls == llm.calls == pool.metric("rater_calls_total"), "each request counts"
 
 
+def test_what_one_worker_has_learnt_all_know(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 4, "in_flight": 1, "claim_batch": 1})
+    llm.behave({**refusal("temperature"), "delay_ms": 100}, {"delay_ms": 100})
+    db.insert_many(40)
+    wait_until(lambda: db.count("completed") == 40)
+    assert llm.served["says"] <= 4 and pool.log.count("refuses temperature") == 1
+    before = set(pool.workers())
+    pool.ctl("recycle")
+    wait_until(lambda: len(pool.workers()) == 4 and not before & set(pool.workers()))
+    refused = llm.served["says"]
+    db.insert_many(8, "Later {n}.")
+    wait_until(lambda: db.count("completed") == 48)
+    assert llm.served["says"] == refused, "a new worker asked with it"
+
+
 def test_after_a_reload_it_is_tried_again(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 1})
     llm.behave(refusal("temperature"), "good")
