@@ -557,3 +557,49 @@ def test_tables_in_a_schema_of_their_own(make_secured, make_pool):
     enqueue(db, session, "app")
     wait_until(lambda: db.as_user("app", "SELECT status FROM grading_progress(%s)", session)[0].status == "completed")
     assert db.refused("anon", "SELECT * FROM rating.grading_jobs")
+
+
+# ---- rights by name ----
+
+def test_an_application_says_pending_and_when_and_no_other_status(secured):
+    said = "INSERT INTO grading_jobs (session_id, job_data, status, created_at) VALUES (%s, '{{}}', '{}', now() - interval '1 h')"
+    secured.as_user("app", said.format("pending"), new_session())
+    assert secured.value("SELECT created_at < now() - interval '59 min' FROM grading_jobs")
+    for status in ("processing", "completed", "failed"):
+        assert secured.refused("grading_app", said.format(status), new_session()), status
+    assert secured.value("SELECT count(*) FROM grading_jobs") == 1
+
+
+def test_the_back_end_has_its_rights_by_name_whoever_migrates(make_secured, cluster):
+    """Another role than Supabase's own made the tables, so no default privilege of that one holds for them."""
+    db = make_secured()
+    for table in TABLES:
+        db.rows(f"REVOKE ALL ON {table} FROM service_role")
+    cluster.sql(db.name, "ALTER ROLE service_role NOBYPASSRLS")
+    try:
+        db.rows("SELECT grading_secure()")
+        session = new_session()
+        transcript = '[{"speaker": "rep", "text": "A."}]'
+        told = db.as_role("service_role", "SELECT grading_submit(session_id => %s, transcript => %s) AS told", session, transcript)
+        assert told[0].told == {"jobs": 1, "lines": 1, "skipped": 0, "known": 0}
+        assert db.as_role("service_role", "SELECT status FROM grading_progress(%s)", session)[0].status == "queued"
+        db.as_role("service_role", "INSERT INTO grading_jobs (session_id, job_data) VALUES (%s, '{}')", new_session())
+        assert db.as_role("service_role", "SELECT count(*) AS n FROM grading_jobs")[0].n == 2
+        assert db.as_role("service_role", "SELECT grading_forget(%s) AS n", session)[0].n == 2
+        for function in ("grading_secure()", "grading_speakers()"):
+            assert db.refused("anon", f"SELECT {function}")
+    finally:
+        cluster.sql(db.name, "ALTER ROLE service_role BYPASSRLS")
+
+
+def test_an_application_submits_asks_again_and_forgets(secured):
+    session = new_session()
+    told = secured.as_user("app", "SELECT grading_submit(%s, '[{\"speaker\": \"rep\", \"text\": \"A.\"}]',"
+                                  " '{\"tenant\": \"t\"}') AS told", session)
+    assert told[0].told["jobs"] == 1
+    for call, answer in (("grading_recount(%s)", False), ("grading_retry(%s, incomplete => true)", 0),
+                         ("grading_put_back(ARRAY[%s::uuid], true, true)", 0), ("grading_forget(%s)", 2)):
+        assert secured.as_user("app", f"SELECT {call} AS n", session)[0].n == answer, call
+    for call in ("grading_submit(%s, '[]')", "grading_recount(%s)", "grading_forget(%s)"):
+        for role in STRANGERS:
+            assert secured.refused(role, f"SELECT {call}", session), call
