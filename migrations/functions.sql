@@ -118,7 +118,12 @@ LANGUAGE sql STABLE AS $$
 				OR g.counted_as IS DISTINCT FROM 'completed'::text))
 			IS TRUE
 	), batch AS (
-		SELECT job.job_data -> 'transcript'::text AS transcript,
+		SELECT job.job_data -> 'transcript'::text AS transcript, CASE
+				WHEN jsonb_typeof(job.job_data -> 'ratedSpeakers'::text)
+					= 'array'::text
+				THEN ARRAY(SELECT jsonb_array_elements_text(
+					job.job_data -> 'ratedSpeakers'::text))
+				ELSE grading_known_lines.speakers END AS speakers,
 			CASE WHEN jsonb_typeof(job.job_data -> 'batchIndex'::text) = 'number'::text
 				THEN (job.job_data ->> 'batchIndex'::text)::numeric END AS place,
 			max(CASE WHEN jsonb_typeof(job.job_data -> 'batchSize'::text)
@@ -137,7 +142,7 @@ LANGUAGE sql STABLE AS $$
 				coalesce(b.place, 0::numeric) * coalesce(b.stride, 5::numeric)
 				+ e.place::numeric) AS index, e.line
 			FROM batch b CROSS JOIN LATERAL
-				grading_entries(b.transcript, grading_known_lines.speakers) AS e
+				grading_entries(b.transcript, b.speakers) AS e
 			WHERE e.line IS NOT NULL
 		) AS n
 		WHERE n.index BETWEEN 0::numeric AND 2147483647::numeric
@@ -160,8 +165,11 @@ LANGUAGE sql STABLE AS $$
 			1000000::numeric)::integer
 		ELSE (
 			SELECT pg_catalog.count(*)::integer
-			FROM grading_entries(job_data -> 'transcript'::text,
-				grading_unrated.speakers) AS e
+			FROM grading_entries(job_data -> 'transcript'::text, CASE
+				WHEN jsonb_typeof(job_data -> 'ratedSpeakers'::text) = 'array'::text
+				THEN ARRAY(SELECT jsonb_array_elements_text(
+					job_data -> 'ratedSpeakers'::text))
+				ELSE grading_unrated.speakers END) AS e
 			WHERE e.line IS NOT NULL AND (e.index IS NULL OR NOT EXISTS (
 				SELECT FROM line_ratings r
 				WHERE r.session_id = grading_unrated.session_id
@@ -518,7 +526,7 @@ BEGIN
 			'customerName'::text,
 			coalesce(options ->> 'customer_name'::text, ''::text))
 			|| CASE WHEN jsonb_typeof(options -> 'speakers'::text) = 'array'::text
-				THEN pg_catalog.jsonb_build_object('speakers'::text,
+				THEN pg_catalog.jsonb_build_object('ratedSpeakers'::text,
 					pg_catalog.to_jsonb(speakers))
 				ELSE '{}'::jsonb END,
 			coalesce((options ->> 'priority'::text)::numeric::integer, 0),
