@@ -197,7 +197,7 @@ def test_a_thousand_stuck_jobs_that_refuse_hold_up_no_other(make_pool, db):
             " 'elsewhere/12345678/4711/99', now() - interval '2 hours', 'hold' FROM generate_series(1, 1000) n")
     jobs = [db.insert(**FOREIGN, attempts=2, started_at=db.value("SELECT now() - interval '1 hour'")) for _ in range(50)]
     pool = make_pool(db, **REAPER)
-    wait_until(lambda: back(db, jobs) == 50, timeout=20, what="the others to be back")
+    wait_until(lambda: back(db, jobs) == 50, what="the others to be back")
     wait_until(lambda: pool.metric("rows_refused_total") >= 900, timeout=A_MINUTE)
     assert pool.log.count("cannot be put back: ") <= 30, "each is not a line of the log"
     unguard(db)

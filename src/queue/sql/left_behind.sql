@@ -1,11 +1,11 @@
 -- Jobs that dead workers held, by their ids, and who is to blame: what recover.sql puts back. The
--- only job that there was is to blame, however the worker ended, unless another was in hand (which
--- has moved on since), and else the one in hand if it died of itself: its attempt counts. Where
--- that is known the others go free. Else they are suspects (pieces/suspected.sql). How many jobs a
--- worker had is counted once, before the first of them is put back; from then on the caller knows.
--- Only a job that is still under the claim by which the dead one had it in hand is charged: another
--- one may have its id by now. One that was held by a lock alone (loose) has no claimant; several may
--- have died in it.
+-- only job that there was is to blame, however the worker ended, unless another was in hand
+-- (which has moved on since), and else the one in hand if it died of itself: its attempt counts.
+-- Where that is known the others go free. Else they are suspects (pieces/suspected.sql). How many
+-- jobs a worker had is counted once, before the first of them is put back; from then on the
+-- caller knows. Only a job that is still under the claim by which the dead one had it in hand is
+-- charged: another one may have its id by now. One that was held by a lock alone (loose) has no
+-- claimant; several may have died in it.
 \set death_in_hand `cat pieces/death_in_hand.sql`
 
 PREPARE left_behind (

@@ -11,6 +11,7 @@
 \set taken_back `cat pieces/taken_back.sql`
 \set counters `cat pieces/counters.sql`
 \set still_there :stuck
+\set taken `cat pieces/taken.sql`
 \set outcomes `cat pieces/outcomes.sql`
 
 PREPARE reap (
@@ -22,8 +23,8 @@ PREPARE reap (
 WITH asked AS MATERIALIZED (
 	SELECT a.* FROM unnest($3::uuid[], $4::bigint[]) WITH ORDINALITY AS a(id, claim, place),
 		(:briefly) AS locks WHERE briefly IS NOT NULL
-), taken AS MATERIALIZED (
-	SELECT g.id, asked.place, counted_as, claimed_by, was.deaths, n.attempts,
+), judged AS MATERIALIZED (
+	SELECT g.id, g.session_id, asked.place, counted_as, claimed_by, was.deaths, n.attempts,
 		was.counts AND n.attempts >= coalesce(max_attempts, 3) AS spent
 	FROM grading_jobs g JOIN asked ON g.id = asked.id AND g.claim = asked.claim
 	CROSS JOIN LATERAL (
@@ -35,7 +36,7 @@ WITH asked AS MATERIALIZED (
 		SELECT least(coalesce(g.attempts, 0), 2147483646) + was.counts::int AS attempts) n
 	WHERE g.id = ANY(ARRAY(SELECT id FROM asked)) AND :stuck
 	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
-), put AS (
+), :taken, put AS (
 	UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,
 		attempts = taken.attempts, claimed_by = NULL, updated_at = now(),
 		failed_at = CASE WHEN spent THEN now() END,

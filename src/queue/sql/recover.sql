@@ -13,6 +13,7 @@
 \set times_claimed `cat pieces/times_claimed.sql`
 \set claimed_once_more `cat pieces/claimed_once_more.sql`
 \set still_there `cat pieces/left_behind.sql`
+\set taken `cat pieces/taken.sql`
 \set outcomes `cat pieces/outcomes.sql`
 
 PREPARE recover (
@@ -35,8 +36,9 @@ WITH asked AS MATERIALIZED (
 		AND g.status IS NOT DISTINCT FROM 'pending'
 		AND g.claim = ANY(ARRAY(SELECT claim FROM asked WHERE loose))
 	ORDER BY g.id FOR UPDATE
-), taken AS MATERIALIZED (
-	SELECT g.id, asked.place, asked.how, asked.line, g.counted_as, n.attempts, n.deaths,
+), judged AS MATERIALIZED (
+	SELECT g.id, g.session_id, asked.place, asked.how, asked.line, g.counted_as,
+		n.attempts, n.deaths,
 		n.attempts > coalesce(g.attempts, 0)
 			AND n.attempts >= greatest(coalesce(g.max_attempts, 3), 1) AS spent
 	FROM grading_jobs g JOIN asked ON g.id = asked.id AND g.claim = asked.claim
@@ -49,7 +51,7 @@ WITH asked AS MATERIALIZED (
 	WHERE g.id = ANY(ARRAY(SELECT id FROM asked)) AND :still_there
 		AND (NOT asked.loose OR g.id = ANY(ARRAY(SELECT id FROM loose)))
 	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
-), put AS (
+), :taken, put AS (
 	UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,
 		claim = CASE WHEN g.status = 'pending' THEN nextval('grading_claims'::regclass)
 			ELSE g.claim END,

@@ -1,7 +1,7 @@
 -- What became of the jobs that were asked for, as queue/chore.h reads it. CTEs: `asked`, with
--- :still_there for those that are as they were found; `taken`, those of them that could be locked;
--- `put`, of these those that were changed, with their new status. What a trigger swallows, or makes
--- another status of, is refused.
+-- :still_there for those that are as they were found; `taken`, those of them that could be locked,
+-- with whatever else is changed along with them; `put`, of these those that were changed, with
+-- their new status. What a trigger swallows, or makes another status of, is refused.
 SELECT place, CASE status WHEN 'pending' THEN 'done' WHEN 'failed' THEN 'failed'
 	ELSE 'refused' END AS outcome
 FROM put
