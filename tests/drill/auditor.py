@@ -22,18 +22,18 @@ QUERIES = {
         LEFT JOIN drill_lines l ON r.session_id = l.session_id AND r.line_index = l.line_index
         WHERE l.line_index IS NULL OR l.text <> r.line_text OR l.job_id <> r.job_id""",
     "a session's counters are not what its tables say": """
-        SELECT s.*, j.jobs, j.completed, j.failed AS failed_jobs, l.lines, r.rated, r.seq, r.seqs, c.lines AS counted FROM (
+        SELECT s::text AS session, j.jobs, j.completed, j.failed, l.lines, r.rated, r.seqs, c.lines AS counted FROM (
           SELECT session_id, count(*) AS jobs, count(*) FILTER (WHERE status = 'completed') AS completed,
             count(*) FILTER (WHERE status = 'failed') AS failed FROM grading_jobs GROUP BY session_id) j
         LEFT JOIN (SELECT session_id, count(*) AS lines FROM drill_lines GROUP BY session_id) l USING (session_id)
-        LEFT JOIN (SELECT session_id, count(*) AS rated, max(seq) AS seq, count(DISTINCT seq) AS seqs
+        LEFT JOIN (SELECT session_id, count(*) AS rated, count(DISTINCT seq) AS seqs
                    FROM line_ratings GROUP BY session_id) r USING (session_id)
         FULL JOIN grading_sessions s USING (session_id)
         LEFT JOIN (SELECT session_id, sum(lines) AS lines FROM drill_jobs JOIN grading_jobs USING (id, session_id)
                    WHERE counted_as = 'completed' GROUP BY session_id) c USING (session_id)
         WHERE j.session_id IS NULL OR s.session_id IS NULL OR s.total_batches <> j.jobs
           OR s.completed_batches <> j.completed OR s.failed_batches <> j.failed
-          OR s.rated_lines <> coalesce(r.rated, 0) OR s.rated_seq < coalesce(r.seq, 0)
+          OR s.rated_lines <> coalesce(r.rated, 0) OR s.rated_seq < coalesce(r.rated, 0)
           OR coalesce(r.seqs, 0) <> coalesce(r.rated, 0)
           OR s.total_lines NOT BETWEEN coalesce(c.lines, 0) AND coalesce(l.lines, 0)
           OR s.status <> CASE WHEN j.completed > 0 THEN 'completed' ELSE 'failed' END

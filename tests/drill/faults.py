@@ -296,6 +296,34 @@ def conflicts(lab_):
     yield ""
 
 
+GUARD = """
+CREATE FUNCTION drill_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    IF OLD.error = 'hold' THEN RAISE EXCEPTION 'not now' USING errcode = '55000'; END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER drill_guard BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION drill_guard();
+"""
+
+
+@row("a trigger of the application's refuses some rows, during recovery")
+def guard(lab_):
+    held = set()
+
+    def hold_and_kill():
+        rows = lab_.db.rows("""
+            UPDATE grading_jobs SET error = 'hold' WHERE id IN (
+                SELECT id FROM grading_jobs WHERE status = 'processing' AND error IS NULL
+                ORDER BY random() LIMIT 3 FOR UPDATE SKIP LOCKED) RETURNING id""")
+        held.update(row.id for row in rows)
+        lab_.kill_worker()
+
+    yield
+    lab_.db.rows(GUARD)
+    repeat(lab_, 8, 0.5, hold_and_kill)
+    lab_.db.rows("DROP TRIGGER drill_guard ON grading_jobs; DROP FUNCTION drill_guard()")
+    yield f"{len(held)} rows"
+
+
 @row("disk full on the server")
 def disk_full(lab_):
     yield
@@ -364,6 +392,12 @@ def storm(lab_):
 def errors_500(lab_):
     yield
     yield misbehave(lab_, 8, "500")
+
+
+@row("provider: out of credit for a minute")
+def out_of_credit(lab_):
+    yield
+    yield misbehave(lab_, 60, "credit")
 
 
 @row("provider: hangs")

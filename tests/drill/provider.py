@@ -2,7 +2,7 @@
 """A scripted provider that can keep up with a pool: /chat/completions and no more, one process.
 
 It prints its port, then takes orders on stdin, one JSON object a line, and answers each with a line of counters:
-{"do": "good" | "429" | "500" | "hang" | "reset" | "outage", "share": of the calls (1), "delay_ms": 300,
+{"do": "good" | "429" | "500" | "credit" | "hang" | "reset" | "outage", "share": of the calls (1), "delay_ms": 300,
 "retry_after": seconds}. What is not in its share is answered well. An outage refuses connections. llm_server.py knows
 many more ways to misbehave, at a tenth of the speed.
 """
@@ -20,7 +20,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 # pylint: disable=wrong-import-position
 from llm_server import HOST, rate, reserve_port
 
-BLAMES = {"429": (429, "rate_limit_exceeded", "Rate limit reached."), "500": (500, None, "The server had an error.")}
+BLAMES = {"429": (429, "rate_limit_exceeded", "Rate limit reached."), "500": (500, None, "The server had an error."),
+          "credit": (400, "invalid_request_error", "Your credit balance is too low to access the API.")}
 
 
 class Provider:

@@ -154,10 +154,13 @@ def test_no_statement_of_the_daemon_is_anothers(planted):
         found += ["%s: %s" % row for row in conn.execute("""
             SELECT substr(f.proname, 4), CASE d.refclassid WHEN 'pg_operator'::regclass THEN d.refobjid::regoperator::text
                 ELSE d.refobjid::regprocedure::text END
-            FROM pg_depend d JOIN pg_proc f ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid
-            WHERE f.pronamespace = pg_my_temp_schema() AND f.proname LIKE 'of\\_%' AND d.refobjid >= 16384::oid
-                AND (d.refclassid = 'pg_operator'::regclass OR d.refclassid = 'pg_proc'::regclass)
-            ORDER BY 1, 2""")]
+            FROM pg_depend d
+                LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+                LEFT JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid
+                JOIN pg_proc f ON d.classid = 'pg_proc'::regclass AND d.objid = f.oid
+            WHERE f.pronamespace = pg_my_temp_schema() AND f.proname LIKE 'of\\_%%'
+                AND coalesce(o.oprowner, p.proowner) = (SELECT oid FROM pg_roles WHERE rolname = %s)
+            ORDER BY 1, 2""", (HOSTILE,))]
     assert not found, "\n".join(found)
 
 

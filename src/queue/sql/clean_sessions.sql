@@ -19,8 +19,8 @@ WITH turn AS MATERIALIZED (
 			/ 1000::double precision) AS whole
 	FROM grading_sessions s
 	WHERE (SELECT mine FROM turn)
-		AND s.ctid >= format('(%s,0)'::text, $3::bigint)::tid
-		AND s.ctid < format('(%s,0)'::text, $4::bigint)::tid
+		AND s.ctid >= pg_catalog.format('(%s,0)'::text, $3::bigint)::tid
+		AND s.ctid < pg_catalog.format('(%s,0)'::text, $4::bigint)::tid
 		AND ($2::bigint > 0::bigint AND s.updated_at < now() - make_interval(
 				secs => $2::bigint::double precision / 1000::double precision)
 			OR $1::bigint > 0::bigint AND s.cleaned_at IS NULL
