@@ -5,7 +5,6 @@
  */
 #include "claimer.h"
 
-#include <limits.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -23,10 +22,6 @@
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after trouble of the database's own */
-#define PASS_MIN 16		/* places passed when a claim is refused, at least; but */
-#define PASS_SHARE 4		/* a quarter of those passed in a row before, so that few others */
-#define PASS_MAX 8192		/* are among them, and at most so many */
-#define REFUSALS_MAX 40		/* in a row without a pause between them */
 
 static struct scoreboard *board(const struct claimer *c)
 {
@@ -91,60 +86,22 @@ static void pause_claims(struct claimer *c, int64_t ms)
 	c->not_before_ms = now_ms() + ms;
 }
 
-/* The place behind the last one of each priority. */
-static void add_pass(struct floors *passes, const struct floor *place)
-{
-	struct floor behind = pass_behind(place);
-
-	pass_add(passes, &behind);
-}
-
-static void raise_passes(struct claimer *c, const struct floors *passes, const char *why)
-{
-	if (passes->n == 0)
-		return;
-	if (!pass_is_on(board(c)))
-		log_warn("%s; others are claimed before these jobs, which are tried one by one",
-			 why);
-	pass_raise(board(c), c->ctx->child->index, passes);
-}
-
 static void on_peeked(void *arg, const PGresult *result, const struct err *err)
 {
-	struct floors passes = { .n = 0 };
 	struct claimer *c = arg;
-	struct floor place;
 
 	advance(c, CLAIM_ON_STEPPED);
-	if (err) {
+	if (err)
 		pause_claims(c, TROUBLE_MS);
-		return;
-	}
-	for (int i = 0; i < PQntuples(result); i++) {
-		queue_place(result, i, &place);
-		add_pass(&passes, &place);
-	}
-	if (c->passed_in_row < INT_MAX / 2)
-		c->passed_in_row += PQntuples(result);
-	raise_passes(c, &passes, c->refusal.text);
+	else
+		claim_pass_peeked(&c->pass, result);
 }
 
-/*
- * What the claim would have brought is passed, and more of it the more was passed in a row; who is
- * to blame is the walk's to find out.
- */
 static void pass_refused(struct claimer *c, const struct err *err)
 {
-	int n = c->passed_in_row / PASS_SHARE;
-	struct claim claim;
+	struct claim claim = claim_for(c, claim_pass_refused(&c->pass, c->asked, err));
 
-	if (n < c->asked)
-		n = c->asked;
-	if (n < PASS_MIN)
-		n = PASS_MIN;
-	claim = claim_for(c, n < PASS_MAX ? n : PASS_MAX);
-	c->refusal = *err;
-	if (++c->refusals > REFUSALS_MAX)
+	if (claim_pass_is_enough(&c->pass))
 		pause_claims(c, TROUBLE_MS);
 	if (queue_peek(c->ctx->queue, &claim, on_peeked, c) == 0)
 		advance(c, CLAIM_ON_STEP);
@@ -281,28 +238,6 @@ static void learn(struct claimer *c, int got, bool full, int64_t bytes)
 	}
 }
 
-/*
- * Jobs that were locked for a claim and not claimed, although it succeeded: a trigger was against
- * it, or they are too large to go with others. Returns how many.
- */
-static int pass_those_passed_over(struct claimer *c, const PGresult *result)
-{
-	struct floors passes = { .n = 0 };
-	struct claimed_row row;
-	int n = 0;
-
-	for (int i = 0; i < PQntuples(result); i++) {
-		queue_claimed_row(result, i, &row);
-		if (!row.passed_over)
-			continue;
-		add_pass(&passes, &row.place);
-		n++;
-	}
-	raise_passes(c, &passes, "jobs are too large to be claimed along with others, or a trigger "
-		     "on grading_jobs keeps them from being claimed");
-	return n;
-}
-
 /* What was asked for and did not come. */
 static void give_back(struct claimer *c, int n)
 {
@@ -321,7 +256,7 @@ static void claim_brought(struct claimer *c, const PGresult *result, int passed_
 		queue_deep(c);
 	if (got > 0) {
 		bytes = take(c, result);
-		c->refusals = c->passed_in_row = 0;
+		claim_pass_brought(&c->pass);
 	}
 	c->took_some |= got > 0;
 	learn(c, got, full, bytes);
@@ -340,7 +275,7 @@ static void on_claimed(void *arg, const PGresult *result, const struct err *err)
 		claim_failed(c, err);
 		return;
 	}
-	passed_over = pass_those_passed_over(c, result);
+	passed_over = claim_pass_over(&c->pass, result);
 	give_back(c, c->asked - PQntuples(result) + passed_over);
 	claim_brought(c, result, passed_over);
 	retire_when_due(c);
@@ -619,6 +554,7 @@ int64_t claimer_turn(struct claimer *c)
 void claimer_init(struct claimer *c, const struct context *ctx, const struct claimer_parts *parts)
 {
 	*c = (struct claimer){ .ctx = ctx, .with = *parts, .state = CLAIM_READY };
+	claim_pass_init(&c->pass, ctx);
 	walk_init(&c->walk, ctx);
 }
 
@@ -627,5 +563,6 @@ void claimer_check(const struct claimer *c)
 	INVARIANT(c->state < CLAIM_STATE_COUNT);
 	INVARIANT((c->state != CLAIM_SENT && c->state != CLAIM_SENT_STALE) || c->asked > 0);
 	INVARIANT(!claimer_is_claiming(c) || !c->with.reclaim->under_way);
+	claim_pass_check(&c->pass);
 	walk_check(&c->walk);
 }

@@ -6,6 +6,7 @@
 #define WORKER_CLAIMER_H
 
 #include "scoreboard/floor.h"
+#include "claim_pass.h"
 #include "claim_room.h"
 #include "claim_state.h"
 #include "context.h"
@@ -14,6 +15,7 @@
 struct claimer {
 	const struct context *ctx;
 	struct claimer_parts with;
+	struct claim_pass pass;
 	struct walk walk;		/* through what claims pass */
 	enum claim_state state;
 	int asked;			/* jobs that the claim under way is for */
@@ -26,9 +28,6 @@ struct claimer {
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
 	int64_t not_before_ms;		/* pause after trouble */
-	int refusals;			/* claims in a row that were refused for their rows, */
-	int passed_in_row;		/* and the places passed because of them */
-	struct err refusal;		/* what the last one was refused with */
 	bool tried_last;		/* the last statement claimed by name: others are next */
 	uint64_t claimed;		/* jobs in this worker's life, but for those of claim_txn */
 };
