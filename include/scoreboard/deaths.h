@@ -38,7 +38,10 @@ struct deaths {
 
 /* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
 bool deaths_push(struct deaths *deaths, const struct death *d);
-/* Janitor: the nth (from 0, the oldest) of those not yet taken away, or NULL. */
+/*
+ * Janitor: the nth (from 0, the oldest) of those not yet taken away, or NULL. Of one that cannot be
+ * read nothing is known: its identity is "".
+ */
 const struct death *deaths_peek(const struct deaths *deaths, unsigned nth);
 /* Janitor: the jobs of the oldest `count` are back. */
 void deaths_pop(struct deaths *deaths, unsigned count);

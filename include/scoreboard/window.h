@@ -8,6 +8,7 @@
 #ifndef WINDOW_H
 #define WINDOW_H
 
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,7 +25,9 @@ static inline int window_size(const struct window *w)
 {
 	int64_t size = atomic_load_explicit(&w->size, memory_order_relaxed);
 
-	return size < 1024 ? size > 0 : (int)(size / 1024);
+	if (size < 1024)
+		return size > 0;
+	return size / 1024 < INT_MAX ? (int)(size / 1024) : INT_MAX;
 }
 
 /*

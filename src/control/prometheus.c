@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/census.h"
 #include "scoreboard/scoreboard.h"
@@ -37,9 +38,9 @@
 	X(rows_refused, gauge, "rows that the database refuses to have changed, as far as named", \
 	  census->refused) \
 	X(restarts_total, counter, "children started again after an unexpected end", \
-	  atomic_load(&sb->restarts)) \
+	  sat_count(atomic_load(&sb->restarts), 0)) \
 	X(reloads_total, counter, "configurations loaded since the start", \
-	  atomic_load(&sb->reloads)) \
+	  sat_count(atomic_load(&sb->reloads), 0)) \
 	X(log_lines_dropped_total, counter, "lines of the log that could not be written", \
 	  scoreboard_log_dropped(sb)) \
 	X(log_failing, gauge, "1 while lines of the log cannot be written", \
@@ -67,7 +68,7 @@
 	X(window_halvings_total, counter, "times a 429 halved the calls that may be open", \
 	  atomic_load(&sb->throttle.window.halvings)) \
 	X(queue_age_milliseconds, gauge, "how old the queue_ gauges are", \
-	  atomic_load(&sb->gauges_ms) ? now_ms() - atomic_load(&sb->gauges_ms) : UNKNOWN)
+	  atomic_load(&sb->gauges_ms) ? sat_sub(now_ms(), atomic_load(&sb->gauges_ms)) : UNKNOWN)
 
 static int64_t free_of(const struct pace *pace)
 {
@@ -160,7 +161,7 @@ static void call_seconds_text(const struct scoreboard *sb, struct buf *out)
 	buf_printf(out, "# HELP gradingd_%s %s\n# TYPE gradingd_%s %s\n", name,
 		   call_seconds.metric.help, name, call_seconds.type);
 	for (int i = 0; i < LATENCY_BUCKETS; i++) {
-		so_far += counts[i];
+		so_far = sat_count(so_far, counts[i]);
 		buf_printf(out, "gradingd_%s_bucket{le=\"%s\"} %" PRIu64 "\n", name,
 			   latency_bounds[i], so_far);
 	}
@@ -176,7 +177,7 @@ static void call_seconds_json(const struct scoreboard *sb, struct buf *out)
 	scoreboard_latency(sb, counts);
 	buf_printf(out, "\"gradingd_%s\":{\"bucket\":{", call_seconds.metric.name);
 	for (int i = 0; i < LATENCY_BUCKETS; i++) {
-		so_far += counts[i];
+		so_far = sat_count(so_far, counts[i]);
 		buf_printf(out, "%s\"%s\":%" PRIu64, i ? "," : "", latency_bounds[i], so_far);
 	}
 	buf_printf(out, "},\"sum\":%.3f,\"count\":%" PRIu64 "},", call_seconds_sum(sb), so_far);

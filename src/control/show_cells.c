@@ -2,6 +2,7 @@
 #include "show_cells.h"
 
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "scoreboard/breaker.h"
 
 void cell_age(struct table *t, int64_t now, int64_t at_ms)
@@ -9,7 +10,7 @@ void cell_age(struct table *t, int64_t now, int64_t at_ms)
 	if (at_ms == 0)
 		table_null(t);
 	else
-		table_ms(t, now > at_ms ? now - at_ms : 0);
+		table_ms(t, now > at_ms ? sat_sub(now, at_ms) : 0);
 }
 
 void cell_known(struct table *t, int64_t value)
@@ -50,7 +51,7 @@ void cell_breaker(struct table *t, const struct breaker *b)
 
 void cell_breaker_until(struct table *t, const struct breaker *b)
 {
-	int64_t left = atomic_load(&b->until_ms) - now_ms();
+	int64_t left = sat_sub(atomic_load(&b->until_ms), now_ms());
 
 	if (breaker_is_closed(b, now_ms()) || atomic_load(&b->held))
 		table_null(t);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "scoreboard/census.h"
 #include "scoreboard/outcome.h"
 #include "show_cells.h"
@@ -122,9 +123,9 @@ static void cell_outcomes(struct table *t, const struct scoreboard *sb)
 static void status_work(struct table *t, const struct scoreboard *sb, const struct census *census)
 {
 	uint64_t hits = scoreboard_sum(sb, COUNTER_CACHE_HITS);
-	uint64_t asked = hits + scoreboard_sum(sb, COUNTER_CACHE_MISSES);
+	uint64_t asked = sat_count(hits, scoreboard_sum(sb, COUNTER_CACHE_MISSES));
 
-	hits += scoreboard_sum(sb, COUNTER_CACHE_SHARED);
+	hits = sat_count(hits, scoreboard_sum(sb, COUNTER_CACHE_SHARED));
 
 	table_int(t, (int64_t)census->in_flight);
 	cell_sum(t, sb, COUNTER_JOBS_COMPLETED);
@@ -188,7 +189,7 @@ static void cell_empty_in(struct table *t, const struct pool *pool,
 	if (pending <= 0 || barred || atomic_load(&sb->paused) || !(rates->jobs_per_ms > 0))
 		table_null(t);
 	else
-		table_ms(t, (int64_t)((double)pending / rates->jobs_per_ms));
+		table_ms(t, sat_from_double((double)pending / rates->jobs_per_ms));
 }
 
 static void status_calls(struct table *t, const struct pool *pool)

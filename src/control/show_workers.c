@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "show_cells.h"
 
 /* ---- show workers ---- */
@@ -25,7 +26,7 @@ static void worker_work(struct table *t, const struct slot *slot)
 
 	table_int(t, atomic_load(&slot->in_flight));
 	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
-		table_int(t, (int64_t)atomic_load(&slot->counters[shown[i]]));
+		table_int(t, (int64_t)sat_count(atomic_load(&slot->counters[shown[i]]), 0));
 }
 
 static void worker_row(const struct pool *pool, int i, struct table *t)

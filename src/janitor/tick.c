@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/saturate.h"
 #include "pg/pgbinary.h"
 #include "process/identity.h"
 
@@ -134,7 +135,7 @@ void tick_look(void *arg)
 
 void tick_soon(struct tick *t)
 {
-	int64_t age = now_ms() - atomic_load(&t->m->sb->gauges_ms);
+	int64_t age = sat_sub(now_ms(), atomic_load(&t->m->sb->gauges_ms));
 
 	statement_timer(t->m, &t->timer, age < FRESH_MS ? FRESH_MS - age : 0, tick_look, t);
 }

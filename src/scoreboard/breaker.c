@@ -8,6 +8,12 @@
 #include <stddef.h>
 
 #include "base/log.h"
+#include "base/saturate.h"
+
+static bool is_probed(int64_t probe_ms, int64_t now_ms)
+{
+	return probe_ms && sat_sub(now_ms, probe_ms) < BREAKER_PROBE_MS;
+}
 
 enum breaker_state breaker_state(const struct breaker *b, int64_t now_ms)
 {
@@ -17,7 +23,7 @@ enum breaker_state breaker_state(const struct breaker *b, int64_t now_ms)
 		return BREAKER_OPEN;
 	if (!atomic_load(&b->until_ms))
 		return BREAKER_CLOSED;
-	return probe && now_ms - probe < BREAKER_PROBE_MS ? BREAKER_PROBING : BREAKER_OPEN;
+	return is_probed(probe, now_ms) ? BREAKER_PROBING : BREAKER_OPEN;
 }
 
 const char *breaker_state_name(enum breaker_state state)
@@ -41,7 +47,7 @@ int breaker_allow(struct breaker *b, int wanted, int64_t now_ms, int64_t *wait_m
 		*wait_ms = until - now_ms;
 		return 0;
 	}
-	if (probe && now_ms - probe < BREAKER_PROBE_MS)
+	if (is_probed(probe, now_ms))
 		return 0;
 	return atomic_compare_exchange_strong(&b->probe_ms, &probe, now_ms) ? 1 : 0;
 }
@@ -61,7 +67,7 @@ bool breaker_answered_lately(const struct breaker *b, int64_t window_ms, int64_t
 
 	if (window_ms < BREAKER_RECENT_MS)
 		window_ms = BREAKER_RECENT_MS;
-	return answered && now_ms - answered < window_ms;
+	return answered && sat_sub(now_ms, answered) < window_ms;
 }
 
 /* FNV-1a: to tell one job from the next. */
@@ -170,12 +176,12 @@ void breaker_failure(struct breaker *b, const struct err *err, bool told, int64_
 	if (failures < BREAKER_AFTER_FAILURES && !at_once && !probing)
 		return;
 	if (err->after_ms > 0)
-		atomic_store(&b->asked_ms, now_ms + err->after_ms);
+		atomic_store(&b->asked_ms, sat_add(now_ms, err->after_ms));
 	if (err->after_ms > pause)
 		pause = err->after_ms;
 	shared_text_set(&b->reason, err->text);
 	atomic_store(&b->kind, (uint32_t)err->kind);
-	atomic_store(&b->until_ms, now_ms + pause);
+	atomic_store(&b->until_ms, sat_add(now_ms, pause));
 	atomic_store(&b->probe_ms, 0);
 	if (!until) {
 		atomic_fetch_add(&b->trips, 1);

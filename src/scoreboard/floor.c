@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "base/saturate.h"
+
 #define READ_TRIES 4
 /*
  * What a look adds to the epoch. Forgetting adds 1, so that it never makes an epoch that a look has
@@ -62,7 +64,7 @@ void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, s
 	out->epoch = atomic_load(&sb->floors_epoch);
 	out->n = 0;
 	if (!shared_floors_read(&sb->slots[SLOT_JANITOR].floors, &s) || s.epoch != out->epoch ||
-	    now - s.renewed_ms > max_age_ms)
+	    sat_sub(now, s.renewed_ms) > max_age_ms)
 		return;
 	out->n = s.n;
 	memcpy(out->at, s.at, sizeof(out->at));

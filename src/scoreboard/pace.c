@@ -6,6 +6,8 @@
  */
 #include "scoreboard/pace.h"
 
+#include "base/saturate.h"
+
 #define MS 1000000			/* in ns */
 #define TOGETHER_NS (25 * MS)		/* of a fast pace, taken in one go */
 
@@ -29,7 +31,7 @@ static int64_t later(int64_t a, int64_t b)
 
 static int64_t whole_ms(int64_t ns)
 {
-	return (ns + MS - 1) / MS;
+	return sat_add(ns, MS - 1) / MS;
 }
 
 int64_t pace_share_ms(const struct pace *p, int64_t units)
@@ -63,7 +65,7 @@ int pace_take(struct pace *p, int n, int64_t units, int64_t spare, int64_t now_m
 		from = later(run_off, now_ms * MS);
 		take = from > until ? 0 : (until - from) / share + 1;
 		if (take < least) {
-			*wait_ms = whole_ms(from + (least - 1) * share - until);
+			*wait_ms = whole_ms(sat_add(from, (least - 1) * share - until));
 			return 0;
 		}
 		if (take > n)
@@ -86,9 +88,9 @@ int64_t pace_take_ahead(struct pace *p, int64_t units, int64_t spare, int64_t pa
 		*wait_ms = from > until ? whole_ms(from - until) : 0;
 		if (*wait_ms > patience_ms)
 			return -1;
-	} while (!atomic_compare_exchange_weak(&p->run_off_ns, &run_off,
-					       from + time_of(limit, units, spare)));
-	return now_ms + *wait_ms;
+		from = sat_add(from, time_of(limit, units, spare));
+	} while (!atomic_compare_exchange_weak(&p->run_off_ns, &run_off, from));
+	return sat_add(now_ms, *wait_ms);
 }
 
 /* As if it had been taken late_ms later, and all those after it as well. */
@@ -98,7 +100,7 @@ int64_t pace_renew(struct pace *p, int64_t units, int64_t spare, int64_t late_ms
 	int64_t limit = atomic_load(&p->limit);
 
 	*wait_ms = 0;
-	if (limit > 0 && late_ms * MS >= time_of(limit, units, spare))
+	if (limit > 0 && sat_mul(late_ms, MS) >= time_of(limit, units, spare))
 		return pace_take_ahead(p, units, spare, patience_ms, now_ms, wait_ms);
 	if (limit > 0)
 		atomic_fetch_add(&p->run_off_ns, late_ms * MS);
@@ -121,13 +123,13 @@ int64_t pace_free(const struct pace *p, int64_t now_ms)
 
 	if (limit <= 0 || from > until)
 		return 0;
-	return 1 + (int64_t)((double)(until - from) * (double)limit /
-			     ((double)PACE_PERIOD_MS * MS));
+	return sat_add(1, sat_from_double((double)(until - from) * (double)limit /
+					  ((double)PACE_PERIOD_MS * MS)));
 }
 
 int64_t pace_wait_ms(const struct pace *p, int64_t now_ms)
 {
-	int64_t wait = atomic_load(&p->run_off_ns) - (now_ms + PACE_BURST_MS) * MS;
+	int64_t wait = sat_sub(atomic_load(&p->run_off_ns), (now_ms + PACE_BURST_MS) * MS);
 
 	return atomic_load(&p->limit) > 0 && wait > 0 ? whole_ms(wait) : 0;
 }

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/saturate.h"
 
 struct scoreboard *scoreboard_new(void)
 {
@@ -38,7 +39,8 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c)
 	uint64_t sum = 0;
 
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
-		sum += atomic_load_explicit(&sb->slots[i].counters[c], memory_order_relaxed);
+		sum = sat_count(sum, atomic_load_explicit(&sb->slots[i].counters[c],
+							  memory_order_relaxed));
 	return sum;
 }
 
@@ -47,8 +49,9 @@ void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUC
 	memset(counts, 0, LATENCY_BUCKETS * sizeof(counts[0]));
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
 		for (int b = 0; b < LATENCY_BUCKETS; b++)
-			counts[b] += atomic_load_explicit(&sb->slots[i].latency[b],
-							  memory_order_relaxed);
+			counts[b] = sat_count(counts[b],
+					      atomic_load_explicit(&sb->slots[i].latency[b],
+								   memory_order_relaxed));
 }
 
 uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
@@ -56,7 +59,8 @@ uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
 	uint64_t sum = 0;
 
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
-		sum += atomic_load_explicit(&sb->slots[i].cost_nanos, memory_order_relaxed);
+		sum = sat_count(sum, atomic_load_explicit(&sb->slots[i].cost_nanos,
+							  memory_order_relaxed));
 	return sum;
 }
 
@@ -65,7 +69,7 @@ uint64_t scoreboard_log_dropped(const struct scoreboard *sb)
 	uint64_t sum = atomic_load(&sb->log_loss.dropped);
 
 	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
-		sum += atomic_load(&sb->slots[i].log_loss.dropped);
+		sum = sat_count(sum, atomic_load(&sb->slots[i].log_loss.dropped));
 	return sum;
 }
 

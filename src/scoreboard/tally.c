@@ -1,6 +1,8 @@
 /* Counts by the second, in shared memory. Any process; it never waits. */
 #include "scoreboard/tally.h"
 
+#include "base/saturate.h"
+
 void tally_add(struct tally *t, int64_t n, int64_t at_ms)
 {
 	uint64_t second = (uint64_t)(at_ms / 1000) & UINT32_MAX;
@@ -11,9 +13,10 @@ void tally_add(struct tally *t, int64_t n, int64_t at_ms)
 
 	do {
 		count = was >> 32 == second ? (int64_t)(was & UINT32_MAX) : 0;
-		if (count + n < 0)
+		count = sat_add(count, n);
+		if (count < 0)
 			return;
-		is = second << 32 | ((uint64_t)(count + n) & UINT32_MAX);
+		is = second << 32 | (count < UINT32_MAX ? (uint64_t)count : UINT32_MAX);
 	} while (!atomic_compare_exchange_weak(at, &was, is));
 }
 

@@ -5,6 +5,10 @@
  */
 #include "scoreboard/throttle.h"
 
+#include <limits.h>
+
+#include "base/saturate.h"
+
 #define FIRST_TOKENS 500		/* of a call, before any was answered */
 #define FIRST_PER_MIB (INT64_C(1) << 18)	/* four bytes a token, and no guess at the reply */
 #define MIB (INT64_C(1) << 20)
@@ -26,14 +30,14 @@ int64_t throttle_estimate(const struct throttle *t, size_t bytes)
 	int64_t per_mib = atomic_load_explicit(&t->tokens_per_mib, memory_order_relaxed);
 	int64_t known = bytes < TOKENS_MAX ? (int64_t)bytes : TOKENS_MAX;
 
-	return known * (per_mib > 0 ? per_mib : FIRST_PER_MIB) / MIB + 1;
+	return sat_mul(known, per_mib > 0 ? per_mib : FIRST_PER_MIB) / MIB + 1;
 }
 
 /* Two workers at a time: one call is not learnt from. */
 static void learn(_Atomic int64_t *mean, int64_t value)
 {
 	int64_t was = atomic_load_explicit(mean, memory_order_relaxed);
-	int64_t moved = was + (value - was) / LEARN;
+	int64_t moved = sat_add(was, sat_sub(value, was) / LEARN);
 
 	if (moved == was && value != was)
 		moved += value > was ? 1 : -1;
@@ -74,11 +78,11 @@ bool throttle_active(const struct throttle *t)
 
 int throttle_calls_open(const struct throttle *t)
 {
-	int open = 0;
+	int64_t open = 0;
 
 	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
-		open += (int)atomic_load(&t->calls_open[i]);
-	return open;
+		open += atomic_load(&t->calls_open[i]);
+	return open < INT_MAX ? (int)open : INT_MAX - 1;	/* one more is still a number */
 }
 
 void throttle_leave(struct throttle *t, int slot)

@@ -4,6 +4,8 @@
  */
 #include "scoreboard/window.h"
 
+#include "base/saturate.h"
+
 #define CALL INT64_C(1024)
 /* Windows' worth of answers; then each adds one call more than the one before. */
 #define CALM (4 * CALL)
@@ -17,7 +19,7 @@ bool window_limited(struct window *w, int open, int64_t sent_ms, int64_t now_ms)
 		return false;
 	/* Of what is open, not of what might be: RFC 5681, equation 4. */
 	size = atomic_load(&w->size);
-	if (size == 0 || size > open * CALL)
+	if (size <= 0 || size > open * CALL)
 		size = open * CALL;
 	atomic_store(&w->size, size / 2 > CALL ? size / 2 : CALL);
 	atomic_store(&w->calm, 0);
@@ -30,10 +32,10 @@ void window_answered(struct window *w, int open, int most)
 	int64_t size = atomic_load_explicit(&w->size, memory_order_relaxed), calm, step, grown;
 
 	/* One that is hardly used says nothing about what the provider would take. */
-	if (size == 0 || 2 * open * CALL < size)
+	if (size <= 0 || 2 * open * CALL < size)
 		return;
 	calm = atomic_fetch_add(&w->calm, CALL * CALL / size);
 	step = CALL + (calm > CALM ? calm - CALM : 0);
-	grown = size + step * CALL / size;
+	grown = sat_add(size, sat_mul(step, CALL) / size);
 	atomic_compare_exchange_strong(&w->size, &size, grown < most * CALL ? grown : 0);
 }

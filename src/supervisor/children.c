@@ -5,6 +5,7 @@
 #include "children.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "base/clock.h"
 #include "base/exit_code.h"
 #include "base/log.h"
+#include "base/saturate.h"
 #include "process/child.h"
 #include "process/signals.h"
 #include "process/wake.h"
@@ -64,8 +66,8 @@ static void reset_slot(struct slot *slot, enum slot_state state)
 
 static uint64_t jobs_settled(const struct slot *slot)
 {
-	return atomic_load(&slot->counters[COUNTER_JOBS_COMPLETED]) +
-	       atomic_load(&slot->counters[COUNTER_JOBS_FAILED]);
+	return sat_count(atomic_load(&slot->counters[COUNTER_JOBS_COMPLETED]),
+			 atomic_load(&slot->counters[COUNTER_JOBS_FAILED]));
 }
 
 /* A fork that fails is a start that comes later. */
@@ -289,7 +291,7 @@ static void child_ended(struct child_slot *cs, int status)
 	struct children *c = cs->all;
 	struct child_slot *janitor = &c->slots[SLOT_JANITOR];
 	struct slot *slot = shared(cs);
-	int64_t lived = now_ms() - atomic_load(&slot->started_ms);
+	int64_t lived = sat_sub(now_ms(), atomic_load(&slot->started_ms));
 	pid_t pid = cs->pid;
 	char how[96];
 
@@ -333,12 +335,12 @@ static void check_beats(void *arg)
 	patient_timer_set(c->loop, &c->beat_timer, limit / 4, check_beats, c);
 	for (int i = 0; i < SLOT_COUNT; i++) {
 		struct child_slot *cs = &c->slots[i];
-		int64_t silent = now - atomic_load(&shared(cs)->beat_ms);
+		int64_t silent = sat_sub(now, atomic_load(&shared(cs)->beat_ms));
 
 		if (!cs->pid || cs->aborted || silent <= limit)
 			continue;
-		log_error("%s %d (pid %d) has not been heard of for %d ms; it hangs: aborting it",
-			  role(cs)->name, i, (int)cs->pid, (int)silent);
+		log_error("%s %d (pid %d) has not been heard of for %" PRId64 " ms; it hangs: "
+			  "aborting it", role(cs)->name, i, (int)cs->pid, silent);
 		cs->aborted = true;
 		kill(cs->pid, SIGABRT);
 		patient_timer_set(c->loop, &cs->timer, KILL_GRACE_MS, kill_late, cs);

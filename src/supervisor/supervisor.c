@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/place.h"
+#include "base/saturate.h"
 #include "config/config_load.h"
 #include "control/commands.h"
 #include "control/known_link.h"
@@ -352,7 +353,7 @@ static void print_refused(const struct asides *asides)
 /* --once: what was done, as one line of JSON on standard output. */
 static void print_summary(const struct scoreboard *sb)
 {
-	double seconds = (double)(now_ms() - atomic_load(&sb->started_ms)) / 1000;
+	double seconds = (double)sat_sub(now_ms(), atomic_load(&sb->started_ms)) / 1000;
 
 	printf("{\"claimed\":%" PRIu64 ",\"completed\":%" PRIu64 ",\"failed\":%" PRIu64
 	       ",\"retried\":%" PRIu64 ",\"released\":%" PRIu64 ",\"lines_rated\":%" PRIu64

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
+#include "base/saturate.h"
 #include "process/wake.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/pass.h"
@@ -364,7 +365,7 @@ static bool janitor_missing(const struct claimer *c, int64_t now)
 	int64_t patience = FLOORS_LAST_POLLS * c->ctx->config->queue.poll_ms;
 
 	return now - c->exhausted_since_ms > patience &&
-	       now - atomic_load(&board(c)->gauges_ms) > patience;
+	       sat_sub(now, atomic_load(&board(c)->gauges_ms)) > patience;
 }
 
 /* What has changed since the last turn. */

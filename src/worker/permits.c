@@ -4,6 +4,7 @@
  */
 #include "permits.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -238,7 +239,8 @@ static void pay_for_more(struct permits *p, const struct ask *ask, int64_t now)
 
 void permits_settle_call(struct permits *p, const struct rater *rater, const struct ask *ask)
 {
-	uint32_t workers = atomic_load(&context_scoreboard(p->ctx)->workers);
+	int64_t workers = atomic_load(&context_scoreboard(p->ctx)->workers);
+	int64_t most = workers * p->ctx->config->pool.in_flight;
 	struct call_end end;
 
 	if (rater != p->metered)
@@ -248,7 +250,7 @@ void permits_settle_call(struct permits *p, const struct rater *rater, const str
 		.tokens = ask->used.prompt_tokens + ask->used.completion_tokens,
 		.never_sent = ask->never_sent, .limited = err_kind(ask->err) == ERR_LIMITED,
 		.answered = !ask->err,
-		.most = (int)(workers * p->ctx->config->pool.in_flight),
+		.most = most < INT_MAX ? (int)most : INT_MAX,
 	};
 	permits_publish(p);
 	pay_for_more(p, ask, now_ms());
