@@ -8,6 +8,7 @@
 -- grading_progress()     how far a session is
 -- grading_ratings()      its ratings, from a cursor on
 -- grading_line_ratings   a view: all ratings, with their provenance
+-- grading_refuse_line()  says whose text a line may not replace; for the daemon
 -- grading_count()        moves the counters of sessions; for the next four
 -- grading_recount_many(), grading_recount()   counters as the rows say
 -- grading_put_back(), grading_retry_many(), grading_retry()   failed and incomplete jobs wait again
@@ -17,7 +18,7 @@
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
--- in 082.
+-- in 082, grading_jobs_place() with its own in 095.
 --
 -- Some functions act with the rights of their owner (grading_secure() sees to that and to their
 -- search_path), so that whoever may call them needs no right on a table. Where others may create
@@ -746,6 +747,22 @@ END $$;
 
 COMMENT ON VIEW grading_line_ratings IS 'line_ratings with the provenance of each rating';
 
+-- A settlement came upon a line that another job has stored with another text, and ends with this.
+-- It looks by itself, since what the settlement waited for is newer than what that sees.
+CREATE OR REPLACE FUNCTION grading_refuse_line(session_id uuid, line_index integer) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+	job uuid;
+BEGIN
+	SELECT r.job_id INTO job FROM line_ratings r
+	WHERE r.session_id = grading_refuse_line.session_id
+	  AND r.line_index = grading_refuse_line.line_index;
+	RAISE EXCEPTION 'line % of session % was stored by job % with another text, which is not'
+		' replaced: two jobs of the session have a line of this index', line_index, session_id,
+		coalesce(job::text, 'that is not known'::text)
+		USING ERRCODE = 'P0L01';
+END $$;
+
 -- Moves the counters of sessions, an item each in all arrays: how many batches one is announced as,
 -- how many jobs are completed and failed more or fewer, how many lines are to be rated and skipped
 -- more or fewer. The rule is that of the daemon's statements, whose pieces taken_back.sql and
@@ -759,13 +776,15 @@ LANGUAGE plpgsql AS $$
 BEGIN
 	WITH counted AS (
 		SELECT u.session_id, u.batches, u.completed, u.failed, u.lines, 0 AS rated,
-			u.skipped, 0 AS stored, NULL::timestamptz AS started_at
+			u.skipped, 0 AS stored, NULL::timestamptz AS started_at,
+			NULL::int AS stride
 		FROM unnest(session_ids, batches, completed, failed, lines, skipped)
 			AS u(session_id, batches, completed, failed, lines, skipped)
 	), moved AS (
 		SELECT c.session_id, c.batches, greatest(c.completed, c.bound) AS completed,
 			greatest(c.failed, c.bound) AS failed, greatest(c.lines, c.bound) AS lines,
-			c.rated, greatest(c.skipped, c.bound) AS skipped, c.stored, c.started_at
+			c.rated, greatest(c.skipped, c.bound) AS skipped, c.stored, c.started_at,
+			c.stride
 		FROM (
 			SELECT counted.*, CASE WHEN least(counted.completed, counted.failed,
 					counted.lines, counted.skipped) < 0
@@ -777,31 +796,37 @@ BEGIN
 	)
 	INSERT INTO grading_sessions AS s (session_id, total_batches, completed_batches,
 		failed_batches, total_lines, rated_lines, skipped_lines, rated_seq, started_at,
-		first_rated_at, completed_at)
+		first_rated_at, completed_at, stride)
 	SELECT m.session_id, greatest(m.batches, m.completed + m.failed), m.completed, m.failed,
 		m.lines, m.rated, m.skipped, m.stored, m.started_at,
 		CASE WHEN m.stored > 0 THEN now() END,
-		CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END
+		CASE WHEN m.completed + m.failed >= greatest(m.batches, 1) THEN now() END, m.stride
 	FROM moved m
 	ORDER BY m.session_id
 	ON CONFLICT (session_id) DO UPDATE SET
 		total_batches = greatest(s.total_batches, excluded.total_batches,
-			s.completed_batches + s.failed_batches
-				+ excluded.completed_batches + excluded.failed_batches),
-		completed_batches = s.completed_batches + excluded.completed_batches,
-		failed_batches = s.failed_batches + excluded.failed_batches,
+			least(s.completed_batches::bigint + s.failed_batches
+				+ excluded.completed_batches + excluded.failed_batches, 2147483647))::int,
+		completed_batches = least(greatest(s.completed_batches::bigint
+			+ excluded.completed_batches, -1000000000), 1000000000)::int,
+		failed_batches = least(greatest(s.failed_batches::bigint
+			+ excluded.failed_batches, -1000000000), 1000000000)::int,
 		total_lines = CASE WHEN s.announced THEN s.total_lines
-			ELSE greatest(s.total_lines + excluded.total_lines, 0) END,
-		rated_lines = s.rated_lines + excluded.rated_lines,
-		skipped_lines = greatest(s.skipped_lines + excluded.skipped_lines, 0),
+			ELSE least(greatest(s.total_lines::bigint + excluded.total_lines, 0),
+				1000000000)::int END,
+		rated_lines = least(greatest(s.rated_lines::bigint
+			+ excluded.rated_lines, -1000000000), 1000000000)::int,
+		skipped_lines = least(greatest(s.skipped_lines::bigint + excluded.skipped_lines, 0),
+			1000000000)::int,
 		rated_seq = s.rated_seq + excluded.rated_seq,
 		started_at = least(s.started_at, excluded.started_at),
 		first_rated_at = least(s.first_rated_at, excluded.first_rated_at),
-		completed_at = CASE WHEN s.completed_batches + s.failed_batches
+		completed_at = CASE WHEN s.completed_batches::bigint + s.failed_batches
 				+ excluded.completed_batches + excluded.failed_batches
 				>= greatest(s.total_batches, excluded.total_batches, 1)
 			THEN greatest(s.updated_at, now()) END,
-		updated_at = greatest(s.updated_at, now());
+		updated_at = greatest(s.updated_at, now()),
+		stride = greatest(s.stride, excluded.stride);
 END $$;
 
 -- Makes the counters of sessions what the rows say, where somebody else changed these: jobs that
@@ -1299,7 +1324,8 @@ DECLARE
 		'grading_known_lines', 'grading_unrated', 'grading_check_options',
 		'grading_check_indexes', 'grading_say_what_is_rated', 'grading_check_room',
 		'grading_forget_phrases', 'grading_clean_rows'];
-	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake', 'grading_submit',
+	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake',
+		'grading_jobs_place', 'grading_refuse_line', 'grading_submit',
 		'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
 		'grading_recount', 'grading_recount_many', 'grading_put_back', 'grading_retry',
 		'grading_retry_many',
@@ -1320,6 +1346,7 @@ DECLARE
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_open_jobs', 'EXECUTE'],
 		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
+		['gradingd_worker', 'grading_refuse_line', 'EXECUTE'],
 		['gradingd_worker', 'grading_count', 'EXECUTE'],
 		['gradingd_worker', 'grading_recount', 'EXECUTE'],
 		['gradingd_worker', 'grading_recount_many', 'EXECUTE'],
@@ -1398,6 +1425,7 @@ DECLARE
 		['SELECT', 'grading_sessions', 'grading_open_jobs'],
 		['SELECT', 'grading_sessions', 'gradingd_jobs_of'],
 		['SELECT', 'line_ratings', 'grading_ratings'],
+		['UPDATE', 'line_ratings', 'grading_refuse_line'],
 		['UPDATE', 'grading_sessions', 'grading_count'],
 		['UPDATE', 'grading_jobs', 'grading_recount'],
 		['UPDATE', 'grading_jobs', 'grading_recount_many'],
@@ -1415,7 +1443,7 @@ DECLARE
 		'grading_live_sessions_gone', 'grading_open_jobs', 'gradingd_jobs_of'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
-		'grading_follow_live_sessions'];
+		'grading_follow_live_sessions', 'grading_refuse_line'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	-- Gets what it needs where another than Supabase's own role has migrated; whatever else it
@@ -1744,6 +1772,8 @@ COMMENT ON FUNCTION grading_progress(uuid, interval) IS
 	'how far a session is; over when none of its jobs is open, however many are still to come';
 COMMENT ON FUNCTION grading_count(uuid[], integer[], integer[], integer[], integer[], integer[]) IS
 	'moves the counters of sessions; grading_retry() and grading_cancel() call it';
+COMMENT ON FUNCTION grading_refuse_line(uuid, integer) IS
+	'refuses to replace a line of another job; the daemon''s settlements call it';
 COMMENT ON FUNCTION grading_recount(uuid) IS
 	'makes the session''s counters what its rows say; true when they were others';
 COMMENT ON FUNCTION grading_recount_many(uuid[]) IS

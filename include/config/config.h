@@ -39,6 +39,7 @@ struct config {
 		int backend;		/* enum rater_backend, not RATER_NONE */
 		int fallback;		/* enum rater_backend: rates while the breaker is open */
 		struct string_list scale;
+		struct string_list speakers;	/* whose lines are rated, in lower case */
 		int64_t alternatives;	/* at most so many a line */
 		int64_t context_lines;	/* neighbours on each side that the rater sees */
 		char *prompt_file;	/* "": the built-in prompt */

@@ -21,6 +21,12 @@ void grading_decide_for(struct grading *g, const struct err *err, const struct r
 void grading_release(struct grading *g, const char *why, int64_t delay_ms);
 /* Its row cannot be read: it ends as failed, for this reason. */
 void grading_end_unreadable(struct grading *g, const char *why);
+/*
+ * Its row cannot be read before other jobs of its session are there: back to the queue, no attempt
+ * counted, with a mark in `result` (earlier: what is there, an object, or NULL).
+ */
+void grading_wait_for_others(struct grading *g, const char *earlier, int64_t delay_ms,
+			     const char *why);
 /* The database refuses its result for good: it ends as failed without one. */
 void grading_end_unstorable(struct grading *g, const char *why);
 

@@ -22,4 +22,9 @@ int json_strict_parse(const char *text, size_t len, struct json_object **value, 
 /* True, and *out, for a whole number from min to max, as 3, 3.0 or 3e0. A string is no number. */
 bool json_strict_integer(struct json_object *value, int64_t min, int64_t max, int64_t *out);
 
+/*
+ * The same, or its digits as a string in their one canonical form: "12", not "012", " 12" or "+12".
+ */
+bool json_strict_digits(struct json_object *value, int64_t min, int64_t max, int64_t *out);
+
 #endif

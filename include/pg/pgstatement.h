@@ -6,7 +6,7 @@
 
 #include "base/err.h"
 
-#define STATEMENT_MAX_PARAMS 30
+#define STATEMENT_MAX_PARAMS 31
 
 /* All of it is constant. */
 struct statement {

@@ -18,10 +18,13 @@
 #define LINE_TEXT_CAP_BYTES (32u << 10)	/* one line's text */
 #define NAME_CAP_BYTES 200		/* salesRepName, customerName; more is cut at a character */
 
+/* Names of speakers whose lines are rated, in lower case: rater.speakers. */
+struct speakers { char *const *names; size_t n; };
+
 /* One transcript entry with text. All strings live in the job's arena, valid UTF-8, never NULL. */
 struct line {
 	int index;			/* the line's index in its session */
-	bool rated;			/* speaker is rep or user; the others are context */
+	bool rated;			/* its speaker's lines are; the others are context */
 	const char *speaker;
 	const char *text;
 	size_t text_len;
@@ -37,6 +40,11 @@ struct job {
 	int counted_as;			/* enum counted: how it stands in its session's counters */
 	bool full;			/* job_type full_grading */
 
+	/* Lines in a full batch of the session, as its other jobs tell; 0: nothing. The row's. */
+	int known_stride;
+	/* The same, by which lines without an index got theirs; 0: they have their own. */
+	int stride;
+
 	const char *sales_rep;		/* "" when not given */
 	const char *customer;
 	int total_batches;		/* as announced; 0 when not */
@@ -44,12 +52,15 @@ struct job {
 	size_t nlines;
 	size_t nrated;			/* lines with .rated */
 	size_t skipped;			/* entries of a rated speaker without text */
+	const char *notice;		/* who was rated, where that may surprise; NULL: nobody */
 };
 
 /*
- * Reads job_data into job (id, claim and so on are the caller's). Returns 0, or -1 with err
- * (ERR_PERMANENT) that says which entry is wrong and how.
+ * Reads job_data into job (id, claim, known_stride and so on are the caller's). Returns 0, or -1
+ * with err that says which entry is wrong and how: ERR_PERMANENT, or ERR_RETRY where nothing is
+ * wrong with it, and other jobs of the session may yet tell what is missing.
  */
-int job_parse(struct job *job, const char *job_data, size_t len, struct err *err);
+int job_parse(struct job *job, const struct speakers *rated, const char *job_data, size_t len,
+	      struct err *err);
 
 #endif

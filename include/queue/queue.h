@@ -57,6 +57,7 @@ struct claimed_row {
 	int64_t data_bytes;		/* size of job_data; -1 when it is null */
 	struct floor place;		/* its place in the order of claims */
 	bool passed_over;		/* locked, and not claimed: of the above only id and place */
+	int stride;			/* lines in a full batch of its session; 0: not known */
 };
 
 struct claim {

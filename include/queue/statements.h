@@ -62,7 +62,7 @@ enum statement_id {
 extern const struct statement statements[STATEMENT_COUNT];
 
 /* The highest migration these statements rely on. */
-#define SCHEMA_VERSION 94
+#define SCHEMA_VERSION 95
 #define NOTIFY_CHANNEL "grading_jobs"
 
 #endif

@@ -171,6 +171,8 @@ const struct config_key config_keys[] = {
 	{ KEY(LIST, "rater.scale", rater.scale, "excellent, good, poor, missed_opportunity"),
 	  .min = 1, .max = 20,
 	  .help = "The ratings that a line can get." },
+	{ KEY(LIST, "rater.speakers", rater.speakers, "rep, user"), .min = 1, .max = 20,
+	  .help = "Whose lines are rated, in lower case; those of others are context." },
 	{ KEY(INTEGER, "rater.alternatives", rater.alternatives, "3"), .min = 0, .max = 10,
 	  .help = "Better phrasings kept for a line, at most." },
 	{ KEY(INTEGER, "rater.context_lines", rater.context_lines, "0"), .min = 0, .max = 20,

@@ -5,6 +5,7 @@
  */
 #include "grading/decide.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,11 +70,16 @@ static void put_back(struct grading *g)
 	    arena_printf(&g->job.arena, "%s; put back, no attempt counted", g->err->text));
 }
 
+static int64_t attempt_number(const struct grading *g)
+{
+	return (int64_t)g->job.attempts + 1;
+}
+
 static void try_again(struct grading *g, const char *names)
 {
 	end(g, "pending", true, retry_delay_ms(g->err, g->job.attempts),
-	    arena_printf(&g->job.arena, "%s; attempt %d of %d, it will be tried again", names,
-			 g->job.attempts + 1, g->job.max_attempts));
+	    arena_printf(&g->job.arena, "%s; attempt %" PRId64 " of %d, it will be tried again",
+			 names, attempt_number(g), g->job.max_attempts));
 }
 
 /* The lines without a rating end as they are; those that have one are not lost with them. */
@@ -82,8 +88,8 @@ static void give_up(struct grading *g, const char *names, bool any_rated)
 	const char *error = names;
 
 	if (grading_is_last_attempt(g))
-		error = arena_printf(&g->job.arena, "%s; that was attempt %d of %d", names,
-				     g->job.attempts + 1, g->job.max_attempts);
+		error = arena_printf(&g->job.arena, "%s; that was attempt %" PRId64 " of %d", names,
+				     attempt_number(g), g->job.max_attempts);
 	end(g, any_rated ? "completed" : "failed", true, 0, error);
 }
 
@@ -154,6 +160,14 @@ void grading_release(struct grading *g, const char *why, int64_t delay_ms)
 void grading_end_unreadable(struct grading *g, const char *why)
 {
 	end(g, "failed", true, 0, arena_printf(&g->job.arena, "%s", why));
+}
+
+void grading_wait_for_others(struct grading *g, const char *earlier, int64_t delay_ms,
+			     const char *why)
+{
+	end(g, "pending", false, delay_ms,
+	    arena_printf(&g->job.arena, "%s; it waits for them once", why));
+	g->settlement.result = result_mark_waited(g, earlier);
 }
 
 void grading_end_unstorable(struct grading *g, const char *why)

@@ -10,12 +10,18 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "grading/cache_key.h"
 #include "scoreboard/breadcrumb.h"
 #include "result.h"
 
-static int read_row(struct grading *g, const struct claimed_row *row, struct err *err)
+#define NOTICE_EVERY_MS 60000
+
+static int read_row(struct grading *g, const struct claimed_row *row, const struct config *config,
+		    struct err *err)
 {
+	const struct string_list *names = &config->rater.speakers;
+	struct speakers speakers = { .names = names->items, .n = names->n };
 	bool full = strcmp(row->job_type, "full_grading") == 0;
 
 	if (!full && strcmp(row->job_type, "line_rating") != 0)
@@ -33,7 +39,7 @@ static int read_row(struct grading *g, const struct claimed_row *row, struct err
 			       "job_data is %" PRId64 " bytes long; the limit is %u",
 			       row->data_bytes, JOB_DATA_CAP_BYTES);
 	g->job.full = full;
-	return job_parse(&g->job, row->data, (size_t)row->data_bytes, err);
+	return job_parse(&g->job, &speakers, row->data, (size_t)row->data_bytes, err);
 }
 
 static void list_lines(struct grading *g, const struct rater *rater)
@@ -62,6 +68,32 @@ static void copy_claim(struct job *job, const struct claimed_row *row)
 	job->attempts = row->attempts;
 	job->max_attempts = row->max_attempts;
 	job->counted_as = row->counted_as;
+	job->known_stride = row->stride;
+}
+
+/*
+ * It cannot be read. Where other jobs of the session may tell what is missing they get the time of
+ * one poll, and this one is told by its result that it has waited.
+ */
+static void end_unread(struct grading *g, const struct claimed_row *row, int64_t poll_ms,
+		       const struct err *err)
+{
+	g->job.nrated = 0;
+	if (err->kind == ERR_RETRY && !result_has_waited(row->result))
+		grading_wait_for_others(g, row->result, poll_ms, err->text);
+	else
+		grading_end_unreadable(g, err->text);
+}
+
+/* Once in a while is enough: whole sessions are so, and each result says it. */
+static void say_who_was_rated(const struct grading *g)
+{
+	static int64_t not_before_ms;
+
+	if (!g->job.notice || g->claimed_ms < not_before_ms)
+		return;
+	not_before_ms = g->claimed_ms + NOTICE_EVERY_MS;
+	log_warn("session %s: %s", g->job.session_id, g->job.notice);
 }
 
 struct grading *grading_new(const struct claimed_row *row, const struct rater *rater,
@@ -79,12 +111,12 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->bytes = row->data ? row->data_bytes : 0;
 	g->keyed = with_keys;
 	g->settlement.job = &g->job;
-	if (read_row(g, row, &err) == -1) {
-		g->job.nrated = 0;
-		grading_end_unreadable(g, err.text);
+	if (read_row(g, row, rater->config, &err) == -1) {
+		end_unread(g, row, rater->config->queue.poll_ms, &err);
 	} else {
 		list_lines(g, rater);
 		result_carry_over(g, row->result);
+		say_who_was_rated(g);
 	}
 	breadcrumb_end();
 	return g;

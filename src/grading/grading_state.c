@@ -35,10 +35,10 @@ void grading_end_asking(struct grading *g)
 
 bool grading_is_suspect(const struct grading *g)
 {
-	return g->job.times_claimed > g->job.attempts + GRADING_FREE_CLAIMS;
+	return g->job.times_claimed > (int64_t)g->job.attempts + GRADING_FREE_CLAIMS;
 }
 
 bool grading_is_last_attempt(const struct grading *g)
 {
-	return g->job.attempts + 1 >= g->job.max_attempts;
+	return (int64_t)g->job.attempts + 1 >= g->job.max_attempts;
 }

@@ -19,6 +19,8 @@
 #define CARRIED_CAP 1000000000	/* of earlier attempts is believed: the row may hold anything */
 #define ERROR_LINES 20		/* lines that error names; the rest is counted */
 #define RESULT_LINES 200	/* and result */
+/* Claims ask for it as well: queue/sql/pieces/claimed_rows.sql. */
+#define WAITED "waited_for_batches"
 
 static int count_of(struct json_object *object, const char *key)
 {
@@ -62,6 +64,30 @@ void result_carry_over(struct grading *g, const char *result)
 	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
 		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
 	json_object_put(root);
+}
+
+const char *result_mark_waited(struct grading *g, const char *earlier)
+{
+	size_t len = earlier ? strlen(earlier) : 0;
+
+	/* As the database writes an object: {} or {"key": ...}. */
+	if (len <= 2)
+		return "{\"" WAITED "\": true}";
+	return arena_printf(&g->job.arena, "%.*s, \"" WAITED "\": true}", (int)(len - 1), earlier);
+}
+
+bool result_has_waited(const char *earlier)
+{
+	struct json_object *root = NULL;
+	const char *why;
+	bool waited;
+
+	if (!earlier || json_strict_parse(earlier, strlen(earlier), &root, &why) == -1)
+		return false;
+	waited = json_object_is_type(root, json_type_object) &&
+		 json_object_object_get_ex(root, WAITED, NULL);
+	json_object_put(root);
+	return waited;
 }
 
 static const char *why_unrated(const struct graded_line *gl)
@@ -185,6 +211,14 @@ static void write_troubles(struct buf *b, const struct grading *g)
 		buf_printf(b, ",\"unclear\":%d", unclear);
 }
 
+static void write_notice(struct buf *b, const struct grading *g)
+{
+	if (!g->job.notice)
+		return;
+	buf_str(b, ",\"notice\":");
+	buf_json(b, g->job.notice);
+}
+
 const char *result_write(struct grading *g, const struct rater *rater, size_t unrated)
 {
 	/* A fallback that answers at once may have ended what another began. */
@@ -203,6 +237,7 @@ const char *result_write(struct grading *g, const struct rater *rater, size_t un
 	if (asked || unrated)
 		write_outcomes(&b, g);
 	write_troubles(&b, g);
+	write_notice(&b, g);
 	if (unrated)
 		write_unrated(&b, g);
 	buf_char(&b, '}');

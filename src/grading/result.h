@@ -5,6 +5,7 @@
 #ifndef RESULT_H
 #define RESULT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "grading/grading_state.h"
@@ -12,6 +13,13 @@
 
 /* Takes the counts from the result of earlier attempts. It may be NULL, or anything. */
 void result_carry_over(struct grading *g, const char *result);
+
+/*
+ * The result of earlier attempts (an object, or NULL) with the mark that the job has waited for
+ * others of its session; and whether one has that mark.
+ */
+const char *result_mark_waited(struct grading *g, const char *earlier);
+bool result_has_waited(const char *earlier);
 
 /*
  * "no rating for lines 12, 13 (the reply left the line out), 15 (...)"; unrated: how many there

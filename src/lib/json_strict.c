@@ -1,6 +1,7 @@
 /* Strict parsing with json-c; used by workers and gradingctl, never by the supervisor. */
 #include "lib/json_strict.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -8,6 +9,7 @@
 
 #define CHEAP_BYTES (64u << 10)		/* no text so short takes much memory */
 #define CONTAINER_BYTES 768		/* about what json-c takes for an object or an array */
+#define DIGITS_MAX 18			/* of any int64_t */
 #define VALUE_BYTES 64			/* about what it takes for one more value in one of them */
 
 /*
@@ -115,5 +117,21 @@ bool json_strict_integer(struct json_object *value, int64_t min, int64_t max, in
 	if (!(real >= -0x1p53 && real <= 0x1p53) || real != (double)(int64_t)real)
 		return false;
 	*out = (int64_t)real;
+	return *out >= min && *out <= max;
+}
+
+bool json_strict_digits(struct json_object *value, int64_t min, int64_t max, int64_t *out)
+{
+	const char *text;
+	size_t len;
+
+	if (!json_object_is_type(value, json_type_string))
+		return json_strict_integer(value, min, max, out);
+	text = json_object_get_string(value);
+	len = (size_t)json_object_get_string_len(value);
+	if (len == 0 || len > DIGITS_MAX || strspn(text, "0123456789") != len ||
+	    (text[0] == '0' && len > 1))
+		return false;
+	*out = strtoll(text, NULL, 10);
 	return *out >= min && *out <= max;
 }

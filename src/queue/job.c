@@ -10,10 +10,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/buf.h"
 #include "base/utf8.h"
 #include "lib/json_strict.h"
 
 #define DEFAULT_BATCH_SIZE 5
+#define BLANKS " \t\r\n"
+#define NOTICE_CAP_BYTES 1000
 #define QUOTE_CAP_BYTES 40		/* of a foreign value, in an error */
 #define QUOTE_SIZE (QUOTE_CAP_BYTES + sizeof("\"...\""))
 
@@ -28,6 +31,8 @@ struct rated_index {
 /* One run of job_parse(). */
 struct parse {
 	struct job *job;
+	const struct speakers *speakers;
+	unsigned sides, sides_rated;	/* bits: speakers of sides[] with text, and those rated */
 	struct json_object *data;
 	struct rated_index *rated;	/* job->nrated of them */
 	struct err *err;
@@ -82,20 +87,92 @@ static const char *copy_name(struct job *job, struct json_object *object, const 
 	return copy_string(job, json_object_object_get(object, key), NAME_CAP_BYTES, &len);
 }
 
-static bool is_rated_speaker(const char *speaker)
-{
-	static const char *const rated[] = { "rep", "user" };
-	size_t len;
+/* ---- speakers ---- */
 
-	speaker += strspn(speaker, " \t\r\n");
-	len = strcspn(speaker, " \t\r\n");
-	if (speaker[len + strspn(speaker + len, " \t\r\n")] != '\0')
-		return false;
-	for (size_t i = 0; i < sizeof(rated) / sizeof(rated[0]); i++)
-		if (len == strlen(rated[i]) && strncasecmp(speaker, rated[i], len) == 0)
+/* A speaker's name without the blanks around it. */
+struct name { const char *text; size_t len; };
+
+static struct name trimmed(const char *speaker)
+{
+	struct name name = { .text = speaker + strspn(speaker, BLANKS) };
+
+	name.len = strlen(name.text);
+	while (name.len > 0 && strchr(BLANKS, name.text[name.len - 1]))
+		name.len--;
+	return name;
+}
+
+/* word is in lower case. */
+static bool is_word(struct name name, const char *word)
+{
+	return strncasecmp(name.text, word, name.len) == 0 && word[name.len] == '\0';
+}
+
+static bool is_rated(const struct parse *p, struct name name)
+{
+	for (size_t i = 0; i < p->speakers->n; i++)
+		if (is_word(name, p->speakers->names[i]))
 			return true;
 	return false;
 }
+
+/*
+ * Speakers of which one is the other's side, but not always the same: where an application calls
+ * its customers "user", the rep is an "agent", or it is the other way round.
+ */
+static const char *const sides[] = { "user", "agent", "assistant", "bot", "rep" };
+#define SIDES (sizeof(sides) / sizeof(sides[0]))
+#define SIDE_USER 1u
+
+static void note_side(struct parse *p, struct name name, bool rated)
+{
+	for (size_t i = 0; i < SIDES; i++)
+		if (is_word(name, sides[i])) {
+			p->sides |= 1u << i;
+			p->sides_rated |= (unsigned)rated << i;
+			return;
+		}
+}
+
+static void list_sides(struct buf *b, unsigned which)
+{
+	const char *separator = "";
+
+	for (size_t i = 0; i < SIDES; i++)
+		if (which & 1u << i) {
+			buf_printf(b, "%s\"%s\"", separator, sides[i]);
+			separator = ", ";
+		}
+}
+
+/* Says who was rated of two sides that may be taken for each other. */
+static void note_who_was_rated(struct parse *p)
+{
+	unsigned others = p->sides & ~SIDE_USER;
+	struct buf b;
+
+	p->job->notice = NULL;
+	if (!(p->sides & SIDE_USER) || !others)
+		return;
+	buf_init(&b, NOTICE_CAP_BYTES);
+	buf_str(&b, "\"user\" stands beside ");
+	list_sides(&b, others);
+	buf_str(&b, "; by rater.speakers, lines of ");
+	if (p->sides_rated)
+		list_sides(&b, p->sides_rated);
+	else
+		buf_str(&b, "none of them");
+	buf_str(&b, " are rated");
+	if (p->sides_rated && p->sides & ~p->sides_rated) {
+		buf_str(&b, ", those of ");
+		list_sides(&b, p->sides & ~p->sides_rated);
+		buf_str(&b, " are context");
+	}
+	p->job->notice = arena_dup(&p->job->arena, buf_text(&b), b.len);
+	buf_free(&b);
+}
+
+/* ---- entries ---- */
 
 /* Sets *text, unless the entry has none; -1 and err when it is nothing a line can be made of. */
 static int entry_text(struct parse *p, size_t at, struct json_object *entry,
@@ -138,18 +215,48 @@ static int batch_number(struct parse *p, size_t at, const char *key, int64_t min
 		      at, key, quote(value, quoted), (long long)min, INT_MAX);
 }
 
+static int stride_is_unknown(struct parse *p, size_t at, int64_t batch, int64_t size)
+{
+	return err_set(p->err, ERR_RETRY,
+		       "transcript[%zu] has no index, and how many lines a full batch of session "
+		       "%s has is not known: batch %lld, with batchSize %lld, may be the last and "
+		       "shorter than the others, of which none is open or was settled. Give each "
+		       "line an index, or set the session's grading_sessions.stride, and retry it",
+		       at, p->job->session_id, (long long)batch, (long long)size);
+}
+
+/*
+ * Lines in a full batch of the session. Applications say how many are in this one, of which the
+ * last one has fewer: so the largest counts that any job of the session has. A batch before the
+ * last is full.
+ */
+static int find_stride(struct parse *p, size_t at, int64_t batch, int64_t *stride)
+{
+	int64_t size = DEFAULT_BATCH_SIZE, known = p->job->known_stride;
+	bool is_full = batch + 1 < p->job->total_batches ||
+		       !json_object_object_get(p->data, "batchSize");
+
+	if (batch_number(p, at, "batchSize", 1, &size) == -1)
+		return -1;
+	if (batch > 0 && !is_full && known == 0)
+		return stride_is_unknown(p, at, batch, size);
+	*stride = size > known ? size : known;
+	return 0;
+}
+
 static int index_from_batch(struct parse *p, size_t at, int *index)
 {
-	int64_t batch = 0, size = DEFAULT_BATCH_SIZE, sum;
+	int64_t batch = 0, stride = 0, sum;
 
 	if (batch_number(p, at, "batchIndex", 0, &batch) == -1 ||
-	    batch_number(p, at, "batchSize", 1, &size) == -1)
+	    find_stride(p, at, batch, &stride) == -1)
 		return -1;
-	sum = batch * size + (int64_t)at;	/* both at most INT_MAX: no overflow */
+	sum = batch * stride + (int64_t)at;	/* both at most INT_MAX: no overflow */
 	if (sum > INT_MAX)
 		return refuse(p, "transcript[%zu] has no index, and batchIndex %lld times "
 			      "batchSize %lld is too large for one",
-			      at, (long long)batch, (long long)size);
+			      at, (long long)batch, (long long)stride);
+	p->job->stride = (int)stride;
 	*index = (int)sum;
 	return 0;
 }
@@ -165,7 +272,7 @@ static int entry_index(struct parse *p, size_t at, struct json_object *entry, in
 
 		if (!value)
 			continue;
-		if (!json_strict_integer(value, 0, INT_MAX, &number))
+		if (!json_strict_digits(value, 0, INT_MAX, &number))
 			return refuse(p, "transcript[%zu].%s is %s; "
 				      "it must be a whole number from 0 to %d",
 				      at, keys[i], quote(value, quoted), INT_MAX);
@@ -181,12 +288,14 @@ static int add_entry(struct parse *p, size_t at, struct json_object *entry)
 	struct line *line = &job->lines[job->nlines];
 	struct json_object *text = NULL;
 	char quoted[QUOTE_SIZE];
+	struct name name;
 
 	if (!json_object_is_type(entry, json_type_object))
 		return refuse(p, "transcript[%zu] is %s; it must be an object with speaker, text "
 			      "and index", at, quote(entry, quoted));
 	line->speaker = copy_name(job, entry, "speaker");
-	line->rated = is_rated_speaker(line->speaker);
+	name = trimmed(line->speaker);
+	line->rated = is_rated(p, name);
 	if (entry_text(p, at, entry, &text) == -1)
 		return -1;
 	if (!text) {
@@ -196,6 +305,7 @@ static int add_entry(struct parse *p, size_t at, struct json_object *entry)
 	if (entry_index(p, at, entry, &line->index) == -1)
 		return -1;
 	line->text = copy_string(job, text, LINE_TEXT_CAP_BYTES, &line->text_len);
+	note_side(p, name, line->rated);
 	if (line->rated)
 		p->rated[job->nrated++] = (struct rated_index){ line->index, at };
 	job->nlines++;
@@ -239,6 +349,7 @@ static int read_transcript(struct parse *p, struct json_object *transcript)
 	for (size_t i = 0; i < n; i++)
 		if (add_entry(p, i, json_object_array_get_idx(transcript, i)) == -1)
 			return -1;
+	note_who_was_rated(p);
 	return check_indexes_differ(p);
 }
 
@@ -269,11 +380,14 @@ static void forget_lines(struct job *job)
 {
 	job->lines = NULL;
 	job->nlines = job->nrated = job->skipped = 0;
+	job->stride = 0;
+	job->notice = NULL;
 }
 
-int job_parse(struct job *job, const char *job_data, size_t len, struct err *err)
+int job_parse(struct job *job, const struct speakers *rated, const char *job_data, size_t len,
+	      struct err *err)
 {
-	struct parse p = { .job = job, .err = err };
+	struct parse p = { .job = job, .speakers = rated, .err = err };
 	const char *why;
 	int result;
 

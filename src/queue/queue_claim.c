@@ -15,7 +15,7 @@
 /* Columns of sql/pieces/claimed_rows.sql, in its order. */
 enum { CLAIMED_ID, CLAIMED_SESSION, CLAIMED_CLAIM, CLAIMED_TIMES, CLAIMED_ATTEMPTS,
        CLAIMED_MAX_ATTEMPTS, CLAIMED_COUNTED_AS, CLAIMED_JOB_TYPE, CLAIMED_PRIORITY,
-       CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT };
+       CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT, CLAIMED_STRIDE };
 
 /* Columns of sql/peek.sql and, with the last, sql/walk.sql. */
 enum { PLACE_ID, PLACE_PRIORITY, PLACE_AVAILABLE_AT, PLACE_LARGE };
@@ -226,6 +226,7 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 		: pgvalue_int8(result, row, CLAIMED_DATA_BYTES);
 	out->data = queue_cell(result, row, CLAIMED_DATA);
 	out->result = queue_cell(result, row, CLAIMED_RESULT);
+	out->stride = pgvalue_int4(result, row, CLAIMED_STRIDE);
 }
 
 /* Columns of sql/lost.sql. */

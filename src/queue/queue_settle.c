@@ -81,6 +81,15 @@ static void put_job(struct buf *p, enum settle_form form, const struct settlemen
 	pgitem_int4(&p[11], (int32_t)stored);
 }
 
+/* Of few jobs: most lines have an index of their own. */
+static void put_stride(struct buf *strides, const struct job *job)
+{
+	if (job->stride)
+		pgitem_int4(strides, job->stride);
+	else
+		pgitem_null(strides);
+}
+
 /* ---- lines ---- */
 
 /* Where the parts of a settlement go. */
@@ -221,16 +230,19 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity,
 
 	begin_batch(p);
 	provenances_begin(q->provenances);
+	pgitems_begin(&p[ARRAYS + 1], PG_INT4);
 	for (size_t i = 0; i < n; i++) {
 		put_job(p, form, s[i], &to.documents);
+		put_stride(&p[ARRAYS + 1], s[i]->job);
 		for (size_t k = 0; k < s[i]->nlines; k++)
 			put_line(&to, i + 1, k + 1, &s[i]->lines[k]);
 	}
 	/* What few jobs and lines have costs the others nothing. */
 	for (int i = 0; i < JOB_PARAMS + LINE_PARAMS; i++)
 		pgitems_drop_nulls(&p[i]);
+	pgitems_drop_nulls(&p[ARRAYS + 1]);
 	buf_str(&p[ARRAYS], identity);
-	pgbinary_int8(&p[ARRAYS + 1], cache_ttl_ms);
+	pgbinary_int8(&p[ARRAYS + 2], cache_ttl_ms);
 	return send_settlement(q, ids[form], form == SETTLE_HELD, answer, arg);
 }
 

@@ -23,7 +23,7 @@ static int compare_ints(const void *left, const void *right)
 
 static void check_refused(const struct job *job, const struct err *err)
 {
-	CHECK(err->kind == ERR_PERMANENT);
+	CHECK(err->kind == ERR_PERMANENT || (err->kind == ERR_RETRY && !job->known_stride));
 	CHECK(*err->text);
 	check_text(err->text, sizeof(err->text) - 1);
 	for (const char *p = err->text; *p; p++)
@@ -103,11 +103,13 @@ static void check_keys(const struct job *job, const struct line **rated)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct job job = { .nlines = 77 };
+	static char *names[] = { "rep", "user" };
+	static const struct speakers speakers = { .names = names, .n = 2 };
+	struct job job = { .nlines = 77, .known_stride = (int)(size / 4 % 3) };
 	struct err err = { 0 };
 
 	config.rater.context_lines = (int64_t)(size % 4);
-	if (job_parse(&job, (const char *)data, size, &err) == -1) {
+	if (job_parse(&job, &speakers, (const char *)data, size, &err) == -1) {
 		check_refused(&job, &err);
 	} else {
 		const struct line **rated = check_lines(&job);
@@ -115,6 +117,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_text(job.sales_rep, NAME_CAP_BYTES);
 		check_text(job.customer, NAME_CAP_BYTES);
 		CHECK(job.total_batches >= 0);
+		CHECK(job.stride >= 0);
+		if (job.notice)
+			check_text(job.notice, 1000);
 		check_question(&job, rated);
 		check_keys(&job, rated);
 		free(rated);

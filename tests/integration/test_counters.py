@@ -67,7 +67,7 @@ class Play:
         self.took(self.run(name, *self.searched(), who), who)
 
     def batch(self, chosen, statuses, lines, again=None):
-        """$1 to $29 of a settlement: jobs, some of their lines, and lines that were sent before."""
+        """$1 to $30 of a settlement: jobs, some of their lines, and lines that were sent before."""
         at, sent, documents = [], [], []
         for place, (job, status) in enumerate(zip(chosen, statuses), 1):
             facts, held = self.jobs[job], self.in_hand[job]
@@ -82,7 +82,7 @@ class Play:
                 sent.append((place, n, index, f"Line {index}.", "good", "", *[None] * 7))
         columns = [list(column) for column in zip(*at)]
         columns += [list(column) for column in zip(*sent)] if sent else [[]] * 13
-        return *columns, documents, [], [], self.in_hand[chosen[0]]["who"]
+        return *columns, documents, [], [], self.in_hand[chosen[0]]["who"], [None] * len(chosen)
 
     def unstored(self, job):
         rows = self.db.rows("SELECT line_index FROM line_ratings WHERE session_id = %s",

@@ -191,7 +191,8 @@ def test_a_table_without_the_key_that_keeps_its_rows_apart(db):
     assert examine(db).state("indexes") == "ok"
 
 
-CALLED = ["grading_uuid", "grading_jobs_wake", "grading_enqueue", "grading_progress", "grading_ratings", "grading_retry",
+CALLED = ["grading_uuid", "grading_jobs_wake", "grading_jobs_place", "grading_refuse_line",
+          "grading_enqueue", "grading_progress", "grading_ratings", "grading_retry",
           "grading_retry_many", "grading_cancel", "grading_may_read", "grading_open_jobs", "grading_count", "grading_secure"]
 
 

@@ -20,8 +20,10 @@
 #define CALLS 400
 
 static char *scale[] = { "excellent", "good" };
+static char *speakers[] = { "rep", "user" };
 static struct config config = {
-	.rater = { .scale = { scale, 2 }, .alternatives = 3, .lines_per_call = 20 },
+	.rater = { .scale = { scale, 2 }, .speakers = { speakers, 2 }, .alternatives = 3,
+		   .lines_per_call = 20 },
 	.queue = { .job_deadline_ms = 60000 },
 };
 static struct ask *asked[CALLS];

@@ -72,6 +72,9 @@ static void test_empty_text_gives_defaults(void **state)
 	assert_int_equal(c->rater.backend, RATER_RUBRIC);
 	assert_int_equal(c->rater.scale.n, 4);
 	assert_string_equal(c->rater.scale.items[3], "missed_opportunity");
+	assert_int_equal(c->rater.speakers.n, 2);
+	assert_string_equal(c->rater.speakers.items[0], "rep");
+	assert_string_equal(c->rater.speakers.items[1], "user");
 	assert_int_equal(c->openai.response_format, RESPONSE_JSON_SCHEMA);
 	assert_null(c->openai.api_key);
 	assert_int_equal(c->log.level, LOG_LEVEL_INFO);
@@ -122,6 +125,8 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	{ "cache: { ttl = \"365d\"; };", "cache.ttl", "365d" },
 	{ "rater: { scale = [ \"a\", \"b-c d_9\" ]; };", "rater.scale", "a, b-c d_9" },
 	{ "rater: { scale = ( \"pass\" ); };", "rater.scale", "pass" },
+	{ "rater: { speakers = [ \"agent\", \"sales rep\" ]; };", "rater.speakers",
+	  "agent, sales rep" },
 	{ "command: { argv = [ \"/bin/a b\", \"c,d\", \"\", \"$x 'y'\" ]; };", "command.argv",
 	  "[ \"/bin/a b\", \"c,d\", \"\", \"$x 'y'\" ]" },
 	{ "command: { argv = ( \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ); };", "command.argv",

@@ -80,11 +80,66 @@ static void test_a_row_that_cannot_be_read_fails_at_once(void **state)
 	check_rejected(&bad, "job_data is 5000000 bytes long; the limit is 4194304");
 }
 
+/* The last batch, with fewer lines than the others have; lines without an index. */
+static const char last_batch[] =
+	"{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"a\"},"
+	"{\"speaker\":\"agent\",\"text\":\"b\"},{\"speaker\":\"user\",\"text\":\"c\"}],"
+	"\"batchIndex\":2,\"batchSize\":3,\"totalBatches\":3}";
+
+static void check_waits(const char *before, const char *marked)
+{
+	struct claimed_row row;
+
+	earlier = before;
+	row = make_row(last_batch, 0, 3, 0);
+	g = grading_new(&row, &rater, true);
+	assert_string_equal(g->settlement.status, "pending");
+	assert_false(g->settlement.attempt);
+	assert_int_equal(g->settlement.delay_ms, 4000);
+	assert_non_null(strstr(g->settlement.error, "; it waits for them once"));
+	assert_string_equal(g->settlement.result, marked);
+	assert_int_equal(g->job.nrated, 0);
+	grading_check(g);
+	teardown(NULL);
+}
+
+static void test_a_batch_waits_once_for_what_others_tell(void **state)
+{
+	static const char *const waited[] = {
+		"{\"waited_for_batches\": true}", "{\"calls\": 3, \"waited_for_batches\": true}",
+	};
+	struct claimed_row row;
+
+	(void)state;
+	config.queue.poll_ms = 4000;
+	check_waits(NULL, waited[0]);
+	check_waits("{}", waited[0]);
+	check_waits("{\"calls\": 3}", waited[1]);
+	for (size_t i = 0; i < sizeof(waited) / sizeof(waited[0]); i++) {
+		earlier = waited[i];
+		row = make_row(last_batch, 0, 3, 1);
+		g = grading_new(&row, &rater, true);
+		assert_string_equal(g->settlement.status, "failed");
+		assert_true(g->settlement.attempt);
+		assert_non_null(strstr(g->settlement.error, "is not known: batch 2"));
+		teardown(NULL);
+	}
+	row.stride = 5;
+	g = grading_new(&row, &rater, true);
+	assert_false(grading_is_decided(g));
+	assert_int_equal(g->lines[0].line->index, 10);
+	assert_int_equal(g->lines[1].line->index, 12);
+	assert_int_equal(g->job.stride, 5);
+	assert_non_null(g->job.notice);
+	earlier = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_job_is_what_its_row_says),
 		TEST(test_a_row_that_cannot_be_read_fails_at_once),
+		TEST(test_a_batch_waits_once_for_what_others_tell),
 	};
 
 	return cmocka_run_group_tests_name("grading", tests, NULL, NULL);

@@ -56,12 +56,26 @@ static void test_put_back_more_often_than_it_failed_it_is_suspect(void **state)
 	assert_true(grading_is_last_attempt(&job));
 }
 
+/* A row may hold any number. */
+static void test_attempts_at_their_end_are_the_last(void **state)
+{
+	struct grading job = { .job = { .claim = 5, .attempts = INT32_MAX } };
+
+	(void)state;
+	for (int most = 0; most < 3; most++) {
+		job.job.max_attempts = most == 2 ? INT32_MAX : most;
+		assert_true(grading_is_last_attempt(&job));
+	}
+	assert_false(grading_is_suspect(&job));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_every_step_from_every_phase),
 		TEST(test_a_decision_in_the_lookup_waits_for_its_answer),
 		TEST(test_put_back_more_often_than_it_failed_it_is_suspect),
+		TEST(test_attempts_at_their_end_are_the_last),
 	};
 
 	return cmocka_run_group_tests_name("grading_state", tests, NULL, NULL);

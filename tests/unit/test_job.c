@@ -13,15 +13,23 @@
 #include "base/buf.h"
 #include "queue/job.h"
 
+static char *default_names[] = { "rep", "user" };
+static struct speakers speakers = { .names = default_names, .n = 2 };
 static struct job job;
 static struct err err;
 
-static int parse(const char *data)
+/* A job whose session's other jobs say that a full batch has so many lines; 0: they say nothing. */
+static int parse_knowing(const char *data, int stride)
 {
 	arena_free(&job.arena);
-	job = (struct job){ 0 };
+	job = (struct job){ .known_stride = stride, .session_id = "5e5510a0" };
 	err = (struct err){ 0 };
-	return job_parse(&job, data, strlen(data), &err);
+	return job_parse(&job, &speakers, data, strlen(data), &err);
+}
+
+static int parse(const char *data)
+{
+	return parse_knowing(data, 0);
 }
 
 static void parse_ok(const char *data)
@@ -103,6 +111,71 @@ static void test_only_rep_and_user_are_rated(void **state)
 	assert_string_equal(job.lines[0].speaker, "");
 }
 
+static void test_speakers_are_those_configured(void **state)
+{
+	static char *names[] = { "agent", "sales rep" };
+	static const struct { const char *speaker; bool rated; } cases[] = {
+		{ "agent", true }, { " Agent\\n", true }, { "SALES REP ", true }, { "rep", false },
+		{ "user", false }, { "sales", false }, { "sales  rep", false }, { "agents", false },
+	};
+	struct speakers before = speakers;
+	char data[200];
+
+	(void)state;
+	speakers = (struct speakers){ .names = names, .n = 2 };
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(data, sizeof(data),
+			 "{\"transcript\":[{\"speaker\":\"%s\",\"text\":\"x\"}]}",
+			 cases[i].speaker);
+		parse_ok(data);
+		assert_int_equal(job.nrated, cases[i].rated);
+	}
+	speakers = before;
+}
+
+static void check_notice(const char *first, const char *second, const char *notice)
+{
+	char data[300];
+
+	snprintf(data, sizeof(data), "{\"transcript\":[{\"speaker\":\"%s\",\"text\":\"x\","
+		 "\"index\":0},{\"speaker\":\"%s\",\"text\":\"y\",\"index\":1}]}", first, second);
+	parse_ok(data);
+	if (notice)
+		assert_string_equal(job.notice, notice);
+	else
+		assert_null(job.notice);
+}
+
+static void test_it_is_said_who_was_rated_of_two_sides(void **state)
+{
+	static char *agent[] = { "agent" }, *nobody[] = { "nobody" };
+	struct speakers before = speakers;
+
+	(void)state;
+	check_notice("agent", "User ", "\"user\" stands beside \"agent\"; "
+		     "by rater.speakers, lines of "
+		     "\"user\" are rated, those of \"agent\" are context");
+	check_notice("user", "assistant", "\"user\" stands beside \"assistant\"; "
+		     "by rater.speakers, lines of \"user\" are rated, those of \"assistant\" are context");
+	check_notice("rep", "user", "\"user\" stands beside \"rep\"; by rater.speakers, lines of "
+		     "\"user\", \"rep\" are rated");
+	check_notice("user", "customer", NULL);
+	check_notice("rep", "customer", NULL);
+	check_notice("agent", "bot", NULL);
+	check_notice("user", "users", NULL);
+	speakers = (struct speakers){ .names = agent, .n = 1 };
+	check_notice("agent", "user", "\"user\" stands beside \"agent\"; "
+		     "by rater.speakers, lines of "
+		     "\"agent\" are rated, those of \"user\" are context");
+	speakers = (struct speakers){ .names = nobody, .n = 1 };
+	check_notice("bot", "user", "\"user\" stands beside \"bot\"; by rater.speakers, lines of "
+		     "none of them are rated");
+	speakers = before;
+	parse_ok("{\"transcript\":[{\"speaker\":\"user\",\"text\":\"x\"},"
+		 "{\"speaker\":\"agent\",\"text\":\" \"}]}");
+	assert_null(job.notice);	/* it says nothing */
+}
+
 static void test_lines_without_text_are_skipped_and_counted(void **state)
 {
 	(void)state;
@@ -123,10 +196,13 @@ static void test_lines_without_text_are_skipped_and_counted(void **state)
 static void test_index_from_batch(void **state)
 {
 	static const struct { const char *batch; int first; } cases[] = {
-		{ "\"batchIndex\":3,\"batchSize\":10", 30 }, { "\"batchIndex\":3", 15 },
+		{ "\"batchIndex\":3,\"batchSize\":10,\"totalBatches\":5", 30 },
+		{ "\"batchIndex\":3", 15 }, { "\"batchIndex\":3,\"totalBatches\":4", 15 },
 		{ "\"batchSize\":10", 0 }, { "\"batchIndex\":null,\"batchSize\":null", 0 },
-		{ "\"batchIndex\":2.0,\"batchSize\":4", 8 },
-		{ "\"batchIndex\":2147483646,\"batchSize\":1", 2147483646 },
+		{ "\"batchIndex\":2.0,\"batchSize\":4,\"totalBatches\":4", 8 },
+		{ "\"batchIndex\":2147483646,\"batchSize\":1,\"totalBatches\":2147483648", -1 },
+		{ "\"batchIndex\":2147483645,\"batchSize\":1,\"totalBatches\":2147483647",
+		  2147483645 },
 		{ "\"x\":0", 0 },
 	};
 	char data[300];
@@ -137,6 +213,11 @@ static void test_index_from_batch(void **state)
 			 "{\"transcript\":[{\"speaker\":\"rep\",\"text\":\"x\"},"
 			 "{\"speaker\":\"rep\",\"text\":\"y\",\"index\":null}],%s}",
 			 cases[i].batch);
+		if (cases[i].first < 0) {
+			assert_int_equal(parse(data), -1);
+			assert_int_equal(err.kind, ERR_RETRY);
+			continue;
+		}
 		parse_ok(data);
 		assert_int_equal(job.lines[0].index, cases[i].first);
 		assert_int_equal(job.lines[1].index, cases[i].first + 1);
@@ -144,6 +225,42 @@ static void test_index_from_batch(void **state)
 	/* With indexes of their own, nobody asks for the batch. */
 	parse_ok("{\"transcript\":[{\"text\":\"x\",\"index\":1}],\"batchIndex\":\"a\","
 		 "\"batchSize\":-1}");
+}
+
+/* Of three batches with so many lines; what the others say; the first line's index, or -1. */
+static void test_the_last_batch_goes_by_the_others(void **state)
+{
+	static const struct { int batch, size, total, known, first, stride; } cases[] = {
+		{ 2, 2, 3, 5, 10, 5 },		/* shorter than the others */
+		{ 2, 5, 3, 5, 10, 5 }, { 2, 7, 3, 5, 14, 7 },
+		{ 2, 2, 3, 0, -1, 0 }, { 2, 5, 3, 0, -1, 0 }, { 3, 2, 3, 0, -1, 0 },
+		{ 2, 2, 0, 0, -1, 0 },		/* nobody says that it is not the last */
+		{ 1, 5, 3, 0, 5, 5 }, { 1, 3, 3, 5, 5, 5 },
+		{ 0, 5, 3, 0, 0, 5 }, { 0, 2, 1, 0, 0, 2 }, { 0, 2, 1, 5, 0, 5 },
+	};
+	char data[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		snprintf(data, sizeof(data), "{\"transcript\":[{\"speaker\":\"rep\","
+			 "\"text\":\"x\"}],\"batchIndex\":%d,\"batchSize\":%d,\"totalBatches\":%d}",
+			 cases[i].batch, cases[i].size, cases[i].total);
+		if (cases[i].first < 0) {
+			assert_int_equal(parse_knowing(data, cases[i].known), -1);
+			assert_int_equal(err.kind, ERR_RETRY);
+			assert_non_null(strstr(err.text, "session 5e5510a0"));
+			assert_non_null(strstr(err.text, "and retry it"));	/* not cut */
+			assert_int_equal(job.nlines + job.nrated, 0);
+			continue;
+		}
+		assert_int_equal(parse_knowing(data, cases[i].known), 0);
+		assert_int_equal(job.lines[0].index, cases[i].first);
+		assert_int_equal(job.stride, cases[i].stride);
+	}
+	/* Lines with indexes of their own tell nobody anything. */
+	assert_int_equal(parse_knowing("{\"transcript\":[{\"text\":\"x\",\"index\":1}],"
+				       "\"batchIndex\":2,\"batchSize\":2}", 5), 0);
+	assert_int_equal(job.stride, 0);
 }
 
 static void test_bad_batches_are_refused_where_needed(void **state)
@@ -157,16 +274,22 @@ static void test_bad_batches_are_refused_where_needed(void **state)
 	check_refused(NO_INDEX "\"batchSize\":0}", "batchSize is 0", "from 1");
 	check_refused(NO_INDEX "\"batchSize\":1.5}", "batchSize is 1.5", "whole number");
 	check_refused(NO_INDEX "\"batchSize\":{}}", "batchSize is an object", "whole number");
-	check_refused(NO_INDEX "\"batchIndex\":2147483647,\"batchSize\":2147483647}",
-		      "batchIndex 2147483647", "too large");
-	check_refused(NO_INDEX "\"batchIndex\":2147483647,\"batchSize\":1}", "transcript[1]",
-		      "too large");
+	check_refused(NO_INDEX "\"batchIndex\":2147483645,\"batchSize\":2147483647,"
+		      "\"totalBatches\":2147483647}", "batchIndex 2147483645", "too large");
+	check_refused(NO_INDEX "\"batchIndex\":2147483645,\"batchSize\":2,"
+		      "\"totalBatches\":2147483647}", "transcript[1]", "too large");
 }
 
 static void test_bad_indexes_are_refused_by_name(void **state)
 {
 	static const struct { const char *json, *words; } cases[] = {
-		{ "\"abc\"", "index is \"abc\";" }, { "\"3\"", "index is \"3\";" },
+		{ "\"abc\"", "index is \"abc\";" }, { "\"03\"", "index is \"03\";" },
+		{ "\"\"", "index is \"\";" }, { "\" 3\"", "index is \" 3\";" },
+		{ "\"3 \"", "index is \"3 \";" }, { "\"+3\"", "index is \"+3\";" },
+		{ "\"-0\"", "index is \"-0\";" }, { "\"3.0\"", "index is \"3.0\";" },
+		{ "\"1e1\"", "index is \"1e1\";" }, { "\"3\\u0000\"", "index is \"3 \";" },
+		{ "\"2147483648\"", "index is \"2147483648\";" },
+		{ "\"18446744073709551617\"", "index is \"18446744073709551617\";" },
 		{ "-1", "index is -1;" },
 		{ "2147483648", "index is 2147483648;" }, { "3.5", "index is 3.5;" },
 		{ "1e300", "index is 1e300;" },
@@ -192,9 +315,13 @@ static void test_bad_indexes_are_refused_by_name(void **state)
 		      "transcript[0].line_number is \"x\"; ",
 		      "it must be a whole number from 0 to 2147483647");
 	parse_ok("{\"transcript\":[{\"text\":\"a\",\"index\":2147483647},"
-		 "{\"text\":\"b\",\"index\":-0.0}]}");
+		 "{\"text\":\"b\",\"index\":-0.0},"
+		 "{\"text\":\"c\",\"index\":\"2147483647\"},"
+		 "{\"text\":\"d\",\"line_number\":\"0\"}]}");
 	assert_int_equal(job.lines[0].index, 2147483647);
 	assert_int_equal(job.lines[1].index, 0);
+	assert_int_equal(job.lines[2].index, 2147483647);
+	assert_int_equal(job.lines[3].index, 0);
 }
 
 static void test_refuses_what_is_no_transcript(void **state)
@@ -225,9 +352,9 @@ static void test_refuses_bytes_after_a_nul(void **state)
 
 	(void)state;
 	arena_free(&job.arena);
-	assert_int_equal(job_parse(&job, data, sizeof(data) - 1, &err), -1);
+	assert_int_equal(job_parse(&job, &speakers, data, sizeof(data) - 1, &err), -1);
 	assert_non_null(strstr(err.text, "NUL"));
-	assert_int_equal(job_parse(&job, data, strlen(data), &err), 0);
+	assert_int_equal(job_parse(&job, &speakers, data, strlen(data), &err), 0);
 }
 
 static void test_two_rated_lines_of_one_index_are_refused(void **state)
@@ -350,8 +477,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reads_what_applications_write),
 		cmocka_unit_test(test_only_rep_and_user_are_rated),
+		cmocka_unit_test(test_speakers_are_those_configured),
+		cmocka_unit_test(test_it_is_said_who_was_rated_of_two_sides),
 		cmocka_unit_test(test_lines_without_text_are_skipped_and_counted),
 		cmocka_unit_test(test_index_from_batch),
+		cmocka_unit_test(test_the_last_batch_goes_by_the_others),
 		cmocka_unit_test(test_bad_batches_are_refused_where_needed),
 		cmocka_unit_test(test_bad_indexes_are_refused_by_name),
 		cmocka_unit_test(test_refuses_what_is_no_transcript),

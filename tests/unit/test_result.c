@@ -82,9 +82,32 @@ static void test_many_lines_are_named_up_to_a_number(void **state)
 	assert_non_null(strstr(g->settlement.result, "{\"line\":39,"));
 }
 
+/* Where one speaker may be taken for the other side. */
+static void test_it_says_who_was_rated(void **state)
+{
+	static const char talk[] =
+		"{\"transcript\":[{\"speaker\":\"agent\",\"text\":\"a\",\"index\":0},"
+		"{\"speaker\":\"user\",\"text\":\"b\",\"index\":1}]}";
+	struct claimed_row row = make_row(talk, 0, 3, 0);
+
+	(void)state;
+	g = grading_new(&row, &rater, false);
+	assert_true(grading_end_lookup(g));
+	nasked = 0;
+	grading_ask(g, &rater);
+	answer_all(asked[0], OUTCOME_RATED);
+	check_result(",\"notice\":\"\\\"user\\\" stands beside \\\"agent\\\"; "
+		     "by rater.speakers, lines of \\\"user\\\" are rated, those of \\\"agent\\\" are context\"");
+	teardown(NULL);
+	begin(1, 0, 3);
+	answer_all(asked[0], OUTCOME_RATED);
+	assert_null(strstr(g->settlement.result, "notice"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_it_says_who_was_rated),
 		TEST(test_what_earlier_attempts_took_is_added),
 		TEST(test_cost_is_stored_where_there_are_prices),
 		TEST(test_many_lines_are_named_up_to_a_number),

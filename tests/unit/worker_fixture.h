@@ -187,12 +187,13 @@ static inline void claimed_row(PGresult *result, int row, int n, int session,
 	cell_int8(result, row, 10, (int64_t)strlen(data));
 	cell_text(result, row, 11, data);
 	cell_text(result, row, 12, NULL);
+	cell_int4(result, row, 13, 0);
 }
 
 /* n claimed rows, jobs first, first + 1, ... of one session. */
 static inline PGresult *rows_claimed(int first, int n, int times_claimed)
 {
-	PGresult *result = rows_of(13);
+	PGresult *result = rows_of(14);
 
 	for (int i = 0; i < n; i++) {
 		char text[32];
@@ -251,6 +252,7 @@ static inline void call_failed(struct rater *r, struct ask *ask, enum err_kind k
 /* ---- all of it ---- */
 
 static char *fixture_scale[] = { "excellent", "good" };
+static char *fixture_speakers[] = { "rep", "user" };
 static struct config config;
 static struct rater rater, fallback;
 static struct child child;
@@ -274,7 +276,8 @@ static inline int set_up_worker(void **state)
 		return -1;
 	waking = true;
 	config = (struct config){
-		.rater = { .scale = { fixture_scale, 2 }, .alternatives = 3, .lines_per_call = 20 },
+		.rater = { .scale = { fixture_scale, 2 }, .speakers = { fixture_speakers, 2 },
+			   .alternatives = 3, .lines_per_call = 20 },
 		.pool = { .workers = 1, .in_flight = 4, .claim_batch = 64, .drain_ms = 1000 },
 		.queue = { .poll_ms = 5000, .job_deadline_ms = 60000 },
 		.cache = { .ttl_ms = 1000 },
@@ -310,7 +313,7 @@ static inline int tear_down_worker(void **state)
  */
 static inline struct grading *add_job(int n, int session, const char *text)
 {
-	PGresult *result = rows_of(13);
+	PGresult *result = rows_of(14);
 	struct claimed_row row;
 	struct grading *g;
 

@@ -227,7 +227,35 @@ static const char triggers_sql[] =
 	"  CASE WHEN t.oid IS NULL THEN " AGAIN
 	"    ELSE format('ALTER TABLE %s ENABLE TRIGGER %s', t.tgrelid::regclass, name) END"
 	" FROM made LEFT JOIN pg_trigger t ON tgname = name AND tgrelid IN (SELECT oid FROM ours)"
-	" WHERE t.oid IS NULL OR tgenabled NOT IN ('O', 'A')";
+	" WHERE name <> 'grading_jobs_place' AND (t.oid IS NULL OR tgenabled NOT IN ('O', 'A'))";
+
+/*
+ * In an adopted table the columns that say a job's place in the order of claims may be NULL. The
+ * index of claims has such rows at its ends: few are looked at.
+ */
+static const char places_sql[] =
+	"SELECT 'error', format('%s jobs or more are pending without a priority or an"
+	" available_at: nobody claims them', count(*)),"
+	"  'UPDATE grading_jobs SET priority = coalesce(priority, 0),"
+	" available_at = coalesce(available_at, now()) WHERE status = ''pending''"
+	" AND (priority IS NULL OR available_at IS NULL)'"
+	" FROM ((SELECT 1 FROM grading_jobs WHERE status = 'pending' AND priority IS NULL"
+	"    LIMIT 1000)"
+	"  UNION ALL (SELECT 1 FROM (SELECT available_at FROM grading_jobs"
+	"      WHERE status = 'pending' AND priority IS NOT NULL"
+	"      ORDER BY priority, available_at DESC, id DESC LIMIT 1000) AS last"
+	"    WHERE available_at IS NULL)) AS homeless"
+	" HAVING count(*) > 0"
+	" UNION ALL"
+	" SELECT 'warning', format('%s of grading_jobs may be NULL, and no trigger"
+	" grading_jobs_place sees to it: a job inserted so is never claimed',"
+	"    string_agg(attname, ' and ' ORDER BY attname DESC)),"
+	"  'apply 095_places.sql again, with psql -f'"
+	" FROM pg_attribute WHERE attrelid = 'grading_jobs'::regclass AND NOT attnotnull"
+	"  AND attname IN ('priority', 'available_at') AND NOT EXISTS (SELECT FROM pg_trigger"
+	"    WHERE tgrelid = attrelid AND tgname = 'grading_jobs_place'"
+	"      AND tgenabled IN ('O', 'A'))"
+	" HAVING count(*) > 0";
 
 /*
  * An application's row names three columns and relies on the others' defaults, in an adopted table
@@ -359,6 +387,8 @@ const struct doctor_check doctor_checks[] = {
 	{ "defaults", defaults_sql, "plain rows of session_id, job_type and job_data are taken",
 	  NULL, true },
 	{ "numbers", numbers_sql, "claims and cursors get numbers that never come back", NULL, true },
+	{ "places", places_sql, "every job that waits has its place in the order of claims", NULL,
+	  false },
 	{ "indexes", indexes_sql, "all present and valid", NULL, true },
 	{ "sessions", sessions_sql, "none waits for jobs that are not there", NULL, false },
 };

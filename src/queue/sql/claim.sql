@@ -15,6 +15,7 @@
 \set place 'due'
 \set readable 'true'
 \set cap '$9'
+\set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim (
@@ -33,5 +34,5 @@ WITH due AS MATERIALIZED (
 	:due
 ), claimed AS (
 	:claimed
-), :opened
+), :opened, :strides
 :claimed_rows;

@@ -17,6 +17,7 @@
 \set place 'due'
 \set readable 'true'
 \set cap '$9'
+\set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_briefly (
@@ -35,5 +36,5 @@ WITH due AS MATERIALIZED (
 	:due
 ), claimed AS (
 	:claimed
-)
+), :strides
 :claimed_rows;

@@ -14,6 +14,7 @@
 \set place 'due'
 \set readable 'true'
 \set cap '$4'
+\set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_these (
@@ -27,5 +28,5 @@ WITH due AS MATERIALIZED (
 	:due
 ), claimed AS (
 	:claimed
-), :opened
+), :opened, :strides
 :claimed_rows;

@@ -12,6 +12,7 @@
 \set place 'due'
 \set readable 'true'
 \set cap '$4'
+\set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_these_briefly (
@@ -25,5 +26,5 @@ WITH due AS MATERIALIZED (
 	:due
 ), claimed AS (
 	:claimed
-)
+), :strides
 :claimed_rows;

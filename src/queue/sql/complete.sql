@@ -42,7 +42,8 @@ PREPARE complete (
 	jsonb[],	-- $26: documents
 	uuid[],		-- $27: provenances that may not be stored yet: their ids,
 	int[],		-- $28: and documents
-	text		-- $29: the claimant
+	text,		-- $29: the claimant
+	int[]		-- $30: jobs: lines in a full batch of their session, or null
 ) AS
 WITH :complete, remembered AS (
 	:remember

@@ -12,6 +12,7 @@
 \set place 'c'
 \set readable 'pg_catalog.pg_column_size(c.job_data) < :large'
 \set cap '$9'
+\set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE hold (
@@ -27,5 +28,5 @@ PREPARE hold (
 ) AS
 WITH claimed AS MATERIALIZED (
 	:due
-)
+), :strides
 :claimed_rows;

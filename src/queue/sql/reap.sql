@@ -33,7 +33,8 @@ WITH asked AS MATERIALIZED (
 		SELECT d.deaths + d.alive::int AS deaths,
 			NOT d.alive OR d.deaths >= :free_deaths AS counts) was
 	CROSS JOIN LATERAL (
-		SELECT least(coalesce(g.attempts, 0), 2147483646) + was.counts::int AS attempts) n
+		SELECT least(greatest(coalesce(g.attempts, 0), 0), 2147483646)
+			+ was.counts::int AS attempts) n
 	WHERE g.id = ANY(ARRAY(SELECT id FROM asked)) AND :stuck
 	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
 ), :taken, put AS (

@@ -39,11 +39,11 @@ WITH asked AS MATERIALIZED (
 ), judged AS MATERIALIZED (
 	SELECT g.id, g.session_id, asked.place, asked.how, asked.line, g.counted_as,
 		n.attempts, n.deaths,
-		n.attempts > coalesce(g.attempts, 0)
+		(n.attempts > coalesce(g.attempts, 0) OR n.attempts = 2147483647)
 			AND n.attempts >= greatest(coalesce(g.max_attempts, 3), 1) AS spent
 	FROM grading_jobs g JOIN asked ON g.id = asked.id AND g.claim = asked.claim
 	CROSS JOIN LATERAL (
-		SELECT least(coalesce(g.attempts, 0), 2147483646) AS attempts,
+		SELECT least(greatest(coalesce(g.attempts, 0), 0), 2147483646) AS attempts,
 			:deaths + CASE WHEN guilt > 0 THEN 0 ELSE weight END AS deaths) was
 	CROSS JOIN LATERAL (
 		SELECT was.deaths, was.attempts + greatest(guilt,

@@ -1,7 +1,8 @@
 -- Settles jobs with whatever lines they have and whatever is there already: complete, fail, put
 -- back, or (status "processing") only store what has arrived. Only jobs still under our claim are
 -- touched, and only their lines stored. `brought` are lines of jobs that count for the first time;
--- what another job brought before is no new line.
+-- what another job brought before is no new line. A line that another job stored with another text is
+-- not replaced: all is refused, and the job whose line it is will fail alone.
 --
 -- Cursors are drawn under the lock of the session's row, so that they follow the order of commits,
 -- and that row must be seen for it: a new one that another settlement has not committed yet is not.
@@ -52,7 +53,8 @@ PREPARE settle (
 	uuid[],		-- $27: provenances that may not be stored yet: their ids,
 	int[],		-- $28: and documents
 	text,		-- $29: the claimant
-	bigint		-- $30: ms that a cache entry lives
+	int[],		-- $30: jobs: lines in a full batch of their session, or null
+	bigint		-- $31: ms that a cache entry lives
 ) AS
 WITH :batch, provenances AS (
 	:provenances
@@ -74,7 +76,7 @@ WITH :batch, provenances AS (
 		alternatives = excluded.alternatives, reason = excluded.reason,
 		context = excluded.context,
 		provenance = excluded.provenance, created_at = excluded.created_at
-	WHERE c.created_at <= now() - $30::bigint::float8 * interval '1 ms'
+	WHERE c.created_at <= now() - $31::bigint::float8 * interval '1 ms'
 	RETURNING c.cache_key
 ), locked AS MATERIALIZED (
 	SELECT s.session_id FROM grading_sessions s
@@ -88,7 +90,8 @@ WITH :batch, provenances AS (
 		AND (NOT brings OR locked.session_id IS NOT NULL)
 ), settled AS (
 	UPDATE grading_jobs g SET status = job.status,
-		attempts = least(coalesce(g.attempts, 0), 2147483646) + coalesce(job.attempt, 0),
+		attempts = least(greatest(coalesce(g.attempts, 0), 0), 2147483646)
+			+ coalesce(job.attempt, 0),
 		available_at = CASE WHEN job.status = 'pending'
 			THEN now() + coalesce(job.delay_ms, 0)::float8 * interval '1 ms'
 			ELSE g.available_at END,
@@ -103,7 +106,7 @@ WITH :batch, provenances AS (
 	FROM job WHERE :as_claimed AND g.claimed_by = $29
 		AND job.place = ANY(ARRAY(SELECT place FROM free))
 	RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines,
-		job.skipped, job.stored, job.place
+		job.skipped, job.stored, job.stride, job.place
 ), fresh AS (
 	SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id,
 		settled.id AS job_id, line.*
@@ -121,7 +124,15 @@ WITH :batch, provenances AS (
 		reason = excluded.reason, cached = excluded.cached, job_id = excluded.job_id,
 		provenance = NULL, provenance_id = excluded.provenance_id,
 		given_at = excluded.given_at, seq = excluded.seq, rated_at = excluded.rated_at
-	RETURNING r.session_id, (r.xmax = 0) AS new
+	WHERE r.job_id = excluded.job_id OR r.line_text = excluded.line_text
+	RETURNING r.session_id, r.line_index, r.line_text, (r.xmax = 0) AS new
+), refused AS MATERIALIZED (
+	SELECT settled.session_id, line.index
+	FROM line JOIN settled ON settled.place = line.job
+	LEFT JOIN rated ON rated.session_id = settled.session_id
+		AND rated.line_index = line.index
+	WHERE rated.line_text IS DISTINCT FROM line.text
+	ORDER BY settled.session_id, line.index LIMIT 1
 ), sums AS (
 	SELECT session_id, max(batches) AS batches,
 		sum((counted IS NOT DISTINCT FROM 'completed')::int
@@ -133,7 +144,8 @@ WITH :batch, provenances AS (
 		coalesce(sum(stored) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int
 			AS brought,
 		coalesce(sum(skipped) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int
-			AS skipped
+			AS skipped,
+		max(stride) AS stride
 	FROM settled WHERE session_id IS NOT NULL GROUP BY session_id
 ), gained AS (
 	SELECT session_id, count(*)::int AS stored, count(*) FILTER (WHERE new)::int AS new
@@ -142,7 +154,7 @@ WITH :batch, provenances AS (
 	SELECT session_id, batches, completed, failed,
 		least(greatest(lines - brought + coalesce(new, 0), 0), lines) AS lines,
 		coalesce(new, 0) AS rated, skipped, coalesce(stored, 0) AS stored,
-		now() AS started_at
+		now() AS started_at, stride
 	FROM sums LEFT JOIN gained USING (session_id)
 	WHERE completed <> 0 OR failed <> 0 OR stored > 0
 ), moved AS (
@@ -153,4 +165,6 @@ WITH :batch, provenances AS (
 :settled_places
 UNION ALL
 SELECT -ours.place FROM ours
-WHERE NOT EXISTS (SELECT FROM settled WHERE settled.place = ours.place);
+WHERE NOT EXISTS (SELECT FROM settled WHERE settled.place = ours.place)
+UNION ALL
+SELECT grading_refuse_line(session_id, index) FROM refused;

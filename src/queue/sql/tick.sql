@@ -3,7 +3,8 @@
 -- claims begin (scoreboard/floor.h), and what is counted behind it is counted up to 100,000, so
 -- that the look stays cheap with a deep queue. One row for each head, at least one: is anything due
 -- (with a hundred priorities, perhaps), in how many ms is the next, the gauges, is there work for
--- the reaper or the cleanup, who claims on this host, and where the head stands.
+-- the reaper or the cleanup, who claims on this host, and where the head stands. What an adopted
+-- table has without a place in the order (NULL) is in nobody's way.
 PREPARE tick (
 	bigint,		-- $1: ms until the next tick
 	bigint,		-- $2: ms after which a job in processing is stuck
@@ -12,12 +13,14 @@ PREPARE tick (
 	text		-- $5: how claimants of this host begin
 ) AS
 WITH RECURSIVE head AS (
-	(SELECT priority, available_at, id FROM grading_jobs WHERE status = 'pending'
+	(SELECT priority, available_at, id FROM grading_jobs
+	WHERE status = 'pending' AND priority IS NOT NULL AND available_at IS NOT NULL
 	ORDER BY priority DESC, available_at, id LIMIT 1)
 	UNION ALL
 	SELECT next.priority, next.available_at, next.id FROM head CROSS JOIN LATERAL (
 		SELECT g.priority, g.available_at, g.id FROM grading_jobs g
 		WHERE g.status = 'pending' AND g.priority < head.priority
+			AND g.available_at IS NOT NULL
 		ORDER BY g.priority DESC, g.available_at, g.id LIMIT 1
 	) next
 ), heads AS MATERIALIZED (
@@ -68,6 +71,7 @@ SELECT waiting.look,
 		SELECT FROM grading_jobs
 		WHERE status = 'failed'
 			AND failed_at < now() - $4::bigint::float8 * interval '1 ms'),
-	held.claimants, now(), heads.priority, heads.available_at, heads.id
+	held.claimants, now(), least(greatest(heads.priority, -2147483648), 2147483647)::int,
+	heads.available_at, heads.id
 FROM waiting CROSS JOIN held LEFT JOIN heads ON true
 ORDER BY heads.priority DESC;

@@ -11,11 +11,12 @@
 		error = NULL, updated_at = now(), completed_at = now(), failed_at = NULL,
 		counted_as = 'completed':claim
 	FROM job WHERE :as_claimed AND g.counted_as IS NULL
-	RETURNING g.id, g.session_id, job.place, job.batches, job.lines, job.skipped, job.stored
+	RETURNING g.id, g.session_id, job.place, job.batches, job.lines, job.skipped, job.stored,
+		job.stride
 ), moved AS MATERIALIZED (
 	SELECT session_id, max(batches) AS batches, count(*)::int AS completed, 0 AS failed,
 		sum(lines)::int AS lines, sum(stored)::int AS rated, sum(skipped)::int AS skipped,
-		sum(stored)::int AS stored, now() AS started_at
+		sum(stored)::int AS stored, now() AS started_at, max(stride) AS stride
 	FROM settled GROUP BY session_id
 ), session AS (
 	:counters

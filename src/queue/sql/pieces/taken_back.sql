@@ -4,7 +4,8 @@
 -- once.
 SELECT c.session_id, c.batches, greatest(c.completed, c.bound) AS completed,
 	greatest(c.failed, c.bound) AS failed, greatest(c.lines, c.bound) AS lines,
-	c.rated, greatest(c.skipped, c.bound) AS skipped, c.stored, c.started_at
+	c.rated, greatest(c.skipped, c.bound) AS skipped, c.stored, c.started_at,
+	c.stride
 FROM (
 	SELECT counted.*, CASE WHEN least(counted.completed, counted.failed,
 			counted.lines, counted.skipped) < 0
