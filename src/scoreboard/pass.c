@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/saturate.h"
+
 static bool is_on(uint64_t epoch)
 {
 	return epoch & 1;
@@ -46,7 +48,7 @@ struct floor pass_behind(const struct floor *place)
 	for (int i = UUID_BYTES - 1; i >= 0; i--)
 		if (++next.id[i] != 0)
 			return next;
-	next.available_at++;	/* it was the last id there is */
+	next.available_at = sat_add(next.available_at, 1);	/* it was the last id there is */
 	return next;
 }
 
@@ -64,9 +66,10 @@ void pass_raise(struct scoreboard *sb, int slot, const struct floors *more)
 {
 	struct shared_floors *shared = &sb->slots[slot].passes;
 	struct floors mine = { .epoch = begin(sb) };
+	struct shared_floors before;
 
-	if (shared->epoch == mine.epoch)
-		raise_all(&mine, shared);
+	if (shared_floors_read(shared, &before) && before.epoch == mine.epoch)
+		raise_all(&mine, &before);
 	for (int i = 0; i < more->n; i++)
 		pass_add(&mine, &more->at[i]);
 	shared_floors_write(shared, mine.epoch, mine.at, mine.n, 0);

@@ -17,6 +17,7 @@
 #include "fake_pool.h"
 #include "scoreboard/census.h"
 #include "scoreboard/floor.h"
+#include "scoreboard/pass.h"
 #include "scoreboard/recent.h"
 #include "scoreboard/throttle.h"
 #include "scoreboard/window.h"
@@ -108,6 +109,25 @@ static void read_floors(void)
 	assert_in_range(floors.n, 0, FLOORS_MAX);
 	floors_read(fake.sb, now_ms(), INT64_MAX, &floors);
 	assert_in_range(floors.n, 0, FLOORS_MAX);
+}
+
+static void read_passes(void)
+{
+	struct floor highest = { .priority = 3, .available_at = INT64_MAX };
+	struct floors passes, more = { .n = 1 };
+
+	memset(highest.id, 0xff, sizeof(highest.id));
+	more.at[0] = pass_behind(&highest);
+	pass_read(fake.sb, &passes);
+	assert_in_range(passes.n, 0, FLOORS_MAX);
+	pass_take_walk(fake.sb, SLOT_FIRST_WORKER);
+	pass_raise(fake.sb, SLOT_FIRST_WORKER, &more);
+	assert_true(pass_is_on(fake.sb));
+	pass_read(fake.sb, &passes);
+	assert_in_range(passes.n, 0, FLOORS_MAX);
+	pass_is_walked(fake.sb);
+	pass_end(fake.sb, pass_raised(fake.sb));
+	assert_false(pass_is_on(fake.sb));
 }
 
 static void ask_breaker(void)
@@ -206,6 +226,7 @@ static void look_at_slots(void)
 {
 	struct census census = scoreboard_census(fake.sb);
 	char text[SCOREBOARD_TEXT], job[UUID_SIZE];
+	int64_t claim;
 	int32_t line;
 
 	assert_in_range(census.children, 0, SLOT_COUNT);
@@ -214,7 +235,7 @@ static void look_at_slots(void)
 	for (int i = 0; i < SLOT_COUNT; i++) {
 		shared_text_get(&fake.sb->slots[i].error, text);
 		assert_true(strnlen(text, sizeof(text)) < sizeof(text));
-		breadcrumb_get(&fake.sb->slots[i].in_hand, job, &line);
+		breadcrumb_get(&fake.sb->slots[i].in_hand, job, &claim, &line);
 		assert_true(strnlen(job, sizeof(job)) < sizeof(job));
 	}
 }
@@ -229,6 +250,7 @@ static void test_readers_take_anything(void **state)
 		look_at_slots();
 		show_all();
 		read_floors();
+		read_passes();
 		take_samples();
 		show_all();
 		take_deaths();
