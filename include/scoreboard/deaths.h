@@ -36,6 +36,9 @@ struct deaths {
 	struct death at[DEATHS_MAX];
 };
 
+/* Its texts end, and hold what a database takes: somebody may have written garbage over it. */
+bool death_is_readable(const struct death *d);
+
 /* Supervisor: false when the ring is full (the janitor finds such jobs by their dead pid). */
 bool deaths_push(struct deaths *deaths, const struct death *d);
 /*

@@ -26,6 +26,8 @@ struct kept_deaths { struct kept_death at[KEPT_DEATHS_MAX]; };
 /* False when there is no room. One that is kept already, or of nobody, is no matter. */
 bool kept_deaths_add(struct kept_deaths *kept, const struct death *d);
 void kept_deaths_drop(struct kept_death *k);
+/* Drops those that cannot be read: before any other of these is called. */
+void kept_deaths_tidy(struct kept_deaths *kept);
 bool kept_deaths_any(const struct kept_deaths *kept);
 bool kept_deaths_has(const struct kept_deaths *kept, const char *identity);
 

@@ -188,6 +188,7 @@ void recover_deaths(struct recover *r)
 
 	if (!pg_is_ready(r->m->pg))
 		return;
+	kept_deaths_tidy(&r->m->sb->kept_deaths);
 	while ((d = deaths_peek(ring, n)) && kept_deaths_add(&r->m->sb->kept_deaths, d))
 		n++;
 	if (kept_deaths_any(&r->m->sb->kept_deaths))

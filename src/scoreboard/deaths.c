@@ -26,7 +26,7 @@ static bool is_text(const char *text, size_t size)
 }
 
 /* What has no end, or what no database takes, would keep the janitor at this death for ever. */
-static bool is_readable(const struct death *d)
+bool death_is_readable(const struct death *d)
 {
 	return is_text(d->identity, sizeof(d->identity)) && is_text(d->how, sizeof(d->how)) &&
 	       is_text(d->in_hand, sizeof(d->in_hand)) &&
@@ -43,7 +43,7 @@ const struct death *deaths_peek(const struct deaths *deaths, unsigned nth)
 
 	if (nth >= DEATHS_MAX || atomic_load(&deaths->head) - tail <= nth)
 		return NULL;
-	return is_readable(d) ? d : &unreadable;
+	return death_is_readable(d) ? d : &unreadable;
 }
 
 /* Counts that are further apart than the ring is long are nobody's, and it is empty. */

@@ -29,6 +29,13 @@ void kept_deaths_drop(struct kept_death *k)
 	memset(k, 0, sizeof(*k));
 }
 
+void kept_deaths_tidy(struct kept_deaths *kept)
+{
+	for (int i = 0; i < KEPT_DEATHS_MAX; i++)
+		if (!death_is_readable(&kept->at[i].death))
+			kept_deaths_drop(&kept->at[i]);
+}
+
 bool kept_deaths_any(const struct kept_deaths *kept)
 {
 	for (int i = 0; i < KEPT_DEATHS_MAX; i++)

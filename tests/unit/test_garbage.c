@@ -144,7 +144,7 @@ static void ask_breaker(void)
 	breaker_unclear(b, "a job", 3000, now_ms());
 	breaker_doubt(b, now_ms());
 	breaker_is_flaky(b, 100, now_ms());
-	breaker_failure(b, &err, now_ms());
+	breaker_failure(b, &err, true, now_ms());
 	breaker_success(b, now_ms());
 }
 
@@ -208,6 +208,10 @@ static void take_deaths(void)
 	struct deaths *deaths = &fake.sb->deaths;
 	const struct death *d;
 
+	kept_deaths_tidy(&fake.sb->kept_deaths);
+	kept_deaths_any(&fake.sb->kept_deaths);
+	for (int i = 0; i < KEPT_DEATHS_MAX; i++)
+		assert_true(death_is_readable(&fake.sb->kept_deaths.at[i].death));
 	for (int i = 0; deaths_peek(deaths, 0); i++) {
 		unsigned n = 0;
 
@@ -216,6 +220,7 @@ static void take_deaths(void)
 			assert_true(strnlen(d->identity, IDENTITY_SIZE) < IDENTITY_SIZE);
 			assert_true(strnlen(d->how, sizeof(d->how)) < sizeof(d->how));
 			assert_true(strnlen(d->in_hand, UUID_SIZE) < UUID_SIZE);
+			kept_deaths_add(&fake.sb->kept_deaths, d);
 		}
 		assert_in_range(n, 1, DEATHS_MAX);
 		deaths_pop(deaths, n);
