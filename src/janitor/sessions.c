@@ -7,11 +7,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/buf.h"
 #include "base/log.h"
 #include "pg/pgbinary.h"
 #include "clean_cache.h"
 
 #define STEP_PAGES 4			/* looked through at once: a hundred sessions */
+#define SPEAKERS_CAP_BYTES 4096		/* 20 names of 64 bytes stay below it */
 #define STEP_PAUSE_MS 50		/* between steps, so that settlements go first */
 
 void sessions_init(struct sessions *s, struct maintenance *m)
@@ -36,9 +38,20 @@ static void on_told(void *arg, const PGresult *result, const struct err *err)
 		statement_timer(s->m, &s->tell_timer, s->m->config->queue.poll_ms, tell_again, s);
 }
 
+/* Whose lines are rated, as a JSON array. */
+static void list_speakers(struct buf *out, const struct string_list *speakers)
+{
+	for (size_t i = 0; i < speakers->n; i++) {
+		buf_char(out, i ? ',' : '[');
+		buf_json(out, speakers->items[i]);
+	}
+	buf_char(out, ']');
+}
+
 void sessions_tell(struct sessions *s)
 {
 	const struct config *config = s->m->config;
+	struct buf speakers;
 	char number[24];
 	struct buf *p;
 
@@ -50,6 +63,11 @@ void sessions_tell(struct sessions *s)
 	snprintf(number, sizeof(number), "%" PRId64, config->queue.max_pending);
 	pgitem_text(&p[0], "queue.max_pending");
 	pgitem_jsonb(&p[1], number);
+	buf_init(&speakers, SPEAKERS_CAP_BYTES);
+	list_speakers(&speakers, &config->rater.speakers);
+	pgitem_text(&p[0], "rater.speakers");
+	pgitem_jsonb(&p[1], buf_text(&speakers));
+	buf_free(&speakers);
 	s->telling = statement_send(s->m, STATEMENT_SETTINGS, on_told, s);
 }
 

@@ -1,6 +1,7 @@
 """Every shape of job_data: what applications really write, and what they should not have written."""
 import json
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
@@ -154,3 +155,43 @@ def test_a_huge_total_is_capped_not_believed(pool, db):
 def test_an_odd_total_is_no_reason_to_fail(pool, db, total):
     job, _ = db.completed([], job_data={"transcript": [entry()], "totalBatches": total})
     assert db.session(job.session_id).completed_batches == 1
+
+
+# What an entry's index may be, and what it is read as; None: nothing is made of it.
+INDEXES = [(0, 0), (7, 7), (7.0, 7), ("7", 7), ("0", 0), ("2147483647", 2147483647), (2147483647, 2147483647), (2147483648, None),
+           ("2147483648", None), ("07", None), (" 7", None), ("7 ", None), ("+7", None), ("-0", None), ("7.0", None), ("", None),
+           ("seven", None), (-1, None), (1.5, None), (True, None), ([], None), ("99999999999999999999", None)]
+
+
+@pytest.mark.parametrize("index, read", INDEXES, ids=[repr(index) for index, _ in INDEXES])
+def test_the_functions_read_an_index_as_the_daemon_does(pool, db, index, read):
+    plain = db.wait(db.insert([entry("A.", index=index)]), "completed", "failed")
+    assert [row.line_index for row in db.ratings(plain.session_id)] == ([] if read is None else [read])
+    session, refused = new_session(), False
+    try:
+        db.rows("SELECT grading_enqueue(%s, %s::jsonb)", session, Jsonb([entry("A.", index=index)]))
+    except psycopg.errors.InvalidParameterValue:
+        refused = True
+    assert refused == (read is None)
+    wait_until(lambda: db.unsettled() == 0)
+    assert [row.line_index for row in db.ratings(session)] == ([] if read is None else [read])
+
+
+def test_the_functions_know_whose_lines_are_rated(make_pool, db):
+    """The pool tells them, at its start and after a reload."""
+    told = "SELECT value FROM grading_settings WHERE name = 'rater.speakers'"
+    pool = make_pool(db, rater={"speakers": ["agent", "sales rep"]})
+    wait_until(lambda: db.value(told) == ["agent", "sales rep"])
+    transcript = [entry("A.", speaker=" Sales Rep"), entry("B.", speaker="user", index=1), entry("C.", speaker="AGENT", index=2)]
+    session = new_session()
+    db.rows("SELECT grading_enqueue(%s, %s::jsonb)", session, Jsonb(transcript))
+    wait_until(lambda: db.unsettled() == 0)
+    assert [row.line_text for row in db.ratings(session)] == ["A.", "C."]
+    assert db.session(session).total_lines == db.session(session).rated_lines == 2
+    assert "\"user\" stands beside \"agent\"" in db.value("SELECT result ->> 'notice' FROM grading_jobs")
+    wait_until(lambda: "\"user\" stands beside \"agent\"" in pool.log)
+    before = set(pool.workers())
+    pool.configure(rater={"speakers": ["user"]})
+    pool.ctl("reload")
+    wait_until(lambda: db.value(told) == ["user"] and len(pool.workers()) == 2 and not before & set(pool.workers()))
+    assert rated(db, transcript) == [(1, "B.")]
