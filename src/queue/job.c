@@ -15,6 +15,7 @@
 #include "lib/json_strict.h"
 
 #define DEFAULT_BATCH_SIZE 5
+#define OWN_SPEAKERS_CAP 20
 #define BLANKS " \t\r\n"
 #define NOTICE_CAP_BYTES 1000
 #define QUOTE_CAP_BYTES 40		/* of a foreign value, in an error */
@@ -32,6 +33,7 @@ struct rated_index {
 struct parse {
 	struct job *job;
 	const struct speakers *speakers;
+	struct speakers own;		/* of the job itself: ratedSpeakers */
 	unsigned sides, sides_rated;	/* bits: speakers of sides[] with text, and those rated */
 	struct json_object *data;
 	struct rated_index *rated;	/* job->nrated of them */
@@ -106,6 +108,44 @@ static struct name trimmed(const char *speaker)
 static bool is_word(struct name name, const char *word)
 {
 	return strncasecmp(name.text, word, name.len) == 0 && word[name.len] == '\0';
+}
+
+static char *lower(struct job *job, const char *text)
+{
+	char *copy = arena_printf(&job->arena, "%s", text);
+
+	for (char *c = copy; *c; c++)
+		if (*c >= 'A' && *c <= 'Z')
+			*c = (char)(*c - 'A' + 'a');
+	return copy;
+}
+
+/* Whose lines are rated in this session, where it says so itself; grading_submit() has it there. */
+static int read_own_speakers(struct parse *p)
+{
+	struct json_object *value = json_object_object_get(p->data, "ratedSpeakers");
+	char quoted[QUOTE_SIZE];
+	char **names;
+	size_t n;
+
+	if (!value)
+		return 0;
+	n = json_object_is_type(value, json_type_array) ? json_object_array_length(value) : 0;
+	if (n == 0 || n > OWN_SPEAKERS_CAP)
+		return refuse(p, "ratedSpeakers is %s; it must be an array of 1 to %d names",
+			      quote(value, quoted), OWN_SPEAKERS_CAP);
+	names = arena_alloc(&p->job->arena, n * sizeof(*names));
+	for (size_t i = 0; i < n; i++) {
+		struct json_object *name = json_object_array_get_idx(value, i);
+
+		if (!json_object_is_type(name, json_type_string))
+			return refuse(p, "ratedSpeakers[%zu] is %s; it must be a string", i,
+				      quote(name, quoted));
+		names[i] = lower(p->job, json_object_get_string(name));
+	}
+	p->own = (struct speakers){ .names = names, .n = n };
+	p->speakers = &p->own;
+	return 0;
 }
 
 static bool is_rated(const struct parse *p, struct name name)
@@ -373,6 +413,8 @@ static int read_data(struct parse *p)
 	batches = json_object_object_get(p->data, "totalBatches");
 	if (json_strict_integer(batches, 1, INT_MAX, &total))
 		job->total_batches = (int)total;
+	if (read_own_speakers(p) == -1)
+		return -1;
 	return read_transcript(p, transcript);
 }
 

@@ -659,3 +659,18 @@ def test_a_session_that_the_application_holds_on_to_stops_no_other(make_pool, db
     wait_until(lambda: db.value("SELECT count(*) FROM grading_sessions") == 1)
     assert db.session(sessions[2]) and rated(db, sessions[2]) == [0]
     wait_until(lambda: "old sessions cannot be removed" in pool.log)
+
+
+def test_a_session_has_speakers_of_its_own(pool, db):
+    session = new_session()
+    said = lines(0, 1, speaker=" Agent") + lines(2, speaker="user") + lines(3)
+    assert submit(db, session, said, speakers=["AGENT", "bot"]) == {"jobs": 1, "lines": 2, "skipped": 0, "known": 0}
+    row = completed(db, session)
+    assert (rated(db, session), row.lines_total, row.lines_failed) == ([0, 1], 2, 0)
+    assert submit(db, session, said, speakers=["agent", "bot"])["jobs"] == 0
+
+
+@pytest.mark.parametrize("own", [[], "rep", {}, [1], ["rep"] * 21])
+def test_speakers_that_cannot_be_fail_the_job_by_name(pool, db, own):
+    job = db.wait(db.insert(job_data={"transcript": rep("A."), "ratedSpeakers": own}), "failed")
+    assert "ratedSpeakers" in job.error
