@@ -107,7 +107,8 @@ static struct name trimmed(const char *speaker)
 /* word is in lower case. */
 static bool is_word(struct name name, const char *word)
 {
-	return strncasecmp(name.text, word, name.len) == 0 && word[name.len] == '\0';
+	return name.len > 0 && strncasecmp(name.text, word, name.len) == 0 &&
+	       word[name.len] == '\0';
 }
 
 static char *lower(struct job *job, const char *text)

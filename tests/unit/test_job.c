@@ -133,6 +133,29 @@ static void test_speakers_are_those_configured(void **state)
 	speakers = before;
 }
 
+static void test_a_job_may_have_speakers_of_its_own(void **state)
+{
+#define TALK(list) \
+	"{\"transcript\":[{\"speaker\":\"Agent\",\"text\":\"x\",\"index\":0}," \
+	"{\"speaker\":\"rep\",\"text\":\"y\",\"index\":1}," \
+	"{\"text\":\"z\",\"index\":2}],\"ratedSpeakers\":" list "}"
+	static const struct { const char *data; bool agent, rep; } cases[] = {
+		{ TALK("[\"agent\"]"), true, false }, { TALK("[\"rep\",\"Agent\"]"), true, true },
+		{ TALK("[\"\"]"), false, false }, { TALK("null"), false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		parse_ok(cases[i].data);
+		assert_int_equal(job.lines[0].rated, cases[i].agent);
+		assert_int_equal(job.lines[1].rated, cases[i].rep);
+		assert_false(job.lines[2].rated);	/* nobody is no speaker */
+	}
+	check_refused(TALK("\"agent\""), "ratedSpeakers is \"agent\"", "");
+	check_refused(TALK("[]"), "ratedSpeakers is an array", "1 to 20 names");
+	check_refused(TALK("[\"agent\",5]"), "ratedSpeakers[1] is 5", "");
+}
+
 static void check_notice(const char *first, const char *second, const char *notice)
 {
 	char data[300];
@@ -479,6 +502,7 @@ int main(void)
 		cmocka_unit_test(test_only_rep_and_user_are_rated),
 		cmocka_unit_test(test_speakers_are_those_configured),
 		cmocka_unit_test(test_it_is_said_who_was_rated_of_two_sides),
+		cmocka_unit_test(test_a_job_may_have_speakers_of_its_own),
 		cmocka_unit_test(test_lines_without_text_are_skipped_and_counted),
 		cmocka_unit_test(test_index_from_batch),
 		cmocka_unit_test(test_the_last_batch_goes_by_the_others),
