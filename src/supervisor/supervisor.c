@@ -386,6 +386,16 @@ static void give_up_place(struct supervisor *s)
 	}
 }
 
+/* --once: what the database refuses is for another time. */
+static void judge_once(struct orders *o, const struct asides *asides)
+{
+	if (o->exit_status != EXIT_STOPPED || aside_count(asides) == 0)
+		return;
+	o->exit_status = EXIT_TRY_LATER;
+	snprintf(o->reason, sizeof(o->reason), "the database refuses %u jobs, which are left",
+		 aside_count(asides));
+}
+
 static void tear_down(struct supervisor *s)
 {
 	const struct orders *o = &s->orders;
@@ -445,6 +455,8 @@ int supervisor_run(struct config *config, struct scoreboard *sb,
 			loop_turn(s.loop, -1);
 		if (options->once && s.orders.exit_status != EXIT_BAD_CONFIG)
 			print_summary(sb);
+		if (options->once)
+			judge_once(&s.orders, &sb->asides);
 	}
 	status = s.orders.exit_status;
 	tear_down(&s);

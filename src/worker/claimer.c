@@ -259,6 +259,7 @@ static void claim_brought(struct claimer *c, const PGresult *result, int passed_
 		bytes = take(c, result);
 		claim_pass_brought(&c->pass);
 	}
+	c->brought = got > 0;
 	c->took_some |= got > 0;
 	learn(c, got, full, bytes);
 	advance(c, full || c->from_floors || passed_over ? CLAIM_ON_ANSWER : CLAIM_ON_EMPTY);
@@ -309,11 +310,10 @@ static int count_claimed(const PGresult *result)
 static void on_tried(void *arg, const PGresult *result, const struct err *err)
 {
 	struct claimer *c = arg;
-	bool others = c->state == CLAIM_STEP;
 	int got = result ? count_claimed(result) : 0;
 
 	give_back(c, c->asked - got);
-	walk_tried(&c->walk, result, err, now_ms(), others);
+	walk_tried(&c->walk, result, err, now_ms(), c->brought);
 	advance(c, CLAIM_ON_STEPPED);
 	if (err && !refusal_of_row(err))
 		say_trouble(c, err);

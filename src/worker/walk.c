@@ -24,7 +24,8 @@
 #define SHARE 12		/* of the time, a twelfth goes to what is refused while others wait */
 #define PROBES 200		/* that share a pause while nothing at all can be claimed */
 #define SUSPICION_MS 120000	/* with locks that are waited for it takes long to try all */
-#define SLOW_MS 50		/* a success that takes so long is held to that, too */
+#define SLOW_MS 50		/* a success that takes so long, or is of so few jobs, is held to */
+#define FEW 16			/* that, too */
 #define PATIENCE_MAX_MS 200
 #define PATIENCE_MIN_MS 3	/* where lock after lock is not given */
 #define UNPROVEN_MS 10000	/* nobody else was claimed meanwhile: it is tried again so soon */
@@ -476,7 +477,7 @@ void walk_tried(struct walk *w, const PGresult *result, const struct err *err, i
 {
 	int64_t took = now - w->sent_ms;
 
-	if (others && (err || took >= SLOW_MS))
+	if (others && (err || took >= SLOW_MS || w->nthese < FEW))
 		w->not_before_ms = now + took * (SHARE - 1);
 	if (err) {
 		failed(w, err, now);

@@ -156,20 +156,14 @@ static void check_stop(struct worker *w)
 	}
 }
 
-/*
- * --once: nothing claimable is left, or nothing may be claimed any more. What the database refuses
- * is for another time.
- */
+/* --once: nothing claimable is left, or nothing may be claimed any more. */
 static void check_once(struct worker *w)
 {
 	struct scoreboard *sb = w->ctx.child->sb;
-	bool later = w->dispatch.provider_away || aside_count(&sb->asides) > 0;
 
 	if (!is_done(w) || !pg_is_ready(w->ctx.pg))
 		return;
-	if (claimer_is_through(&w->claimer))
-		w->exit_status = later ? EXIT_TRY_LATER : EXIT_STOPPED;
-	else if (atomic_load(&sb->job_budget) <= 0)
+	if (claimer_is_through(&w->claimer) || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->dispatch.provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
 	else if (!w->ctx.fallback && breaker_state(&sb->breaker, now_ms()) != BREAKER_CLOSED)
 		w->exit_status = EXIT_TRY_LATER;
