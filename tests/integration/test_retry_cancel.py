@@ -108,7 +108,7 @@ def test_a_retry_that_fails_again_and_one_too_many(broken, db):
 def test_lines_that_were_not_known_beforehand_are_counted_once(make_openai_pool, db, llm):
     """Plain rows: a session's lines grow with each settled batch."""
     make_openai_pool()
-    llm.behave("400")
+    llm.behave({"do": "400", "text": "One."}, {"do": "400", "text": "Two."}, "good")
     session = new_session()
     job = db.wait(db.insert(rep("One.", "Two.", ""), session=session), "failed")
     assert retry(db, session) == 1
