@@ -12,9 +12,10 @@
 SET lock_timeout = '5s';
 SET client_min_messages = warning;
 
--- CACHE 1: the order in which numbers are drawn is what cursors are for.
+-- CACHE 1: the order in which numbers are drawn is what cursors are for. A draw of them is worth 64, one for each line of
+-- a job; 2^53 is far enough away for 10,000 jobs a second for 400 years.
 CREATE SEQUENCE IF NOT EXISTS grading_claims AS bigint MINVALUE 1099511627776 CACHE 1;
-CREATE SEQUENCE IF NOT EXISTS grading_cursors AS bigint MINVALUE 1099511627776 CACHE 1;
+CREATE SEQUENCE IF NOT EXISTS grading_cursors AS bigint INCREMENT 64 MINVALUE 1099511627776 CACHE 1;
 
 COMMENT ON SEQUENCE grading_claims IS 'numbers of claims: the default of grading_jobs.claim, and drawn by each claim';
 COMMENT ON SEQUENCE grading_cursors IS 'line_ratings.seq; drawn under the lock of the session''s row';

@@ -53,7 +53,7 @@ class Worker:
         jobs = [(c.job, c.claim, status, 0, 0, None, None, None, 0, 2, 0, 2) for c in claims]
         lines = [(place, k, first + 2 * place - 2 + k - 1, f"{text} {k}", "good", "", *[None] * 7)
                  for place in range(1, len(claims) + 1) for k in (1, 2)]
-        return *map(list, zip(*jobs)), *map(list, zip(*lines)), [], [], [], self.who
+        return *map(list, zip(*jobs)), *map(list, zip(*lines)), [], [], [], self.who, [None] * len(claims)
 
     def settled(self, form, claims, **more):
         """Sends it again where it has only opened sessions; the places of what was settled."""
@@ -112,6 +112,18 @@ def test_cursors_follow_the_order_of_commits(db, make_worker, first, second, kno
     assert len(seen) >= 2 and set(newer(db, session, max(seen))) == set(cursors(db, session)) - set(seen)
     found = cursors(db, session)
     assert found == sorted(set(found)) and len(found) == 4 and found[0] >= FIRST_NUMBER
+
+
+def test_a_jobs_lines_are_numbered_in_their_order_however_many(pool, db):
+    """A draw is worth 64 cursors."""
+    session = new_session()
+    jobs = [db.insert(rep(*[f"Line {n}." for n in range(150)], first=150 * k), session=session) for k in range(3)]
+    for job in jobs:
+        db.wait(job, "completed")
+    for k in range(3):
+        found = cursors(db, session)[150 * k:150 * k + 150]
+        assert found == sorted(set(found)) and len(found) == 150
+    assert len(set(cursors(db, session))) == 450 and pool.metric("lines_rated_total") == 450
 
 
 def hold_sessions_open(db):

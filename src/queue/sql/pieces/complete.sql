@@ -2,8 +2,9 @@
 -- settlement is. It takes for granted what settle.sql asks about, and is refused as a whole where
 -- that is wrong (a line or a phrase is there already: their primary keys); the caller then sends
 -- the same values to settle.sql. Counters and lines only of jobs that are :as_claimed; :claim sets
--- more of their columns. A line's cursor is drawn for a row that is joined to what :counters
--- returns of its session, so when this transaction has that row's lock, and in the order of lines.
+-- more of their columns. Cursors are drawn for a row that is joined to what :counters returns of its
+-- session, so when this transaction has that row's lock; a draw is worth 64, which are those of a
+-- job's lines in their order.
 :batch, provenances AS (
 	:provenances
 ), settled AS (
@@ -22,13 +23,15 @@
 	:counters
 	RETURNING s.session_id
 ), placed AS MATERIALIZED (
-	SELECT id AS job_id, session_id, place FROM settled JOIN session USING (session_id)
+	SELECT job_id, session_id, place, part, nextval('grading_cursors'::regclass) AS first
+	FROM (SELECT settled.id AS job_id, session.session_id, settled.place, part
+		FROM settled JOIN session ON session.session_id = settled.session_id
+		CROSS JOIN LATERAL generate_series(0, (settled.stored - 1) / 64) AS p(part)
+		ORDER BY settled.place, part) AS parts
 ), rated AS (
 	INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason,
 		cached, job_id, provenance_id, given_at, seq, rated_at)
 	SELECT session_id, index, text, rating, :line_values,
-		nextval('grading_cursors'::regclass), now()
-	FROM (SELECT line.*, placed.job_id, placed.session_id
-		FROM line JOIN placed ON placed.place = line.job
-		ORDER BY line.job, line.place) AS l
+		first + (line.place - 1) % 64, now()
+	FROM line JOIN placed ON placed.place = line.job AND placed.part = (line.place - 1) / 64
 )
