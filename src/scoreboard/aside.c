@@ -12,59 +12,52 @@ static size_t bucket_of(const unsigned char id[UUID_BYTES])
 	return (hash ^ hash >> 16) % ASIDE_BUCKETS;
 }
 
-/* The place of this id; NULL: it has none. */
-static const struct aside *find(const struct asides *asides, const unsigned char id[UUID_BYTES])
+/* Where in its bucket this id is; -1: nowhere. */
+static int way_of(const struct aside bucket[ASIDE_WAYS], const unsigned char id[UUID_BYTES])
 {
-	const struct aside *bucket = asides->at[bucket_of(id)];
-
 	for (int i = 0; i < ASIDE_WAYS; i++)
 		if (bucket[i].next_ms && memcmp(bucket[i].id, id, UUID_BYTES) == 0)
-			return &bucket[i];
-	return NULL;
+			return i;
+	return -1;
 }
 
-static struct aside *find_free(struct asides *asides, const unsigned char id[UUID_BYTES])
+static int free_way(const struct aside bucket[ASIDE_WAYS])
 {
-	struct aside *bucket = asides->at[bucket_of(id)];
-
 	for (int i = 0; i < ASIDE_WAYS; i++)
 		if (!bucket[i].next_ms)
-			return &bucket[i];
-	return NULL;
-}
-
-static struct aside *writable(struct asides *asides, const struct aside *a)
-{
-	return a ? &asides->at[0][0] + (a - &asides->at[0][0]) : NULL;
+			return i;
+	return -1;
 }
 
 bool aside_has(const struct asides *asides, const unsigned char id[UUID_BYTES])
 {
-	return aside_count(asides) > 0 && find(asides, id);
+	return aside_count(asides) > 0 && way_of(asides->at[bucket_of(id)], id) >= 0;
 }
 
 bool aside_put(struct asides *asides, const unsigned char id[UUID_BYTES], int64_t next_ms)
 {
-	struct aside *a = writable(asides, find(asides, id));
+	struct aside *bucket = asides->at[bucket_of(id)];
+	int way = way_of(bucket, id);
 
-	if (!a) {
-		a = find_free(asides, id);
-		if (!a)
+	if (way < 0) {
+		way = free_way(bucket);
+		if (way < 0)
 			return false;
-		memcpy(a->id, id, UUID_BYTES);
+		memcpy(bucket[way].id, id, UUID_BYTES);
 		atomic_fetch_add(&asides->n, 1);
 	}
-	a->next_ms = next_ms;
+	bucket[way].next_ms = next_ms;
 	return true;
 }
 
 void aside_drop(struct asides *asides, const unsigned char id[UUID_BYTES])
 {
-	struct aside *a = writable(asides, find(asides, id));
+	struct aside *bucket = asides->at[bucket_of(id)];
+	int way = way_of(bucket, id);
 
-	if (!a)
+	if (way < 0)
 		return;
-	a->next_ms = 0;
+	bucket[way].next_ms = 0;
 	atomic_fetch_sub(&asides->n, 1);
 }
 

@@ -318,6 +318,8 @@ static int remove_directory(void **state)
 		return -1;
 	unlink("t.conf");
 	unlink("key");
+	unlink("token");
+	unlink("two_lines");
 	return rmdir(dir);
 }
 
