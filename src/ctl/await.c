@@ -36,7 +36,7 @@ static const char poll_sql[] =
 	"  SELECT t.session_id, rated_lines AS rated, greatest(total_lines, rated_lines) AS lines,"
 	"         t.status = ANY(ARRAY['completed'::text, 'failed'::text])"
 	"           OR p.session_id IS NOT NULL AS over,"
-	"         failed_batches > 0 OR p.failed AS failed"
+	"         failed_batches > 0 OR p.failed IS TRUE AS failed"
 	"  FROM grading_sessions t LEFT JOIN LATERAL ("
 	"    SELECT t.session_id, batches_failed > 0 AS failed FROM grading_progress(t.session_id)"
 	"    WHERE status = ANY(ARRAY['completed'::text, 'failed'::text]) OFFSET 0"

@@ -35,6 +35,7 @@ def test_enqueue_waits_until_all_is_rated(pool, ctl, tmp_path):
     file.write_text(json.dumps(CALL, indent=2), encoding="utf-8")
     result = ctl("enqueue", str(file), "--wait")
     assert result.returncode == 0, result.stderr
+    assert "rated 2 lines of 1 session" in result.stdout
     progress = json.loads(ctl("--json", "progress", "call-17").stdout)
     assert (progress["session_id"], progress["status"], progress["lines_done"]) == (SESSION, "completed", 2)
 
