@@ -1,4 +1,4 @@
-/* Standard input, output and error are there, whatever we were started with. */
+/* Descriptors that are inherited: the three standard ones are there, and no other is. */
 #ifndef DESCRIPTORS_H
 #define DESCRIPTORS_H
 
@@ -8,5 +8,11 @@
  * or closed when the terminal is left. Returns 0, or -1 and errno.
  */
 int descriptors_fill(void);
+
+/*
+ * Closes all that are open from first to last; with flags CLOSE_RANGE_CLOEXEC execve(2) does, and
+ * until then they stay.
+ */
+void descriptors_close(unsigned first, unsigned last, int flags);
 
 #endif

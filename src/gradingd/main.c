@@ -284,6 +284,8 @@ int main(int argc, char **argv)
 	if (descriptors_fill() == -1)
 		return EXIT_FAILED;	/* without /dev/null, and perhaps nowhere to say so */
 	a = parse_arguments(argc, argv);
+	if (a.daemon)		/* a lock, or the end of a pipe, of whoever starts us */
+		descriptors_close(STDERR_FILENO + 1, ~0U, 0);
 	daemon_forbid_cores();
 	hide_secrets();
 	options = (struct supervisor_options){

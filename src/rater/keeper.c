@@ -13,10 +13,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/descriptors.h"
 
 #define NOT_EXECUTED 127	/* as shells say it */
 
@@ -26,21 +27,6 @@ static void report(int fd, int what, int value)
 
 	if (write(fd, &r, sizeof(r)) == -1)
 		return;		/* the worker is gone, which the orders will say */
-}
-
-/* close_range(2), by hand where the kernel (before 5.11) or a container's filter has none. */
-static void close_between(unsigned first, unsigned last, int flags)
-{
-	struct rlimit limit;
-
-	if (first > last || close_range(first, last, flags) == 0 ||
-	    getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return;
-	for (unsigned fd = first; fd <= last && fd < limit.rlim_cur; fd++)
-		if (flags)
-			fcntl((int)fd, F_SETFD, FD_CLOEXEC);
-		else
-			close((int)fd);
 }
 
 /* ---- the program, before it is one ---- */
@@ -65,7 +51,7 @@ static int take_descriptors(const struct keeper_task *task)
 		fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 4);
 	for (int i = 0; i < 3; i++)
 		dup2(fds[i], i);
-	close_between(3, ~0U, CLOSE_RANGE_CLOEXEC);
+	descriptors_close(3, ~0U, CLOSE_RANGE_CLOEXEC);
 	return fds[3];
 }
 
@@ -140,9 +126,9 @@ static void close_all_but(int a, int b)
 	for (int fd = 0; fd < 3 && null != -1; fd++)
 		if (fd != a && fd != b)
 			dup2(null, fd);
-	close_between(3, low - 1, 0);
-	close_between(low < 3 ? 3 : low + 1, high - 1, 0);
-	close_between(high < 3 ? 3 : high + 1, ~0U, 0);
+	descriptors_close(3, low - 1, 0);
+	descriptors_close(low < 3 ? 3 : low + 1, high - 1, 0);
+	descriptors_close(high < 3 ? 3 : high + 1, ~0U, 0);
 }
 
 /* Reaps orphans that ended by themselves; true when the program has, which is left for sweep(). */

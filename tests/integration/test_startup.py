@@ -599,6 +599,20 @@ def test_a_daemon_started_with_closed_descriptors(daemon, db, fds):
     daemon.stop()
 
 
+def test_a_daemon_keeps_nothing_open_of_who_starts_it(daemon, tmp_path):
+    pool = daemon.pool
+    with open(tmp_path / "lock", "w", encoding="utf-8") as lock:
+        subprocess.run([GRADINGD, "-c", pool.config_path, "-d"], env=pool.env, check=True, pass_fds=[lock.fileno()],
+                       timeout=2 * PATIENCE_S)
+    for pid in (int(daemon.pid_file.read_text()), *pool.workers()):
+        files = set()
+        for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):      # closed meanwhile
+                files.add(os.readlink(link))
+        assert str(pool.log_path) in files and lock.name not in files
+    daemon.stop()
+
+
 @pytest.mark.parametrize("fds", CLOSED, ids=closed_ids)
 def test_a_foreground_pool_started_with_closed_descriptors(make_pool, db, fds):
     pool = make_pool(db, start=False)
