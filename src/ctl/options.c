@@ -25,7 +25,7 @@ static const struct {
 	[CTL_JSON] = { "json", NULL, 0, 1, 0, "answer with JSON" },
 	[CTL_STATUS] = { "status", NULL, 0, 1, 0, "migrate: only say how it stands" },
 	[CTL_WAIT] = { "wait", NULL, 0, 1, 0, "enqueue: show progress until all is rated" },
-	[CTL_BATCH_SIZE] = { "batch-size", "N", 1, 1000, 5, "enqueue: lines a job (5)" },
+	[CTL_BATCH_SIZE] = { "batch-size", "N", 1, 1000, 5, "enqueue: entries a job (5)" },
 	[CTL_PRIORITY] = { "priority", "N", INT32_MIN, INT32_MAX, 0,
 			   "enqueue: higher is rated first (0)" },
 	[CTL_SINCE] = { "since", "CURSOR", 0, INT64_MAX, 0, "ratings: only what came after it" },

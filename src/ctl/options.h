@@ -9,7 +9,7 @@
 
 #include "ctl/ctl.h"
 
-#define OPTIONS_HELP_WIDTH 36	/* columns before an option's or a command's help */
+#define OPTIONS_HELP_WIDTH 42	/* columns before an option's or a command's help */
 
 /* A set of options, a bit for each. */
 #define OPTION_BIT(option) (1u << (option))

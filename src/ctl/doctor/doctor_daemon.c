@@ -86,7 +86,8 @@ static void say_log(struct doctor_report *r, struct json_object *status)
 	struct json_object *error = json_object_object_get(status, "log_error");
 
 	if (error)
-		doctor_say(r, "log", DOCTOR_ERROR, "make room where log.to is, or have it read",
+		doctor_say(r, "log", DOCTOR_ERROR,
+			   "make room where log.to is, have it read, or start a syslogd",
 			   "the daemon cannot write its log: %s", json_object_get_string(error));
 	else if (dropped > 0)
 		doctor_say(r, "log", DOCTOR_WARNING, "gradingctl show errors tells why",
