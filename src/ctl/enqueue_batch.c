@@ -158,19 +158,21 @@ void enqueue_batch_refuse(struct enqueue_batch *b, const char *why)
 
 static int send_one_by_one(struct enqueue_batch *b, struct err *err)
 {
-	struct err refusal;
+	struct err why, refusal;
 
 	for (size_t i = 0; i < b->n; i++) {
-		if (send_items(b, &b->items[i], 1, err) == 0)
+		if (send_items(b, &b->items[i], 1, &why) == 0)
 			continue;
-		if (is_fatal(err))
+		if (is_fatal(&why)) {
+			*err = why;
 			return -1;
-		if (is_queue_full(err))
+		}
+		if (is_queue_full(&why))
 			return err_set(err, ERR_LOST, "%s:%lu: %s; it and what follows was not "
 				       "enqueued, the same command goes on from here",
-				       b->items[i].file, b->items[i].line, err->text);
+				       b->items[i].file, b->items[i].line, why.text);
 		err_set(&refusal, ERR_PERMANENT, "%s:%lu: %s", b->items[i].file, b->items[i].line,
-			err->text);
+			why.text);
 		enqueue_batch_refuse(b, refusal.text);
 	}
 	return 0;

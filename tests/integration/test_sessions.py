@@ -538,7 +538,8 @@ def test_a_full_queue_refuses_transcripts_and_no_plain_row(make_pool, db, tmp_pa
     assert enqueue(db, session, lines(0), batch_size=1) == 1
     db.insert()
     done = ctl(db, "enqueue", "-", input="".join(json.dumps({"id": f"s{n}", "transcript": lines(0)}) + "\n" for n in (1, 2)))
-    assert done.returncode == 75 and "the queue is full" in done.stderr, done
+    assert done.returncode == 75, done
+    assert "standard input:1: the database says: the queue is full: 3 jobs wait" in done.stderr, done
     pool.ctl("resume")
     wait_until(lambda: not db.unsettled())
     assert ctl(db, "enqueue", "-", input=json.dumps({"id": "s1", "transcript": lines(0)})).returncode == 0
