@@ -111,7 +111,7 @@ static void show_scalar(const config_setting_t *s, struct buf *out)
 		buf_str(out, config_setting_get_bool(s) ? "true" : "false");
 		break;
 	default:
-		buf_str(out, config_setting_is_group(s) ? "a group" : "a list");
+		buf_str(out, config_setting_is_group(s) ? "a group" : "[ ]");
 	}
 }
 

@@ -431,11 +431,19 @@ static void allowed_choice(const struct config_key *key, const char *text, struc
 
 static void allowed_list(const struct config_key *key, const char *text, struct buf *out)
 {
+	const char *name = key->preset;
+	size_t len;
+
 	(void)text;
 	buf_printf(out,
 		   "a list of %" PRId64 " to %" PRId64 " different names made of a-z, 0-9, _, - "
-		   "and blanks, such as [ \"good\", \"poor\" ]",
+		   "and blanks, such as [ ",
 		   key->min, key->max);
+	for (; *name; name += len + strspn(name + len, ", ")) {
+		len = strcspn(name, ",");
+		buf_printf(out, "%s\"%.*s\"", name == key->preset ? "" : ", ", (int)len, name);
+	}
+	buf_str(out, " ]");
 }
 
 static void allowed_words(const struct config_key *key, const char *text, struct buf *out)

@@ -146,10 +146,11 @@ static void add_loss(struct complaints *all, const struct log_loss *loss)
 
 static void cell_loss(struct table *t, const struct scoreboard *sb, const struct log_loss *loss)
 {
+	uint64_t n = scoreboard_log_dropped(sb);
 	char text[200];
 
-	snprintf(text, sizeof(text), "%" PRIu64 " lines of the log were dropped, the last one: %s",
-		 scoreboard_log_dropped(sb), log_loss_reason(loss));
+	snprintf(text, sizeof(text), "%" PRIu64 " line%s of the log dropped, the last one: %s", n,
+		 n == 1 ? "" : "s", log_loss_reason(loss));
 	table_text(t, text);
 }
 

@@ -532,7 +532,7 @@ static void test_errors_tell_what_the_log_cannot(void **state)
 	row = json_object_array_get_idx(list, 0);
 	assert_text(row, "role", "log");
 	assert_null(member(row, "slot"));
-	assert_text(row, "error", "13 lines of the log were dropped, the last one: "
+	assert_text(row, "error", "13 lines of the log dropped, the last one: "
 		    "No space left on device");
 	assert_in_range(number(row, "age_ms"), 2000, 60000);
 	json_object_put(list);

@@ -27,7 +27,7 @@
 #define HEADERS_RULE "a group of at most 16 strings and 4000 bytes without control characters, " \
 	"no name twice: { x-title = \"grading\"; x-token = \"env:TOKEN\"; }"
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
-	"[ \"good\", \"poor\" ]"
+	"[ \"excellent\", \"good\", \"poor\", \"missed_opportunity\" ]"
 
 static const struct { const char *text, *message; } refused[] = {
 	/* words nobody knows */
@@ -164,7 +164,10 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: command.argv is [ \"/bin/rate\", \"a\\u000ab\" ]; it must be " WORDS_RULE },
 	{ "command: { argv = ( \"/bin/rate\", 5 ); };",
 	  "t:1: command.argv is [ \"/bin/rate\", 5 ]; it must be " WORDS_RULE },
-	{ "rater: { scale = [ ]; };", "t:1: rater.scale is a list; it must be " SCALE_RULE },
+	{ "rater: { scale = [ ]; };", "t:1: rater.scale is [ ]; it must be " SCALE_RULE },
+	{ "rater: { speakers = [ \"Rep\" ]; };",
+	  "t:1: rater.speakers is [ \"Rep\" ]; it must be a list of 1 to 20 different names made "
+	  "of a-z, 0-9, _, - and blanks, such as [ \"rep\", \"user\" ]" },
 	{ "rater: { scale = [ \"a\", \"a\" ]; };",
 	  "t:1: rater.scale is [ \"a\", \"a\" ]; it must be " SCALE_RULE },
 	{ "rater: { scale = [ \"Good\" ]; };",

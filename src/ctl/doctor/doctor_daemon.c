@@ -91,7 +91,7 @@ static void say_log(struct doctor_report *r, struct json_object *status)
 			   "the daemon cannot write its log: %s", json_object_get_string(error));
 	else if (dropped > 0)
 		doctor_say(r, "log", DOCTOR_WARNING, "gradingctl show errors tells why",
-			   "%lld lines of the daemon's log were dropped since its start",
+			   "lines of the daemon's log that were dropped since its start: %lld",
 			   (long long)dropped);
 }
 
