@@ -111,10 +111,12 @@ static void tell_waiting(struct supervisor *s, int status, const char *reason)
 
 static void pool_is_up(struct supervisor *s)
 {
+	int64_t workers = s->orders.config->pool.workers;
+
 	loop_timer_stop(s->loop, &s->start_timer);
 	if (!s->children.stopping)
 		atomic_store(&s->sb->phase, POOL_UP);
-	log_info("the pool is up: %" PRId64 " workers", s->orders.config->pool.workers);
+	log_info("the pool is up: %" PRId64 " worker%s", workers, workers == 1 ? "" : "s");
 	notify_status("the pool is up");
 	tell_waiting(s, EXIT_STOPPED, "ok");
 }

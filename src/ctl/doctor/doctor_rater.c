@@ -113,7 +113,7 @@ static void on_reply(void *arg, const struct http_reply *reply)
 	else
 		doctor_say(p->r, p->what, DOCTOR_ERROR,
 			   "check openai.base_url, openai.proxy and the network; jobs wait"
-			   "  meanwhile, or rater.fallback rates",
+			   " meanwhile, or rater.fallback rates",
 			   "openai: %s cannot be reached: %s", buf_text(&p->url), reply->detail);
 }
 
