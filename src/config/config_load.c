@@ -512,6 +512,9 @@ static int refuse_syntax(struct loader *l, const char *text)
 	if (dot && strchr("=: \t", word[len]))
 		return refuse(l, line, "%.*s is written with braces: %.*s: { %.*s = ...; };", len,
 			      word, (int)(dot - word), word, len - (int)(dot - word) - 1, dot + 1);
+	if (strcmp(what, "mismatched element type in array") == 0)
+		return refuse(l, line, "a list in [ ] holds values of different types; strings "
+			      "stand in double quotes");
 	return refuse(l, line, "%s%s", what, strcmp(what, "syntax error") ? "" :
 		      " here, or a quote, semicolon or brace missing just above");
 }

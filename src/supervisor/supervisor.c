@@ -352,8 +352,8 @@ static void print_refused(const struct asides *asides)
 	printf("]");
 }
 
-/* --once: what was done, as one line of JSON on standard output. */
-static void print_summary(const struct scoreboard *sb)
+/* --once: what was done, as one line of JSON on standard output; -1 and errno when it got lost. */
+static int print_summary(const struct scoreboard *sb)
 {
 	double seconds = (double)sat_sub(now_ms(), atomic_load(&sb->started_ms)) / 1000;
 
@@ -366,7 +366,7 @@ static void print_summary(const struct scoreboard *sb)
 	       scoreboard_sum(sb, COUNTER_CACHE_HITS));
 	print_refused(&sb->asides);
 	printf(",\"seconds\":%.3f}\n", seconds);
-	fflush(stdout);
+	return fflush(stdout) == EOF || ferror(stdout) ? -1 : 0;
 }
 
 /* After a start that failed we are still root, perhaps in a place of pool.user's. */
@@ -396,6 +396,19 @@ static void judge_once(struct orders *o, const struct asides *asides)
 	o->exit_status = EXIT_TRY_LATER;
 	snprintf(o->reason, sizeof(o->reason), "the database refuses %u jobs, which are left",
 		 aside_count(asides));
+}
+
+/* A summary that a full disk swallowed is for a person to know. */
+static void end_once(struct orders *o, const struct scoreboard *sb)
+{
+	judge_once(o, &sb->asides);
+	if (o->exit_status == EXIT_BAD_CONFIG || print_summary(sb) == 0 ||
+	    o->exit_status != EXIT_STOPPED)
+		return;
+	o->exit_status = EXIT_FAILED;
+	snprintf(o->reason, sizeof(o->reason),
+		 "the jobs are done, but standard output does not take the summary: %s",
+		 strerror(errno));
 }
 
 static void tear_down(struct supervisor *s)
@@ -455,10 +468,8 @@ int supervisor_run(struct config *config, struct scoreboard *sb,
 		start(&s);
 		while (children_any(&s.children))
 			loop_turn(s.loop, -1);
-		if (options->once && s.orders.exit_status != EXIT_BAD_CONFIG)
-			print_summary(sb);
 		if (options->once)
-			judge_once(&s.orders, &sb->asides);
+			end_once(&s.orders, sb);
 	}
 	status = s.orders.exit_status;
 	tear_down(&s);

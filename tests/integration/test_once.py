@@ -1,9 +1,10 @@
 """gradingd --once: drain the queue, say what was done, exit; for cron."""
 import json
+import subprocess
 
 import pytest
 
-from harness import rep
+from harness import GRADINGD, PATIENCE_S, rep
 
 
 @pytest.fixture
@@ -27,6 +28,16 @@ def test_it_drains_the_queue_and_says_so(once, db):
     assert result.returncode == 0
     assert (db.count("completed"), db.job(bad).status) == (300, "failed")
     assert (summary["claimed"], summary["completed"], summary["failed"], summary["lines_rated"]) == (301, 300, 1, 300)
+
+
+def test_a_summary_that_gets_lost_is_told(make_pool, db):
+    pool = make_pool(db, start=False)
+    db.insert_many(3)
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([GRADINGD, "-c", pool.config_path, "--once"], env=pool.env, text=True, stdout=full,
+                                stderr=subprocess.PIPE, timeout=2 * PATIENCE_S, check=False)
+    assert (result.returncode, db.count("completed")) == (1, 3)
+    assert "standard output does not take the summary: No space left on device" in result.stderr
 
 
 def test_an_empty_queue_is_no_news(once):

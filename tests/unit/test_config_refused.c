@@ -221,6 +221,8 @@ static const struct { const char *text, *message; } refused[] = {
 	{ "pool: {\n workers = 4; workers = 5; };",
 	  "t:2: workers, or what follows in this line, is given twice" },
 	{ "pool: {\n workers = 4;\n workers = 5; };", "t:3: workers is given twice" },
+	{ "rater: {\n speakers = [ \"rep\", 3 ]; };",
+	  "t:2: a list in [ ] holds values of different types; strings stand in double quotes" },
 	{ "pool: { workers = 4; };\npool: {\n in_flight = 5; };", "t:2: pool is given twice" },
 	{ "\nrater.backend = \"rubric\";",
 	  "t:2: rater.backend is written with braces: rater: { backend = ...; };" },
