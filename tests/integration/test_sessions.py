@@ -592,6 +592,19 @@ def test_a_session_is_forgotten_while_it_is_rated(make_openai_pool, db, llm):
     assert all_of(db, session) == [0, 0, 0]
 
 
+@pytest.mark.parametrize("attempts", [0, 1])        # settled in short, and in general
+def test_what_a_worker_still_has_of_a_forgotten_session_is_not_cached(make_openai_pool, db, llm, attempts):
+    pool = make_openai_pool(pool={"workers": 1})
+    llm.behave({"text": "Line 0.", "hold": "held"}, "good")
+    session = new_session()
+    db.insert(lines(0), session, attempts=attempts, counted_as="failed" if attempts else None)
+    wait_until(lambda: llm.in_flight == 1)
+    assert db.value("SELECT grading_forget(%s)", session) >= 1
+    llm.release()
+    pool.wait_metric("claims_lost_total", 1)
+    assert phrases(db) == set() and all_of(db, session) == [0, 0, 0]
+
+
 def test_sessions_that_the_application_deletes_are_forgotten(pool, db):
     assert db.value("SELECT grading_follow_live_sessions()") is False
     db.rows("CREATE TABLE live_sessions (id uuid PRIMARY KEY, analytics jsonb)")

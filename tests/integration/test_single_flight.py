@@ -35,7 +35,7 @@ def total(pools, name):
 
 def check_one_rating(db, n):
     """All have it, one of them fresh, and no count is off."""
-    rows = db.rows("SELECT * FROM line_ratings")
+    rows = db.rows("SELECT * FROM grading_line_ratings")
     assert len(rows) == n and len({(row.rating, tuple(row.alternatives), row.reason) for row in rows}) == 1
     assert [row.cached for row in rows].count(False) == 1
     assert db.value("SELECT count(*) FROM phrase_cache") == 1

@@ -10,6 +10,7 @@
 \set provenances `cat pieces/provenances.sql`
 \set complete `cat pieces/complete.sql`
 \set distinct ''
+\set still_ours 'settled'
 \set remember `cat pieces/remember.sql`
 \set settled_places `cat pieces/settled_places.sql`
 

@@ -20,6 +20,7 @@
 \set line_values `cat pieces/line_values.sql`
 \set distinct 'DISTINCT ON (cache_key)'
 \set error_room `cat pieces/error_room.sql`
+\set still_ours 'ours'
 \set remember `cat pieces/remember.sql`
 \set settled_places `cat pieces/settled_places.sql`
 
