@@ -206,7 +206,7 @@ BEGIN
 			WHEN 'batch_size'::text THEN 'a whole number from 1 to 1000'::text
 			WHEN 'priority'::text THEN
 				'a whole number from -2147483648 to 2147483647'::text
-			WHEN 'speakers'::text THEN 'an array of names, at least one'::text
+			WHEN 'speakers'::text THEN 'an array of 1 to 20 names'::text
 			ELSE 'a string'::text END;
 		IF NOT coalesce(CASE option.key
 			WHEN 'batch_size'::text THEN option.type = 'number'::text
@@ -220,7 +220,9 @@ BEGIN
 				AND (option.value #>> '{}'::text[])::numeric
 					= trunc((option.value #>> '{}'::text[])::numeric)
 			WHEN 'speakers'::text THEN option.type = 'array'::text
-				AND option.value <> '[]'::jsonb AND NOT EXISTS (
+				AND CASE option.type WHEN 'array'::text
+					THEN jsonb_array_length(option.value) BETWEEN 1 AND 20 END
+				AND NOT EXISTS (
 					SELECT FROM jsonb_array_elements(CASE option.type
 						WHEN 'array'::text THEN option.value
 						ELSE '[]'::jsonb END) AS e(name)

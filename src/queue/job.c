@@ -198,7 +198,8 @@ static void note_who_was_rated(struct parse *p)
 	buf_init(&b, NOTICE_CAP_BYTES);
 	buf_str(&b, "\"user\" stands beside ");
 	list_sides(&b, others);
-	buf_str(&b, "; by rater.speakers, lines of ");
+	buf_printf(&b, "; by %s, lines of ",
+		   p->speakers == &p->own ? "ratedSpeakers" : "rater.speakers");
 	if (p->sides_rated)
 		list_sides(&b, p->sides_rated);
 	else

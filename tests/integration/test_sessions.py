@@ -481,7 +481,8 @@ def test_options_reach_the_jobs(db):
     ({"batchsize": 5}, 'there is no option "batchsize"'), ({"batch_size": 0}, "batch_size is 0"),
     ({"batch_size": "5"}, 'batch_size is "5"'), ({"batch_size": None}, "batch_size is null"), ({"batch_size": 1.5}, "1.5"),
     ({"priority": 2147483648}, "priority is 2147483648"), ({"speakers": []}, "speakers is []"),
-    ({"speakers": "rep"}, 'speakers is "rep"'), ({"speakers": ["a", 1]}, "speakers is"), ({"tenant": 7}, "tenant is 7"),
+    ({"speakers": "rep"}, 'speakers is "rep"'), ({"speakers": ["a", 1]}, "speakers is"),
+    ({"speakers": [f"s{n}" for n in range(21)]}, "an array of 1 to 20 names"), ({"tenant": 7}, "tenant is 7"),
     ([], "options must be a JSON object"),
 ])
 def test_options_that_cannot_be_are_refused_by_name(db, options, why):

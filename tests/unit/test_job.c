@@ -195,6 +195,10 @@ static void test_it_is_said_who_was_rated_of_two_sides(void **state)
 		     "none of them are rated");
 	speakers = before;
 	parse_ok("{\"transcript\":[{\"speaker\":\"user\",\"text\":\"x\"},"
+		 "{\"speaker\":\"agent\",\"text\":\"y\"}],\"ratedSpeakers\":[\"agent\"]}");
+	assert_string_equal(job.notice, "\"user\" stands beside \"agent\"; by ratedSpeakers, lines "
+			    "of \"agent\" are rated, those of \"user\" are context");
+	parse_ok("{\"transcript\":[{\"speaker\":\"user\",\"text\":\"x\"},"
 		 "{\"speaker\":\"agent\",\"text\":\" \"}]}");
 	assert_null(job.notice);	/* it says nothing */
 }
