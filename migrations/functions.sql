@@ -327,8 +327,9 @@ BEGIN
 	END IF;
 END $$;
 
--- Refuses jobs that queue.max_pending has no room for. Two that ask at the same moment may both
--- find room: the limit keeps a queue from growing without end, and counts no single job.
+-- Refuses jobs that queue.max_pending has no room for, and as a mistake what it never has room for,
+-- so that nobody tries it again for ever. Two that ask at the same moment may both find room: the
+-- limit keeps a queue from growing without end, and counts no single job.
 CREATE OR REPLACE FUNCTION grading_check_room(jobs integer) RETURNS void
 LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_variable
@@ -342,6 +343,12 @@ BEGIN
 	WHERE s.name = 'queue.max_pending'::text AND jsonb_typeof(s.value) = 'number'::text;
 	IF NOT FOUND OR most = 0::bigint THEN
 		RETURN;
+	END IF;
+	IF jobs > most THEN
+		RAISE EXCEPTION 'the transcript makes % jobs, for which there is never room:'
+			' queue.max_pending is %', jobs, most
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Make larger batches, or raise queue.max_pending.';
 	END IF;
 	SELECT pg_catalog.count(*) INTO waiting FROM (
 		SELECT FROM grading_jobs g WHERE g.status::text = 'pending'::text LIMIT most

@@ -536,6 +536,9 @@ def test_a_full_queue_refuses_transcripts_and_no_plain_row(make_pool, db, tmp_pa
         enqueue(db, session, lines(0, 1), batch_size=1)
     assert "the queue is full: 2 jobs wait" in str(refused.value)
     assert db.session(session) is None and db.count() == 2
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:        # trying again is of no use
+        enqueue(db, session, lines(0, 1, 2, 3), batch_size=1)
+    assert "makes 4 jobs, for which there is never room: queue.max_pending is 3" in str(refused.value)
     assert enqueue(db, session, lines(0), batch_size=1) == 1
     db.insert()
     done = ctl(db, "enqueue", "-", input="".join(json.dumps({"id": f"s{n}", "transcript": lines(0)}) + "\n" for n in (1, 2)))
