@@ -80,7 +80,7 @@ int relay_words(struct ctl *ctl, char **words, int n)
 {
 	bool json = ctl->option[CTL_JSON] && strncmp("show", words[0], strlen(words[0])) == 0;
 	struct buf line, answer;
-	struct err err;
+	struct err err, lost;
 	int result;
 
 	buf_init(&line, CONTROL_LINE_CAP);
@@ -95,5 +95,10 @@ int relay_words(struct ctl *ctl, char **words, int n)
 			"there is no command \"%.40s\"; `gradingctl help` lists them", words[0]);
 	buf_free(&line);
 	buf_free(&answer);
+	if (result == -1 && err.kind == ERR_LOST) {
+		lost = err;
+		err_set(&err, ERR_LOST, "%s; `gradingctl doctor` looks for what is wrong, "
+			"-s SOCKET asks another one", lost.text);
+	}
 	return result == 0 ? EXIT_STOPPED : ctl_fail(ctl, &err);
 }

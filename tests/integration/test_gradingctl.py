@@ -80,6 +80,7 @@ def test_what_fails_says_so_in_a_sentence(ctl, words, status):
     result = ctl(*words)
     assert result.returncode == status
     assert result.stderr.startswith("gradingctl: ")
+    assert ("`gradingctl doctor` looks for what is wrong" in result.stderr) == (status == 75)
 
 
 def test_failures_are_told_by_the_name_that_was_given(make_openai_pool, llm, ctl):
