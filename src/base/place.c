@@ -25,7 +25,8 @@ struct groups { gid_t gids[PLACE_GROUPS]; int n; };
 struct walk {
 	int dir;			/* where we are */
 	struct stat at;
-	char rest[PATH_MAX];		/* still to go */
+	char path[PATH_MAX];		/* from the last link on; of it */
+	const char *rest;		/* this is still to go */
 	int links;
 	const struct groups *groups;	/* of the user who is not trusted */
 };
@@ -63,6 +64,12 @@ static bool go_to(struct walk *w, int from, const char *name)
 	return fstat(fd, &w->at) == 0;
 }
 
+static void set_path(struct walk *w, const char *path)
+{
+	strcpy(w->path, path);
+	w->rest = w->path;
+}
+
 /* Goes on where the link leads, then with what was left. */
 static bool follow(struct walk *w, const char *name)
 {
@@ -77,7 +84,7 @@ static bool follow(struct walk *w, const char *name)
 	strcpy(rest, target);
 	strcat(rest, "/");
 	strcat(rest, w->rest);
-	strcpy(w->rest, rest);
+	set_path(w, rest);
 	return target[0] != '/' || go_to(w, AT_FDCWD, "/");
 }
 
@@ -96,9 +103,8 @@ static bool next_name(struct walk *w, char *out)
 
 	memcpy(out, begin, len);
 	out[len] = '\0';
-	begin += len;
-	begin += strspn(begin, "/");
-	memmove(w->rest, begin, strlen(begin) + 1);
+	w->rest = begin + len;
+	w->rest += strspn(w->rest, "/");
 	return len > 0;
 }
 
@@ -129,8 +135,8 @@ static bool is_roots(const char *path, const struct groups *groups)
 	struct walk w = { .dir = -1, .groups = groups };
 	enum step step = STEP_UNSAFE;
 
-	if (path[0] == '/' && strlen(path) < sizeof(w.rest) && go_to(&w, AT_FDCWD, "/")) {
-		strcpy(w.rest, path);
+	if (path[0] == '/' && strlen(path) < sizeof(w.path) && go_to(&w, AT_FDCWD, "/")) {
+		set_path(&w, path);
 		do
 			step = go_on(&w);
 		while (step == STEP_ON);

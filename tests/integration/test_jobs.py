@@ -262,10 +262,10 @@ def test_equal_lines_of_one_batch_are_cached_once(pool, db):
 
 def test_the_same_line_rated_again_stays_one_row(pool, db):
     session = new_session()
-    db.completed(rep("First wording."), session=session)
-    db.completed(rep("Second wording."), session=session)
-    assert [r.line_text for r in db.ratings(session)] == ["Second wording."]
-    assert db.session(session).rated_lines == 1
+    first, _ = db.completed(rep("The same wording."), session=session)
+    again, _ = db.completed(rep("The same wording."), session=session)
+    assert [(r.line_text, r.job_id) for r in db.ratings(session)] == [("The same wording.", again.id)]
+    assert first.id != again.id and db.session(session).rated_lines == 1
 
 
 def test_two_sessions_do_not_mix(pool, db):

@@ -91,7 +91,9 @@ def from_manual(mark):
 def test_nothing_is_left_of_one_session(pool, db):
     job, _ = db.completed(rep("A.", "B."))
     other, _ = db.completed(rep("C."))
-    db.rows(from_manual("one session").replace("6f1f0000-0000-4000-8000-000000000001", str(job.session_id)))
+    statement = from_manual("one session")
+    assert "6f1f0000-0000-4000-8000-000000000001" in statement
+    db.rows(statement.replace("6f1f0000-0000-4000-8000-000000000001", str(job.session_id)))
     for table in ("grading_jobs", "grading_sessions", "line_ratings"):
         assert [row.session_id for row in db.rows(f"SELECT DISTINCT session_id FROM {table}")] == [other.session_id]
 
