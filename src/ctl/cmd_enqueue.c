@@ -151,10 +151,15 @@ static void complain_of_more(struct ctl *ctl, const struct enqueue_counts *c)
 			     c->noticed - ENQUEUE_COMPLAINTS);
 }
 
-/* Transcripts came, and no line of them is rated, now or before. */
-static bool rates_nothing(const struct enqueue_counts *c)
+/* Why no line is rated, now or before; NULL: some are, or what was refused was said to be. */
+static const char *why_nothing(const struct enqueue_counts *c)
 {
-	return taken(c) + c->empty > 0 && c->lines + c->known == 0;
+	if (c->lines + c->known > 0)
+		return NULL;
+	if (taken(c) + c->empty > 0)
+		return "no line of it is rated: none is of a speaker that is (see rater.speakers) "
+		       "and has a \"text\"";
+	return c->refused > 0 ? NULL : "there is no transcript in it; nothing is rated";
 }
 
 static int wait_for_all(struct enqueue *e, struct await_result *result)
@@ -188,9 +193,8 @@ static int finish(struct enqueue *e, int outcome, const struct err *err)
 		status = wait_for_all(e, &waited);
 	if (json)
 		print_json(counts, wait ? &waited : NULL);
-	if (status == EXIT_STOPPED && rates_nothing(counts)) {
-		ctl_complain(e->ctl, "no line of it is rated: none is of a speaker that is (see "
-			     "rater.speakers) and has a \"text\"");
+	if (status == EXIT_STOPPED && why_nothing(counts)) {
+		ctl_complain(e->ctl, "%s", why_nothing(counts));
 		return EXIT_FAILED;
 	}
 	return status == EXIT_STOPPED && counts->refused ? EXIT_FAILED : status;

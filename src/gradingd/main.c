@@ -273,6 +273,12 @@ static void hide_secrets(void)
 		environment_hide(names[i]);
 }
 
+static int give_up(struct config *config, const struct err *err)
+{
+	config_free(config);
+	return complain(err);
+}
+
 int main(int argc, char **argv)
 {
 	static struct supervisor_options options;
@@ -300,19 +306,19 @@ int main(int argc, char **argv)
 	if (a.test)
 		return run_check(config);
 	if (daemon_open_log(config, a.daemon, &err) == -1)
-		return complain(&err);
+		return give_up(config, &err);
 	if (a.daemon) {
 		options.pid_file = pid_file_path(&a, config);
 		options.ready_fd = daemon_start(&err);
 		if (options.ready_fd == -1)
-			return complain(&err);
+			return give_up(config, &err);
 	}
 	notify_init();
 	log_identify("supervisor", -1);
 	sb = scoreboard_new();
 	if (!sb) {
 		err_set(&err, ERR_RETRY, "no memory for the scoreboard");
-		return complain(&err);
+		return give_up(config, &err);
 	}
 	return supervisor_run(config, sb, &options);
 }

@@ -105,7 +105,7 @@ static void forget_rows(struct walk *w)
 	rowset_set_pace(&w->set, PROBES, SUSPICION_MS);
 	free(w->rows);
 	w->rows = NULL;
-	w->ndue = w->last_free = 0;
+	w->nthese = w->ndue = w->last_free = 0;
 }
 
 static void begin_priority(struct walk *w, int at)
@@ -327,7 +327,7 @@ void walk_looked(struct walk *w, const PGresult *result)
 {
 	int n = result ? PQntuples(result) : 0;
 
-	if (!result)
+	if (!result || !w->ours)
 		return;
 	for (int i = 0; i < n; i++) {
 		struct walk_row *row = free_row(w);
@@ -477,6 +477,8 @@ void walk_tried(struct walk *w, const PGresult *result, const struct err *err, i
 {
 	int64_t took = now - w->sent_ms;
 
+	if (!w->ours)
+		return;			/* the walk was left meanwhile, and its rows with it */
 	if (others && (err || took >= SLOW_MS || w->nthese < FEW))
 		w->not_before_ms = now + took * (SHARE - 1);
 	if (err) {

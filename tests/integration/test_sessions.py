@@ -512,6 +512,9 @@ def test_enqueueing_what_rates_nothing_fails(db):
     for transcript in (lines(0, speaker="customer"), []):
         done = ctl(db, "enqueue", "-", input=json.dumps({"id": session, "transcript": transcript}))
         assert done.returncode == 1 and "nothing is rated" in done.stderr, done
+    for nothing in ("", "[]"):
+        done = ctl(db, "enqueue", "-", input=nothing)
+        assert done.returncode == 1 and "there is no transcript" in done.stderr, done
     good = json.dumps({"id": new_session(), "transcript": lines(0)})
     assert [ctl(db, "enqueue", "-", input=good).returncode for _ in range(2)] == [0, 0]
 

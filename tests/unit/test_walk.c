@@ -344,6 +344,31 @@ static void test_another_worker_goes_on_where_one_has_died(void **state)
 	assert_true(TAILQ_EMPTY(&walk.set.rows));
 }
 
+static void test_an_answer_that_comes_after_it_was_left(void **state)
+{
+	PGresult *result = places(1, 8, 0);
+	struct err err = { .kind = ERR_RETRY, .sqlstate = "55000", .text = "not now" };
+
+	(void)state;
+	pass(8);
+	assert_int_equal(next(NULL), WALK_LOOK);
+	walk_leave(&walk);
+	walk_looked(&walk, result);
+	PQclear(result);
+	walk_check(&walk);
+
+	look(1, 8, 0);
+	assert_int_equal(next(NULL), WALK_TRY);
+	assert_int_equal(walk_gather(&walk, 64, now), 8);
+	result = claimed();
+	walk_leave(&walk);
+	walk_tried(&walk, result, NULL, now, false);
+	walk_tried(&walk, NULL, &err, now, false);
+	PQclear(result);
+	for (int n = 1; n <= 8; n++)
+		assert_false(is_aside(n));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +383,7 @@ int main(void)
 		WALK_TEST(test_trouble_of_the_whole_blames_nobody),
 		WALK_TEST(test_what_comes_later_is_found_by_the_next_round),
 		WALK_TEST(test_another_worker_goes_on_where_one_has_died),
+		WALK_TEST(test_an_answer_that_comes_after_it_was_left),
 	};
 
 	return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
