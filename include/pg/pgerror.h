@@ -37,7 +37,10 @@ bool pgerror_is_of_session(const PGresult *result);
  */
 enum err_kind pgerror_kind(const char *sqlstate);
 
-/* Fills *err with "WHAT: the server's message (SQLSTATE ...)"; returns -1. */
+/*
+ * Fills *err with "WHAT: the server's message (SQLSTATE ...)"; returns -1. ERR_LOST where it was
+ * the last that the server said.
+ */
 int pgerror_set(struct err *err, const char *what, const PGresult *result);
 
 /*

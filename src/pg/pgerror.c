@@ -73,14 +73,16 @@ bool pgerror_is_lock_conflict(const char *message)
 
 /*
  * Read-only since it began; a statement prepared for columns of other types; or not prepared at
- * all.
+ * all. What has a context was raised by a function, a trigger's perhaps: a new session would meet
+ * it again.
  */
 bool pgerror_is_of_session(const PGresult *result)
 {
 	static const char *const states[] = { "25006", "0A000", "26000", NULL };
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 
-	return state && has_class(state, states);
+	return state && has_class(state, states) &&
+	       !PQresultErrorField(result, PG_DIAG_CONTEXT);
 }
 
 enum err_kind pgerror_kind(const char *sqlstate)
@@ -96,13 +98,21 @@ enum err_kind pgerror_kind(const char *sqlstate)
 	return ERR_RETRY;
 }
 
+/* The server ends the connection with it; a statement's own errors are none of these. */
+static bool is_last_word(const PGresult *result)
+{
+	const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+
+	return severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
+
 int pgerror_set(struct err *err, const char *what, const PGresult *result)
 {
 	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
-	err_set(err, pgerror_kind(state), "%s: %s (SQLSTATE %s)", what,
-		message ? message : "no message", state ? state : "unknown");
+	err_set(err, is_last_word(result) ? ERR_LOST : pgerror_kind(state),
+		"%s: %s (SQLSTATE %s)", what, message ? message : "no message", state ? state : "unknown");
 	if (err && state)
 		snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 	return -1;

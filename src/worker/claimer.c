@@ -23,6 +23,7 @@
 #define LATE_COMMIT_MS 10000	/* a queue that seems empty is looked through from so long ago */
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after trouble of the database's own */
+#define LOSSES_MAX 3		/* of claims in a row to others; from then on it is a row's doing */
 
 static struct scoreboard *board(const struct claimer *c)
 {
@@ -118,10 +119,18 @@ static void say_trouble(struct claimer *c, const struct err *err)
 	pause_claims(c, TROUBLE_MS);
 }
 
+static bool is_of_a_row(struct claimer *c, const struct err *err)
+{
+	if (!refusal_lost_to_others(err))
+		return refusal_of_row(err);
+	c->losses += c->losses <= LOSSES_MAX;
+	return c->losses > LOSSES_MAX;
+}
+
 static void claim_failed(struct claimer *c, const struct err *err)
 {
 	advance(c, CLAIM_ON_FAILURE);
-	if (!refusal_of_row(err))
+	if (!is_of_a_row(c, err))
 		say_trouble(c, err);
 	else if (c->with.txn->open)
 		claim_txn_write_next(c->with.txn);	/* which will be refused as well */
@@ -258,6 +267,7 @@ static void claim_brought(struct claimer *c, const PGresult *result, int passed_
 	if (got > 0) {
 		bytes = take(c, result);
 		claim_pass_brought(&c->pass);
+		c->losses = 0;
 	}
 	c->brought = got > 0;
 	c->took_some |= got > 0;
@@ -315,7 +325,7 @@ static void on_tried(void *arg, const PGresult *result, const struct err *err)
 	give_back(c, c->asked - got);
 	walk_tried(&c->walk, result, err, now_ms(), c->brought);
 	advance(c, CLAIM_ON_STEPPED);
-	if (err && !refusal_of_row(err))
+	if (err && !refusal_of_row(err) && !refusal_lost_to_others(err))
 		say_trouble(c, err);
 	if (got > 0)
 		claim_size_learn(c->with.size, got, take(c, result));

@@ -26,6 +26,7 @@ struct claimer {
 	uint64_t short_epoch;		/* of floors that brought less than was asked; 0: none */
 	bool deep;			/* of claims that tell the depth, the last was full */
 	bool brought;			/* the last claim in order brought jobs */
+	int losses;			/* claims in a row that lost to others */
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
 	int64_t not_before_ms;		/* pause after trouble */

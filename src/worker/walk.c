@@ -458,7 +458,7 @@ static void learn_patience(struct walk *w, bool was_locked)
 
 static void failed(struct walk *w, const struct err *err, int64_t now)
 {
-	if (refusal_of_row(err) || strncmp(err->sqlstate, "40", 2) == 0) {
+	if (refusal_of_row(err) || refusal_lost_to_others(err)) {
 		learn_patience(w, refusal_by_lock(err));
 		if (w->again)
 			due_refused(w, err, now);

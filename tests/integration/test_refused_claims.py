@@ -17,6 +17,10 @@ GUARDS = {
     "PT403": "RAISE EXCEPTION 'forbidden' USING errcode = 'PT403'",
     "42501": "RAISE EXCEPTION 'no right' USING errcode = '42501'",
     "P0001": "RAISE EXCEPTION 'no'",
+    "08006": "RAISE EXCEPTION 'another server is away' USING errcode = '08006'",
+    "57P01": "RAISE EXCEPTION 'another server goes' USING errcode = '57P01'",
+    "40001": "RAISE EXCEPTION 'lost' USING errcode = '40001'",
+    "0A000": "RAISE EXCEPTION 'not here' USING errcode = '0A000'",
     "null": "RETURN NULL",
     "lock": "UPDATE live SET n = n + 1",
 }

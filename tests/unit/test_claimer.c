@@ -202,7 +202,7 @@ static void test_trouble_of_the_whole_makes_a_pause(void **state)
 /* After trouble that passed, claims are as large as before at once. */
 static void test_errors_that_pass_do_not_make_claims_smaller(void **state)
 {
-	static const char *const errors[] = { "53100", "40P01", "57P01", "08006" };
+	static const char *const errors[] = { "53100", "40P01", "40001", "08006" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
@@ -215,6 +215,20 @@ static void test_errors_that_pass_do_not_make_claims_smaller(void **state)
 	claimer.not_before_ms = 0;
 	claimer_turn(&claimer);
 	assert_claims(STATEMENT_CLAIM, 4);
+}
+
+/* Others go on without it. */
+static void test_what_always_loses_to_others_is_a_row(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		assert_false(pass_is_on(sb));
+		claimer.not_before_ms = 0;
+		claimer_turn(&claimer);
+		assert_claims(STATEMENT_CLAIM, 4);
+		answer_error(ERR_RETRY, "40001");
+	}
+	assert_sent(0, STATEMENT_PEEK);		/* which places are to be passed */
 }
 
 static PGresult *rows_places(int first, int n)
@@ -405,6 +419,7 @@ int main(void)
 		PARTS_TEST(test_the_fallback_takes_what_the_breaker_keeps_back),
 		PARTS_TEST(test_trouble_of_the_whole_makes_a_pause),
 		PARTS_TEST(test_errors_that_pass_do_not_make_claims_smaller),
+		PARTS_TEST(test_what_always_loses_to_others_is_a_row),
 		PARTS_TEST(test_claims_pass_what_is_refused_and_the_walk_tries_it),
 		PARTS_TEST(test_a_lost_connection_ends_a_step),
 		PARTS_TEST(test_what_a_trigger_passes_over_is_passed),
