@@ -1,10 +1,10 @@
 /*
  * A chore: one statement that is to be carried out for many rows, each known by its name, of which
  * some may refuse. Whoever wants it done finds the rows with a small statement of its own, adds
- * them, and takes turns; the chore sends the other statement for exactly these, and finds out with a
- * rowset whom the database refuses. A row that is refused is said once (log, `show errors`,
- * metrics), set aside for a minute and tried again when it is found again; the others go on. Runs in
- * children.
+ * them, and takes turns; the chore sends the other statement for exactly these, and finds out with
+ * a rowset whom the database refuses. A row that is refused is said once (log, `show errors`,
+ * metrics), set aside for a minute and tried again when it is found again; the others go on. Runs
+ * in children.
  *
  * The statement answers with a row (place bigint, outcome text) for each row that was sent and is
  * still there as it was: its place among those sent, from 1 on, and
@@ -76,8 +76,8 @@ void chore_free(struct chore *c);
 struct chore_row *chore_add(struct chore *c, const char *id, const char *kin);
 
 /*
- * Sends what is due, if no statement is on its way. Returns -1 when that, an answer or new rows come
- * first, else how long to wait for the next turn.
+ * Sends what is due, if no statement is on its way. Returns -1 when that, an answer or new rows
+ * come first, else how long to wait for the next turn.
  */
 int64_t chore_turn(struct chore *c);
 /* A statement is on its way, or would be sent by a turn now. */

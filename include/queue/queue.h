@@ -56,7 +56,7 @@ struct claimed_row {
 	int counted_as;			/* enum counted */
 	int64_t data_bytes;		/* size of job_data; -1 when it is null */
 	struct floor place;		/* its place in the order of claims */
-	bool passed_over;		/* locked, and not claimed: of the above only id and place */
+	bool passed_over;		/* locked, not claimed: of the above only id and place */
 	int stride;			/* lines in a full batch of its session; 0: not known */
 };
 
@@ -209,7 +209,7 @@ int queue_settle(struct queue *q, enum settle_form form, const char *identity,
 enum settled {
 	SETTLED_NOT_OURS,	/* nothing: the job has moved on */
 	SETTLED,
-	SETTLED_AGAIN,		/* nothing, and the same is to be sent again: its session was opened */
+	SETTLED_AGAIN,		/* nothing, and is to be sent again: its session was opened */
 };
 
 /* Says so of each of the n jobs. An answer that is not a settlement's is fatal. */

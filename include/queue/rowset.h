@@ -19,8 +19,8 @@
  *    the refusal took long, such as a wait for a lock. Rows that were never refused go in
  *    between, in batches that double with each success.
  *  - A row is guilty when it fails alone, another row's statement succeeds, and it fails alone
- *    again with the same error, all within 16 s (or as rowset_set_pace() says). The same error is the same SQLSTATE: texts name
- *    files, rows and values.
+ *    again with the same error, all within 16 s (or as rowset_set_pace() says). The same error
+ *    is the same SQLSTATE: texts name files, rows and values.
  *  - The same error for two rows alone, with no success between them, is trouble of the whole (a
  *    full disk, a missing right), unless that error was proven to be a row's in the last 30 s:
  *    nothing is set aside, and one row after the other is tried alone until one succeeds, those
@@ -125,8 +125,8 @@ enum rowset_verdict {
 void rowset_init(struct rowset *set, int full);
 
 /*
- * For a large set whose statements cost little. While the whole is in trouble `probes` tries share a
- * pause as long as there are so many rows that were not tried, and a row's two failures may lie
+ * For a large set whose statements cost little. While the whole is in trouble `probes` tries share
+ * a pause as long as there are so many rows that were not tried, and a row's two failures may lie
  * suspicion_ms apart.
  */
 void rowset_set_pace(struct rowset *set, int probes, int64_t suspicion_ms);

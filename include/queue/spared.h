@@ -1,8 +1,8 @@
 /*
  * Rows that are left alone for a while, known by a hash of their names. A memory of fixed size: it
  * forgets a row only when more are left alone in one part of it than there is room for, and a row
- * that is forgotten is tried again too early. Pure but for its memory, which it takes when the first
- * row comes.
+ * that is forgotten is tried again too early. Pure but for its memory, which it takes when the
+ * first row comes.
  */
 #ifndef SPARED_H
 #define SPARED_H

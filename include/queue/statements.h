@@ -8,9 +8,10 @@
  * a connection of our own and with a rater that answers at once. Locks are taken in one order
  * everywhere: grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that
  * nothing reads runs first), then grading_sessions by id, then line_ratings by key, then
- * grading_provenance by id; phrase_flights by key, and nothing after it. Rows are named by = ANY(array) also where a join would say it: for
- * a plan made while the tables were empty, to read them whole looks as cheap as to look a row up,
- * and that plan may stay. now() is when a transaction began, not in the order of commits: hence
+ * grading_provenance by id; phrase_flights by key, and nothing after it. Rows are named by =
+ * ANY(array) also where a join would say it: for a plan made while the tables were empty, to read
+ * them whole looks as cheap as to look a row up, and that plan may stay. now() is when a
+ * transaction began, not in the order of commits: hence
  * least() and greatest() for the times of a session. Times are set and compared by the database's
  * clock alone.
  */

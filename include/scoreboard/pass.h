@@ -1,9 +1,9 @@
 /*
- * Places that claims pass. Where the database refuses a claim because of some of its rows, claims of
- * this host begin behind them from then on: at the pass of that priority. So whatever is wrong with
- * the rows before it, those behind are claimed at their full rate. Before the pass one worker of the
- * host walks (worker/walk.h): it claims what can be claimed, finds out who is refused, and ends the
- * passing when nobody is any more. Workers, through the scoreboard; no locks.
+ * Places that claims pass. Where the database refuses a claim because of some of its rows, claims
+ * of this host begin behind them from then on: at the pass of that priority. So whatever is wrong
+ * with the rows before it, those behind are claimed at their full rate. Before the pass one worker
+ * of the host walks (worker/walk.h): it claims what can be claimed, finds out who is refused, and
+ * ends the passing when nobody is any more. Workers, through the scoreboard; no locks.
  *
  * Each worker publishes the passes that it raised in its own slot; the highest of a priority holds,
  * as long as the epoch lasts in which it was raised.

@@ -1,9 +1,9 @@
 /*
  * Rows that the database refuses to let us change, by name: a job that cannot be claimed, put back
- * or deleted, because a trigger, a constraint or a lock that is not ours is in the way. Each is left
- * alone for a while and then tried again; until that succeeds `show errors`, doctor and the metrics
- * tell of it. A table a slot, written by its child alone; it outlives the child, and what nobody has
- * tried again in time is no longer shown. Readers never wait.
+ * or deleted, because a trigger, a constraint or a lock that is not ours is in the way. Each is
+ * left alone for a while and then tried again; until that succeeds `show errors`, doctor and the
+ * metrics tell of it. A table a slot, written by its child alone; it outlives the child, and what
+ * nobody has tried again in time is no longer shown. Readers never wait.
  */
 #ifndef REFUSED_H
 #define REFUSED_H
@@ -37,8 +37,8 @@ struct shared_refused {
 
 /*
  * The writer's. The row is refused to the statement for the reason in err and left alone until
- * next_ms. Returns whether that is new: else it is said already, and renewed. When there is no place
- * left it takes that of the row that was first to be tried again.
+ * next_ms. Returns whether that is new: else it is said already, and renewed. When there is no
+ * place left it takes that of the row that was first to be tried again.
  */
 bool refused_put(struct shared_refused *table, const char *statement, const char *id,
 		 const struct err *err, int64_t now_ms, int64_t next_ms);
@@ -46,8 +46,8 @@ bool refused_put(struct shared_refused *table, const char *statement, const char
 void refused_drop(struct shared_refused *table, const char *statement, const char *id);
 
 /*
- * A reader's: copies those that are refused now into out (REFUSED_MAX of them), and returns how many
- * there are. What is torn is none.
+ * A reader's: copies those that are refused now into out (REFUSED_MAX of them), and returns how
+ * many there are. What is torn is none.
  */
 size_t refused_list(const struct shared_refused *table, int64_t now_ms, struct refused_row *out);
 

@@ -56,7 +56,7 @@ struct floor {
 struct passing {
 	_Atomic uint64_t epoch;		/* odd: some places are passed */
 	_Atomic uint64_t raised;	/* how often a pass was raised */
-	_Atomic uint64_t walked;	/* `raised` as of the last walk through all that is passed */
+	_Atomic uint64_t walked;	/* `raised` as of the last walk through what is passed */
 	_Atomic uint64_t walker;	/* slot and pid of who walks; 0: nobody */
 };
 
@@ -171,7 +171,8 @@ uint64_t scoreboard_cost_nanos(const struct scoreboard *sb);
 /* Lines of the log that were dropped, by all processes. */
 uint64_t scoreboard_log_dropped(const struct scoreboard *sb);
 /*
- * The ledger of who lost a line last; failing: of those who have written none since. NULL: nobody's.
+ * The ledger of who lost a line last; failing: of those who have written none since. NULL:
+ * nobody's.
  */
 const struct log_loss *scoreboard_log_loss(const struct scoreboard *sb, bool failing);
 

@@ -64,7 +64,7 @@ const struct view view_workers = { workers_columns, false, fill_workers };
 
 /* ---- show errors ---- */
 
-#define SHOW_REFUSED_MAX 64		/* rows that the database refuses; "rows_refused" counts all */
+#define SHOW_REFUSED_MAX 64		/* rows that are refused; "rows_refused" counts all */
 
 enum { OF_BREAKER = -1, OF_LOG = -2 };
 

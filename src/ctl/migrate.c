@@ -164,8 +164,8 @@ static int bound_waits(PGconn *conn, bool *bounded, struct err *err)
 }
 
 /*
- * Rows that it changes are those that migrate_ahead() has left, and it may wait for whoever has them
- * locked, but not for ever: the others are locked meanwhile.
+ * Rows that it changes are those that migrate_ahead() has left, and it may wait for whoever has
+ * them locked, but not for ever: the others are locked meanwhile.
  */
 static int send_statement(PGconn *conn, const char *text, struct err *err)
 {

@@ -25,7 +25,7 @@
 static const struct change {
 	int version;
 	const char *table;
-	const char *when;		/* something that must hold for the file to change anything */
+	const char *when;		/* what must hold for the file to change anything */
 	const char *set, *where;
 } changes[] = {
 	{ 86, "grading_jobs", "true",

@@ -16,8 +16,8 @@ void provenance_write_rater(struct buf *b, const struct rater *rater, const char
 }
 
 /*
- * In the form in which Postgres writes jsonb (keys by their length, then their bytes), which is what
- * the phrase cache gives back: so what was cached has the same text, and one id.
+ * In the form in which Postgres writes jsonb (keys by their length, then their bytes), which is
+ * what the phrase cache gives back: so what was cached has the same text, and one id.
  */
 const char *provenance_fresh(struct arena *arena, const struct rater *rater, const char *model)
 {

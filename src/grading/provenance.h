@@ -1,4 +1,4 @@
-/* Provenance: where a rating comes from, as it is stored once for all ratings that have the same. */
+/* Provenance: where a rating comes from, stored once for all ratings that have the same. */
 #ifndef PROVENANCE_H
 #define PROVENANCE_H
 

@@ -12,7 +12,7 @@ struct recover {
 	struct sweep sweep;		/* over the jobs of all deaths that are kept */
 	struct sweep_place place;
 	int nasked;			/* deaths of the look under way, */
-	struct { int16_t kept; bool seen; } asked[KEPT_DEATHS_MAX];	/* and whether it had jobs */
+	struct { int16_t kept; bool seen; } asked[KEPT_DEATHS_MAX];	/* whether it had jobs */
 	bool within;			/* the look is past its first page */
 	bool looked_once;		/* at the claims that this host held before its last boot */
 };

@@ -1,8 +1,8 @@
 /*
  * A chore of the janitor's, from looking for rows to the last of them: a small statement finds rows
  * page by page, another one is carried out for exactly these (queue/chore.h), and the next page is
- * asked for when nothing is left to do for the one before, whatever became of its rows, or when those
- * are refused.
+ * asked for when nothing is left to do for the one before, whatever became of its rows, or when
+ * those are refused.
  */
 #ifndef SWEEP_H
 #define SWEEP_H
@@ -42,7 +42,7 @@ struct sweep {
 
 void sweep_init(struct sweep *s, struct maintenance *m, const struct sweep_kind *kind, void *arg);
 void sweep_free(struct sweep *s);
-/* Looks for rows, and goes on by itself until all is done. May be repeated. For timers: arg is s. */
+/* Looks for rows, and goes on until all is done. May be repeated. For timers: arg is s. */
 void sweep_look(void *s);
 /* There is something that it does now or would, were the connection free. */
 bool sweep_is_busy(struct sweep *s);

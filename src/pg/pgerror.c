@@ -112,7 +112,8 @@ int pgerror_set(struct err *err, const char *what, const PGresult *result)
 	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
 
 	err_set(err, is_last_word(result) ? ERR_LOST : pgerror_kind(state),
-		"%s: %s (SQLSTATE %s)", what, message ? message : "no message", state ? state : "unknown");
+		"%s: %s (SQLSTATE %s)", what, message ? message : "no message",
+		state ? state : "unknown");
 	if (err && state)
 		snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);
 	return -1;

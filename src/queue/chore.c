@@ -15,9 +15,9 @@
 #include "scoreboard/trouble.h"
 
 #define ASIDE_MS 60000			/* after a refusal */
-#define LOCKED_FIRST_MS 1000		/* after a lock in vain; then twice as long, up to ASIDE_MS */
+#define LOCKED_FIRST_MS 1000		/* after a lock in vain; then twice, up to ASIDE_MS */
 #define LOCKED_SAID_MS 8000		/* such a pause is worth a word */
-#define UNPROVEN_FIRST_MS 4000		/* after refusals that may be everybody's; then as with locks */
+#define UNPROVEN_FIRST_MS 4000		/* after refusals that may be all's; then as with locks */
 #define UNPROVEN_MAX_MS 8000		/* where an operator can end them for all at once */
 #define SAID_A_MINUTE 10		/* rows that the log names, at most */
 

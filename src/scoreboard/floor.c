@@ -69,7 +69,9 @@ void floors_read(const struct scoreboard *sb, int64_t now, int64_t max_age_ms, s
 	out->n = s.n;
 	memcpy(out->at, s.at, sizeof(out->at));
 	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++) {
-		if (sb->slots[i].floors.epoch != out->epoch || !shared_floors_read(&sb->slots[i].floors, &s) ||
+		const struct shared_floors *theirs = &sb->slots[i].floors;
+
+		if (theirs->epoch != out->epoch || !shared_floors_read(theirs, &s) ||
 		    s.epoch != out->epoch)
 			continue;
 		for (int k = 0; k < s.n; k++)

@@ -10,10 +10,10 @@
 #include "base/err.h"
 
 /*
- * True for whatever a trigger, a constraint, a lock or a row's size may cause, and so for nearly all
- * SQLSTATEs. Not for what speaks of the whole or passes by itself: a lost connection, a transaction
- * that lost to others, a full disk, a server out of memory. That a connection is lost is said by
- * the kind alone: where ours goes on, a trigger speaks of another one.
+ * True for whatever a trigger, a constraint, a lock or a row's size may cause, and so for nearly
+ * all SQLSTATEs. Not for what speaks of the whole or passes by itself: a lost connection, a
+ * transaction that lost to others, a full disk, a server out of memory. That a connection is lost
+ * is said by the kind alone: where ours goes on, a trigger speaks of another one.
  */
 bool refusal_of_row(const struct err *err);
 

@@ -1,10 +1,10 @@
 /*
- * The walk through places that claims pass. Runs in workers, in one of a host at a time; it sends no
- * claim, and knows no job but by its place.
+ * The walk through places that claims pass. Runs in workers, in one of a host at a time; it sends
+ * no claim, and knows no job but by its place.
  *
- * What comes into the queue before a pass (a commit that came late, a row that somebody made pending
- * again) is found by the next round, which begins within a poll. A round ends when all places have
- * been looked at; it does not wait for those that are still being tried.
+ * What comes into the queue before a pass (a commit that came late, a row that somebody made
+ * pending again) is found by the next round, which begins within a poll. A round ends when all
+ * places have been looked at; it does not wait for those that are still being tried.
  */
 #include "walk.h"
 
@@ -21,7 +21,7 @@
 #include "scoreboard/trouble.h"
 #include "refusal.h"
 
-#define SHARE 12		/* of the time, a twelfth goes to what is refused while others wait */
+#define SHARE 12		/* a twelfth of the time is for what is refused, while others wait */
 #define PROBES 200		/* that share a pause while nothing at all can be claimed */
 #define SUSPICION_MS 120000	/* with locks that are waited for it takes long to try all */
 #define SLOW_MS 50		/* a success that takes so long, or is of so few jobs, is held to */
@@ -62,7 +62,7 @@ static void say(struct walk *w, const char *id, const struct err *err, int64_t n
 	trouble_say(err->text);
 }
 
-/* It is left alone for a while; said the first time. Without room for it, the next round finds it. */
+/* It is left alone for a while; said the first time. Without room the next round finds it. */
 static void set_aside(struct walk *w, const unsigned char id[UUID_BYTES], const struct err *err,
 		      int64_t now, int64_t for_ms)
 {

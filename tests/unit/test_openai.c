@@ -138,8 +138,8 @@ static void test_errors_by_status_and_code(void **state)
  * docs.mistral.ai/api, mistralai/mistral-vibe#617. Groq: console.groq.com/docs/errors,
  * /docs/flex-processing, /docs/deprecations. OpenRouter: openrouter.ai/docs/api/reference/errors.
  * LiteLLM: docs.litellm.ai/docs/exception_mapping, BerriAI/litellm#8192, #26444. DeepSeek:
- * api-docs.deepseek.com/quick_start/error_codes. vLLM, llama.cpp, Ollama, text-generation-inference:
- * their sources.
+ * api-docs.deepseek.com/quick_start/error_codes. vLLM, llama.cpp, Ollama,
+ * text-generation-inference: their sources.
  */
 static const struct {
 	int status;

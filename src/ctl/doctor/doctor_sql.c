@@ -278,8 +278,8 @@ static const char defaults_sql[] =
 
 /*
  * The numbers of claims and cursors. Without the right to draw them the daemon claims or stores
- * nothing, and applications insert nothing; where rows get others, results of a row that is gone may
- * be stored for the one that came instead.
+ * nothing, and applications insert nothing; where rows get others, results of a row that is gone
+ * may be stored for the one that came instead.
  */
 static const char numbers_sql[] =
 	"WITH " MADE("SEQUENCE") ", present AS ("

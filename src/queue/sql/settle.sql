@@ -1,15 +1,15 @@
 -- Settles jobs with whatever lines they have and whatever is there already: complete, fail, put
 -- back, or (status "processing") only store what has arrived. Only jobs still under our claim are
 -- touched, and only their lines stored. `brought` are lines of jobs that count for the first time;
--- what another job brought before is no new line. A line that another job stored with another text is
--- not replaced: all is refused, and the job whose line it is will fail alone.
+-- what another job brought before is no new line. A line that another job stored with another text
+-- is not replaced: all is refused, and the job whose line it is will fail alone.
 --
 -- Cursors are drawn under the lock of the session's row, so that they follow the order of commits,
 -- and that row must be seen for it: a new one that another settlement has not committed yet is not.
 -- Where one is `missing` this makes it, waits for whoever makes it too, and settles nothing; the
--- jobs are told by a place below zero, and the same again finds the row. So does one that is deleted
--- under our hands. The order of locks is kept by who reads whom: `locked` reads `missing`, which reads
--- `ours`, and then `remembered`.
+-- jobs are told by a place below zero, and the same again finds the row. So does one that is
+-- deleted under our hands. The order of locks is kept by who reads whom: `locked` reads `missing`,
+-- which reads `ours`, and then `remembered`.
 \set batch `cat pieces/batch.sql`
 \set status '''processing'''
 \set as_claimed `cat pieces/as_claimed.sql`

@@ -1,6 +1,7 @@
 -- What a settlement gets, as rows: `job` is one job, `line` one line of it. A line names its job by
 -- its place among the jobs; its own place is that among the job's lines. Jobs (result) and lines
--- (cached_provenance) refer to the JSON documents $26 by number, lines to their provenance by its id.
+-- (cached_provenance) refer to the JSON documents $26 by number, lines to their provenance by its
+-- id.
 job AS MATERIALIZED (
 	SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::int[], $5::bigint[],
 		$6::text[], $7::int[], $8::text[], $9::int[], $10::int[], $11::int[], $12::int[],

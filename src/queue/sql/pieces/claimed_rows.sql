@@ -5,10 +5,10 @@
 -- along, so that the next one can add to what they took. Numbers of attempts
 -- may be anything, in a column of any width.
 --
--- CTE `strides` (strides.sql) is asked, once for all, if there is a job behind the first batch whose
--- lines have no index of their own: no key of that name, as no string can hold one, its quotes
--- escaped. Where some lines have one and others have none the job waits once, and has the mark that
--- grading/result.c makes.
+-- CTE `strides` (strides.sql) is asked, once for all, if there is a job behind the first batch
+-- whose lines have no index of their own: no key of that name, as no string can hold one, its
+-- quotes escaped. Where some lines have one and others have none the job waits once, and has the
+-- mark that grading/result.c makes.
 SELECT :place.id, c.session_id, c.claim, c.times_claimed::int,
 	least(greatest(coalesce(c.attempts, 0), 0), 2147483647)::int,
 	least(greatest(coalesce(c.max_attempts, 3), 0), 2147483647)::int,

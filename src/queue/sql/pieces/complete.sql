@@ -2,9 +2,9 @@
 -- settlement is. It takes for granted what settle.sql asks about, and is refused as a whole where
 -- that is wrong (a line or a phrase is there already: their primary keys); the caller then sends
 -- the same values to settle.sql. Counters and lines only of jobs that are :as_claimed; :claim sets
--- more of their columns. Cursors are drawn for a row that is joined to what :counters returns of its
--- session, so when this transaction has that row's lock; a draw is worth 64, which are those of a
--- job's lines in their order.
+-- more of their columns. Cursors are drawn for a row that is joined to what :counters returns of
+-- its session, so when this transaction has that row's lock; a draw is worth 64, which are those of
+-- a job's lines in their order.
 :batch, provenances AS (
 	:provenances
 ), settled AS (

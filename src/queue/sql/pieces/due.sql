@@ -1,8 +1,9 @@
 -- Up to $1 jobs by priority, then age, locked. $2 to $5 are the claim floors (scoreboard/floor.h),
--- highest priority first. For each, the scan begins at its floor, which is no nearer than $6 ms; but
--- not before $7 and $8, since what lies there is passed (scoreboard/pass.h). What lies between two
--- known priorities ($3 is the known one above) is looked through from the start. The last row has
--- no priority and stands for all below. :columns are of g. Who claims so waits 200 ms for a lock.
+-- highest priority first. For each, the scan begins at its floor, which is no nearer than $6 ms;
+-- but not before $7 and $8, since what lies there is passed (scoreboard/pass.h). What lies between
+-- two known priorities ($3 is the known one above) is looked through from the start. The last row
+-- has no priority and stands for all below. :columns are of g. Who claims so waits 200 ms for a
+-- lock.
 SELECT due.* FROM (SELECT set_config('lock_timeout', '200ms', true)) AS briefly
 CROSS JOIN LATERAL (
 	SELECT f.priority, f.above, greatest(begins, passed) AS available_at,
