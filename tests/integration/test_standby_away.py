@@ -39,13 +39,14 @@ def backends(db):
 
 
 def test_connections_that_are_given_up_leave_no_server_process_behind(make_pool, lonely):
-    """Each worker gives its connection up and makes another; what the server has does not grow."""
+    """Who claims gives its connection up and makes another, and again; what the server has does not grow."""
     pool = make_pool(lonely, pool={"workers": 4}, queue={"poll": "1s"})
     usual = backends(lonely)
     set_standby(lonely, "nobody")
     lost = pool.metric("connections_lost_total")
     jobs = [lonely.insert(rep(f"Line {n}.")) for n in range(12)]
-    wait_until(lambda: pool.metric("connections_lost_total") >= lost + 4, 2 * GIVE_UP_S + harness.PATIENCE_S)
+    # At least: one worker may have claimed all of the jobs, and then the others have nothing to wait for.
+    wait_until(lambda: pool.metric("connections_lost_total") >= lost + 2, 2 * GIVE_UP_S + harness.PATIENCE_S)
     assert "synchronous standby" in pool.log
     wait_until(lambda: "synchronous standby" in str(pool.show("errors")) or "synchronous standby" in str(pool.show("status")))
     wait_until(lambda: backends(lonely) <= usual, what=lambda: backends(lonely))
