@@ -48,12 +48,13 @@ struct grading_flight {
 	bool waited;			/* some of its time went by in waiting, in vain */
 };
 
-/* Its way into the database. Written by grading_settle.c, but for `row`. */
+/* Its way into the database. Written by grading_settle.c, but for `row` and `opened`. */
 struct grading_settle {
 	bool under_way;			/* a settlement of it is gathered or sent */
 	bool last;			/* that one is the decided one, not one that only stores */
 	bool stored_before;		/* something of it may be in the tables: SETTLE_ANY */
 	bool refused;			/* the database refused its ratings: none is sent again */
+	bool opened;			/* a settlement made its session's row: settler.c's */
 	struct rowset_row row;		/* among those that wait to be settled: settler.c's */
 };
 

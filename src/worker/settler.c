@@ -176,16 +176,28 @@ static bool none_settled(int n, const enum settled *outcomes)
 	return true;
 }
 
+/* Returns whether this was so of all jobs of this settlement before. */
+static bool mark_opened(struct settler *s, int n)
+{
+	bool all = true;
+
+	for (int i = 0; i < n; i++) {
+		all &= s->gathered[i]->settle.opened;
+		s->gathered[i]->settle.opened = true;
+	}
+	return all;
+}
+
 /*
  * Nothing was stored, but the sessions were opened, so the same again will do. If it did not, what
- * is inserted there vanishes, or cannot be locked.
+ * is inserted there vanishes, or cannot be locked; with jobs beside it that are new here, it may be
+ * their sessions that were missing.
  */
 static void only_opened(struct settler *s, int n)
 {
 	struct err err;
 
-	s->opened = !s->opened;
-	if (s->opened) {
+	if (!mark_opened(s, n)) {
 		for (int i = 0; i < n; i++)
 			grading_attached_done(s->gathered[i], false);
 		rowset_again(&s->set);
@@ -214,7 +226,6 @@ static void on_settled(void *arg, const PGresult *result, const struct err *err)
 		only_opened(s, n);
 		return;
 	}
-	s->opened = false;
 	settled(s, n, outcomes);
 }
 

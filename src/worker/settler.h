@@ -24,7 +24,6 @@ struct settler {
 	int under_way;			/* jobs whose settlement is gathered or sent */
 	bool to_send;			/* they are gathered, and not sent yet */
 	enum settle_form form;		/* of that settlement */
-	bool opened;			/* the last one settled nothing, it opened sessions */
 	int64_t not_before_ms;		/* pause after trouble with a claim that was held */
 };
 

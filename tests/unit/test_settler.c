@@ -117,6 +117,29 @@ static void test_a_settlement_that_opened_sessions_is_sent_again(void **state)
 	assert_int_equal(counted(COUNTER_LINES_RATED), 2);
 }
 
+/* The second time a third session was missing, which says nothing of the other two. */
+static void test_sessions_that_are_opened_beside_others_are_no_trouble(void **state)
+{
+	struct grading *one = add_done(1, 901), *two = add_done(2, 902), *three;
+
+	(void)state;
+	grading_may_be_stored(one);
+	grading_may_be_stored(two);
+	send_all();
+	answer_with(rows_again(2), NULL);
+	three = add_done(3, 903);
+	grading_may_be_stored(three);
+	assert_int_equal(send_all(), -1);
+	assert_int_equal(settler.under_way, 3);
+	answer_with(rows_again(3), NULL);
+	assert_false(settler.set.troubled);
+	assert_int_equal(send_all(), -1);
+	assert_int_equal(settler.under_way, 3);
+	answer_with(rows_settled(3), NULL);
+	assert_int_equal(jobs.n, 0);
+	assert_int_equal(counted(COUNTER_JOBS_COMPLETED), 3);
+}
+
 static void test_jobs_whose_session_was_deleted_meanwhile_are_sent_again(void **state)
 {
 	PGresult *result = rows_of(1);
@@ -326,6 +349,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PARTS_TEST(test_a_settlement_that_opened_sessions_is_sent_again),
+		PARTS_TEST(test_sessions_that_are_opened_beside_others_are_no_trouble),
 		PARTS_TEST(test_jobs_whose_session_was_deleted_meanwhile_are_sent_again),
 		PARTS_TEST(test_a_session_that_cannot_be_opened_waits_behind_the_others),
 		PARTS_TEST(test_a_provenance_goes_along_until_it_is_stored),
