@@ -305,8 +305,9 @@ CREATE TRIGGER drill_guard BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FU
 """
 
 
-@row("a trigger of the application's refuses some rows, during recovery")
+@row("a trigger of the application's refuses some rows, during recovery", long=True)
 def guard(lab_):
+    """Not in the shortened drill: where a refused job is the only one that a killed worker has left, that is charged."""
     held = set()
 
     def hold_and_kill():

@@ -274,7 +274,8 @@ def test_what_a_failed_start_takes_away_is_its_own(hostile, precious, user):
     result = hostile.run("-d")
     assert result.returncode == 78
     precious.check()
-    assert sorted(os.listdir(hostile.run_directory)) == ["daemon.log", "gradingd.pid"]
+    wait_until(lambda: sorted(os.listdir(hostile.run_directory)) == ["daemon.log", "gradingd.pid"],
+               what=lambda: os.listdir(hostile.run_directory))     # the one that failed says so before it tidies up
 
 
 def test_a_log_that_is_opened_again_after_a_rotation(hostile, precious, user):
