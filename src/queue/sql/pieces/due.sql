@@ -7,7 +7,7 @@
 SELECT due.* FROM (SELECT set_config('lock_timeout', '200ms', true)) AS briefly
 CROSS JOIN LATERAL (
 	SELECT f.priority, f.above, greatest(begins, passed) AS available_at,
-		CASE WHEN passed >= begins THEN passed_id ELSE f.id END AS id
+		CASE WHEN (passed, passed_id) > (begins, f.id) THEN passed_id ELSE f.id END AS id
 	FROM unnest($2::bigint[], $3::bigint[], $4::timestamptz[], $5::uuid[],
 			$7::timestamptz[], $8::uuid[])
 		AS f(priority, above, available_at, id, passed, passed_id)
