@@ -7,7 +7,7 @@ from lab import PATIENCE_S
 from report import Table
 
 CULPRITS = 1000
-JOBS = 120_000          # enough that they are not done when the rate is looked at
+JOBS = 200_000          # enough that they are not done when the rate is looked at
 SETTLED_S = 10          # within so long the others run as if the culprits were not there
 SHARE = 0.9             # of the others: the last of them may stand among what claims pass
 GUARDS = {
