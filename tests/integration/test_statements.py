@@ -1,8 +1,10 @@
 """The daemon's statements as psql reads them: their files, their parameters, their plans."""
+import datetime
 import json
 import re
 import subprocess
 
+import psycopg
 import pytest
 
 import harness
@@ -119,3 +121,27 @@ def test_the_functions_count_by_the_rule_of_the_statements():
         rule = squeezed(path.read_text(encoding="utf-8"))
         assert len(rule) > length and squeezed(functions).count(rule) == 1
     assert functions.count("failed_batches =") == 1
+
+
+# The floor and the pass, each as (hours from when the jobs are available, which job of twelve).
+@pytest.mark.parametrize("floor, passed, first", [
+    ((0, 7), (0, 2), 7), ((0, 2), (0, 7), 7), ((0, 5), (0, 5), 5), ((0, 3), (-1, 9), 3), ((-1, 9), (0, 3), 3)])
+def test_a_claim_begins_at_the_later_one_of_its_floor_and_its_pass(db, statements, floor, passed, first):
+    """All rows of an INSERT have the same available_at: places are told apart by the id as well."""
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data, available_at) SELECT gen_random_uuid(),"
+            " 'line_rating', '{}', now() - interval '2 hours' FROM generate_series(1, 12)")
+    jobs = db.rows("SELECT id, available_at FROM grading_jobs ORDER BY available_at, id")
+
+    def place(hours, which):
+        return jobs[0].available_at + datetime.timedelta(hours=hours), jobs[which].id
+
+    with db.connect() as conn:
+        for name in ("peek", "hold", "claim", "claim_briefly"):
+            types, text = statements[name]
+            conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}".encode())
+            values = [12, [0], [2**62], *([value] for value in place(*floor)), 0,
+                      *([value] for value in place(*passed)), 2**20, "nobody/1"][:len(types)]
+            found = psycopg.ClientCursor(conn, row_factory=psycopg.rows.tuple_row).execute(
+                f"EXECUTE {name} ({', '.join(f'%s::{kind}' for kind in types)})", values).fetchall()
+            conn.execute("UPDATE grading_jobs SET status = 'pending'")
+            assert [row[0] for row in found] == [job.id for job in jobs[first:]], name
