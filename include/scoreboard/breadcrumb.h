@@ -1,7 +1,8 @@
 /*
- * What a child's CPU is at, so that others know what it died of: the job in hand and which of its
- * lines. One crumb a slot, written by its child, read by the supervisor after that child's death.
- * Cheaper to write than a shared text, since it is written for each line.
+ * What a child is at, so that others know what it died of: the job that its CPU is in and which of
+ * its lines, and the job that waits for its rating where there is no other one. One crumb a slot,
+ * written by its child, read by the supervisor after that child's death. Cheaper to write than a
+ * shared text, since it is written for each line.
  */
 #ifndef BREADCRUMB_H
 #define BREADCRUMB_H
@@ -19,6 +20,9 @@ struct breadcrumb {
 	_Atomic int32_t line;		/* its index in the session, or BREADCRUMB_NO_LINE */
 	int64_t claim;			/* the number of the claim by which it has the job */
 	char job[UUID_SIZE];
+	_Atomic uint32_t only_set;	/* 1: the next two are whole */
+	int64_t only_claim;		/* of the only job that is being rated */
+	char only_job[UUID_SIZE];
 };
 
 /*
@@ -34,11 +38,15 @@ void breadcrumb_begin(struct breadcrumb *b);
 void breadcrumb_job(const char *job_id, int64_t claim);
 void breadcrumb_line(int32_t line);
 void breadcrumb_end(void);
+/* The only job that is being rated, wherever the CPU is; NULL: there is none, or several are. */
+void breadcrumb_only(const char *job_id, int64_t claim);
 
 /*
  * Copies the job into out (UUID_SIZE bytes), its claim and its line. False, and "" and 0, when none
  * was in hand.
  */
 bool breadcrumb_get(const struct breadcrumb *b, char *out, int64_t *claim, int32_t *line);
+/* The same of the only job that was being rated, which is at no line. */
+bool breadcrumb_get_only(const struct breadcrumb *b, char *out, int64_t *claim);
 
 #endif

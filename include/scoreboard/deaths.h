@@ -13,16 +13,24 @@
 
 #define DEATHS_MAX 64
 /*
- * An in_hand that fits no job: it was told to stop, and all its jobs go back as if nothing had
- * been.
+ * An in_hand that fits no job, inside: it was told to stop, and all its jobs go back as if nothing
+ * had been.
  */
 #define DEATH_NO_BLAME "00000000-0000-0000-0000-000000000000"
 /* What a child writes into claimed_by, with its NUL. */
 #define IDENTITY_SIZE 160
 
+/* What is known of a worker's last moment. */
+enum death_witness {
+	DEATH_UNSEEN,		/* nothing: in_hand is "", whatever it was rating */
+	DEATH_BESIDE,		/* its CPU was in no job */
+	DEATH_INSIDE,		/* its CPU was in the one in hand */
+};
+
 struct death {
 	char identity[IDENTITY_SIZE];
-	char in_hand[UUID_SIZE];	/* job it died in, or "" */
+	uint32_t witness;		/* enum death_witness */
+	char in_hand[UUID_SIZE];	/* job it was in, else the only one it rated, or "" */
 	bool outside;			/* somebody killed it; else it died of itself */
 	int64_t claim;			/* of that job, or 0 */
 	int32_t line;			/* of that job, or BREADCRUMB_NO_LINE */

@@ -49,6 +49,14 @@ static struct kept_death *asked_death(const struct recover *r, int64_t place)
 	return &r->m->sb->kept_deaths.at[r->asked[place - 1].kept];
 }
 
+static void put_inside(struct buf *p, const struct death *d)
+{
+	if (d->witness == DEATH_UNSEEN)
+		pgitem_null(p);
+	else
+		pgitem_bool(p, d->witness == DEATH_INSIDE);
+}
+
 static void ask(void *arg, struct buf *p)
 {
 	struct recover *r = arg;
@@ -59,21 +67,23 @@ static void ask(void *arg, struct buf *p)
 	pgitems_begin(&p[1], PG_UUID);
 	pgitems_begin(&p[2], PG_INT8);
 	pgitems_begin(&p[3], PG_BOOL);
-	pgitems_begin(&p[4], PG_INT4);
+	pgitems_begin(&p[4], PG_BOOL);
+	pgitems_begin(&p[5], PG_INT4);
 	for (int i = 1; i <= r->nasked; i++) {
 		const struct kept_death *k = asked_death(r, i);
 
 		pgitem_text(&p[0], k->death.identity);
 		pgitem_uuid(&p[1], k->death.in_hand[0] ? k->death.in_hand : NULL);
 		pgitem_int8(&p[2], k->death.claim);
-		pgitem_bool(&p[3], k->death.outside);
+		put_inside(&p[3], &k->death);
+		pgitem_bool(&p[4], k->death.outside);
 		if (k->had > 0)
-			pgitem_int4(&p[4], k->had);
+			pgitem_int4(&p[5], k->had);
 		else
-			pgitem_null(&p[4]);
+			pgitem_null(&p[5]);
 	}
-	sweep_place_put(&r->place, &p[5]);
-	pgbinary_int4(&p[6], SWEEP_PAGE);
+	sweep_place_put(&r->place, &p[6]);
+	pgbinary_int4(&p[7], SWEEP_PAGE);
 }
 
 static void add_row(struct recover *r, const PGresult *result, int i, struct kept_death *k)

@@ -198,6 +198,17 @@ static void describe_end(int status, char *out, size_t size)
 		snprintf(out, size, "ended with exit status %d", WEXITSTATUS(status));
 }
 
+/* Returns whether its CPU was in the job in hand. */
+static bool read_crumb(const struct breadcrumb *b, struct death *d)
+{
+	bool inside = breadcrumb_get(b, d->in_hand, &d->claim, &d->line);
+
+	d->witness = inside ? DEATH_INSIDE : DEATH_BESIDE;
+	if (!inside)
+		breadcrumb_get_only(b, d->in_hand, &d->claim);
+	return inside;
+}
+
 /*
  * For the janitor: whose jobs to put back, and which job to blame, if any. KILL comes from outside:
  * from somebody who tidies up, or from the kernel when memory runs out. Our own follows on an abort
@@ -214,10 +225,12 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 		return;
 	snprintf(d.identity, sizeof(d.identity), "%.*s", IDENTITY_SIZE - 1, text);
 	snprintf(d.how, sizeof(d.how), "%s", how);
-	in_hand = breadcrumb_get(&slot->in_hand, d.in_hand, &d.claim, &d.line);
+	in_hand = read_crumb(&slot->in_hand, &d);
 	d.outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !(cs->aborted && in_hand);
-	if (orderly || cs->stopping)
+	if (orderly || cs->stopping) {
 		strcpy(d.in_hand, DEATH_NO_BLAME);
+		d.witness = DEATH_INSIDE;
+	}
 	if (!deaths_push(&cs->all->sb->deaths, &d))
 		log_warn("too many dead workers at once; the janitor finds this one's jobs by "
 			 "itself");

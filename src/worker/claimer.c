@@ -194,6 +194,7 @@ static int64_t take(struct claimer *c, const PGresult *result)
 		context_count(c->ctx, COUNTER_JOBS_CLAIMED, taken);
 		c->claimed += taken;
 	}
+	joblist_leave_word(c->with.jobs);
 	if (taken > 0)
 		lookup_begin(c->ctx, gradings, taken, dispatch_looked_up, c->with.dispatch);
 	free(gradings);

@@ -1,10 +1,11 @@
 /*
  * The jobs in hand, a doubly linked list. Runs in workers; it frees nothing and knows nothing of
- * what jobs do.
+ * what jobs do, but whether they are decided.
  */
 #include "joblist.h"
 
 #include "base/invariant.h"
+#include "scoreboard/breadcrumb.h"
 
 void joblist_add(struct joblist *jobs, struct grading *g)
 {
@@ -21,6 +22,24 @@ void joblist_remove(struct joblist *jobs, struct grading *g)
 	*(g->next ? &g->next->prev : &jobs->tail) = g->prev;
 	g->prev = g->next = NULL;
 	jobs->n--;
+}
+
+static const struct grading *next_undecided(const struct grading *g)
+{
+	while (g && grading_is_decided(g))
+		g = g->next;
+	return g;
+}
+
+/* Where many are being rated the first two are found at once. */
+void joblist_leave_word(const struct joblist *jobs)
+{
+	const struct grading *g = next_undecided(jobs->head);
+
+	if (g && !next_undecided(g->next))
+		breadcrumb_only(g->job.id, g->job.claim);
+	else
+		breadcrumb_only(NULL, 0);
 }
 
 void joblist_check(const struct joblist *jobs)

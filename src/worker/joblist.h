@@ -16,6 +16,12 @@ struct joblist {
 void joblist_add(struct joblist *jobs, struct grading *g);
 void joblist_remove(struct joblist *jobs, struct grading *g);
 
+/*
+ * Leaves word of the only job that is still being rated, if there is just one, for who finds this
+ * worker dead. Before anything is done for new jobs, and when a turn is over.
+ */
+void joblist_leave_word(const struct joblist *jobs);
+
 /* Asserts that links and count agree; of use in sanitizer builds. */
 void joblist_check(const struct joblist *jobs);
 

@@ -222,6 +222,7 @@ static void publish(struct worker *w)
 	child_state(w->ctx.child, state_of(w));
 	atomic_store_explicit(&slot->in_flight, (uint32_t)w->jobs.n, memory_order_relaxed);
 	permits_publish(&w->permits);
+	joblist_leave_word(&w->jobs);
 	context_count(&w->ctx, COUNTER_STATEMENTS, now.statements - w->counted.statements);
 	context_count(&w->ctx, COUNTER_CONNECTS, now.connects - w->counted.connects);
 	context_count(&w->ctx, COUNTER_CONNECTIONS_LOST, now.lost - w->counted.lost);

@@ -161,8 +161,8 @@ class Play:
             "SELECT id::text, claim FROM grading_jobs WHERE status = 'pending' AND times_claimed = 0")]
         held = [(job, self.in_hand[job]["claim"]) for job in mine]
         job, claim = self.random.choice(held + loose + [(None, 0)])
-        found = self.run("left_behind", [who], [job], [claim], [self.random.random() < 0.5], [None],
-                         NOWHERE, 1000)
+        found = self.run("left_behind", [who], [job], [claim], [self.random.choice([False, True, None])],
+                         [self.random.random() < 0.5], [None], NOWHERE, 1000)
         if found:
             _, jobs, _, claims, _, loose, guilt, weight = map(list, zip(*found))
             self.run("recover", jobs, claims, ["was killed"] * len(jobs), ["1"] * len(jobs), guilt,

@@ -223,8 +223,26 @@ def test_a_new_pool_takes_over_what_a_killed_one_had(make_openai_pool, db, llm):
     llm.behave("good")
     pool.start()
     row = db.wait(job, "completed")
-    assert row.attempts == 1
+    assert (row.attempts, deaths(row)) == (0, 5), "nobody knows what it had to do with that"
     assert len(db.ratings(row.session_id)) == 1
+
+
+def test_the_only_job_of_one_pool_after_the_other_ends_as_failed(make_openai_pool, db, llm):
+    """It may be what kills them: two go free, each one after that costs an attempt."""
+    pool = make_openai_pool(start=False, pool={"workers": 1})
+    llm.behave(HANG)
+    job = db.insert(result=Jsonb({"worker_deaths": 5}))
+    for death in range(4):
+        pool.start()
+        wait_until(lambda: db.job(job).times_claimed == death + 1)
+        for signo in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pool.processes():
+                pool.kill(pid, signo)
+        pool.wait_dead()
+    pool.start()
+    row = db.wait(job, "failed")
+    assert (row.attempts, deaths(row)) == (3, 25)
+    assert "went away with its host or its pool" in row.error
 
 
 def test_a_killed_pools_socket_and_lock_are_no_obstacle(make_pool, db):

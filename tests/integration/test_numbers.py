@@ -390,7 +390,7 @@ def test_every_claim_and_every_row_has_a_number_of_its_own(db, make_worker):
 
 def dead(worker, job, claim):
     """It died of itself, with this job in hand under this claim. What became of the jobs that were found."""
-    found = worker.run("left_behind", [WHO], [job], [claim], [False], [None], NOWHERE, 100)
+    found = worker.run("left_behind", [WHO], [job], [claim], [True], [False], [None], NOWHERE, 100)
     if not found:
         return []
     _, jobs, _, claims, _, loose, guilt, weight = map(list, zip(*found))

@@ -1,5 +1,6 @@
 """Rows that the database refuses to have changed: recovery, the reaper and the cleaning go on beside them."""
 import contextlib
+import signal
 import subprocess
 import time
 
@@ -122,6 +123,43 @@ def test_the_company_that_a_job_had_is_remembered(make_openai_pool, db, llm):
     unguard(db)
     wait_until(lambda: db.job(jobs[0]).status == "pending", timeout=A_MINUTE)
     assert [db.job(job).attempts for job in jobs] == [0, 0]
+
+
+def refuse_to_be_settled(pool, db, llm):
+    """A job that has been rated, and whose worker cannot write that down: (its id, the worker's pid). Nobody claims."""
+    (held,), worker = hold_jobs(pool, db, llm, 1)
+    db.rows("UPDATE grading_jobs SET error = 'hold'")
+    pool.ctl("pause")
+    llm.release()
+    wait_until(lambda: "not now" in pool.log, what="its settlement to be refused")
+    return held, worker
+
+
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGABRT])
+def test_who_is_left_for_refusing_alone_is_not_charged(make_openai_pool, db, llm, signo):
+    """It is the only job that its worker had, but that had done with it long before it died."""
+    pool = make_openai_pool(pool={"workers": 1}, queue={"poll": "10m"})
+    guard(db, "55000")
+    held, worker = refuse_to_be_settled(pool, db, llm)
+    pool.killed_by.add(signo)
+    pool.kill(worker, signo)
+    wait_until(lambda: names(pool, held), what="its recovery to be refused")
+    unguard(db)
+    wait_until(lambda: db.job(held).status == "pending", timeout=A_MINUTE, what="it to be tried again")
+    assert (db.job(held).attempts, db.job(held).result["worker_deaths"]) == (0, 1)
+
+
+def test_nor_is_it_when_nobody_saw_its_worker_die(make_openai_pool, db, llm):
+    pool = make_openai_pool(pool={"workers": 1}, queue={"poll": "1s"})
+    guard(db, "55000")
+    held, _ = refuse_to_be_settled(pool, db, llm)
+    assert pool.stop(signal.SIGQUIT) == 0
+    assert db.job(held).status == "processing", "nobody could give it back"
+    unguard(db)
+    llm.behave("good")
+    pool.start()
+    row = db.wait(held, "completed")
+    assert (row.attempts, row.result["worker_deaths"]) == (0, 5)
 
 
 @pytest.mark.parametrize("mode", ["session", "transaction"])

@@ -112,6 +112,7 @@ typedef Connection {
 typedef Death {			/* as the supervisor hands it to the janitor */
 	byte who;		/* 0: none */
 	bool in_hand;		/* the processor was in a job: */
+	bool only;		/* it was in none, and just one was being rated: */
 	byte job;
 	byte claim;
 	bool outside;		/* it was killed; else it died of itself */
@@ -122,7 +123,6 @@ Line line[JOBS];
 Hand hand[HANDS];
 Connection con[CONNECTIONS];
 Death death[WORKERS];
-bool told[IDENTITIES];		/* a janitor has heard how that worker ended */
 byte identity[WORKERS];
 byte reclaim[WORKERS];		/* how often lost claims are still to be released */
 bool write_next[WORKERS];	/* the next claim is not to be held by locks */
@@ -739,6 +739,19 @@ inline note_crumb(w, h) {
 	fi
 }
 
+#define undecided(h)	(hand[h].phase == CLAIMED || hand[h].phase == RATING)
+
+/* What is decided and waits to be settled is not being rated any more. */
+inline note_only(w, h, other) {
+	if
+	:: !death[w].in_hand && undecided(h) && !undecided(other) ->
+		death[w].only = true;
+		death[w].job = hand[h].job;
+		death[w].claim = hand[h].claim
+	:: else
+	fi
+}
+
 /* And is born again, under a new identity. */
 inline die(w, is_outside) {
 	faults--;
@@ -746,6 +759,8 @@ inline die(w, is_outside) {
 	death[w].outside = is_outside;
 	note_crumb(w, H(w, 0));
 	note_crumb(w, H(w, 1));
+	note_only(w, H(w, 0), H(w, 1));
+	note_only(w, H(w, 1), H(w, 0));
 	be_reborn(w)
 }
 
@@ -778,12 +793,14 @@ proctype fate(byte w)
 byte held, guilt;
 
 #ifdef OLD_CLAIM_NUMBERS
-#define in_crumb(d, j)	(death[d].in_hand && death[d].job == j)
+#define in_word(d, j)	(death[d].job == j)
 #define IS_LOOSE(j)	&& row[j].claim == 0
 #else
-#define in_crumb(d, j)	(death[d].in_hand && death[d].job == j && death[d].claim == row[j].claim)
+#define in_word(d, j)	(death[d].job == j && death[d].claim == row[j].claim)
 #define IS_LOOSE(j)
 #endif
+#define in_crumb(d, j)	(death[d].in_hand && in_word(d, j))
+#define is_only(d, j)	(death[d].only && in_word(d, j))
 
 #define holds(id, j)	(row[j].status == PROCESSING && row[j].by == id)
 #define lives(id)	(id == identity[0] || id == identity[1])
@@ -805,14 +822,14 @@ inline put_back(j, charged) {
 }
 
 /*
- * To blame is the job in which it died of itself, and the only one that it had unless it died in
- * another. What is locked is passed by.
+ * To blame is the job in which it died of itself, and the only one that it had if that was being
+ * rated. What is locked is passed by.
  */
 inline recover_row(d, j) {
 #ifdef OLD_BLAME
 	guilt = held == 1 || !death[d].outside && in_crumb(d, j);
 #else
-	guilt = held == 1 && (!death[d].in_hand || in_crumb(d, j)) ||
+	guilt = held == 1 && (is_only(d, j) || in_crumb(d, j)) ||
 		!death[d].outside && in_crumb(d, j);
 #endif
 	if
@@ -834,23 +851,21 @@ inline recover_row(d, j) {
 	fi
 }
 
-/* It is told as the death of a worker that nobody saw. */
+/* It is told as the death of a worker that nobody saw, and charged to nobody. */
 #define orphaned(j)	(row[j].status == PROCESSING && row[j].by != NOBODY && \
 			 !lives(row[j].by) && !is_told(row[j].by) && !ghost_lost[row[j].by])
 inline recover_orphan(j) {
+#ifdef OLD_BLAME
 	held = holds(row[j].by, 0);
 #if JOBS > 1
 	held = held + holds(row[j].by, 1);
 #endif
-#ifdef OLD_BLAME
 	guilt = held == 1;
-#else
-	guilt = held == 1 && !told[row[j].by];
-#endif
 	if
 	:: guilt -> check_charge(row[j].by, j)
 	:: else
 	fi;
+#endif
 	put_back(j, guilt);
 	held = 0;
 	guilt = 0;
@@ -872,9 +887,9 @@ inline recover_all(d) {
 }
 
 inline forget(d) {
-	told[death[d].who] = true;
 	death[d].who = 0;
 	death[d].in_hand = false;
+	death[d].only = false;
 	death[d].job = 0;
 	death[d].claim = 0;
 	death[d].outside = false

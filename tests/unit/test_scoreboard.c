@@ -156,7 +156,21 @@ static void test_breadcrumb(void **state)
 	assert_string_equal(read, "");
 	assert_int_equal(claim, 0);
 	breadcrumb_job(job, 4711);
+	assert_false(breadcrumb_get_only(b, read, &claim));
+	assert_string_equal(read, "");
+	breadcrumb_only(job, 4711);
+	breadcrumb_only(job, 4712);		/* the same one, claimed again */
+	assert_true(breadcrumb_get_only(b, read, &claim));
+	assert_string_equal(read, job);
+	assert_int_equal(claim, 4712);
+	breadcrumb_end();			/* the CPU is elsewhere, and it goes on */
+	assert_true(breadcrumb_get_only(b, read, &claim));
+	breadcrumb_only(NULL, 0);
+	assert_false(breadcrumb_get_only(b, read, &claim));
+	breadcrumb_job(job, 4711);
+	breadcrumb_only(job, 4711);
 	breadcrumb_begin(b);		/* the next child of the slot has nothing in hand */
+	assert_false(breadcrumb_get_only(b, read, &claim));
 	assert_false(breadcrumb_get(b, read, &claim, &line));
 	breadcrumb_begin(NULL);
 }
