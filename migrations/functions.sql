@@ -1123,11 +1123,13 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	ids constant uuid[] := ARRAY(SELECT DISTINCT u.id
 		FROM pg_catalog.unnest(session_ids) AS u(id) WHERE u.id IS NOT NULL);
-	jobs integer;
-	phrases text[];
+	writers text;			-- the transactions that wrote the sessions' rows
+	phrases text[] := '{}'::text[];
+	jobs integer := 0;
 	entries integer := 0;
 	sessions integer;
 	lines integer;
+	n integer;
 BEGIN
 	IF NOT EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = ANY(ids))
 	   AND NOT EXISTS (SELECT FROM line_ratings r WHERE r.session_id = ANY(ids))
@@ -1145,33 +1147,55 @@ BEGIN
 		RETURN 0;
 	END IF;
 
-	-- In the order in which everybody takes locks: jobs, cache, sessions, ratings.
-	PERFORM FROM grading_jobs g WHERE g.session_id = ANY(ids) ORDER BY g.id FOR UPDATE;
-	phrases := ARRAY(
-		SELECT r.line_text FROM line_ratings r WHERE r.session_id = ANY(ids)
-		UNION
-		SELECT said.line FROM grading_jobs g
-		CROSS JOIN LATERAL jsonb_array_elements(CASE
-			WHEN jsonb_typeof(g.job_data -> 'transcript'::text) = 'array'::text
-			THEN g.job_data -> 'transcript'::text ELSE '[]'::jsonb END) AS t(entry)
-		CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[t.entry ->> 'text'::text,
-			t.entry ->> 'message'::text]) AS said(line)
-		WHERE g.session_id = ANY(ids) AND said.line IS NOT NULL);
-	DELETE FROM grading_jobs g WHERE g.session_id = ANY(ids);
-	GET DIAGNOSTICS jobs = ROW_COUNT;
-	BEGIN
-		entries := grading_forget_phrases(ids, phrases);
-	EXCEPTION WHEN insufficient_privilege THEN
-		RAISE WARNING 'what the phrase cache has of these sessions stays until it expires:'
-			' the owner of grading_jobs may not write to phrase_cache'
-			USING HINT = '`gradingctl cache drop --all` empties it.';
-	END;
-	PERFORM FROM grading_sessions s WHERE s.session_id = ANY(ids)
-	ORDER BY s.session_id FOR UPDATE;
-	DELETE FROM line_ratings r WHERE r.session_id = ANY(ids);
-	GET DIAGNOSTICS lines = ROW_COUNT;
-	DELETE FROM grading_sessions s WHERE s.session_id = ANY(ids);
-	GET DIAGNOSTICS sessions = ROW_COUNT;
+	LOOP
+		-- In the order in which everybody takes locks: jobs, cache, sessions, ratings.
+		PERFORM FROM grading_jobs g WHERE g.session_id = ANY(ids) ORDER BY g.id FOR UPDATE;
+		writers := (
+			SELECT pg_catalog.string_agg(s.xmin::text, ' '::text ORDER BY s.session_id)
+			FROM grading_sessions s WHERE s.session_id = ANY(ids));
+		phrases := pg_catalog.array_cat(phrases, ARRAY(
+			SELECT r.line_text FROM line_ratings r WHERE r.session_id = ANY(ids)
+			UNION
+			SELECT said.line FROM grading_jobs g
+			CROSS JOIN LATERAL jsonb_array_elements(CASE
+				WHEN jsonb_typeof(g.job_data -> 'transcript'::text) = 'array'::text
+				THEN g.job_data -> 'transcript'::text
+				ELSE '[]'::jsonb END) AS t(entry)
+			CROSS JOIN LATERAL pg_catalog.unnest(ARRAY[t.entry ->> 'text'::text,
+				t.entry ->> 'message'::text]) AS said(line)
+			WHERE g.session_id = ANY(ids) AND said.line IS NOT NULL));
+		DELETE FROM grading_jobs g WHERE g.session_id = ANY(ids);
+		GET DIAGNOSTICS n = ROW_COUNT;
+		jobs := jobs + n;
+		BEGIN
+			BEGIN
+				entries := grading_forget_phrases(ids, phrases);
+			EXCEPTION WHEN insufficient_privilege THEN
+				RAISE WARNING 'what the phrase cache has of these sessions stays'
+					' until it expires: the owner of grading_jobs may not write'
+					' to phrase_cache'
+					USING HINT = '`gradingctl cache drop --all` empties it.';
+			END;
+			PERFORM FROM grading_sessions s WHERE s.session_id = ANY(ids)
+			ORDER BY s.session_id FOR UPDATE;
+			-- A job that came since then may have been settled: what it brought goes
+			-- with the session, so the job has to go, too. Its turn is before the locks
+			-- that were taken in here, and this gives them back.
+			IF writers IS DISTINCT FROM (
+				SELECT pg_catalog.string_agg(s.xmin::text, ' '::text
+					ORDER BY s.session_id)
+				FROM grading_sessions s WHERE s.session_id = ANY(ids))
+			THEN
+				RAISE EXCEPTION 'sessions have changed' USING ERRCODE = 'P0F01';
+			END IF;
+			DELETE FROM line_ratings r WHERE r.session_id = ANY(ids);
+			GET DIAGNOSTICS lines = ROW_COUNT;
+			DELETE FROM grading_sessions s WHERE s.session_id = ANY(ids);
+			GET DIAGNOSTICS sessions = ROW_COUNT;
+			EXIT;
+		EXCEPTION WHEN SQLSTATE 'P0F01' THEN
+		END;
+	END LOOP;
 	RETURN jobs + entries + lines + sessions;
 END $$;
 

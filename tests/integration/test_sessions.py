@@ -1,10 +1,11 @@
 """Sessions that end, grow, are asked about again, and are forgotten: the SQL for applications and gradingctl."""
 import json
+import threading
 
 import psycopg
 import pytest
 
-from harness import gradingctl, new_session, rep, together, wait_until
+from harness import PATIENCE_S, gradingctl, new_session, rep, together, wait_until
 from test_openai_lines import hurry
 
 # What the tables say of each session, and what its counters say.
@@ -597,6 +598,31 @@ def test_a_session_is_forgotten_while_it_is_rated(make_openai_pool, db, llm):
     wait_until(lambda: llm.in_flight == 0)
     db.completed(rep("Something else."))
     assert all_of(db, session) == [0, 0, 0]
+
+
+def test_what_is_settled_while_its_session_is_being_forgotten_goes_with_it(make_openai_pool, db):
+    """A line that joins the session then, and is rated before the session's own row goes."""
+    make_openai_pool()
+    session = new_session()
+    enqueue(db, session, lines(0))
+    completed(db, session)
+    wait_until(lambda: phrases(db) == {"Line 0."})
+    with db.connect(autocommit=False) as holder, db.connect() as eraser:
+        holder.execute("SELECT FROM phrase_cache FOR UPDATE")
+        removed = []
+        thread = threading.Thread(target=lambda: removed.append(
+            eraser.execute("SELECT grading_forget(%s)", [session]).fetchone()[0]), daemon=True)
+        thread.start()
+        db.wait_blocked()
+        assert enqueue(db, session, lines(0, 1)) == 1
+        wait_until(lambda: rated(db, session) == [0, 1])
+        holder.rollback()
+        thread.join(PATIENCE_S)
+    assert removed == [2 + 2 + 2 + 1]
+    assert all_of(db, session) == [0, 0, 0] and phrases(db) == set()
+    assert enqueue(db, session, lines(0, 1)) == 1
+    completed(db, session)
+    assert rated(db, session) == [0, 1]
 
 
 @pytest.mark.parametrize("attempts", [0, 1])        # settled in short, and in general
