@@ -26,7 +26,7 @@ HEAD = ("| fault | before | during | after | normal after | attempts | |\n"
 
 def run_row(lab_, name):
     """One row of the table; raises what went wrong."""
-    measure_s = lab.WINDOW_S if lab_.short else 3
+    measure_s = lab_.measure_s
     steps = faults.ROWS[name](lab_)
     spent_before = lab_.tally()[0]
     share = next(steps) or 1

@@ -37,10 +37,13 @@ def conversations():
         return [json.loads(line) for line in file]
 
 
-def transcripts():
-    """For ever: the conversations, time and again; every other time with lines that were never said before."""
+def transcripts(first=0):
+    """
+    For ever: the conversations, time and again; every other time with lines that were never said before, or were by who
+    counted from the same number on.
+    """
     talks, pick = conversations(), random.Random(3)
-    for n in itertools.count():
+    for n in itertools.count(first):
         entries = pick.choice(talks)["transcript"]
         yield [dict(entry, index=index, text=f"{entry['text']} ({n}/{index})" if n % 2 else entry["text"])
                for index, entry in enumerate(entries)]

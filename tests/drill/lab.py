@@ -1,5 +1,6 @@
 """Where the drill happens: Postgres, provider, proxy, pool and feeder, and what is measured while a fault is injected."""
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -81,6 +82,7 @@ class Provider:
 class Lab:
     def __init__(self, short):
         self.short = short
+        self.measure_s = WINDOW_S if short else 3
         self.directories = []
         self.random = random.Random(4)
         self.server = Server(self.directory("gdd-"))
@@ -97,6 +99,7 @@ class Lab:
         self.pool = self.new_pool().start()
         self.feeder = feeder.Feeder(lambda: self.db.connect(connect_timeout=5), 600 if short else 1500)
         self.feeder.start()
+        self.transcripts = feeder.transcripts(1000001)
         self.may_fail = []
         self.servers = [self.server]
 
@@ -160,10 +163,10 @@ class Lab:
         status = self.pool.show("status")
         return status["database_connected"] == status["children"] == self.pool.groups["pool"]["workers"] + 1
 
-    def restart_pool(self, **env):
+    def restart_pool(self, stderr=None, **env):
         """A new supervisor after the old one has gone, with another environment perhaps."""
         self.pool.env.update(env)
-        self.pool.start(wait=False)     # how long it takes to be at work is measured
+        self.pool.start(wait=False, stderr=stderr)     # how long it takes to be at work is measured
 
     def kill_worker(self, signo=signal.SIGKILL, pool=None):
         pool = pool or self.pool
@@ -198,6 +201,30 @@ class Lab:
         for table in ("grading_jobs", "line_ratings", "grading_sessions", "phrase_cache"):
             self.db.rows(f"DROP TRIGGER drill_refuse ON {table}")
 
+    def insert(self, n, priority=0):
+        """So many jobs and a few more, beside those of the feeder. Returns their ids."""
+        jobs = []
+        while len(jobs) < n:
+            jobs += feeder.insert(self.feeder.connection, itertools.islice(self.transcripts, feeder.SESSIONS_AT_ONCE),
+                                  priority)
+        return [job for job, *_ in jobs]
+
+    @contextlib.contextmanager
+    def guarded(self, condition, sqlstates="55000"):
+        """A trigger of the application's refuses to have such rows changed."""
+        states = ", ".join(f"'{state}'" for state in sqlstates.split())
+        self.db.rows("CREATE FUNCTION drill_guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+                     f" IF {condition} THEN RAISE EXCEPTION 'not now' USING errcode ="
+                     f" (ARRAY[{states}])[1 + abs(mod(hashtext(OLD.id::text), {len(sqlstates.split())}))]; END IF;"
+                     " RETURN NEW; END $$")
+        self.db.rows("CREATE TRIGGER drill_guard BEFORE UPDATE ON grading_jobs"
+                     " FOR EACH ROW EXECUTE FUNCTION drill_guard()")
+        try:
+            yield
+        finally:
+            self.db.rows("DROP TRIGGER drill_guard ON grading_jobs")
+            self.db.rows("DROP FUNCTION drill_guard()")
+
     def terminate_one(self):
         self.db.rows("SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity"
                      " WHERE application_name LIKE 'gradingd %%' ORDER BY random() LIMIT 1) victim")
@@ -217,6 +244,13 @@ class Lab:
 
     def rate(self, since, until):
         return sum(self.completed(since, until)) / max(until - since, 0.001)
+
+    def recent_rate(self):
+        """As it is measured before a fault."""
+        return self.rate(self.now() - self.measure_s, self.now())
+
+    def ncompleted(self, jobs):
+        return self.db.value("SELECT count(*) FROM grading_jobs WHERE id = ANY(%s::uuid[]) AND status = 'completed'", jobs)
 
     def first_normal(self, since, wanted, until):
         """How long after `since` the first window begins in which the throughput is as wanted; None: not yet."""

@@ -455,10 +455,11 @@ class Pool:
         return subprocess.run([GRADINGD, "-c", self.config_path, *arguments], env=self.env, text=True, timeout=timeout,
                               capture_output=True, check=False, cwd=self.directory, stdin=subprocess.DEVNULL)
 
-    def start(self, wait=True):
+    def start(self, wait=True, stderr=None):
         with open(self.directory / "log", "ab") as log:
-            self.process = subprocess.Popen([GRADINGD, "-c", self.config_path], env=self.env, stdout=log, stderr=log,
-                                            stdin=subprocess.DEVNULL, cwd=self.directory)
+            self.process = subprocess.Popen([GRADINGD, "-c", self.config_path], env=self.env, stdout=log,
+                                            stderr=log if stderr is None else stderr, stdin=subprocess.DEVNULL,
+                                            cwd=self.directory)
         if wait:
             self.wait_up()
         return self
