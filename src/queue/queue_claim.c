@@ -238,9 +238,9 @@ int queue_lost(struct queue *q, const char *identity, struct job *const *jobs, s
 	struct buf *p = queue_begin(q);
 
 	buf_str(&p[0], identity);
-	pgitems_begin(&p[1], PG_UUID);
+	pgitems_begin(&p[1], PG_INT8);
 	for (size_t i = 0; i < n; i++)
-		pgitem_uuid(&p[1], jobs[i]->id);
+		pgitem_int8(&p[1], jobs[i]->claim);
 	return queue_send(q, STATEMENT_LOST, answer, arg);
 }
 
