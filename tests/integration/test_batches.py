@@ -124,6 +124,25 @@ def test_the_last_batch_comes_first(make_pool, db):
     assert not db.job(last).result.get("waited_for_batches")
 
 
+@pytest.mark.parametrize("how", ["cancelled", "by hand"])
+def test_batches_that_have_failed_unread(make_pool, db, how):
+    """Nobody has learnt from them, but they are there."""
+    session, data = new_session(), batches(total=False)
+    insert(db, session, data[:2])
+    if how == "cancelled":
+        assert db.value("SELECT grading_cancel(%s)", session) == 2
+    else:
+        db.rows("UPDATE grading_jobs SET status = 'failed', failed_at = now()")
+    make_pool(db)
+    last = db.insert(session=session, job_data=data[2])
+    assert db.wait(last, "completed", "failed").status == "completed"
+    assert stored(db, session) == in_order()[2 * SIZE:]
+    assert db.session(session).stride == SIZE
+    assert db.value("SELECT grading_retry(%s)", session) == 2
+    wait_ended(db)
+    assert stored(db, session) == in_order()
+
+
 def test_what_is_not_known_fails_by_name(make_pool, db):
     make_pool(db, queue={"poll": "200ms"})
     session = new_session()
