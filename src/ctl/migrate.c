@@ -16,6 +16,7 @@
 #include "lib/hash.h"
 #include "pg/pgerror.h"
 #include "pg/pgsync.h"
+#include "queue/adopted.h"
 #include "migrate_ahead.h"
 #include "sql_split.h"
 
@@ -142,6 +143,32 @@ static int refuse_changed(const struct migration *m, struct err *err)
 						  COLUMN_APPLIED_AT));
 	}
 	return 0;
+}
+
+/*
+ * What our files do to a table of other types fails in the middle of one, or only when the daemon
+ * is at work, and in words that name neither table nor column.
+ */
+static int refuse_types(const struct migration *m, struct err *err)
+{
+	PGresult *columns = pgsync_query(m->conn, ADOPTED_COLUMNS_SQL, 0, NULL, err);
+	char first[400], other[400];
+	int n = 0;
+
+	if (!columns)
+		return -1;
+	for (int row = 0; row < PQntuples(columns); row++)
+		n += !adopted_fits(PQgetvalue(columns, row, ADOPTED_TABLE),
+				   PQgetvalue(columns, row, ADOPTED_COLUMN),
+				   PQgetvalue(columns, row, ADOPTED_TYPE), n ? other : first,
+				   sizeof(first));
+	PQclear(columns);
+	if (n == 0)
+		return 0;
+	if (n == 1)
+		return err_set(err, ERR_PERMANENT, "nothing was done: %s", first);
+	return err_set(err, ERR_PERMANENT, "nothing was done: %s; and %d more of our columns have "
+		       "types that do not do", first, n - 1);
 }
 
 /* ---- applying ---- */
@@ -322,6 +349,8 @@ int migrate_run(PGconn *conn, migrate_report_fn *report, void *arg, struct err *
 	result = load_records(&m, err);
 	if (result == 0)
 		result = refuse_changed(&m, err);
+	if (result == 0)
+		result = refuse_types(&m, err);
 	if (result == 0)
 		result = apply_missing(&m, err);
 	PQclear(m.records);

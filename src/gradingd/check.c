@@ -21,6 +21,7 @@
 #include "lib/hash.h"
 #include "pg/pg.h"
 #include "pg/pgbinary.h"
+#include "queue/adopted.h"
 #include "queue/statements.h"
 #include "rater/backends.h"
 #include "rater/rater.h"
@@ -51,10 +52,7 @@ static const struct statement questions[QUESTION_COUNT] = {
 		" coalesce(bool_or(m.version = 0), false) FROM grading_migrations m", 0 },
 	[QUESTION_MIGRATIONS] = { "versions", "SELECT version::integer FROM grading_migrations",
 		0 },
-	[QUESTION_COLUMNS] = { "columns",
-		"SELECT a.attname::text, format_type(a.atttypid, NULL::integer)::text"
-		" FROM pg_attribute a WHERE a.attrelid = to_regclass('grading_jobs'::text)::oid"
-		" AND a.attnum > 0::smallint AND NOT a.attisdropped", 0 },
+	[QUESTION_COLUMNS] = { "columns", ADOPTED_COLUMNS_SQL, 0 },
 	[QUESTION_NUMBERS] = { "numbers",
 		"SELECT name FROM pg_catalog.unnest("
 		"ARRAY['grading_claims'::text, 'grading_cursors'::text]) AS name"
@@ -147,43 +145,20 @@ static void on_migrations(void *arg, const PGresult *result, const struct err *e
 }
 
 /* An adopted table has the types that its application gave it. */
-static const struct { const char *column, *types[2]; } wanted_types[] = {
-	{ "id", { "uuid" } },
-	{ "session_id", { "uuid" } },
-	{ "job_type", { "text", "character varying" } },
-	{ "job_data", { "jsonb" } },
-	{ "status", { "text", "character varying" } },
-	{ "result", { "jsonb" } },
-	{ "error", { "text", "character varying" } },
-};
-
-static bool judge_column(const char *column, const char *type)
-{
-	char text[300];
-
-	for (size_t i = 0; i < sizeof(wanted_types) / sizeof(wanted_types[0]); i++) {
-		const char *const *types = wanted_types[i].types;
-
-		if (strcmp(wanted_types[i].column, column) != 0 || strcmp(type, types[0]) == 0 ||
-		    (types[1] && strcmp(type, types[1]) == 0))
-			continue;
-		snprintf(text, sizeof(text),
-			 "grading_jobs.%s is of type %.60s; it must be %s: ALTER TABLE grading_jobs"
-			 " ALTER %s TYPE %s USING %s::%s", column, type, types[0], column, types[0],
-			 column, types[0]);
-		say("columns", text);
-		return false;
-	}
-	return true;
-}
-
 static void on_columns(void *arg, const PGresult *result, const struct err *err)
 {
 	struct check *c = arg;
 	bool ok = true;
+	char text[400];
 
-	for (int i = 0; !err && i < PQntuples(result); i++)
-		ok &= judge_column(PQgetvalue(result, i, 0), PQgetvalue(result, i, 1));
+	for (int i = 0; !err && i < PQntuples(result); i++) {
+		if (adopted_fits(PQgetvalue(result, i, ADOPTED_TABLE),
+				 PQgetvalue(result, i, ADOPTED_COLUMN),
+				 PQgetvalue(result, i, ADOPTED_TYPE), text, sizeof(text)))
+			continue;
+		say("columns", text);
+		ok = false;
+	}
 	if (err)
 		say("columns", err->text);
 	else if (ok)

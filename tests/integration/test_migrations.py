@@ -379,3 +379,78 @@ def test_a_priority_and_a_time_without_defaults_are_adopted(bare_db, make_pool):
     bare_db.rows(insert)
     make_pool(bare_db)
     wait_until(lambda: bare_db.count("completed") == 2)
+
+
+# As an application may have made them, each column of them.
+TYPES = {
+    "grading_jobs": {
+        "id": "uuid", "session_id": "uuid", "job_type": "text", "job_data": "jsonb", "status": "text", "result": "jsonb",
+        "error": "text", "attempts": "integer", "max_attempts": "integer", "created_at": "timestamptz",
+        "started_at": "timestamptz", "completed_at": "timestamptz", "failed_at": "timestamptz", "updated_at": "timestamptz",
+        "priority": "integer", "available_at": "timestamptz"},
+    "phrase_cache": {
+        "cache_key": "text", "phrase": "text", "alternatives": "text[]", "rating": "text", "context": "text",
+        "created_at": "timestamptz"},
+}
+
+
+def table_of(table, column=None, kind=None):
+    columns = {**TYPES[table], **({column: kind} if column else {})}
+    return f"CREATE TABLE {table} ({', '.join(f'{name} {of}' for name, of in columns.items())})"
+
+
+# Column, a type that does not do, and what it must be.
+USELESS = [("grading_jobs.result", "json", "jsonb"), ("grading_jobs.job_data", "json", "jsonb"), ("grading_jobs.job_data", "text", "jsonb"),
+           ("grading_jobs.id", "bigint", "uuid"), ("grading_jobs.session_id", "text", "uuid"), ("grading_jobs.status", "mood", "text"),
+           ("grading_jobs.attempts", "text", "integer"), ("grading_jobs.priority", "text", "integer"),
+           ("grading_jobs.available_at", "text", "timestamp with time zone"), ("grading_jobs.created_at", "bigint", "timestamp with time zone"),
+           ("grading_jobs.available_at", "timestamp", "timestamp with time zone"), ("grading_jobs.completed_at", "date", "timestamp with time zone"), ("grading_jobs.error", "jsonb", "text"),
+           ("grading_jobs.result", "my_json", "jsonb"), ("phrase_cache.alternatives", "jsonb", "text[]"),
+           ("phrase_cache.created_at", "text", "timestamp with time zone"), ("phrase_cache.rating", "integer", "text")]
+
+
+@pytest.mark.parametrize("where, kind, wanted", USELESS, ids=[f"{where} {kind}" for where, kind, _ in USELESS])
+def test_a_column_of_a_type_that_does_not_do_is_named_before_anything_is_done(bare_db, where, kind, wanted):
+    table, column = where.split(".")
+    bare_db.rows("CREATE TYPE mood AS ENUM ('pending'); CREATE DOMAIN my_json AS json")
+    bare_db.rows(table_of(table, column, kind))
+    done = harness.gradingctl("-d", bare_db.conninfo, "migrate")
+    shown = {"my_json": "json", "timestamp": "timestamp without time zone"}.get(kind, kind)
+    assert done.returncode == 1
+    assert (f"nothing was done: {table}.{column} is of type {shown}; it must be {wanted}: ALTER TABLE {table} ALTER {column}"
+            f" TYPE {wanted} USING {column}::{wanted}") in done.stderr
+    assert bare_db.value("SELECT array_agg(relname::text) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+                         ) == [table]
+    assert bare_db.value("SELECT count(*) FROM information_schema.columns WHERE table_name = %s", table) == len(TYPES[table])
+
+
+def test_all_columns_that_do_not_do_are_counted(bare_db):
+    bare_db.rows(table_of("grading_jobs", "result", "json") + ";" + table_of("phrase_cache", "alternatives", "text"))
+    done = harness.gradingctl("-d", bare_db.conninfo, "migrate")
+    assert done.returncode == 1 and "grading_jobs.result is of type json" in done.stderr
+    assert "and 1 more of our columns" in done.stderr
+
+
+# What an application may have instead, and works.
+USEFUL = [("status", "varchar(20)"), ("job_type", "varchar"), ("error", "varchar(60)"), ("attempts", "bigint"), ("attempts", "smallint"),
+          ("max_attempts", "smallint"), ("priority", "bigint"), ("result", "some_json"), ("error", "words"), ("session_id", "key"),
+          ("created_at", "timestamp"), ("started_at", "timestamp"), ("updated_at", "timestamp(3)"), ("completed_at", "timestamp"),
+          ("failed_at", "timestamp")]
+
+
+@pytest.mark.parametrize("column, kind", USEFUL, ids=[" ".join(pair) for pair in USEFUL])
+def test_a_column_of_another_type_that_does(bare_db, make_pool, column, kind):
+    bare_db.rows("CREATE DOMAIN some_json AS jsonb; CREATE DOMAIN words AS varchar(80); CREATE DOMAIN key AS uuid")
+    bare_db.rows(table_of("grading_jobs", column, kind))
+    migrate(bare_db.conninfo)
+    bare_db.rows("ALTER TABLE grading_jobs ADD PRIMARY KEY (id)")
+    pool = make_pool(bare_db, queue={"poll": "200ms"})
+    good, bad = bare_db.insert(), bare_db.insert([7])
+    for job, status in (good, "completed"), (bad, "failed"):
+        assert bare_db.wait(job, "completed", "failed").status == status
+    assert bare_db.value("SELECT grading_retry(session_id) FROM grading_jobs WHERE id = %s", bad) == 1
+    bare_db.wait(bad, "failed")
+    session = new_session()
+    assert bare_db.value("SELECT grading_enqueue(%s, %s::jsonb)", session, json.dumps(rep("A.", "B."))) == 1
+    wait_until(lambda: len(bare_db.ratings(session)) == 2)
+    assert pool.run("-t").returncode == 0
