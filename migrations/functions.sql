@@ -18,7 +18,7 @@
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
--- in 082, grading_jobs_place() with its own in 095.
+-- in 082, grading_jobs_place() with its own in 095, grading_jobs_keep_place() in 096.
 --
 -- Some functions act with the rights of their owner (grading_secure() sees to that and to their
 -- search_path), so that whoever may call them needs no right on a table. Where others may create
@@ -50,7 +50,7 @@ $$;
 CREATE OR REPLACE FUNCTION grading_speakers() RETURNS text[]
 LANGUAGE sql STABLE AS $$
 	SELECT coalesce((
-		SELECT pg_catalog.array_agg(lower(named.speaker))
+		SELECT pg_catalog.array_agg(lower(named.speaker COLLATE pg_catalog."C"))
 		FROM grading_settings s CROSS JOIN LATERAL jsonb_array_elements_text(
 			CASE WHEN jsonb_typeof(s.value) = 'array'::text THEN s.value
 				ELSE '[]'::jsonb END) AS named(speaker)
@@ -58,51 +58,78 @@ LANGUAGE sql STABLE AS $$
 	), ARRAY['rep'::text, 'user'::text])
 $$;
 
--- The entries of a transcript as the workers read them. index is the entry's own, from 0 on, -1
--- where what stands there is none, null where nothing does; line is what is to be rated: the text
--- of an entry of one of these speakers that has some character that is not Unicode White_Space.
+-- The entries of a transcript as the workers read them (src/queue/job.c). index is the entry's own,
+-- from 0 on, -1 where what stands there is none, null where nothing does; line is what is to be
+-- rated: the text of an entry of one of these speakers that has some character that is not Unicode
+-- White_Space. wrong is the key of what they do not read, '' where the entry itself is that: they
+-- refuse the whole job for it, whoever speaks, but look at no index where nothing is said. A text
+-- has its limit in UTF-8, which is at most four times as long as in any encoding of a server.
+DROP FUNCTION IF EXISTS grading_entries(jsonb, text[]);
 CREATE OR REPLACE FUNCTION grading_entries(transcript jsonb, speakers text[])
-RETURNS TABLE (place integer, entry jsonb, index integer, speaker text, rated boolean, line text)
+RETURNS TABLE (place integer, entry jsonb, index integer, speaker text, rated boolean, line text,
+	wrong text)
 LANGUAGE sql IMMUTABLE AS $$
 	SELECT (t.place - 1)::integer, t.entry,
-		CASE WHEN own.value IS NULL THEN NULL
-			WHEN CASE jsonb_typeof(own.value)
-				WHEN 'number'::text THEN CASE
-					WHEN (own.value #>> '{}'::text[])::numeric
-						BETWEEN 0::numeric AND 2147483647::numeric
-					THEN (own.value #>> '{}'::text[])::numeric
-						= trunc((own.value #>> '{}'::text[])::numeric) END
-				WHEN 'string'::text THEN CASE
-					WHEN own.value #>> '{}'::text[]
-						~ '^(0|[1-9][0-9]{0,9})$'::text
-					THEN (own.value #>> '{}'::text[])::bigint <= 2147483647
-					END END
-			THEN (own.value #>> '{}'::text[])::numeric::integer
-			ELSE -1 END,
+		CASE WHEN said.key IS NOT NULL OR own.index >= 0 THEN own.index END,
 		said.speaker, coalesce(said.speaker = ANY(speakers), false),
-		CASE WHEN said.speaker = ANY(speakers) THEN CASE
-			WHEN t.entry ->> 'text'::text ~ said.something
-				THEN t.entry ->> 'text'::text
-			WHEN t.entry ->> 'message'::text ~ said.something
-				THEN t.entry ->> 'message'::text END END
+		CASE WHEN said.speaker = ANY(speakers) THEN own.words END,
+		CASE WHEN said.key IS NULL THEN
+				CASE WHEN jsonb_typeof(t.entry) <> 'object'::text THEN ''::text END
+			WHEN own.words IS NULL OR octet_length(own.words) > 8192 AND 32768
+				< octet_length(pg_catalog.convert_to(own.words, 'UTF8'::name))
+				THEN said.key
+			WHEN own.index = -1 THEN own.key END
 	FROM jsonb_array_elements(CASE WHEN jsonb_typeof(transcript) = 'array'::text
 		THEN transcript ELSE '[]'::jsonb END) WITH ORDINALITY AS t(entry, place)
 	CROSS JOIN LATERAL (
-		SELECT lower(btrim(t.entry ->> 'speaker'::text, E' \t\r\n'::text)) AS speaker,
-			'[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a'::text
-				|| '\u2028\u2029\u202f\u205f\u3000]'::text AS something
+		SELECT '[^\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a'::text
+			|| '\u2028\u2029\u202f\u205f\u3000]'::text AS but
+		OFFSET 0) AS blank
+	CROSS JOIN LATERAL (
+		SELECT CASE jsonb_typeof(t.entry -> 'speaker'::text) WHEN 'string'::text THEN
+				lower(btrim(t.entry ->> 'speaker'::text, E' \t\r\n'::text)
+					COLLATE pg_catalog."C") END AS speaker,
+			CASE WHEN CASE jsonb_typeof(t.entry -> 'text'::text)
+					WHEN 'string'::text THEN
+						t.entry ->> 'text'::text ~ blank.but
+					ELSE t.entry ->> 'text'::text IS NOT NULL END
+				THEN 'text'::text
+			WHEN CASE jsonb_typeof(t.entry -> 'message'::text)
+					WHEN 'string'::text THEN
+						t.entry ->> 'message'::text ~ blank.but
+					ELSE t.entry ->> 'message'::text IS NOT NULL END
+				THEN 'message'::text END AS key
 		OFFSET 0) AS said
 	CROSS JOIN LATERAL (
-		SELECT CASE WHEN jsonb_typeof(t.entry) = 'object'::text THEN
-			coalesce(nullif(t.entry -> 'index'::text, 'null'::jsonb),
-				nullif(t.entry -> 'line_number'::text, 'null'::jsonb)) END AS value
+		SELECT CASE WHEN t.entry ->> 'index'::text IS NOT NULL THEN 'index'::text
+			WHEN t.entry ->> 'line_number'::text IS NOT NULL THEN 'line_number'::text
+			END AS key
+		OFFSET 0) AS at
+	CROSS JOIN LATERAL (
+		SELECT at.key, CASE jsonb_typeof(t.entry -> said.key) WHEN 'string'::text
+				THEN t.entry ->> said.key END AS words,
+			CASE WHEN at.key IS NULL THEN NULL
+			WHEN CASE jsonb_typeof(t.entry -> at.key)
+				WHEN 'number'::text THEN CASE
+					WHEN (t.entry ->> at.key)::numeric
+						BETWEEN 0::numeric AND 2147483647::numeric
+					THEN (t.entry ->> at.key)::numeric
+						= trunc((t.entry ->> at.key)::numeric) END
+				WHEN 'string'::text THEN CASE
+					WHEN t.entry ->> at.key ~ '^(0|[1-9][0-9]{0,9})$'::text
+					THEN (t.entry ->> at.key)::bigint <= 2147483647
+					END END
+			THEN (t.entry ->> at.key)::numeric::integer
+			ELSE -1 END AS index
 		OFFSET 0) AS own
 	ORDER BY t.place
 $$;
 
 -- The lines of a session that are known, with their text: those that are rated, and those of its
--- jobs that are open, have failed, or lack ratings. (The lines of all others are rated.) An entry
--- of a plain row without an index counts from where its batch begins, as workers count.
+-- jobs that are open, have failed, or lack ratings, unless no worker reads the job. (The lines of
+-- all others are rated.) An entry of a plain row without an index counts from where its batch
+-- begins, as workers count: by the largest batch that the session has or had, since the last one is
+-- no measure.
 CREATE OR REPLACE FUNCTION grading_known_lines(session_id uuid, speakers text[])
 RETURNS TABLE (index integer, line text)
 LANGUAGE sql STABLE AS $$
@@ -118,20 +145,42 @@ LANGUAGE sql STABLE AS $$
 			AND (g.error IS NOT NULL
 				OR g.counted_as IS DISTINCT FROM 'completed'::text))
 			IS TRUE
-	), batch AS (
+	), said AS (
 		SELECT job.job_data -> 'transcript'::text AS transcript, CASE
 				WHEN jsonb_typeof(job.job_data -> 'ratedSpeakers'::text)
 					= 'array'::text
-				THEN ARRAY(SELECT jsonb_array_elements_text(
-					job.job_data -> 'ratedSpeakers'::text))
+				THEN ARRAY(SELECT lower(s.name COLLATE pg_catalog."C")
+					FROM jsonb_array_elements_text(
+						job.job_data -> 'ratedSpeakers'::text) AS s(name))
 				ELSE grading_known_lines.speakers END AS speakers,
-			CASE WHEN jsonb_typeof(job.job_data -> 'batchIndex'::text) = 'number'::text
+			CASE WHEN job.job_data ->> 'batchIndex'::text IS NULL THEN 0::numeric
+				WHEN jsonb_typeof(job.job_data -> 'batchIndex'::text)
+					= 'number'::text
 				THEN (job.job_data ->> 'batchIndex'::text)::numeric END AS place,
-			max(CASE WHEN jsonb_typeof(job.job_data -> 'batchSize'::text)
-				= 'number'::text
-				THEN (job.job_data ->> 'batchSize'::text)::numeric END) OVER ()
-				AS stride
+			CASE WHEN job.job_data ->> 'batchSize'::text IS NULL THEN 5::numeric
+				WHEN jsonb_typeof(job.job_data -> 'batchSize'::text)
+					= 'number'::text
+				THEN (job.job_data ->> 'batchSize'::text)::numeric END AS size,
+			job.job_data ->> 'batchSize'::text IS NULL OR coalesce(CASE
+				WHEN jsonb_typeof(job.job_data -> 'totalBatches'::text)
+					= 'number'::text
+				THEN (job.job_data ->> 'batchIndex'::text)::numeric + 1::numeric
+					< (job.job_data ->> 'totalBatches'::text)::numeric END,
+				false) AS is_full
 		FROM job
+	), batch AS (
+		SELECT said.transcript, said.speakers, CASE
+			WHEN said.place = 0::numeric THEN 0::numeric
+			WHEN said.is_full OR told.stride IS NOT NULL
+			THEN said.place * greatest(said.size, told.stride) END AS begins
+		FROM said CROSS JOIN (
+			SELECT greatest((
+				SELECT s.stride::numeric FROM grading_sessions s
+				WHERE s.session_id = grading_known_lines.session_id
+			), CASE WHEN min(said.place) < max(said.place) THEN max(said.size) END)
+				AS stride
+			FROM said
+		) AS told
 	)
 	SELECT r.line_index, r.line_text FROM line_ratings r
 	WHERE r.session_id = grading_known_lines.session_id
@@ -139,12 +188,14 @@ LANGUAGE sql STABLE AS $$
 	SELECT u.index, u.line FROM (
 		SELECT DISTINCT ON (n.index) n.index::integer AS index, n.line
 		FROM (
-			SELECT coalesce(e.index::numeric,
-				coalesce(b.place, 0::numeric) * coalesce(b.stride, 5::numeric)
-				+ e.place::numeric) AS index, e.line
-			FROM batch b CROSS JOIN LATERAL
-				grading_entries(b.transcript, b.speakers) AS e
-			WHERE e.line IS NOT NULL
+			SELECT coalesce(e.index::numeric, b.begins + e.place::numeric) AS index,
+				e.line
+			FROM batch b CROSS JOIN LATERAL (
+				SELECT one.index, one.place, one.line,
+					pg_catalog.count(one.wrong) OVER () AS wrong
+				FROM grading_entries(b.transcript, b.speakers) AS one
+			) AS e
+			WHERE e.line IS NOT NULL AND e.wrong = 0
 		) AS n
 		WHERE n.index BETWEEN 0::numeric AND 2147483647::numeric
 		ORDER BY n.index
@@ -168,8 +219,9 @@ LANGUAGE sql STABLE AS $$
 			SELECT pg_catalog.count(*)::integer
 			FROM grading_entries(job_data -> 'transcript'::text, CASE
 				WHEN jsonb_typeof(job_data -> 'ratedSpeakers'::text) = 'array'::text
-				THEN ARRAY(SELECT jsonb_array_elements_text(
-					job_data -> 'ratedSpeakers'::text))
+				THEN ARRAY(SELECT lower(s.name COLLATE pg_catalog."C")
+					FROM jsonb_array_elements_text(
+						job_data -> 'ratedSpeakers'::text) AS s(name))
 				ELSE grading_unrated.speakers END) AS e
 			WHERE e.line IS NOT NULL AND (e.index IS NULL OR NOT EXISTS (
 				SELECT FROM line_ratings r
@@ -237,37 +289,104 @@ BEGIN
 	END LOOP;
 END $$;
 
--- Refuses indexes that are none, and two lines to be rated that have the same.
-CREATE OR REPLACE FUNCTION grading_check_indexes(transcript jsonb, speakers text[]) RETURNS void
+-- Refuses entries that no worker reads, in its words, and two lines to be rated that have the same
+-- index.
+CREATE OR REPLACE FUNCTION grading_check_entries(transcript jsonb, speakers text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
 	bad record;
+	value jsonb;
+	shown text;
 BEGIN
-	SELECT e.place, coalesce(nullif(e.entry -> 'index'::text, 'null'::jsonb),
-		e.entry -> 'line_number'::text)::text AS value
-	INTO bad FROM grading_entries(transcript, speakers) AS e
-	WHERE e.index = -1 ORDER BY e.place LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION 'the index of transcript[%] is %; it must be a whole number from 0'
-			' to 2147483647', bad.place, "left"(bad.value, 80)
-			USING ERRCODE = 'invalid_parameter_value';
+	SELECT e.* INTO bad FROM (
+		SELECT one.place, one.entry, one.wrong, n.index,
+			pg_catalog.lag(one.place) OVER same AS other,
+			one.index IS NULL OR pg_catalog.lag(one.index IS NULL) OVER same AS placed
+		FROM grading_entries(transcript, speakers) AS one
+		CROSS JOIN LATERAL (SELECT CASE WHEN one.line IS NOT NULL
+			THEN coalesce(one.index, one.place) END AS index) AS n
+		WINDOW same AS (PARTITION BY n.index ORDER BY one.place)
+	) AS e
+	WHERE e.wrong IS NOT NULL OR e.other IS NOT NULL AND e.index IS NOT NULL
+	ORDER BY e.wrong IS NULL, CASE WHEN e.wrong IS NULL THEN e.index END, e.place LIMIT 1;
+	IF NOT FOUND THEN
+		RETURN;
 	END IF;
 
-	SELECT min(same.place) AS one, max(same.place) AS other, same.index,
-		bool_or(same.placed) AS placed
-	INTO bad FROM (
-		SELECT e.place, coalesce(e.index, e.place) AS index, e.index IS NULL AS placed
-		FROM grading_entries(transcript, speakers) AS e WHERE e.line IS NOT NULL
-	) AS same
-	GROUP BY same.index HAVING pg_catalog.count(*) > 1 ORDER BY same.index LIMIT 1;
-	IF FOUND THEN
+	value := CASE bad.wrong WHEN ''::text THEN bad.entry ELSE bad.entry -> bad.wrong END;
+	shown := CASE jsonb_typeof(value) WHEN 'object'::text THEN 'an object'::text
+		WHEN 'array'::text THEN 'an array'::text ELSE "left"(value::text, 80) END;
+	IF bad.wrong IS NULL THEN
 		RAISE EXCEPTION 'transcript[%] and transcript[%] both have index %; each rated line'
-			' needs an index of its own', bad.one, bad.other, bad.index
+			' needs an index of its own', bad.other, bad.place, bad.index
 			USING ERRCODE = 'invalid_parameter_value', HINT = CASE WHEN bad.placed
 				THEN 'An entry without an index gets its place in the transcript,'
 					' from 0: give all entries an index, or none.'::text
 				ELSE 'The index is the line''s number in its session.'::text END;
+	ELSIF bad.wrong = ''::text THEN
+		RAISE EXCEPTION 'transcript[%] is %; it must be an object with speaker, text and'
+			' index', bad.place, shown USING ERRCODE = 'invalid_parameter_value';
+	ELSIF bad.wrong = ANY(ARRAY['index'::text, 'line_number'::text]) THEN
+		RAISE EXCEPTION 'the index of transcript[%] is %; it must be a whole number from 0'
+			' to 2147483647', bad.place, "left"(value::text, 80)
+			USING ERRCODE = 'invalid_parameter_value';
+	ELSIF jsonb_typeof(value) <> 'string'::text THEN
+		RAISE EXCEPTION 'transcript[%].% is %; it must be a string', bad.place, bad.wrong,
+			shown USING ERRCODE = 'invalid_parameter_value';
 	END IF;
+	RAISE EXCEPTION 'transcript[%].% is % bytes long; at most 32768 are allowed', bad.place,
+		bad.wrong, octet_length(pg_catalog.convert_to(value #>> '{}'::text[], 'UTF8'::name))
+		USING ERRCODE = 'invalid_parameter_value';
+END $$;
+DROP FUNCTION IF EXISTS grading_check_indexes(jsonb, text[]);
+
+-- What a job gets, unless no worker reads so much: as text it is too long, holds more values than
+-- json_strict_parse() has room for (src/lib/json_strict.c), or is nested too deep. What is in the
+-- transcript beside the keys that are ours comes along, so it may be anything.
+CREATE OR REPLACE FUNCTION grading_check_job(job_data jsonb) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+#variable_conflict use_variable
+DECLARE
+	data text := job_data::text;
+	bytes constant integer := octet_length(data);
+	depth integer := 0;
+BEGIN
+	IF bytes > 4194304 THEN
+		RAISE EXCEPTION 'a job of the transcript is % bytes long; at most 4194304 are'
+			' allowed', bytes USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Make smaller batches.';
+	END IF;
+	-- Few open, so that none is deep.
+	IF bytes <= 65536 AND bytes - octet_length(pg_catalog.translate(data, '[{'::text, ''::text))
+		< 64 THEN
+		RETURN job_data;
+	END IF;
+	-- Strings are values without a bracket, a comma or a colon in them.
+	data := pg_catalog.regexp_replace(data, '"(?:[^"\\]|\\.)*"'::text, 'v'::text, 'g'::text);
+	IF bytes > 65536 AND greatest(33554432::bigint, 20::bigint * bytes)
+		< 768::bigint * (length(data)
+			- length(pg_catalog.translate(data, '[{'::text, ''::text)))
+		+ 64::bigint * (length(data)
+			- length(pg_catalog.translate(data, ',:'::text, ''::text))) THEN
+		RAISE EXCEPTION 'a job of the transcript holds too many values'
+			USING ERRCODE = 'invalid_parameter_value',
+			HINT = 'Make smaller batches, or leave out what is not to be rated.';
+	END IF;
+	-- What holds nothing is a value, too; what holds values alone becomes one, layer by layer.
+	data := pg_catalog.regexp_replace(data, '[^][{}]+|\[\]|\{\}'::text, 'v'::text, 'g'::text);
+	LOOP
+		data := pg_catalog.regexp_replace(data, 'v+'::text, 'v'::text, 'g'::text);
+		EXIT WHEN data = 'v'::text;
+		depth := depth + 1;
+		IF depth > 63 THEN
+			RAISE EXCEPTION 'a job of the transcript is nested too deep'
+				USING ERRCODE = 'invalid_parameter_value',
+				HINT = 'Leave out what is not to be rated.';
+		END IF;
+		data := pg_catalog.regexp_replace(data, '\[v\]|\{v\}'::text, 'v'::text,
+			'g'::text);
+	END LOOP;
+	RETURN job_data;
 END $$;
 
 -- Says what nobody would notice otherwise: that nothing is rated, whose lines are where a customer
@@ -355,7 +474,8 @@ BEGIN
 	) AS pending;
 	IF waiting + jobs > most THEN
 		RAISE EXCEPTION 'the queue is full: % jobs wait, % more are too many,'
-			' queue.max_pending is %', waiting, jobs, most
+			' queue.max_pending is %', pg_catalog.concat(waiting,
+				CASE WHEN waiting = most THEN ' or more'::text END), jobs, most
 			USING ERRCODE = 'configuration_limit_exceeded',
 			HINT = 'Try again when some have been rated.';
 	END IF;
@@ -402,10 +522,10 @@ BEGIN
 	END IF;
 	speakers := grading_speakers();
 	IF jsonb_typeof(options -> 'speakers'::text) = 'array'::text THEN
-		speakers := ARRAY(SELECT lower(btrim(s.name, E' \t\r\n'::text))
+		speakers := ARRAY(
+			SELECT lower(btrim(s.name, E' \t\r\n'::text) COLLATE pg_catalog."C")
 			FROM jsonb_array_elements_text(options -> 'speakers'::text) AS s(name));
 	END IF;
-	PERFORM grading_check_indexes(transcript, speakers);
 	IF jsonb_array_length(transcript) = 0 THEN
 		RAISE NOTICE 'session %: nothing is rated: the transcript is empty', session_id;
 		RETURN pg_catalog.jsonb_build_object('jobs'::text, 0, 'lines'::text, 0,
@@ -447,7 +567,7 @@ BEGIN
 			e.index IS NULL OR jsonb_typeof(coalesce(
 				nullif(e.entry -> 'index'::text, 'null'::jsonb),
 				e.entry -> 'line_number'::text)) = 'string'::text AS renumbered,
-			e.rated, e.line
+			e.rated, e.line, e.wrong, e.speaker
 		FROM grading_entries(transcript, speakers) AS e
 	), judged AS MATERIALIZED (
 		SELECT entry.*, k.index IS NOT NULL
@@ -475,9 +595,8 @@ BEGIN
 				wanted.index::bigint + 1::bigint)) AS indexes
 		FROM wanted
 	), batch AS (
-		SELECT wanted.batch, pg_catalog.jsonb_agg(CASE
-				WHEN wanted.renumbered
-					AND jsonb_typeof(wanted.entry) = 'object'::text
+		SELECT wanted.batch, pg_catalog.jsonb_agg(CASE WHEN wanted.renumbered
+					AND wanted.wrong IS NULL
 				THEN wanted.entry || pg_catalog.jsonb_build_object(
 					'index'::text, wanted.index)
 				ELSE wanted.entry END ORDER BY wanted.place) AS transcript
@@ -485,7 +604,7 @@ BEGIN
 	)
 	SELECT counted.*,
 		ARRAY(SELECT b.transcript FROM batch b ORDER BY b.batch) AS transcripts,
-		sums.skipped, sums.known, sums.changed
+		sums.skipped, sums.known, sums.changed, sums.refused, sums.remarkable
 	INTO told
 	FROM counted CROSS JOIN (
 		SELECT pg_catalog.count(*) FILTER (WHERE j.rated AND j.line IS NULL)::integer
@@ -493,9 +612,19 @@ BEGIN
 			pg_catalog.count(*) FILTER (WHERE j.line IS NOT NULL AND j.known)::integer
 				AS known,
 			pg_catalog.array_agg(j.index ORDER BY j.index) FILTER (WHERE j.changed)
-				AS changed
+				AS changed,
+			pg_catalog.count(j.wrong) > 0 OR pg_catalog.count(j.line)
+				> pg_catalog.count(DISTINCT CASE WHEN j.line IS NOT NULL
+					THEN j.index END) AS refused,
+			pg_catalog.count(j.line) < pg_catalog.count(*) FILTER (WHERE j.rated)
+				OR pg_catalog.count(j.line) = 0 OR bool_or(j.speaker = 'user'::text)
+				AS remarkable
 		FROM judged j
 	) AS sums;
+	-- The transcript is looked through once, and only where there is something to say again.
+	IF told.refused THEN
+		PERFORM grading_check_entries(transcript, speakers);
+	END IF;
 
 	-- What others said since is context for the next line; alone it is nothing to rate.
 	IF told.lines > 0 OR pg_catalog.isempty(seen) THEN
@@ -505,7 +634,7 @@ BEGIN
 		PERFORM grading_check_room(jobs);
 		-- All its jobs are gone: whatever they were counted as begins anew.
 		anew := session.completed_batches = 0 AND pg_catalog.cardinality(known) = 0;
-		IF anew THEN
+		IF anew AND NOT made THEN
 			PERFORM grading_count(ARRAY[session_id], ARRAY[0], ARRAY[0], ARRAY[-(
 				SELECT s.failed_batches FROM grading_sessions s
 				WHERE s.session_id = session_id)], ARRAY[0], ARRAY[0]);
@@ -526,8 +655,8 @@ BEGIN
 		first_batch := greatest(first_batch, batches - jobs);
 
 		INSERT INTO grading_jobs (session_id, job_type, job_data, priority, tenant, profile)
-		SELECT session_id, 'line_rating'::text, pg_catalog.jsonb_build_object(
-			'transcript'::text, b.transcript,
+		SELECT session_id, 'line_rating'::text, grading_check_job(
+			pg_catalog.jsonb_build_object('transcript'::text, b.transcript,
 			'batchIndex'::text, first_batch + b.place::integer - 1,
 			'batchSize'::text, batch_size,
 			'totalBatches'::text, batches,
@@ -538,12 +667,14 @@ BEGIN
 			|| CASE WHEN jsonb_typeof(options -> 'speakers'::text) = 'array'::text
 				THEN pg_catalog.jsonb_build_object('ratedSpeakers'::text,
 					pg_catalog.to_jsonb(speakers))
-				ELSE '{}'::jsonb END,
+				ELSE '{}'::jsonb END),
 			coalesce((options ->> 'priority'::text)::numeric::integer, 0),
 			options ->> 'tenant'::text, options ->> 'profile'::text
 		FROM pg_catalog.unnest(told.transcripts) WITH ORDINALITY AS b(transcript, place)
 		ORDER BY b.place;
-		PERFORM grading_say_what_is_rated(session_id, transcript, speakers);
+		IF told.remarkable THEN
+			PERFORM grading_say_what_is_rated(session_id, transcript, speakers);
+		END IF;
 	END IF;
 	IF told.changed IS NOT NULL THEN
 		RAISE NOTICE 'session %: % of its lines have another text now than under which they'
@@ -623,9 +754,9 @@ LANGUAGE sql STABLE AS $$
 				(g.status::text = 'failed'::text)::integer
 				- (g.counted_as IS NOT DISTINCT FROM 'failed'::text)::integer),
 				0::bigint)::integer AS failed,
-			coalesce(sum(grading_unrated(g.session_id, g.job_data, g.result,
+			least(coalesce(sum(grading_unrated(g.session_id, g.job_data, g.result,
 				grading_speakers())),
-				0::bigint)::integer AS unrated
+				0::bigint), 1000000000::bigint)::integer AS unrated
 		FROM grading_jobs g
 		WHERE g.session_id = gradingd_jobs_of.session_id
 		  AND (g.status::text = 'failed'::text OR g.status::text = 'completed'::text
@@ -642,6 +773,8 @@ $$;
 -- them: batches that are nowhere any more are no batches, or failed if there is no other. Only
 -- where an application itself announces batches (totalBatches), rows may be still to come for
 -- `patience` after the last one. Plain rows that nobody has claimed yet make a session, too.
+-- No counter is taken for more than a thousand millions, whatever somebody wrote there, so that the
+-- sum of two is still an integer.
 DROP FUNCTION IF EXISTS grading_progress(uuid);
 CREATE OR REPLACE FUNCTION grading_progress(session_id uuid, patience interval DEFAULT '10 s')
 RETURNS TABLE (
@@ -670,7 +803,9 @@ LANGUAGE sql STABLE AS $$
 		least(CASE WHEN p.over THEN p.lines - p.rated ELSE p.unrated END, p.lines - p.rated)
 	FROM (
 		SELECT r.*, r.over AND r.done = 0 AND r.batches > 0 AS lost,
-			CASE WHEN NOT r.over THEN greatest(r.batches, r.done + r.open)
+			CASE WHEN NOT r.over THEN greatest(r.batches, least(
+					r.done::bigint + r.open::bigint, 2147483647::bigint
+					)::integer)
 				WHEN r.done > 0 THEN r.done ELSE r.batches END AS total,
 			greatest(r.total_lines, r.rated, r.rated + r.unrated) AS lines
 		FROM (
@@ -684,13 +819,17 @@ LANGUAGE sql STABLE AS $$
 			FROM (
 				SELECT s.status, s.status = ANY(ARRAY['completed'::text,
 						'failed'::text]) AS counted, s.announced,
-					s.total_batches AS batches, s.total_lines,
-					s.rated_lines AS rated, s.started_at, s.first_rated_at,
+					least(greatest(s.total_batches, 0), 1000000000) AS batches,
+					least(s.total_lines, 1000000000) AS total_lines,
+					least(greatest(s.rated_lines, 0), 1000000000) AS rated,
+					s.started_at, s.first_rated_at,
 					s.completed_at, s.updated_at, j.open,
-					greatest(s.completed_batches + coalesce(j.completed, 0), 0)
-						AS completed,
-					greatest(s.failed_batches + coalesce(j.failed, 0), 0)
-						AS failed,
+					least(greatest(s.completed_batches::bigint
+						+ coalesce(j.completed, 0)::bigint, 0::bigint),
+						1000000000::bigint)::integer AS completed,
+					least(greatest(s.failed_batches::bigint
+						+ coalesce(j.failed, 0)::bigint, 0::bigint),
+						1000000000::bigint)::integer AS failed,
 					coalesce(j.unrated, 0) AS unrated
 				FROM grading_sessions s
 				LEFT JOIN LATERAL (
@@ -1355,11 +1494,11 @@ DECLARE
 	-- What the functions below are made of; nobody else calls them.
 	inner_functions constant text[] := ARRAY['grading_speakers', 'grading_entries',
 		'grading_known_lines', 'grading_unrated', 'grading_check_options',
-		'grading_check_indexes', 'grading_say_what_is_rated', 'grading_check_room',
-		'grading_forget_phrases', 'grading_clean_rows'];
+		'grading_check_entries', 'grading_check_job', 'grading_check_room',
+		'grading_say_what_is_rated', 'grading_forget_phrases', 'grading_clean_rows'];
 	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake',
-		'grading_jobs_place', 'grading_refuse_line', 'grading_submit',
-		'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
+		'grading_jobs_place', 'grading_jobs_keep_place', 'grading_refuse_line',
+		'grading_submit', 'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
 		'grading_recount', 'grading_recount_many', 'grading_put_back', 'grading_retry',
 		'grading_retry_many',
 		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
@@ -1473,7 +1612,8 @@ DECLARE
 	trusted constant text[] := ARRAY['grading_submit', 'grading_enqueue', 'grading_recount',
 		'grading_recount_many', 'grading_put_back', 'grading_retry', 'grading_retry_many',
 		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
-		'grading_live_sessions_gone', 'grading_open_jobs', 'gradingd_jobs_of'];
+		'grading_live_sessions_gone', 'grading_jobs_keep_place', 'grading_open_jobs',
+		'gradingd_jobs_of'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
 		'grading_follow_live_sessions', 'grading_refuse_line'];

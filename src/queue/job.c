@@ -94,10 +94,15 @@ static const char *copy_name(struct job *job, struct json_object *object, const 
 /* A speaker's name without the blanks around it. */
 struct name { const char *text; size_t len; };
 
-static struct name trimmed(const char *speaker)
+/* Of all that the entry says: what is cut to be shown may be blanks alone. */
+static struct name speaker_of(struct json_object *entry)
 {
-	struct name name = { .text = speaker + strspn(speaker, BLANKS) };
+	struct json_object *value = json_object_object_get(entry, "speaker");
+	struct name name = { .text = "" };
 
+	if (json_object_is_type(value, json_type_string))
+		name.text = json_object_get_string(value);
+	name.text += strspn(name.text, BLANKS);
 	name.len = strlen(name.text);
 	while (name.len > 0 && strchr(BLANKS, name.text[name.len - 1]))
 		name.len--;
@@ -336,7 +341,7 @@ static int add_entry(struct parse *p, size_t at, struct json_object *entry)
 		return refuse(p, "transcript[%zu] is %s; it must be an object with speaker, text "
 			      "and index", at, quote(entry, quoted));
 	line->speaker = copy_name(job, entry, "speaker");
-	name = trimmed(line->speaker);
+	name = speaker_of(entry);
 	line->rated = is_rated(p, name);
 	if (entry_text(p, at, entry, &text) == -1)
 		return -1;

@@ -177,6 +177,126 @@ def test_the_functions_read_an_index_as_the_daemon_does(pool, db, index, read):
     assert [row.line_index for row in db.ratings(session)] == ([] if read is None else [read])
 
 
+def nested(depth, innermost):
+    value = innermost
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+LONGEST = "x" * (32 << 10)
+CUSTOMER = {"speaker": "customer", "index": 7}
+
+# Transcripts, and whether a worker reads them; a job's data is an object, in it an array, in that an entry.
+READ = {
+    "nothing": ([], True),
+    "a plain line": ([entry()], True),
+    "a number": ([1], False), "null": ([None], False), "a string": ([entry(), "Hello."], False), "an array": ([[]], False),
+    "a customer who is a number": ([entry(), 1], False),
+    "an empty object": ([{}, entry()], True),
+    "text 7": ([entry(7)], False), "text true": ([entry(True)], False), "text false": ([entry(False)], False),
+    "text an object": ([entry({"a": "b"})], False), "text an empty array": ([entry([])], False),
+    "message 7": ([{"speaker": "rep", "message": 7, "index": 0}], False),
+    "message behind a text": ([entry("A.", message=7)], True),
+    "message behind a blank": ([entry(" \u00a0", message=7)], False),
+    "message behind null": ([entry(None, message=7)], False),
+    "null and null": ([entry(None, message=None)], True),
+    "the longest text": ([entry(LONGEST)], True), "a longer text": ([entry(LONGEST + "x")], False),
+    "the longest in two bytes": ([entry("ä" * (16 << 10))], True), "longer in two bytes": ([entry("ä" * (16 << 10) + "x")], False),
+    "a longer message": ([{"speaker": "rep", "message": LONGEST + "x", "index": 0}], False),
+    "blanks without end": ([entry(" " * (40 << 10))], True),
+    "the customer's text 7": ([entry(), {**CUSTOMER, "text": 7}], False),
+    "the customer's longer text": ([entry(), {**CUSTOMER, "text": LONGEST + "x"}], False),
+    "the customer's index": ([entry(), {**CUSTOMER, "text": "Hm.", "index": "seven"}], False),
+    "the customer's index, who says nothing": ([entry(), {**CUSTOMER, "text": "", "index": "seven"}], True),
+    "the customer's index comes twice": ([entry(), {**CUSTOMER, "text": "Hm.", "index": 0}], True),
+    "an index that is none, of a blank": ([entry(" ", index=-1), entry(index=1)], True),
+    "an index that is none, of no text": ([{"speaker": "rep", "index": {}}, entry(index=1)], True),
+    "line_number that is none": ([{"speaker": "rep", "text": "A.", "line_number": 1.5}], False),
+    "line_number behind an index": ([entry(line_number="x")], True),
+    "line_number behind null": ([entry(index=None, line_number="x")], False),
+    "an index twice": ([entry(), entry("B.")], False),
+    "a speaker that is a number": ([entry(speaker=7)], True), "a speaker that is null": ([entry(speaker=None)], True),
+    "a speaker in blanks": ([entry(speaker="\t Rep\r\n")], True),
+    "a speaker in many blanks": ([entry(speaker=" " * 300 + "rep" + " " * 300)], True),
+    "a speaker who is long": ([entry(speaker="rep" * 300)], True),
+    "other keys": ([entry(mood={"deep": [1, {"a": None}]}, text2=7)], True),
+    "nested deep": ([entry(x=nested(60, 1))], True), "nested too deep": ([entry(x=nested(61, 1))], False),
+    "nothing, nested deep": ([entry(x=nested(60, {}))], True), "nothing, nested too deep": ([entry(x=nested(61, {}))], False),
+    "many values": ([entry(x=[{}] * 40000)], True), "too many values": ([entry(x=[{}] * 41000)], False),
+    "brackets in a string": ([entry(x="[{\"\\" * 50000)], True),
+    "4 MiB": ([entry("x" * 30000, index=n) for n in range(135)], True),
+    "more than 4 MiB": ([entry("x" * 30000, index=n) for n in range(140)], False),
+}
+
+
+def test_what_a_worker_reads_is_enqueued_and_nothing_else(pool, db):
+    """Else lines that were known, but in a job that nobody can read, would never be rated."""
+    told, plain, enqueued = {}, {}, {}
+    for name, (transcript, _) in READ.items():
+        plain[name] = db.insert(transcript)
+        enqueued[name] = new_session()
+        try:
+            told[name] = db.value("SELECT grading_submit(%s, %s, '{\"batch_size\": 1000}')", enqueued[name], Jsonb(transcript))
+        except psycopg.errors.InvalidParameterValue as error:
+            told[name] = error.diag.message_primary
+    wait_until(lambda: db.unsettled() == 0)
+    for name, (_, reads) in READ.items():
+        job = db.job(plain[name])
+        assert (job.status, isinstance(told[name], dict)) == (("completed", True) if reads else ("failed", False)), \
+            (name, job.error, told[name])
+        lines = [(row.line_index, row.line_text) for row in db.ratings(job.session_id)]
+        assert [(row.line_index, row.line_text) for row in db.ratings(enqueued[name])] == lines, name
+        if reads:
+            assert told[name]["lines"] == len(lines), name
+            assert told[name]["skipped"] == job.result["skipped"], name
+    assert db.value("SELECT count(*) FROM grading_jobs WHERE status = 'failed'") == sum(not reads for _, reads in READ.values())
+
+
+REFUSED = [
+    ([entry(), 1], "transcript[1] is 1; it must be an object with speaker, text and index"),
+    ([[]], "transcript[0] is an array; it must be an object with speaker, text and index"),
+    ([entry(7)], "transcript[0].text is 7; it must be a string"),
+    ([entry(index=1), {"speaker": "customer", "message": {}}], "transcript[1].message is an object; it must be a string"),
+    ([entry("ä" * 20000)], "transcript[0].text is 40000 bytes long; at most 32768 are allowed"),
+    ([entry(index=[0])], "the index of transcript[0] is [0]; it must be a whole number from 0 to 2147483647"),
+    ([entry(x=nested(80, 1))], "a job of the transcript is nested too deep"),
+]
+
+
+@pytest.mark.parametrize("transcript, words", REFUSED, ids=[words[:40] for _, words in REFUSED])
+@pytest.mark.parametrize("function", ["grading_enqueue", "grading_submit"])
+def test_what_no_worker_reads_is_refused_by_name(db, function, transcript, words):
+    session = new_session()
+    with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+        db.rows(f"SELECT {function}(%s, %s)", session, Jsonb(transcript))
+    assert refused.value.diag.message_primary == words
+    assert db.session(session) is None and db.count() == 0
+
+
+def test_lines_of_a_job_that_nobody_reads_are_not_known(pool, db):
+    """A plain row; enqueued as it should have been, all of it is rated."""
+    session = new_session()
+    job = db.insert([entry("A."), entry(7, index=1)], session=session)
+    assert db.wait(job, "failed", "completed").status == "failed"
+    told = db.value("SELECT grading_submit(%s, %s)", session, Jsonb([entry("A."), entry("7", index=1)]))
+    assert (told["lines"], told["known"]) == (2, 0)
+    wait_until(lambda: db.unsettled() == 0)
+    assert [row.line_text for row in db.ratings(session)] == ["A.", "7"]
+
+
+def test_letters_beyond_ascii_have_no_case_in_a_speakers_name(pool, db):
+    """A worker's locale has none; so the totals are those of lines that will be rated."""
+    session, other = new_session(), new_session()
+    transcript = [entry("A.", speaker="Ärztin"), entry("B.", speaker="ärztin", index=1), entry("C.", speaker="ÄRZTIN", index=2)]
+    assert db.value("SELECT grading_submit(%s, %s, '{\"speakers\": [\"Ärztin\"]}')", session, Jsonb(transcript))["lines"] == 2
+    db.insert(session=other, job_data={"transcript": transcript, "ratedSpeakers": ["Ärztin"]})
+    wait_until(lambda: db.unsettled() == 0)
+    for one in session, other:
+        assert [row.line_text for row in db.ratings(one)] == ["A.", "C."]
+    assert db.session(session).total_lines == 2
+
+
 def test_the_functions_know_whose_lines_are_rated(make_pool, db):
     """The pool tells them, at its start and after a reload."""
     told = "SELECT value FROM grading_settings WHERE name = 'rater.speakers'"

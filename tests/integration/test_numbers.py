@@ -2,6 +2,7 @@
 the order of commits under every interleaving."""
 import collections
 import contextlib
+import json
 import random
 import re
 import signal
@@ -537,6 +538,33 @@ def test_rights_on_numbers_that_are_missing_are_said(make_pool, db):
     finally:
         db.rows("DROP OWNED BY numberless")
         db.rows("DROP ROLE numberless")
+
+
+# What somebody did to a sequence, and what doctor says of it.
+SPOILT = [("grading_cursors INCREMENT 1", "goes on by 1, not by 64"), ("grading_cursors INCREMENT 63", "goes on by 63, not by 64"),
+          ("grading_claims INCREMENT -1", "goes on by -1, not by 1"),
+          ("grading_claims CYCLE", "begins again at its end"), ("grading_cursors CYCLE", "begins again at its end"),
+          ("grading_cursors CACHE 20", "gives each connection numbers in advance"),
+          ("grading_claims MINVALUE 1 RESTART 5", "stands at 5, below"), ("grading_cursors MINVALUE 1 RESTART 5", "stands at 5, below"),
+          ("grading_cursors MAXVALUE 1099511700000", "ends at 1099511700000")]
+
+
+@pytest.mark.parametrize("change, words", SPOILT, ids=[change for change, _ in SPOILT])
+def test_a_sequence_that_was_changed_is_said(make_pool, db, change, words):
+    def found():
+        checks = json.loads(harness.gradingctl("--json", "-d", db.conninfo, "doctor").stdout)["checks"]
+        return [line for line in checks if line["check"] == "numbers" and line["state"] != "ok"]
+
+    make_pool(db)
+    db.wait(db.insert(rep(*(f"Line {n}." for n in range(100)))), "completed")
+    assert found() == []
+    db.rows(f"ALTER SEQUENCE {change}")
+    if "RESTART" in change:
+        db.rows("SELECT nextval('grading_claims') + nextval('grading_cursors')")
+    line, = found()
+    assert (line["state"], f"the sequence {change.split()[0]} {words}" in line["found"]) == ("error", True), line
+    db.rows(line["advice"])
+    assert found() == []
 
 
 def test_numbers_are_drawn_side_by_side(db):

@@ -96,6 +96,54 @@ def test_a_transcript_that_has_grown_makes_jobs_of_its_new_lines(pool, db):
     assert (job.job_data["batchIndex"], job.job_data["totalBatches"]) == (2, 3)
 
 
+def plain_batches(db, session, sizes=(5, 5, 2)):
+    """Jobs as applications insert them, without indexes: a batch says how many lines are in it. Returns the transcript."""
+    said = iter(range(sum(sizes)))
+    for batch, size in enumerate(sizes):
+        texts = [f"Line {next(said)}." for _ in range(size)]
+        db.insert(session=session, job_data={"transcript": [{"speaker": "rep", "text": text} for text in texts],
+                                             "batchIndex": batch, "batchSize": size})
+    return [{"speaker": "rep", "text": f"Line {n}."} for n in range(sum(sizes))]
+
+
+def test_plain_rows_enqueued_again_ask_nothing_twice(pool, db):
+    """The last batch alone has lines without a rating; they come behind the others, as a full batch is of five."""
+    session = new_session()
+    transcript = plain_batches(db, session)
+    wait_until(lambda: db.unsettled() == 0)
+    assert rated(db, session) == list(range(12)) and db.session(session).stride == 5
+    db.rows("UPDATE grading_jobs SET status = 'failed', error = 'by hand' WHERE job_data ->> 'batchIndex' = '2'")
+    db.rows("DELETE FROM line_ratings WHERE line_index >= 10")
+    told = submit(db, session, transcript)
+    assert (told["jobs"], told["known"]) == (0, 12)
+    told = submit(db, session, transcript + [{"speaker": "rep", "text": "One more."}])
+    assert (told["jobs"], told["lines"], told["known"]) == (1, 1, 12)
+    wait_until(lambda: db.unsettled() == 0)
+    assert rated(db, session) == [*range(10), 12]
+
+
+def test_plain_rows_enqueued_again_skip_nothing_that_is_unknown(pool, db):
+    """What the short batch has is not taken for lines 4 and 5, which are nowhere any more."""
+    session = new_session()
+    transcript = plain_batches(db, session)
+    wait_until(lambda: db.unsettled() == 0)
+    db.rows("UPDATE grading_jobs SET status = 'failed', error = 'by hand' WHERE job_data ->> 'batchIndex' = '2'")
+    db.rows("DELETE FROM grading_jobs WHERE status = 'completed'; DELETE FROM line_ratings")
+    told = submit(db, session, transcript)
+    assert (told["lines"], told["known"]) == (10, 2)
+    wait_until(lambda: db.unsettled() == 0)
+    assert rated(db, session) == list(range(10))
+
+
+@pytest.mark.parametrize("stride, known", [(None, 0), (5, 2)])
+def test_lines_of_a_short_batch_whose_place_nobody_knows_are_not_known(db, stride, known):
+    session = new_session()
+    db.insert(session=session, status="failed", job_data={
+        "transcript": [{"speaker": "rep", "text": text} for text in ("Line 10.", "Line 11.")], "batchIndex": 2, "batchSize": 2})
+    db.rows("INSERT INTO grading_sessions (session_id, stride) VALUES (%s, %s)", session, stride)
+    assert submit(db, session, lines(*range(12)))["known"] == known
+
+
 def test_growing_before_anything_is_rated(make_pool, db):
     session = new_session()
     assert [enqueue(db, session, lines(*range(n))) for n in (3, 3, 7, 7, 8)] == [1, 0, 1, 0, 1]
@@ -547,7 +595,7 @@ def test_a_full_queue_refuses_transcripts_and_no_plain_row(make_pool, db, tmp_pa
     db.insert()
     done = ctl(db, "enqueue", "-", input="".join(json.dumps({"id": f"s{n}", "transcript": lines(0)}) + "\n" for n in (1, 2)))
     assert done.returncode == 75, done
-    assert "standard input:1: the database says: the queue is full: 3 jobs wait" in done.stderr, done
+    assert "standard input:1: the database says: the queue is full: 3 or more jobs wait" in done.stderr, done
     pool.ctl("resume")
     wait_until(lambda: not db.unsettled())
     assert ctl(db, "enqueue", "-", input=json.dumps({"id": "s1", "transcript": lines(0)})).returncode == 0
