@@ -67,11 +67,45 @@ def test_an_application_that_goes_on_to_write_null(make_pool, adopted, columns):
     assert pool.metric("jobs_completed_total") >= 0
 
 
+@pytest.mark.parametrize("columns", HOMELESS.values(), ids=HOMELESS)
+def test_an_application_that_updates_to_null(make_pool, adopted, columns):
+    """Its statement is not refused, and the job is claimed; also one that was NULL before, whatever is updated."""
+    db = adopted
+    db.rows("INSERT INTO grading_jobs (session_id, priority, status) VALUES (%s, NULL, 'completed')", new_session())
+    migrate(db.conninfo)
+    pool = make_pool(db, queue={"poll": "200ms"})
+    pool.pause()
+    jobs = [db.insert(priority=3) for _ in range(5)]
+    changes = ", ".join(f"{column} = NULL" for column in columns)
+    assert len(db.rows(f"UPDATE grading_jobs SET {changes} WHERE priority = 3 RETURNING id")) == 5
+    db.rows("UPDATE grading_jobs SET status = 'pending', job_data = %s WHERE status = 'completed'",
+            harness.Jsonb({"transcript": rep("Once more.")}))
+    assert homeless(db) == 0
+    assert db.value("SELECT count(*) FROM grading_jobs WHERE priority = %s", 0 if "priority" in columns else 3) >= 5
+    assert [line["state"] for line in finding(db)] == ["ok"]
+    pool.ctl("resume")
+    for job in jobs:
+        db.wait(job, "completed")
+    wait_until(lambda: db.unsettled() == 0)
+
+
+def test_a_trigger_that_wants_null_is_no_endless_loop(adopted):
+    db = adopted
+    migrate(db.conninfo)
+    job = db.insert()
+    db.rows("""CREATE FUNCTION no_priority() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.priority := NULL; RETURN NEW; END $$;
+        CREATE TRIGGER no_priority BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION no_priority()""")
+    db.rows("UPDATE grading_jobs SET error = 'touched' WHERE id = %s", job)
+    assert (db.job(job).error, db.job(job).priority) == ("touched", None)
+    assert "error" in {line["state"] for line in finding(db)}
+
+
 def test_null_is_refused_where_the_table_is_ours(db):
     """There is nothing to see to, and no trigger that sees to it."""
     with pytest.raises(harness.psycopg.errors.NotNullViolation):
         db.insert(priority=None)
-    assert db.value("SELECT count(*) FROM pg_trigger WHERE tgname = 'grading_jobs_place'") == 0
+    assert db.value("SELECT count(*) FROM pg_trigger WHERE tgname IN ('grading_jobs_place', 'grading_jobs_keep_place')") == 0
     assert [line["state"] for line in finding(db)] == ["ok"]
 
 
@@ -80,7 +114,7 @@ def test_rows_without_a_place_are_in_nobodys_way(make_pool, adopted, columns):
     """Somebody has dropped the trigger. Others are claimed, the gauges see them, and doctor says what to do."""
     db = adopted
     migrate(db.conninfo)
-    db.rows("DROP TRIGGER grading_jobs_place ON grading_jobs")
+    db.rows("DROP TRIGGER grading_jobs_place ON grading_jobs; DROP TRIGGER grading_jobs_keep_place ON grading_jobs")
     lost = [db.insert(**columns) for _ in range(5)]
     pool = make_pool(db, queue={"poll": "200ms"})
     for priority in 0, 7, -7:
@@ -111,7 +145,8 @@ def test_a_row_that_refuses_stops_no_migration(adopted):
         migrate(db.conninfo)
     db.rows("ALTER TABLE grading_jobs DISABLE TRIGGER guard")
     migrate(db.conninfo)
-    db.rows("UPDATE grading_jobs SET priority = NULL; ALTER TABLE grading_jobs ENABLE TRIGGER guard")
+    db.rows("ALTER TABLE grading_jobs DISABLE TRIGGER grading_jobs_keep_place; UPDATE grading_jobs SET priority = NULL;"
+            " ALTER TABLE grading_jobs ENABLE TRIGGER guard")
     harness.migrate_by_psql(db.conninfo, [path for path in harness.MIGRATIONS if path.name.startswith("095")])
     assert [row.id for row in db.rows("SELECT id FROM grading_jobs WHERE priority IS NULL")] == [jobs[3]]
 
@@ -131,6 +166,35 @@ def test_a_priority_of_another_width(make_pool, adopted, kind):
         db.wait(job, "completed")
     order = [row.priority for row in db.rows("SELECT priority FROM grading_jobs ORDER BY started_at, priority DESC")]
     assert order == sorted(order, reverse=True)
+
+
+# ---- counters ----
+
+def test_progress_of_counters_that_are_absurd(db):
+    """Whatever somebody wrote there, a front end gets an answer."""
+    counters = "total_batches", "completed_batches", "failed_batches", "total_lines", "rated_lines"
+    sessions = []
+    for values in (INT_MAX, INT_MAX // 2), (INT_MAX // 2, INT_MAX), (INT_MIN // 2,) * 2:
+        for job in "pending", "completed", "failed":
+            sessions.append(new_session())
+            # completed_batches + failed_batches is an integer where the row itself is computed.
+            db.rows(f"INSERT INTO grading_sessions (session_id, {', '.join(counters)}) VALUES (%s, %s, %s, %s, %s, %s)",
+                    sessions[-1], values[0], INT_MAX // 2, INT_MAX // 2, *values)
+            db.insert(session=sessions[-1], status=job)
+            db.rows("UPDATE grading_sessions SET completed_batches = %s, failed_batches = 0 WHERE session_id = %s", values[0],
+                    sessions[-1])
+    for session in sessions:
+        row = db.row("SELECT * FROM grading_progress(%s)", session)
+        assert all(0 <= number <= INT_MAX for number in (row.batches_done, row.batches_total, row.lines_total)), row
+        assert 0 <= row.percent <= 100
+
+
+def test_progress_of_jobs_that_say_absurd_numbers(db):
+    session = new_session()
+    db.rows("INSERT INTO grading_jobs (session_id, job_type, job_data, status, result) SELECT %s, 'line_rating', '{}', 'failed',"
+            " '{\"lines\": 1e30, \"rated\": 0}' FROM generate_series(1, 2200)", session)
+    row = db.row("SELECT * FROM grading_progress(%s)", session)
+    assert (row.status, row.batches_failed, row.lines_failed) == ("failed", 2200, 10 ** 9)
 
 
 # ---- attempts ----

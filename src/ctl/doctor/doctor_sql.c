@@ -227,7 +227,8 @@ static const char triggers_sql[] =
 	"  CASE WHEN t.oid IS NULL THEN " AGAIN
 	"    ELSE format('ALTER TABLE %s ENABLE TRIGGER %s', t.tgrelid::regclass, name) END"
 	" FROM made LEFT JOIN pg_trigger t ON tgname = name AND tgrelid IN (SELECT oid FROM ours)"
-	" WHERE name <> 'grading_jobs_place' AND (t.oid IS NULL OR tgenabled NOT IN ('O', 'A'))";
+	" WHERE name NOT IN ('grading_jobs_place', 'grading_jobs_keep_place')"
+	"  AND (t.oid IS NULL OR tgenabled NOT IN ('O', 'A'))";
 
 /*
  * In an adopted table the columns that say a job's place in the order of claims may be NULL. The
@@ -247,15 +248,15 @@ static const char places_sql[] =
 	"    WHERE available_at IS NULL)) AS homeless"
 	" HAVING count(*) > 0"
 	" UNION ALL"
-	" SELECT 'warning', format('%s of grading_jobs may be NULL, and no trigger"
-	" grading_jobs_place sees to it: a job inserted so is never claimed',"
-	"    string_agg(attname, ' and ' ORDER BY attname DESC)),"
-	"  'apply 095_places.sql again, with psql -f'"
-	" FROM pg_attribute WHERE attrelid = 'grading_jobs'::regclass AND NOT attnotnull"
+	" SELECT 'warning', format('%s of grading_jobs may be NULL, and no trigger %s sees to it:"
+	" a job %s so is never claimed', string_agg(attname, ' and ' ORDER BY attname DESC), name,"
+	"    done), format('apply %s again, with psql -f', file)"
+	" FROM pg_attribute, (VALUES ('grading_jobs_place', 'inserted', '095_places.sql'),"
+	"    ('grading_jobs_keep_place', 'updated', '096_kept_places.sql')) AS t(name, done, file)"
+	" WHERE attrelid = 'grading_jobs'::regclass AND NOT attnotnull"
 	"  AND attname IN ('priority', 'available_at') AND NOT EXISTS (SELECT FROM pg_trigger"
-	"    WHERE tgrelid = attrelid AND tgname = 'grading_jobs_place'"
-	"      AND tgenabled IN ('O', 'A'))"
-	" HAVING count(*) > 0";
+	"    WHERE tgrelid = attrelid AND tgname = name AND tgenabled IN ('O', 'A'))"
+	" GROUP BY name, done, file";
 
 /*
  * An application's row names three columns and relies on the others' defaults, in an adopted table
@@ -286,7 +287,19 @@ static const char numbers_sql[] =
 	"  SELECT c.relname, c.oid, EXISTS (SELECT"
 	"      FROM aclexplode(coalesce(c.relacl, acldefault('s', c.relowner))) AS a"
 	"      WHERE a.grantee = 0 AND a.privilege_type = 'USAGE') AS for_all"
-	"  FROM pg_class c WHERE c.relkind = 'S' AND c.oid IN (SELECT to_regclass(name) FROM made))"
+	"  FROM pg_class c WHERE c.relkind = 'S' AND c.oid IN (SELECT to_regclass(name) FROM made)"
+	"), drawn AS ("
+	"  SELECT relname, s.*, s.seqincrement AS step, CASE relname WHEN 'grading_cursors' THEN 64"
+	"      ELSE 1 END AS wanted,"
+	"    CASE WHEN has_sequence_privilege(oid, 'USAGE, SELECT')"
+	"      THEN coalesce(pg_sequence_last_value(oid), seqstart) END AS last,"
+	"    CASE relname WHEN 'grading_cursors' THEN"
+	"      greatest((SELECT max(seq) FROM (SELECT seq FROM line_ratings LIMIT 10000) AS r) - 63,"
+	"        1099511627776)"
+	"      ELSE greatest((SELECT max(claim) FROM grading_jobs WHERE status = 'processing'),"
+	"        (SELECT max(claim) FROM (SELECT claim FROM grading_jobs LIMIT 10000) AS g),"
+	"        1099511627776) END AS used"
+	"  FROM present JOIN pg_sequence s ON s.seqrelid = oid)"
 	"SELECT 'error', format('the sequence %s is missing', name), " AGAIN
 	" FROM made WHERE name NOT IN (SELECT relname FROM present)"
 	" UNION ALL"
@@ -298,6 +311,24 @@ static const char numbers_sql[] =
 	" right to is refused, of an application each job that it inserts', relname),"
 	"  'as the owner of the tables: SELECT grading_secure()'"
 	" FROM present WHERE NOT for_all AND has_sequence_privilege(oid, 'USAGE')"
+	" UNION ALL"
+	" SELECT 'error', format('the sequence %s %s', relname, wrong[1]),"
+	"  format(wrong[2], relname)"
+	" FROM drawn CROSS JOIN LATERAL (VALUES"
+	"   (CASE WHEN step <> wanted AND (wanted > 1 OR step < 1) THEN ARRAY["
+	"     format('goes on by %s, not by %s', step, wanted),"
+	"     format('ALTER SEQUENCE %%s INCREMENT %s', wanted)] END),"
+	"   (CASE WHEN seqcycle THEN ARRAY['begins again at its end',"
+	"     'ALTER SEQUENCE %s NO CYCLE'] END),"
+	"   (CASE WHEN seqcache > 1 AND wanted > 1 THEN ARRAY['gives each connection numbers in"
+	" advance: readers of grading_ratings() miss those that come late',"
+	"     'ALTER SEQUENCE %s CACHE 1'] END),"
+	"   (CASE WHEN last < used THEN ARRAY["
+	"     format('stands at %s, below %s, which is in use', last, used),"
+	"     format('SELECT setval(''%%s'', %s)', used + wanted)] END),"
+	"   (CASE WHEN seqmax < 9007199254740992 THEN ARRAY[format('ends at %s', seqmax),"
+	"     'ALTER SEQUENCE %s NO MAXVALUE'] END)) AS w(wrong)"
+	" WHERE wrong IS NOT NULL"
 	" UNION ALL"
 	" SELECT 'error', 'new rows of grading_jobs get no number of their own for claim',"
 	"  'ALTER TABLE grading_jobs ALTER COLUMN claim SET DEFAULT nextval(''grading_claims'')'"
