@@ -43,7 +43,10 @@ struct pg_options {
 /* Starts connecting in the next turn. Options and what they point to must outlive it. */
 struct pg *pg_new(struct loop *loop, const struct pg_options *options,
 		  const struct pg_events *events, void *arg);
-/* Closes the connection; requests without an answer are forgotten without a call. NULL is fine. */
+/*
+ * Closes the connection; requests without an answer are forgotten without a call. For what is still
+ * on its way it may wait for 800 ms: the server is asked to leave that off. NULL is fine.
+ */
 void pg_free(struct pg *pg);
 
 bool pg_is_ready(const struct pg *pg);

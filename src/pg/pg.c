@@ -24,6 +24,8 @@
 #define CANCEL_TIMEOUT_MS 1000		/* for what the server says to a request to cancel */
 #define CANCEL_NEXT_MS 50		/* for the statement behind it to get to where it waits */
 #define CANCELS_MAX 8			/* requests before a connection is given up */
+#define FAREWELL_MS 800			/* at most, for what is on its way when it is freed */
+#define FAREWELL_GRACE_MS 300		/* of these, for its answer, before it is cancelled */
 #define RETRY_FIRST_MS 100
 #define RETRY_STALE_MS 500		/* doubled: the next session may find the same */
 #define RETRY_MAX_MS 3000
@@ -391,6 +393,8 @@ static void drop_session(struct pg *pg, struct pgrequest *r, const struct err *e
 	err_set(&lost, ERR_LOST, "%s; connecting anew", err->text);
 	r->answer(r->arg, NULL, &lost);
 	pgrequest_free(r);
+	if (pg->requests.head && pg->requests.head->sent_ms)
+		pgcancel_send(pg->conn);	/* what went out with it may wait for long */
 	pg->retry_ms = RETRY_STALE_MS;
 	go_down(pg, PG_AWAY, &lost);
 }
@@ -515,10 +519,64 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options,
 	return pg;
 }
 
+/* ---- the end ---- */
+
+static bool is_owed_answers(const struct pg *pg)
+{
+	return pg->requests.head && pg->requests.head->sent_ms;
+}
+
+/* Nobody wants them any more. */
+static void drop_answers(struct pg *pg)
+{
+	while (is_owed_answers(pg) && PQstatus(pg->conn) == CONNECTION_OK && !PQisBusy(pg->conn)) {
+		PGresult *result = PQgetResult(pg->conn);
+
+		if (PQresultStatus(result) == PGRES_PIPELINE_SYNC)
+			pgrequest_free(pgrequests_pop(&pg->requests));
+		PQclear(result);
+	}
+}
+
+/* False when the connection is of no use any more. */
+static bool wait_for_answers(struct pg *pg, int64_t until)
+{
+	int64_t left;
+
+	drop_answers(pg);
+	while (is_owed_answers(pg) && (left = until - now_ms()) > 0) {
+		struct pollfd p = { .fd = PQsocket(pg->conn), .events = POLLIN };
+
+		if (PQflush(pg->conn) == 1)
+			p.events |= POLLOUT;
+		if (poll(&p, 1, (int)left) > 0 && !PQconsumeInput(pg->conn))
+			return false;
+		drop_answers(pg);
+	}
+	return PQstatus(pg->conn) == CONNECTION_OK;
+}
+
+/*
+ * The server does not notice that its client has gone while it waits for a lock or a standby: what
+ * is on its way is cancelled, one statement after the other, as each that went out is carried out.
+ */
+static void leave_nothing_behind(struct pg *pg)
+{
+	int64_t now = now_ms(), until = now + FAREWELL_MS;
+	bool there = wait_for_answers(pg, now + FAREWELL_GRACE_MS);
+
+	while (there && is_owed_answers(pg) && (now = now_ms()) < until) {
+		pgcancel_send(pg->conn);
+		there = wait_for_answers(pg, now + CANCEL_NEXT_MS);
+	}
+}
+
 void pg_free(struct pg *pg)
 {
 	if (!pg)
 		return;
+	if (is_owed_answers(pg))
+		leave_nothing_behind(pg);
 	while (pg->requests.head)
 		pgrequest_free(pgrequests_pop(&pg->requests));
 	clean_up_connection(pg);

@@ -24,8 +24,8 @@
 #include "scoreboard/breaker.h"
 #include "patient_timer.h"
 
-#define KILL_GRACE_MS 2000		/* after the drain time, and between ABRT and KILL */
-#define AT_ONCE_GRACE_MS 1500
+#define KILL_GRACE_MS 3000		/* after the drain time, and between ABRT and KILL */
+#define AT_ONCE_GRACE_MS 2500
 #define FORK_RETRY_MS 1000
 
 static struct slot *shared(const struct child_slot *cs)

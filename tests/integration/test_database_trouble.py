@@ -278,3 +278,14 @@ def test_a_trigger_that_raises_fails_its_job_and_no_other(make_pool, db):
     make_pool(db, pool={"workers": 2})
     assert "this line is unwanted" in db.wait(bad, "failed").error
     wait_until(lambda: db.count("completed") == 300)
+
+
+def test_a_check_that_gives_up_leaves_nothing_waiting_on_the_server(make_pool, db):
+    """gradingd -t waits no longer than it says, and its statement waits no longer than it does."""
+    pool = make_pool(db, start=False)
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gradingd -t'"
+    with db.connect(autocommit=False) as other:
+        other.execute("LOCK TABLE grading_migrations")
+        result = pool.run("-t")
+        assert result.returncode == 75 and "no answer" in result.stdout, result.stdout
+        wait_until(lambda: db.value(left) == 0, what=lambda: db.value(left))
