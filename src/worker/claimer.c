@@ -24,6 +24,7 @@
 #define CROWD_LOOK_MS 50	/* how soon a worker too many looks whether there is room for it */
 #define TROUBLE_MS 1000		/* pause after trouble of the database's own */
 #define LOSSES_MAX 3		/* of claims in a row to others; from then on it is a row's doing */
+#define CLAIM_HANGS_MS 2000	/* so long unanswered: its worker is nobody to wake */
 
 static struct scoreboard *board(const struct claimer *c)
 {
@@ -40,15 +41,21 @@ static void set_demand(const struct claimer *c, enum demand demand)
 	atomic_store(&context_slot(c->ctx)->demand, demand);
 }
 
-void claimer_wake(struct claimer *c)
-{
-	advance(c, CLAIM_ON_WAKE);
-}
-
 void claimer_pass_wake_on(struct claimer *c)
 {
 	if (atomic_exchange(&context_slot(c->ctx)->demand, DEMAND_NONE) != DEMAND_NONE)
 		wake_one_waiting(board(c), c->ctx->child->index);
+}
+
+/*
+ * A claim that hangs, behind a commit that waits for a standby perhaps, may do so until the
+ * connection is given up, and each wake would be this worker's until then.
+ */
+void claimer_wake(struct claimer *c)
+{
+	advance(c, CLAIM_ON_WAKE);
+	if (claimer_is_claiming(c) && now_ms() - c->sent_ms > CLAIM_HANGS_MS)
+		claimer_pass_wake_on(c);
 }
 
 bool claimer_is_claiming(const struct claimer *c)
@@ -456,6 +463,7 @@ static void claim_up_to(struct claimer *c, int n, int64_t now)
 
 	set_demand(c, DEMAND_CLAIMING);
 	c->asked = n;
+	c->sent_ms = now;
 	advance(c, CLAIM_ON_SEND);
 	floors_read(board(c), now, max_age, &c->floors);
 	pass_read(board(c), &c->passes);

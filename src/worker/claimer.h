@@ -29,6 +29,7 @@ struct claimer {
 	int losses;			/* claims in a row that lost to others */
 	bool took_some;			/* since the queue was empty last */
 	int64_t exhausted_since_ms;
+	int64_t sent_ms;		/* when the last claim went out */
 	int64_t not_before_ms;		/* pause after trouble */
 	bool tried_last;		/* the last statement claimed by name: others are next */
 	uint64_t claimed;		/* jobs in this worker's life, but for those of claim_txn */
