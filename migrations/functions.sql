@@ -1349,7 +1349,8 @@ DECLARE
 	oldest timestamptz;
 	others text[];
 BEGIN
-	SELECT min(c.created_at) INTO oldest FROM phrase_cache c WHERE c.phrase = ANY(phrases);
+	SELECT min(c.created_at) INTO oldest FROM phrase_cache c
+	WHERE c.phrase::text = ANY(phrases);
 	IF oldest IS NULL THEN
 		RETURN 0;
 	END IF;
@@ -1358,10 +1359,10 @@ BEGIN
 		JOIN line_ratings r ON r.session_id = s.session_id
 		WHERE s.updated_at >= oldest AND s.session_id <> ALL(session_ids)
 		  AND r.rated_at >= oldest AND r.line_text = ANY(phrases));
-	DELETE FROM phrase_cache c WHERE c.cache_key = ANY(ARRAY(
-		SELECT k.cache_key FROM phrase_cache k
-		WHERE k.phrase = ANY(phrases)
-		  AND (k.phrase <> ALL(others) OR coalesce(k.context, ''::text) <> ''::text)
+	DELETE FROM phrase_cache c WHERE c.cache_key::text = ANY(ARRAY(
+		SELECT k.cache_key::text FROM phrase_cache k
+		WHERE k.phrase::text = ANY(phrases)
+		  AND (k.phrase::text <> ALL(others) OR coalesce(k.context::text, ''::text) <> ''::text)
 		ORDER BY k.cache_key FOR UPDATE));
 	GET DIAGNOSTICS entries = ROW_COUNT;
 	RETURN entries;

@@ -55,7 +55,7 @@ static const char poll_sql[] =
 static const char failures_sql[] =
 	"SELECT session_id, job_data ->> 'batchIndex'::text, coalesce(error, 'no reason given')"
 	"  FROM grading_jobs"
-	"  WHERE status = 'failed' AND session_id = ANY ($1::uuid[])"
+	"  WHERE status::text = 'failed' AND session_id = ANY ($1::uuid[])"
 	"  ORDER BY failed_at LIMIT $2::int";
 
 struct await {

@@ -82,13 +82,14 @@ static int ask_ratings(PGconn *conn, struct hits *hits, struct err *err)
 /* ---- what it holds ---- */
 
 #define WHEN(time) \
-	"to_char(" time " AT TIME ZONE 'UTC'::text, 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'::text)"
+	"to_char(" time "::timestamptz AT TIME ZONE 'UTC'::text," \
+	" 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'::text)"
 
 enum { ENTRIES, EXPIRED, BYTES, OLDEST };
 
 static const char cache_sql[] =
-	"SELECT count(*), count(*) FILTER (WHERE now() - created_at >="
-	"    $1::bigint::float8 * interval '1 ms'),"
+	"SELECT count(*), count(*) FILTER (WHERE created_at <="
+	"    now() - $1::bigint::float8 * interval '1 ms'),"
 	"  pg_total_relation_size('phrase_cache'::regclass), " WHEN("min(created_at)")
 	" FROM phrase_cache";
 

@@ -28,7 +28,7 @@ enum { JSON, SESSION, BATCH, STATUS, ATTEMPTS, MAX_ATTEMPTS, SINCE_MS, ERROR };
 	" AND (error IS NOT NULL OR counted_as IS DISTINCT FROM 'completed'::text)) IS TRUE"
 
 /* A job that is over, and some of its lines have no rating. */
-#define INCOMPLETE REMARKABLE " AND status = 'completed' AND error IS NOT NULL"
+#define INCOMPLETE REMARKABLE " AND status::text = 'completed' AND error IS NOT NULL"
 
 /*
  * At most $1 of each kind; $2 to $5 say which. Each by its own index: what failed last, what is
@@ -37,22 +37,22 @@ enum { JSON, SESSION, BATCH, STATUS, ATTEMPTS, MAX_ATTEMPTS, SINCE_MS, ERROR };
 static const char jobs_sql[] =
 	"SELECT pg_catalog.row_to_json(r), session_id, batch, status, attempts, max_attempts,"
 	"  greatest(extract(epoch FROM now() - coalesce(failed_at, completed_at, started_at,"
-	"    created_at)) * 1000::numeric, 0)::bigint, error"
+	"    created_at)::timestamptz) * 1000::numeric, 0)::bigint, error"
 	" FROM (SELECT id, session_id, status, job_data ->> 'batchIndex'::text AS batch, attempts,"
 	"   max_attempts, priority,"
-	"  created_at, CASE WHEN status = 'processing' THEN started_at END AS started_at,"
-	"  CASE WHEN status = 'failed' THEN failed_at END AS failed_at,"
-	"  CASE WHEN status = 'completed' THEN completed_at END AS completed_at, error FROM ("
-	"   (SELECT * FROM grading_jobs WHERE $2::bool AND status = 'failed'"
+	"  created_at, CASE WHEN status::text = 'processing' THEN started_at END AS started_at,"
+	"  CASE WHEN status::text = 'failed' THEN failed_at END AS failed_at,"
+	"  CASE WHEN status::text = 'completed' THEN completed_at END AS completed_at, error FROM ("
+	"   (SELECT * FROM grading_jobs WHERE $2::bool AND status::text = 'failed'"
 	"     ORDER BY failed_at DESC LIMIT $1::int)"
 	"   UNION ALL"
-	"   (SELECT * FROM grading_jobs WHERE $3::bool AND status = 'processing'"
+	"   (SELECT * FROM grading_jobs WHERE $3::bool AND status::text = 'processing'"
 	"     ORDER BY started_at LIMIT $1::int)"
 	"   UNION ALL"
 	"   (SELECT * FROM grading_jobs WHERE $5::bool AND " INCOMPLETE
 	"     ORDER BY completed_at DESC LIMIT $1::int)"
 	"   UNION ALL"
-	"   (SELECT * FROM grading_jobs WHERE $4::bool AND status = 'pending'"
+	"   (SELECT * FROM grading_jobs WHERE $4::bool AND status::text = 'pending'"
 	"     ORDER BY priority DESC, available_at, id LIMIT $1::int)) g LIMIT $1::int) r";
 
 static void print_table(struct ctl *ctl, const PGresult *result, int rows)
@@ -140,8 +140,8 @@ static const char sessions_sql[] =
 	"SELECT pg_catalog.array_agg(session_id ORDER BY session_id),"
 	"  (pg_catalog.array_agg(session_id ORDER BY session_id DESC))[1] FROM ("
 	" SELECT DISTINCT session_id FROM grading_jobs WHERE " REMARKABLE
-	"   AND ($3::bool AND status = 'failed'"
-	"     OR $4::bool AND status = 'completed' AND error IS NOT NULL)"
+	"   AND ($3::bool AND status::text = 'failed'"
+	"     OR $4::bool AND status::text = 'completed' AND error IS NOT NULL)"
 	"   AND ($1::uuid IS NULL OR session_id > $1::uuid)"
 	"  ORDER BY session_id LIMIT $2::int) s";
 

@@ -51,8 +51,8 @@ static int unknown(struct ctl *ctl, const char *id)
 /* One more than is shown, so that it is known whether there are more. */
 static const char failures_sql[] =
 	"SELECT coalesce(job_data ->> 'batchIndex'::text, '?'), coalesce(error, 'no reason given'),"
-	"  status = 'failed', bool_or(status = 'failed') OVER () FROM grading_jobs"
-	" WHERE (status = 'failed' OR status = 'completed' AND error IS NOT NULL)"
+	"  status::text = 'failed', bool_or(status::text = 'failed') OVER () FROM grading_jobs"
+	" WHERE (status::text = 'failed' OR status::text = 'completed' AND error IS NOT NULL)"
 	"   AND session_id = $1::uuid"
 	" ORDER BY status DESC, coalesce(failed_at, completed_at) LIMIT $2::int";
 

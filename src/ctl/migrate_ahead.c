@@ -33,7 +33,7 @@ static const struct change {
 	  "status IN ('pending', 'processing') AND claim = 0 AND available_at <= now()"
 	  " AND created_at < available_at" },
 	{ 92, "grading_jobs",
-	  "EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'grading_jobs'::regclass"
+	  "EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'grading_jobs'::regclass::oid"
 	  " AND attname IN ('priority', 'available_at') AND NOT atthasdef)",
 	  "priority = coalesce(priority, 0),"
 	  " available_at = coalesce(available_at, created_at, now())",
@@ -101,7 +101,8 @@ static int look(PGconn *conn, const struct change *c, struct buf *sql, int64_t *
 	if (ask_number(conn, buf_text(sql), any, err) == -1)
 		return -1;
 	buf_reset(sql);
-	buf_printf(sql, "SELECT pg_relation_size('%s') / current_setting('block_size')::bigint",
+	buf_printf(sql, "SELECT pg_relation_size('%s'::regclass)"
+		   " / current_setting('block_size')::bigint",
 		   c->table);
 	return ask_number(conn, buf_text(sql), pages, err);
 }

@@ -2,11 +2,12 @@
 
 Where others may create in the schema of our tables, an operator or a function whose argument types fit those of a call
 better than pg_catalog's would be theirs. So each call of ours has the very types of something in pg_catalog, which is
-looked at first. Here a role plants all that could fit better, and everything of ours is run beside it.
+looked at first. Here a role plants all that could fit better, and everything of ours is run beside it: with tables as
+migrations make them, and with some that an application made, whose columns are of other types.
 """
 import json
+import os
 import re
-import subprocess
 
 import psycopg
 import pytest
@@ -17,6 +18,10 @@ from harness import gradingctl, new_session, rep, wait_until
 HOSTILE = "planter"
 TYPES = ["boolean", "integer", "bigint", "numeric", "double precision", "text", "varchar", "name", "uuid", "jsonb",
          "timestamptz", "interval", "oid", "tid", "text[]", "uuid[]", "integer[]", "jsonb[]"]
+# Of the catalogs, for operators alone: functions of any type are too many with them.
+CATALOG_TYPES = ["smallint", "regclass", '"char"', "xid", "pg_lsn", "name[]", "oid[]", "int2vector"]
+# What columns of tables that an application made may have instead of ours.
+ADOPTED_TYPES = ["smallint", "integer", "bigint", "numeric", "text", "varchar", "timestamptz", "timestamp", "interval", "uuid"]
 COMPARISONS = ["=", "<>", "<", "<=", ">", ">=", "~", "!~", "~~", "?", "@>", "&&"]
 OTHERS = ["+", "-", "*", "/", "%", "||", "->", "->>", "#>>", "|", "<<"]
 # Of the grammar: what they are is not looked up in the path.
@@ -118,36 +123,78 @@ def used_functions(sql):
     return sorted(set(re.findall(r"\b([a-z_][a-z0-9_]+)\(", sql)) - GRAMMAR)
 
 
-@pytest.fixture
-def planted(make_database, template):
-    """A database in whose public schema somebody has planted all that could be taken for pg_catalog's."""
-    db = make_database(template)
+ADOPTED = """
+    CREATE TABLE grading_jobs (id uuid PRIMARY KEY, session_id uuid, job_type varchar(40), job_data jsonb,
+        status varchar(20) DEFAULT 'pending', error varchar(500), attempts smallint DEFAULT 0, max_attempts smallint DEFAULT 3,
+        priority smallint DEFAULT 0, created_at timestamp DEFAULT now(), started_at timestamp, completed_at timestamp,
+        failed_at timestamp, updated_at timestamp DEFAULT now());
+    CREATE TABLE phrase_cache (cache_key varchar(200) PRIMARY KEY, phrase varchar(4000), rating varchar(40),
+        context varchar(4000), created_at timestamp DEFAULT now());
+"""
+# name -> (what is there before the migrations, types of operators, types of functions)
+TABLES = {"ours": ("", TYPES + CATALOG_TYPES, TYPES), "adopted": (ADOPTED, ADOPTED_TYPES, ADOPTED_TYPES)}
+
+
+def plant(db, operands, types):
+    """As a role that may create in public: whatever could be taken for pg_catalog's."""
     db.rows(f"DO $$ BEGIN CREATE ROLE {HOSTILE}; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
     db.rows(f"GRANT CREATE, USAGE ON SCHEMA public TO {HOSTILE}")
     db.rows(PLANT)
     db.rows(f"GRANT USAGE ON SCHEMA planting TO {HOSTILE}")
     with db.connect(autocommit=False) as conn:
         conn.execute(f"SET ROLE {HOSTILE}")
+        conn.execute("SET statement_timeout = 0")
         operators = conn.execute("SELECT planting.plant_operators(%s, %s, %s)",
-                                 (COMPARISONS + OTHERS, COMPARISONS, TYPES)).fetchone()[0]
+                                 (COMPARISONS + OTHERS, COMPARISONS, operands)).fetchone()[0]
         functions = conn.execute("SELECT planting.plant_functions(%s, %s)",
-                                 (used_functions(our_sql()), TYPES)).fetchone()[0]
+                                 (used_functions(our_sql()), types)).fetchone()[0]
         conn.commit()
-    assert operators > 5000 and functions > 300
-    return db
+    assert operators > 100 * len(operands) and functions > 200, (operators, functions)
 
 
-def test_no_statement_of_the_daemon_is_anothers(planted):
-    """Not only what a run comes by: the server itself says what each statement depends on."""
+@pytest.fixture(scope="module")
+def planted_templates(postgres):
+    """planted_templates(tables): the name of a database in whose public schema somebody has planted all that."""
+    made = {}
+
+    def admin(sql):
+        with harness.connect(postgres.conninfo("postgres")) as conn:
+            conn.execute(sql)
+
+    def make(tables):
+        if tables not in made:
+            made[tables] = f"planted_{tables}"
+            admin(f"CREATE DATABASE {made[tables]}")
+            db = harness.Database(postgres, made[tables])
+            before, operands, types = TABLES[tables]
+            if before:
+                db.rows(before)
+            harness.migrate(db.conninfo)
+            plant(db, operands, types)
+            db.close()
+        return made[tables]
+
+    yield make
+    for name in made.values():
+        admin(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=TABLES)
+def planted(request, make_database, planted_templates):
+    return make_database(planted_templates(request.param))
+
+
+def calls_of_others(db, statements):
+    """Not only what a run comes by: the server itself says what each statement, name: (types, text), depends on."""
     found = []
-    with planted.connect() as conn:
-        for name, (parameters, text) in harness.daemon_statements().items():
+    with db.connect() as conn:
+        for name, (parameters, text) in statements.items():
             head = f"CREATE FUNCTION pg_temp.of_{name}({', '.join(parameters)}) RETURNS"
             body = f"LANGUAGE sql BEGIN ATOMIC {text}; END"
             try:
-                conn.execute(f"{head} SETOF record {body}")
+                conn.execute(f"{head} SETOF record {body}".encode())
             except psycopg.errors.InvalidFunctionDefinition:     # it returns nothing
-                conn.execute(f"{head} void {body}")
+                conn.execute(f"{head} void {body}".encode())
             except psycopg.Error as error:
                 found.append(f"{name}: {error}")
         conn.execute("SET search_path = pg_catalog")
@@ -161,45 +208,83 @@ def test_no_statement_of_the_daemon_is_anothers(planted):
             WHERE f.pronamespace = pg_my_temp_schema() AND f.proname LIKE 'of\\_%%'
                 AND coalesce(o.oprowner, p.proowner) = (SELECT oid FROM pg_roles WHERE rolname = %s)
             ORDER BY 1, 2""", (HOSTILE,))]
+    return found
+
+
+def test_no_statement_of_the_daemon_is_anothers(planted):
+    found = calls_of_others(planted, harness.daemon_statements())
     assert not found, "\n".join(found)
+
+
+LOGGED = dict(os.environ, PGOPTIONS="-c log_statement=all")
+
+
+def server_log(db):
+    with open(f"{db.postgres.directory}/log", encoding="utf-8", errors="replace") as log:
+        return log.read()
+
+
+def logged_statements(db, since):
+    """What was sent with LOGGED in the environment, migrations excepted: name -> (types of its parameters, text)."""
+    sent = re.findall(r"^[^\t\n]*LOG:  (?:statement|execute [^:\n]+): (.*(?:\n\t.*)*)", server_log(db)[since:], re.MULTILINE)
+    applied = re.sub(r"\s+", " ", "".join(path.read_text() for path in harness.MIGRATIONS))
+    found = {}
+    with db.connect() as conn:
+        for text in dict.fromkeys(text.replace("\n\t", "\n").strip().rstrip(";") for text in sent):
+            if not re.match(r"\(?(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text) or re.sub(r"\s+", " ", text) in applied:
+                continue
+            conn.execute(f"PREPARE asked AS {text}".encode())
+            types = conn.execute("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'asked'").fetchone()[0]
+            conn.execute("DEALLOCATE asked")
+            found[f"sent_{len(found)}"] = (types, text)
+    return found
 
 
 def test_a_pool_and_gradingctl_call_nothing_of_others(planted, make_pool, tmp_path):
     """What is looked up while it runs, as in functions, in gradingctl and in the set-up of a connection.
 
-    gradingctl doctor reads catalogs, with the rights of whoever calls it, and says that others may create here.
+    Of what is sent the server says what it depends on, as well: gradingctl doctor might look no row at.
     """
     session, other = new_session(), new_session()
     transcripts = tmp_path / "transcripts.json"
     transcripts.write_text("\n".join(json.dumps({"id": str(s), "transcript": rep("Hello there.", "What would it cost?")})
                                      for s in (session, other)))
+    since = len(server_log(planted))
 
     def ctl(*words):
-        said = gradingctl("-d", planted.conninfo, *words)
-        assert "PLANTED" not in said.stdout + said.stderr, (words, said.stderr)
+        said = gradingctl("-d", planted.conninfo, *words, env=LOGGED)
+        assert "PLANTED" not in said.stdout + said.stderr, (words, said.stdout, said.stderr)
         return said
 
     assert ctl("migrate").returncode == 0
     assert ctl("enqueue", str(transcripts)).returncode == 0
     assert ctl("cancel", str(other)).returncode == 0
     assert ctl("retry", str(other)).returncode == 0
-    pool = make_pool(planted, queue={"poll": "1s"})
+    pool = make_pool(planted, queue={"poll": "1s"}, env={"PGOPTIONS": LOGGED["PGOPTIONS"]})
     for s in (session, other):
         wait_until(lambda: ctl("--json", "progress", str(s)).stdout.find('"completed"') > 0)
     for words in (["progress", session], ["ratings", session], ["ratings", session, "--since", "1"], ["jobs"],
-                  ["jobs", "--failed"], ["jobs", "--pending"], ["retry", "--failed"], ["cache"], ["cache", "drop", "--all"],
-                  ["enqueue", str(transcripts), "--wait"], ["migrate", "--status"]):
+                  ["jobs", "--failed"], ["jobs", "--pending"], ["jobs", "--incomplete"], ["retry", "--failed"],
+                  ["retry", "--incomplete"], ["cache"], ["cache", "drop", "--model", "m"], ["cache", "drop", "--prompt", "abcd"],
+                  ["cache", "drop", "--all"], ["enqueue", str(transcripts), "--wait"], ["migrate", "--status"], ["doctor"],
+                  ["forget", other]):
         for json_too in ([], ["--json"]):
             ctl(*json_too, *map(str, words))
-    assert "PLANTED" not in pool.run("-t").stderr
+    for mode in ("session", "transaction"):
+        pool.configure(database={"pool_mode": mode})
+        assert "PLANTED" not in pool.run("-t").stdout
+        pool.ctl("reload")
     pool.kill(pool.workers()[0])                        # its jobs are looked for
     wait_until(lambda: len(pool.workers()) == 2)
     pool.stop()
     assert "PLANTED" not in pool.log
-    assert planted_calls(planted) == []
+    assert planted_calls(planted, since) == []
+    sent = logged_statements(planted, since)
+    found = [f"{line}\n\t{sent[line.partition(':')[0]][1]}" for line in calls_of_others(planted, sent)]
+    assert len(sent) >= 50 and not found, "\n".join(found)
 
 
-def planted_calls(db):
-    """What the server's log says of planted functions that were called in this database."""
-    with open(f"{db.postgres.directory}/log", encoding="utf-8", errors="replace") as log:
-        return sorted({line.strip().partition("PLANTED: ")[2] for line in log if "LOG:  PLANTED: " in line})
+def planted_calls(db, since):
+    """What the server's log says of planted functions that were called from there on."""
+    return sorted({line.strip().partition("PLANTED: ")[2] for line in server_log(db)[since:].split("\n")
+                   if "LOG:  PLANTED: " in line})

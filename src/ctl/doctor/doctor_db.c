@@ -69,8 +69,8 @@ static void list_versions(struct buf *out)
 
 static const char schema_sql[] =
 	"SELECT (SELECT coalesce(max(version), 0) FROM grading_migrations),"
-	"  coalesce((SELECT string_agg(v::text, ', ' ORDER BY v)"
-	"    FROM unnest($1::int[]) AS v"
+	"  coalesce((SELECT pg_catalog.string_agg(v::text, ', ' ORDER BY v)"
+	"    FROM pg_catalog.unnest($1::int[]) AS v"
 	"    WHERE v NOT IN (SELECT version FROM grading_migrations)), '')";
 
 /* False when there is nothing more to be looked at. */
@@ -121,8 +121,9 @@ static void check_clock(struct examination *x)
 	for (int i = 0; i < CLOCK_SAMPLES; i++) {
 		int64_t before = wall_ms(), took;
 		PGresult *row = questions_ask(
-			&x->q, "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint", 0,
-			NULL, &err);
+			&x->q,
+			"SELECT (extract(epoch FROM clock_timestamp()) * 1000::numeric)::bigint",
+			0, NULL, &err);
 
 		if (!row) {
 			doctor_say(x->r, "clock", DOCTOR_ERROR, NULL,

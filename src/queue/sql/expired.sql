@@ -11,7 +11,7 @@ SELECT pages.n, entry.place, entry.key
 FROM (SELECT pg_relation_size('phrase_cache'::regclass)
 	/ current_setting('block_size'::text)::bigint AS n) AS pages
 LEFT JOIN (
-	SELECT c.ctid::text AS place, left(c.cache_key, 200) AS key FROM phrase_cache c
+	SELECT c.ctid::text AS place, left(c.cache_key::text, 200) AS key FROM phrase_cache c
 	WHERE c.ctid >= $2::text::tid AND c.ctid < pg_catalog.format('(%s,0)', $3::bigint)::tid
 		AND c.created_at < now() - interval '1 ms' * $1::bigint::float8
 	LIMIT $4::int

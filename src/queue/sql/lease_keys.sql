@@ -18,8 +18,9 @@ WITH asked AS MATERIALIZED (
 	FROM pg_catalog.unnest($1::text[]) AS key
 	WHERE key NOT IN (SELECT cache_key FROM asked)
 		AND key NOT IN (
-			SELECT cache_key FROM phrase_cache WHERE cache_key = ANY($1::text[])
-				AND now() - created_at < $4::bigint::float8 * interval '1 ms')
+			SELECT cache_key::text FROM phrase_cache
+			WHERE cache_key::text = ANY($1::text[])
+				AND created_at > now() - $4::bigint::float8 * interval '1 ms')
 	ORDER BY key COLLATE "C"
 	ON CONFLICT (cache_key) DO UPDATE SET asker = excluded.asker, until = excluded.until
 	WHERE f.until <= now() OR f.asker = excluded.asker

@@ -30,7 +30,7 @@ WITH dead AS MATERIALIZED (
 		coalesce(d.in_hand = g.id AND d.claim = g.claim, false) AS it,
 		coalesce(d.had, (count(*) OVER (PARTITION BY d.identity))::int) AS had
 	FROM grading_jobs g JOIN dead d ON g.claimed_by = d.identity
-	WHERE g.status = 'processing'
+	WHERE g.status::text = 'processing'
 ), left_behind AS (
 	SELECT place, id, session_id, claim, had, false AS loose,
 		(it AND (had = 1 OR inside IS TRUE AND NOT outside))::int AS guilt,
@@ -42,7 +42,7 @@ WITH dead AS MATERIALIZED (
 		(count(*) FILTER (WHERE NOT d.outside))::int,
 		:death_in_hand * (count(*) FILTER (WHERE d.outside))::int
 	FROM grading_jobs g JOIN dead d ON d.in_hand = g.id AND d.claim = g.claim AND d.inside
-	WHERE g.id = ANY($2::uuid[]) AND g.status IS NOT DISTINCT FROM 'pending'
+	WHERE g.id = ANY($2::uuid[]) AND g.status::text IS NOT DISTINCT FROM 'pending'
 	GROUP BY g.id
 )
 SELECT place, id, session_id, claim, had, loose, guilt, weight FROM left_behind

@@ -11,4 +11,5 @@ SELECT cache_key, rating, pg_catalog.array_to_string(alternatives, :separator), 
 		THEN (provenance - ARRAY['at', 'source'])::text END,
 	created_at
 FROM phrase_cache
-WHERE cache_key = ANY($1::text[]) AND now() - created_at < $2::bigint::float8 * interval '1 ms';
+WHERE cache_key::text = ANY($1::text[])
+	AND created_at > now() - $2::bigint::float8 * interval '1 ms';

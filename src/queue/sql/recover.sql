@@ -33,7 +33,7 @@ WITH asked AS MATERIALIZED (
 ), loose AS MATERIALIZED (
 	SELECT g.id FROM grading_jobs g
 	WHERE g.id = ANY(ARRAY(SELECT id FROM asked WHERE loose))
-		AND g.status IS NOT DISTINCT FROM 'pending'
+		AND g.status::text IS NOT DISTINCT FROM 'pending'
 		AND g.claim = ANY(ARRAY(SELECT claim FROM asked WHERE loose))
 	ORDER BY g.id FOR UPDATE
 ), judged AS MATERIALIZED (
@@ -53,9 +53,9 @@ WITH asked AS MATERIALIZED (
 	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
 ), :taken, put AS (
 	UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,
-		claim = CASE WHEN g.status = 'pending' THEN nextval('grading_claims'::regclass)
+		claim = CASE WHEN g.status::text = 'pending' THEN nextval('grading_claims'::regclass)
 			ELSE g.claim END,
-		times_claimed = CASE WHEN g.status = 'pending' THEN :claimed_once_more
+		times_claimed = CASE WHEN g.status::text = 'pending' THEN :claimed_once_more
 			ELSE g.times_claimed END,
 		attempts = taken.attempts, claimed_by = NULL, updated_at = now(),
 		failed_at = CASE WHEN spent THEN now() END,

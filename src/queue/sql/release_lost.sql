@@ -1,6 +1,6 @@
 -- Puts back jobs of claims whose answer was lost, as lost.sql has found them.
 \set briefly `cat pieces/briefly.sql`
-\set still_there 'g.status IS NOT DISTINCT FROM ''processing'' AND g.claimed_by = $1'
+\set still_there 'g.status::text IS NOT DISTINCT FROM ''processing'' AND g.claimed_by = $1'
 \set outcomes `cat pieces/outcomes.sql`
 
 PREPARE release_lost (

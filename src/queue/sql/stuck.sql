@@ -9,6 +9,6 @@ PREPARE stuck (
 ) AS
 WITH stuck AS MATERIALIZED (
 	SELECT g.id, g.session_id, g.claim FROM grading_jobs g
-	WHERE g.status = 'processing' AND :stuck
+	WHERE g.status::text = 'processing' AND :stuck
 )
 SELECT id, session_id, claim FROM stuck WHERE id >= $2::uuid ORDER BY id LIMIT $3::int;

@@ -14,12 +14,12 @@ PREPARE tick (
 ) AS
 WITH RECURSIVE head AS (
 	(SELECT priority, available_at, id FROM grading_jobs
-	WHERE status = 'pending' AND priority IS NOT NULL AND available_at IS NOT NULL
+	WHERE status::text = 'pending' AND priority IS NOT NULL AND available_at IS NOT NULL
 	ORDER BY priority DESC, available_at, id LIMIT 1)
 	UNION ALL
 	SELECT next.priority, next.available_at, next.id FROM head CROSS JOIN LATERAL (
 		SELECT g.priority, g.available_at, g.id FROM grading_jobs g
-		WHERE g.status = 'pending' AND g.priority < head.priority
+		WHERE g.status::text = 'pending' AND g.priority < head.priority
 			AND g.available_at IS NOT NULL
 		ORDER BY g.priority DESC, g.available_at, g.id LIMIT 1
 	) next
@@ -36,14 +36,14 @@ WITH RECURSIVE head AS (
 			count(*) FILTER (WHERE available_at <= now()) AS due
 		FROM (
 			SELECT g.available_at FROM grading_jobs g
-			WHERE g.status = 'pending' AND g.priority = h.priority
+			WHERE g.status::text = 'pending' AND g.priority = h.priority
 				AND (g.available_at, g.id) >= (h.available_at, h.id)
 			ORDER BY g.available_at, g.id LIMIT 100000
 		) p
 	) n
 	LEFT JOIN LATERAL (
 		SELECT g.available_at AS at FROM grading_jobs g
-		WHERE g.status = 'pending' AND g.priority = h.priority AND g.available_at > now()
+		WHERE g.status::text = 'pending' AND g.priority = h.priority AND g.available_at > now()
 		ORDER BY g.available_at, g.id LIMIT 1
 	) next ON true
 ), held AS (
@@ -51,7 +51,7 @@ WITH RECURSIVE head AS (
 		min(coalesce(started_at, updated_at, created_at, '-infinity')) AS oldest,
 		string_agg(DISTINCT claimed_by, E'\n')
 			FILTER (WHERE starts_with(claimed_by, $5)) AS claimants
-	FROM grading_jobs WHERE status = 'processing'
+	FROM grading_jobs WHERE status::text = 'processing'
 )
 SELECT waiting.look,
 	CASE WHEN waiting.next <= now() + $1::bigint::float8 * interval '1 ms'
@@ -59,17 +59,17 @@ SELECT waiting.look,
 	coalesce(waiting.pending, 0), waiting.due, held.n,
 	(SELECT count(*) FROM (
 		SELECT FROM grading_jobs
-		WHERE status = 'failed' AND failed_at > now() - interval '24 hours'
+		WHERE status::text = 'failed' AND failed_at > now() - interval '24 hours'
 		LIMIT 100000) f),
 	greatest(extract(epoch FROM now() - waiting.oldest) * 1000::numeric, 0)::bigint,
 	coalesce(held.oldest < now() - $2::bigint::float8 * interval '1 ms', false),
 	$3::bigint > 0 AND EXISTS (
 		SELECT FROM grading_jobs
-		WHERE status = 'completed'
+		WHERE status::text = 'completed'
 			AND completed_at < now() - $3::bigint::float8 * interval '1 ms')
 	OR $4::bigint > 0 AND EXISTS (
 		SELECT FROM grading_jobs
-		WHERE status = 'failed'
+		WHERE status::text = 'failed'
 			AND failed_at < now() - $4::bigint::float8 * interval '1 ms'),
 	held.claimants, now(), least(greatest(heads.priority, -2147483648), 2147483647)::int,
 	heads.available_at, heads.id

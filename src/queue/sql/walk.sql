@@ -14,7 +14,7 @@ PREPARE walk (
 ) AS
 SELECT :place, :stored_bytes >= :large
 FROM grading_jobs g
-WHERE g.status = 'pending' AND g.available_at <= now() AND g.priority = $2::bigint
+WHERE g.status::text = 'pending' AND g.available_at <= now() AND g.priority = $2::bigint
 	AND (g.available_at, g.id) >= ($3::timestamptz, $4::uuid)
 	AND (g.available_at, g.id) < ($5::timestamptz, $6::uuid)
 ORDER BY g.available_at, g.id LIMIT $1::int;

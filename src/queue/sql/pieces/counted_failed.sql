@@ -5,5 +5,5 @@ SELECT session_id, 0 AS batches,
 	count(*) FILTER (WHERE was IS DISTINCT FROM 'failed')::int AS failed,
 	0 AS lines, 0 AS rated, 0 AS skipped, 0 AS stored, now() AS started_at,
 	NULL::int AS stride
-FROM put WHERE status = 'failed' AND session_id IS NOT NULL
+FROM put WHERE status::text = 'failed' AND session_id IS NOT NULL
 GROUP BY session_id

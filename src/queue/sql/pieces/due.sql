@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT * FROM (
 		SELECT :columns FROM grading_jobs g
-		WHERE g.status = 'pending' AND g.available_at <= now()
+		WHERE g.status::text = 'pending' AND g.available_at <= now()
 			AND g.priority > floor.priority AND g.priority < floor.above
 		ORDER BY g.priority DESC, g.available_at, g.id
 		LIMIT $1::int FOR UPDATE SKIP LOCKED
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
 	UNION ALL
 	SELECT * FROM (
 		SELECT :columns FROM grading_jobs g
-		WHERE g.status = 'pending' AND g.available_at <= now()
+		WHERE g.status::text = 'pending' AND g.available_at <= now()
 			AND g.priority = floor.priority
 			AND (g.available_at, g.id) >= (floor.available_at, floor.id)
 		ORDER BY g.available_at, g.id

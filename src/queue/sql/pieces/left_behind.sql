@@ -1,2 +1,2 @@
 -- The job g is as its dead worker left it: `asked` says how that held it, and under which claim.
-g.status IS NOT DISTINCT FROM CASE WHEN asked.loose THEN 'pending' ELSE 'processing' END
+g.status::text IS NOT DISTINCT FROM CASE WHEN asked.loose THEN 'pending' ELSE 'processing' END

@@ -2,7 +2,7 @@
 -- :still_there for those that are as they were found; `taken`, those of them that could be locked,
 -- with whatever else is changed along with them; `put`, of these those that were changed, with
 -- their new status. What a trigger swallows, or makes another status of, is refused.
-SELECT place, CASE status WHEN 'pending' THEN 'done' WHEN 'failed' THEN 'failed'
+SELECT place, CASE status::text WHEN 'pending' THEN 'done' WHEN 'failed' THEN 'failed'
 	ELSE 'refused' END AS outcome
 FROM put
 UNION ALL
