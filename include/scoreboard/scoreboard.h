@@ -109,6 +109,7 @@ struct scoreboard {
 	struct log_loss log_loss;	/* its own lines, and those of a trial */
 	_Atomic uint32_t workers;	/* how many are wanted */
 	_Atomic uint64_t reloads;
+	struct shared_text reload_error;	/* why the last one was refused; "": it was not */
 	_Atomic uint64_t restarts;	/* children started again after an unexpected end */
 	_Atomic uint32_t slots_used;	/* slots from here on have never had a child */
 

@@ -42,7 +42,7 @@ static const char *const status_columns[] = {
 	"queue_pending", "queue_due", "queue_processing", "queue_oldest_due_ms", "queue_age_ms",
 	"rows_refused",
 	"calls", "call_p50_ms", "call_p95_ms", "call_p99_ms", "tokens_last_minute", "cost",
-	"queue_empty_in_ms", "log_lines_dropped", "log_error",
+	"queue_empty_in_ms", "log_lines_dropped", "log_error", "reload_error",
 	NULL
 };
 
@@ -245,6 +245,7 @@ static void fill_status(const struct pool *pool, struct table *t)
 	table_int(t, census.refused);
 	status_calls(t, pool);
 	status_log(t, sb);
+	cell_shared(t, &sb->reload_error);
 }
 
 const struct view view_status = { status_columns, true, fill_status };

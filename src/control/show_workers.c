@@ -66,7 +66,7 @@ const struct view view_workers = { workers_columns, false, fill_workers };
 
 #define SHOW_REFUSED_MAX 64		/* rows that are refused; "rows_refused" counts all */
 
-enum { OF_BREAKER = -1, OF_LOG = -2 };
+enum { OF_BREAKER = -1, OF_LOG = -2, OF_RELOAD = -3 };
 
 /* One of the three is what is told. */
 struct complaint {
@@ -79,7 +79,7 @@ struct complaint {
 
 struct complaints {
 	size_t n, nrows;
-	struct complaint at[SLOT_COUNT + 2 + SHOW_REFUSED_MAX];
+	struct complaint at[SLOT_COUNT + 3 + SHOW_REFUSED_MAX];
 	struct refused_row rows[SHOW_REFUSED_MAX];
 };
 
@@ -157,7 +157,7 @@ static void cell_loss(struct table *t, const struct scoreboard *sb, const struct
 static const char *who(const struct pool *pool, int slot)
 {
 	return slot == OF_BREAKER ? "breaker" : slot == OF_LOG ? "log" :
-	       pool->ops->role(pool->arg, slot);
+	       slot == OF_RELOAD ? "reload" : pool->ops->role(pool->arg, slot);
 }
 
 static void error_row(const struct pool *pool, const struct complaint *c, struct table *t)
@@ -184,6 +184,7 @@ static void fill_errors(const struct pool *pool, struct table *t)
 	struct complaints all = { .n = 0 };
 
 	add_text(&all, OF_BREAKER, &sb->breaker.reason);
+	add_text(&all, OF_RELOAD, &sb->reload_error);
 	add_loss(&all, scoreboard_log_loss(sb, false));
 	for (int i = 0; i < SLOT_COUNT; i++) {
 		add_text(&all, i, &sb->slots[i].error);

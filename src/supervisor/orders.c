@@ -58,11 +58,11 @@ void orders_fail(struct orders *o, int status, const char *reason)
 
 /* ---- reload ---- */
 
-int orders_reload(struct orders *o, struct err *err)
+int orders_reload(struct orders *o, bool awaited, struct err *err)
 {
 	if (o->children->stopping)
 		return err_set(err, ERR_PERMANENT, "the pool is stopping");
-	return reload_begin(o->reload, o->config, err);
+	return reload_begin(o->reload, o->config, awaited, err);
 }
 
 void orders_put_in_force(struct orders *o, struct config *fresh)
@@ -150,7 +150,7 @@ static void pool_set_log_level(void *arg, enum log_level level)
 
 static int pool_reload(void *arg, struct err *err)
 {
-	return orders_reload(arg, err);
+	return orders_reload(arg, true, err);
 }
 
 static int pool_scale(void *arg, int64_t workers, struct err *err)

@@ -35,7 +35,7 @@ void orders_stop(struct orders *o, bool at_once);
 /* Ends the pool with this exit status, unless it ends with another already. */
 void orders_fail(struct orders *o, int status, const char *reason);
 /* As reload_begin(); refused while the pool is stopping. */
-int orders_reload(struct orders *o, struct err *err);
+int orders_reload(struct orders *o, bool awaited, struct err *err);
 /* Takes fresh over and frees what was in force; all children are replaced. */
 void orders_put_in_force(struct orders *o, struct config *fresh);
 

@@ -24,7 +24,8 @@
 #include "patient_timer.h"
 
 /* A matter of milliseconds; within a control client's patience (CONTROL_DEADLINE_MS). */
-#define TRIAL_MS 4000
+#define TRIAL_AWAITED_MS 4000
+#define TRIAL_MS 30000
 
 /* ---- the end ---- */
 
@@ -110,7 +111,7 @@ static void __attribute__((noreturn)) become_trial(const struct reload *r, int f
 }
 
 /* Takes fresh over when it returns 0. */
-static int trial_begin(struct reload *r, struct config *fresh, struct err *err)
+static int trial_begin(struct reload *r, struct config *fresh, bool awaited, struct err *err)
 {
 	int fds[2];
 
@@ -126,7 +127,8 @@ static int trial_begin(struct reload *r, struct config *fresh, struct err *err)
 	signals_unblock_all();
 	close(fds[1]);
 	if (r->pid > 0 && loop_watch(r->loop, r->fd, POLLIN, on_word, r) == 0) {
-		patient_timer_set(r->loop, &r->timer, TRIAL_MS, on_late, r);
+		patient_timer_set(r->loop, &r->timer, awaited ? TRIAL_AWAITED_MS : TRIAL_MS,
+				  on_late, r);
 		return 0;
 	}
 	err_set(err, ERR_RETRY, "cannot try the configuration: %s", strerror(errno));
@@ -137,7 +139,7 @@ static int trial_begin(struct reload *r, struct config *fresh, struct err *err)
 	return -1;
 }
 
-int reload_begin(struct reload *r, const struct config *current, struct err *err)
+int reload_begin(struct reload *r, const struct config *current, bool awaited, struct err *err)
 {
 	struct config *fresh;
 
@@ -145,7 +147,7 @@ int reload_begin(struct reload *r, const struct config *current, struct err *err
 	notify_reloading();
 	fresh = config_load(r->config_path, err);
 	if (!fresh || config_check_reload(current, fresh, err) == -1 ||
-	    trial_begin(r, fresh, err) == -1)
+	    trial_begin(r, fresh, awaited, err) == -1)
 		return refuse(r, fresh, err);
 	return 0;
 }

@@ -45,10 +45,11 @@ struct reload {
 /*
  * Begins to put what the file says now in the place of `current`. Returns 0, and over() follows
  * within seconds; or -1 and err, and over() was called already. One that comes while another is
- * being tried takes its place, since the file may have changed. The caller fills all fields up to
- * and including `trial`.
+ * being tried takes its place, since the file may have changed. awaited: somebody waits for the
+ * answer, so that a machine that is too busy gets less time. The caller fills all fields up to and
+ * including `trial`.
  */
-int reload_begin(struct reload *r, const struct config *current, struct err *err);
+int reload_begin(struct reload *r, const struct config *current, bool awaited, struct err *err);
 /* Nothing follows; fine when there is none. */
 void reload_cancel(struct reload *r);
 /* Another child, after its fork: closes what belongs to the reload under way, if any. */

@@ -86,6 +86,7 @@ static void on_reload_over(void *arg, struct config *fresh, const struct err *er
 {
 	struct supervisor *s = arg;
 
+	shared_text_set(&s->sb->reload_error, fresh ? "" : err->text);
 	if (fresh)
 		orders_put_in_force(&s->orders, fresh);
 	if (s->control)
@@ -197,7 +198,7 @@ static void on_hup(struct supervisor *s)
 {
 	struct err err;
 
-	orders_reload(&s->orders, &err);
+	orders_reload(&s->orders, false, &err);
 }
 
 static void on_usr1(struct supervisor *s)

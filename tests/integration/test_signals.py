@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from harness import ControlError, config_text, elapsed, is_running, promptly, wait_until
+from harness import ControlError, config_text, elapsed, gradingctl, is_running, promptly, wait_until
 
 
 def hold_jobs(pool, db, llm, n=3, **rule):
@@ -110,6 +110,21 @@ def test_hup_with_a_bad_file_changes_nothing(pool, db, text, word):
     assert pool.children() == before
     assert pool.show("status")["reloads"] == 0
     db.wait(db.insert(), "completed")
+
+
+def test_a_hup_that_is_refused_is_told_until_the_next(pool, db):
+    assert pool.show("status")["reload_error"] is None
+    good = pathlib.Path(pool.config_path).read_text(encoding="utf-8")
+    pool.write_config("nonsense: { };")
+    pool.send(signal.SIGHUP)
+    wait_until(lambda: "nonsense" in (pool.show("status")["reload_error"] or ""))
+    assert ["nonsense" in row["error"] for row in pool.show("errors") if row["role"] == "reload"] == [True]
+    said = gradingctl("-s", pool.socket, "-d", db.conninfo, "doctor").stdout
+    assert "a reload was refused" in said and "nonsense" in said
+    pool.write_config(good)
+    pool.send(signal.SIGHUP)
+    wait_until(lambda: pool.show("status")["reload_error"] is None)
+    assert pool.show("status")["reloads"] == 1 and "nonsense" not in pool.ctl("show errors")
 
 
 def test_a_reload_to_a_database_that_refuses_us_is_refused(pool, db, postgres):

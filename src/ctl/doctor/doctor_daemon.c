@@ -95,6 +95,18 @@ static void say_log(struct doctor_report *r, struct json_object *status)
 			   (long long)dropped);
 }
 
+/* Who sends a HUP is told by the log alone. */
+static void say_reload(struct doctor_report *r, struct json_object *status)
+{
+	struct json_object *error = json_object_object_get(status, "reload_error");
+
+	if (error)
+		doctor_say(r, "reload", DOCTOR_WARNING,
+			   "correct the file, gradingd -t checks it; then gradingctl reload",
+			   "the daemon still runs with its old configuration, since a reload was "
+			   "refused: %s", json_object_get_string(error));
+}
+
 /* With a database of one's own (-d) this may well be a host that runs no daemon. */
 void doctor_daemon(struct ctl *ctl, struct doctor_report *r)
 {
@@ -107,6 +119,7 @@ void doctor_daemon(struct ctl *ctl, struct doctor_report *r)
 		judge(r, ctl->asked, status);
 		say_refused(r, ctl, status);
 		say_log(r, status);
+		say_reload(r, status);
 	} else if (ctl->asked[0] && err.kind == ERR_CONFIG) {
 		doctor_say(r, "daemon", DOCTOR_ERROR, "is it a gradingd?", "%s", err.text);
 	} else {
