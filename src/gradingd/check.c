@@ -34,6 +34,7 @@ struct check {
 	const struct config *config;
 	struct pg *pg;
 	bool refused;		/* something a start would not survive */
+	bool unmigrated;	/* said already; what migrations bring need not be there */
 	int status;		/* -1 while it goes on */
 };
 
@@ -42,16 +43,16 @@ struct check {
  * keeps no checksum. By way of jsonb, as a table of a first release may have no such column.
  */
 enum {
-	QUESTION_FUNCTIONS, QUESTION_MIGRATIONS, QUESTION_COLUMNS, QUESTION_NUMBERS,
+	QUESTION_MIGRATIONS, QUESTION_FUNCTIONS, QUESTION_COLUMNS, QUESTION_NUMBERS,
 	QUESTION_ENCODING, QUESTION_BACKEND_PID, QUESTION_COUNT
 };
 static const struct statement questions[QUESTION_COUNT] = {
+	[QUESTION_MIGRATIONS] = { "versions", "SELECT version::integer FROM grading_migrations",
+		0 },
 	[QUESTION_FUNCTIONS] = { "functions",
 		"SELECT max(m.version)::integer, coalesce(max(to_jsonb(m) ->> 'checksum'::text)"
 		" FILTER (WHERE m.version = 0), ''::text),"
 		" coalesce(bool_or(m.version = 0), false) FROM grading_migrations m", 0 },
-	[QUESTION_MIGRATIONS] = { "versions", "SELECT version::integer FROM grading_migrations",
-		0 },
 	[QUESTION_COLUMNS] = { "columns", ADOPTED_COLUMNS_SQL, 0 },
 	[QUESTION_NUMBERS] = { "numbers",
 		"SELECT name FROM pg_catalog.unnest("
@@ -105,7 +106,10 @@ static bool functions_are_current(const PGresult *result)
 
 static void on_functions(void *arg, const PGresult *result, const struct err *err)
 {
-	(void)arg;
+	const struct check *c = arg;
+
+	if (c->unmigrated)
+		return;
 	if (err)
 		say("functions", err->text);
 	else
@@ -141,6 +145,7 @@ static void on_migrations(void *arg, const PGresult *result, const struct err *e
 	if (missing > 0)
 		strcat(text, "; run `gradingctl migrate`");
 	say("schema", err ? err->text : missing > 0 ? text : "ok");
+	c->unmigrated = missing > 0;
 	c->refused |= err || missing > 0;
 }
 
@@ -173,6 +178,8 @@ static void on_numbers(void *arg, const PGresult *result, const struct err *err)
 	int n = PQntuples(result);
 	char text[300];
 
+	if (c->unmigrated)
+		return;
 	for (int i = 0; i < n; i++) {
 		snprintf(text, sizeof(text), "no right to draw from the sequence %.60s; as the "
 			 "owner of the tables: SELECT grading_secure()", PQgetvalue(result, i, 0));
@@ -198,7 +205,7 @@ static void on_encoding(void *arg, const PGresult *result, const struct err *err
 static void on_ready(void *arg)
 {
 	static pg_answer_fn *const answers[QUESTION_COUNT] = {
-		[QUESTION_FUNCTIONS] = on_functions, [QUESTION_MIGRATIONS] = on_migrations,
+		[QUESTION_MIGRATIONS] = on_migrations, [QUESTION_FUNCTIONS] = on_functions,
 		[QUESTION_COLUMNS] = on_columns,
 		[QUESTION_NUMBERS] = on_numbers, [QUESTION_ENCODING] = on_encoding,
 		[QUESTION_BACKEND_PID] = on_backend_pid,	/* the last: it ends the check */
@@ -218,7 +225,7 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 	struct check *c = arg;
 
 	say("database", err->text);
-	if (trouble == PG_REFUSED)
+	if (trouble == PG_REFUSED && !strstr(err->text, "gradingctl migrate"))
 		say("", "see database.conninfo");
 	c->status = trouble == PG_REFUSED ? EXIT_BAD_CONFIG : EXIT_TRY_LATER;
 }

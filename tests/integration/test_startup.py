@@ -439,6 +439,16 @@ def test_the_check_finds_each_migration_that_is_missing(make_pool, db):
         assert re.search(rf"schema +0?{version}_\w+\.sql (was not|and 1 more were not) applied", result.stdout), result.stdout
 
 
+def test_the_check_says_once_that_migrations_are_missing(make_pool, db, bare_db):
+    """And not also of each thing that they would bring, as if that were another mistake."""
+    db.rows("DELETE FROM grading_migrations WHERE version >= 93 OR version = 0")
+    db.rows("DROP SEQUENCE grading_cursors")
+    for target in (db, bare_db):
+        said = make_pool(target, start=False).run("-t").stdout
+        assert said.count("gradingctl migrate") == 1 and "database.conninfo" not in said, said
+        assert not re.search(r"^(functions|numbers)", said, re.MULTILINE), said
+
+
 def test_the_check_finds_a_statement_that_is_refused(make_pool, db):
     db.rows("ALTER TABLE phrase_cache RENAME alternatives TO others")
     result = make_pool(db, start=False).run("-t")
