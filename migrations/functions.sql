@@ -428,8 +428,8 @@ BEGIN
 			' speaker %', session_id, seen.textless, names;
 	END IF;
 	IF seen.doubtful THEN
-		RAISE NOTICE 'session %: rated are %; not rated are %; rater.speakers says whose'
-			' lines are', session_id, (
+		RAISE NOTICE 'session %: rated are %; not rated are %; % says whose lines are',
+			session_id, (
 			SELECT pg_catalog.string_agg(told.words, ', '::text) FROM (
 				SELECT pg_catalog.concat(pg_catalog.count(*), ' of speaker "'::text,
 					"left"(e.speaker, 40), '"'::text) AS words
@@ -442,7 +442,10 @@ BEGIN
 				FROM grading_entries(transcript, speakers) AS e
 				WHERE NOT e.rated AND e.speaker IS NOT NULL
 				GROUP BY e.speaker ORDER BY e.speaker LIMIT 5) AS told),
-				'those of nobody'::text);
+				'those of nobody'::text),
+			CASE WHEN speakers OPERATOR(pg_catalog.=) grading_speakers()
+				THEN 'rater.speakers'::text
+				ELSE 'the option "speakers" of this call'::text END;
 	END IF;
 END $$;
 

@@ -552,6 +552,9 @@ def test_a_user_beside_an_agent_is_told(db):
     assert len(said) == 1 and session in said[0]
     assert '2 of speaker "user"' in said[0] and '3 of speaker "agent"' in said[0] and "rater.speakers" in said[0]
     assert said[0].index("user") < said[0].index("not rated") < said[0].index("agent")
+    said = notices(db, "SELECT grading_submit(%s, %s::jsonb, '{\"speakers\": [\"user\"]}')", new_session(),
+                   json.dumps(lines(0, speaker="agent") + lines(1, speaker="user")))
+    assert len(said) == 1 and 'the option "speakers" of this call' in said[0] and "rater.speakers" not in said[0]
     assert notices(db, SUBMIT, new_session(), json.dumps(lines(0, speaker="user") + lines(1, speaker="customer"))) == []
     assert notices(db, SUBMIT, new_session(), json.dumps(lines(0) + lines(1, speaker="customer"))) == []
 
