@@ -49,6 +49,12 @@ void ctl_complain(struct ctl *ctl, const char *fmt, ...) __attribute__((format(p
 /* Tells the user what went wrong; returns the exit status that goes with err's kind. */
 int ctl_fail(struct ctl *ctl, const struct err *err);
 
+/* The same of a session's id, as it was typed: nothing is kept of it. Returns EXIT_FAILED. */
+int ctl_unknown_session(struct ctl *ctl, const char *id);
+
+/* Where *err says that a right is missing: also which of our roles has it. Before PQfinish(). */
+void ctl_name_right(const PGconn *conn, const char *role, struct err *err);
+
 /*
  * Loads -c FILE or the default configuration into ctl->config, once. Returns 0, or -1 and err. A
  * default file that does not exist is no error: ctl->config then stays NULL.

@@ -17,7 +17,7 @@ PGconn *pgsync_connect(const char *conninfo, const char *application_name, struc
 /*
  * Runs one statement with n parameters; with n = 0 any number of statements, of which the last
  * one's result is returned. NULL and err: ERR_LOST when the connection is gone, else as
- * pgerror_kind() sorts it.
+ * pgerror_kind() sorts it. A signal that ends us meanwhile has it cancelled first.
  */
 PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values,
 		       struct err *err);

@@ -205,12 +205,15 @@ int cmd_enqueue(struct ctl *ctl, char **args, int n)
 	struct enqueue e = { .ctl = ctl, .began_ms = now_ms() };
 	struct err err;
 	PGconn *conn = ctl_database(ctl, &err);
-	int status;
+	int outcome, status;
 
 	if (!conn)
 		return ctl_fail(ctl, &err);
 	enqueue_batch_init(&e.batch, ctl, conn);
-	status = finish(&e, enqueue_files(&e, args, n, &err), &err);
+	outcome = enqueue_files(&e, args, n, &err);
+	if (outcome == -1)
+		ctl_name_right(conn, "grading_app", &err);
+	status = finish(&e, outcome, &err);
 	enqueue_batch_free(&e.batch);
 	free(e.names);
 	PQfinish(conn);

@@ -145,6 +145,25 @@ static const char sessions_sql[] =
 	"   AND ($1::uuid IS NULL OR session_id > $1::uuid)"
 	"  ORDER BY session_id LIMIT $2::int) s";
 
+/* The places in $1: uuid[] of those of which nothing is kept. */
+static const char unknown_sql[] =
+	"SELECT a.place FROM pg_catalog.unnest($1::uuid[]) WITH ORDINALITY AS a(id, place)"
+	" WHERE NOT EXISTS (SELECT FROM grading_progress(a.id))"
+	"   AND NOT EXISTS (SELECT FROM line_ratings r WHERE r.session_id = a.id)"
+	" ORDER BY a.place";
+
+static int tell_unknown(struct ctl *ctl, PGconn *conn, const char *sessions, char **ids,
+			int64_t *unknown, struct err *err)
+{
+	PGresult *result = pgsync_query(conn, unknown_sql, 1, &sessions, err);
+
+	for (int i = 0; i < PQntuples(result); i++)
+		ctl_unknown_session(ctl, ids[atoi(PQgetvalue(result, i, 0)) - 1]);
+	*unknown += PQntuples(result);
+	PQclear(result);
+	return result ? 0 : -1;
+}
+
 /* Adds to *n how many jobs, or rows, of these sessions (uuid[]) it was. */
 static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *n, struct err *err)
 {
@@ -162,13 +181,20 @@ static int apply(PGconn *conn, const char *sql, const char *sessions, int64_t *n
 	return 0;
 }
 
-static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int64_t *rows,
-			  struct err *err)
-{
-	int outcome = 0;
+/* What became of the sessions that were named. */
+struct done {
+	int outcome;		/* -1: err says why it was broken off */
+	int64_t rows;		/* jobs, or rows */
+	int64_t unknown;	/* sessions */
+	struct err err;
+};
 
-	for (int i = 0; i < n && outcome == 0; ) {
-		char session[UUID_SIZE];
+static void apply_to_words(struct ctl *ctl, PGconn *conn, const char *sql, char **ids, int n,
+			   struct done *done)
+{
+
+	for (int i = 0; i < n && done->outcome == 0; ) {
+		char session[UUID_SIZE], **first = &ids[i];
 		struct buf sessions;
 
 		buf_init(&sessions, LISTING_CAP_BYTES);
@@ -178,10 +204,13 @@ static int apply_to_words(PGconn *conn, const char *sql, char **ids, int n, int6
 			pgarray_text(&sessions, session);
 		}
 		pgarray_end(&sessions);
-		outcome = apply(conn, sql, buf_text(&sessions), rows, err);
+		done->outcome = tell_unknown(ctl, conn, buf_text(&sessions), first, &done->unknown,
+					     &done->err);
+		if (done->outcome == 0)
+			done->outcome = apply(conn, sql, buf_text(&sessions), &done->rows,
+					      &done->err);
 		buf_free(&sessions);
 	}
-	return outcome;
 }
 
 /* Each session once: what fails again meanwhile is not put back for ever. */
@@ -210,25 +239,31 @@ static int retry_all(PGconn *conn, bool failed, bool incomplete, int64_t *jobs, 
 	return outcome;
 }
 
-static int finish(struct ctl *ctl, int outcome, const char *key, const char *words, int64_t jobs,
-		  const struct err *err)
+static int status_of(struct ctl *ctl, const struct done *done)
 {
+	if (done->outcome == -1)
+		return ctl_fail(ctl, &done->err);
+	return done->unknown ? EXIT_FAILED : EXIT_STOPPED;
+}
+
+static int finish(struct ctl *ctl, const struct done *done, const char *key, const char *words)
+{
+	int64_t jobs = done->rows;
+
 	if (ctl->option[CTL_JSON])
 		printf("{\"%s\": %" PRId64 "}\n", key, jobs);
-	else if (jobs > 0 || outcome == 0)
+	else if (jobs > 0 || done->outcome == 0)
 		printf("%" PRId64 " job%s %s%s\n", jobs, term_plural(jobs), words,
 		       jobs ? "" : "; `gradingctl jobs` lists those that wait, are rated or have "
 		       "failed");
-	return outcome == 0 ? EXIT_STOPPED : ctl_fail(ctl, err);
+	return status_of(ctl, done);
 }
 
 int cmd_retry(struct ctl *ctl, char **args, int n)
 {
 	bool failed = ctl->option[CTL_FAILED], incomplete = ctl->option[CTL_INCOMPLETE];
-	int64_t jobs = 0;
-	struct err err;
+	struct done done = { 0 };
 	PGconn *conn;
-	int outcome;
 
 	if (n > 0 ? failed : !failed && !incomplete) {
 		ctl_complain(ctl, "say what to put back: gradingctl retry SESSION..., or --failed "
@@ -236,44 +271,42 @@ int cmd_retry(struct ctl *ctl, char **args, int n)
 			     "rating");
 		return EXIT_FAILED;
 	}
-	conn = ctl_database(ctl, &err);
+	conn = ctl_database(ctl, &done.err);
 	if (!conn)
-		return ctl_fail(ctl, &err);
-	outcome = n == 0 ? retry_all(conn, failed, incomplete, &jobs, &err)
-		: apply_to_words(conn, incomplete ? retry_both_sql : retry_failed_sql, args, n,
-				 &jobs, &err);
+		return ctl_fail(ctl, &done.err);
+	if (n == 0)
+		done.outcome = retry_all(conn, failed, incomplete, &done.rows, &done.err);
+	else
+		apply_to_words(ctl, conn, incomplete ? retry_both_sql : retry_failed_sql, args, n,
+			       &done);
 	PQfinish(conn);
-	return finish(ctl, outcome, "retried", "put back into the queue", jobs, &err);
+	return finish(ctl, &done, "retried", "put back into the queue");
 }
 
 int cmd_cancel(struct ctl *ctl, char **args, int n)
 {
-	int64_t jobs = 0;
-	struct err err;
-	PGconn *conn = ctl_database(ctl, &err);
-	int outcome;
+	struct done done = { 0 };
+	PGconn *conn = ctl_database(ctl, &done.err);
 
 	if (!conn)
-		return ctl_fail(ctl, &err);
-	outcome = apply_to_words(conn, cancel_sql, args, n, &jobs, &err);
+		return ctl_fail(ctl, &done.err);
+	apply_to_words(ctl, conn, cancel_sql, args, n, &done);
 	PQfinish(conn);
-	return finish(ctl, outcome, "cancelled", "cancelled", jobs, &err);
+	return finish(ctl, &done, "cancelled", "cancelled");
 }
 
 int cmd_forget(struct ctl *ctl, char **args, int n)
 {
-	int64_t rows = 0;
-	struct err err;
-	PGconn *conn = ctl_database(ctl, &err);
-	int outcome;
+	struct done done = { 0 };
+	PGconn *conn = ctl_database(ctl, &done.err);
 
 	if (!conn)
-		return ctl_fail(ctl, &err);
-	outcome = apply_to_words(conn, forget_sql, args, n, &rows, &err);
+		return ctl_fail(ctl, &done.err);
+	apply_to_words(ctl, conn, forget_sql, args, n, &done);
 	PQfinish(conn);
 	if (ctl->option[CTL_JSON])
-		printf("{\"rows\": %" PRId64 "}\n", rows);
-	else if (outcome == 0)
-		printf("%" PRId64 " row%s removed\n", rows, term_plural(rows));
-	return outcome == 0 ? EXIT_STOPPED : ctl_fail(ctl, &err);
+		printf("{\"rows\": %" PRId64 "}\n", done.rows);
+	else if (done.outcome == 0)
+		printf("%" PRId64 " row%s removed\n", done.rows, term_plural(done.rows));
+	return status_of(ctl, &done);
 }

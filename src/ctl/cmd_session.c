@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/clock.h"
 #include "ctl/cmd.h"
@@ -31,21 +30,6 @@ static PGresult *ask(PGconn *conn, const char *sql, const char *id, const int64_
 	snprintf(digits, sizeof(digits), "%" PRId64, number ? *number : 0);
 	return pgsync_query(conn, sql, number ? 2 : 1, (const char *const[]){ session, digits },
 			    err);
-}
-
-static int unknown(struct ctl *ctl, const char *id)
-{
-	char session[UUID_SIZE];
-
-	uuid5_from_id(id, session);
-	if (strcasecmp(id, session) == 0)
-		ctl_complain(ctl, "session %s is not known: it was not enqueued into this "
-			     "database, or its jobs were inserted and none has been taken up yet",
-			     session);
-	else
-		ctl_complain(ctl, "session \"%.100s\" (%s) is not known: it was not enqueued "
-			     "into this database", id, session);
-	return EXIT_FAILED;
 }
 
 /* One more than is shown, so that it is known whether there are more. */
@@ -177,7 +161,7 @@ static int show(struct ctl *ctl, const char *session, const char *sql, const cha
 		return ctl_fail(ctl, &err);
 	}
 	if (PQntuples(result) == 0)
-		status = unknown(ctl, session);
+		status = ctl_unknown_session(ctl, session);
 	else if (json)
 		rows_print_json(result, PQntuples(result));
 	else

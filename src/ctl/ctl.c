@@ -5,9 +5,11 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "config/config_load.h"
+#include "lib/uuid5.h"
 #include "pg/pgerror.h"
 #include "pg/pgsync.h"
 
@@ -41,6 +43,30 @@ int ctl_fail(struct ctl *ctl, const struct err *err)
 		: EXIT_FAILED;
 }
 
+int ctl_unknown_session(struct ctl *ctl, const char *id)
+{
+	char session[UUID_SIZE];
+
+	uuid5_from_id(id, session);
+	if (strcasecmp(id, session) == 0)
+		ctl_complain(ctl, "session %s is not known: it was not enqueued into this "
+			     "database, or has been removed", session);
+	else
+		ctl_complain(ctl, "session \"%.100s\" (%s) is not known: it was not enqueued "
+			     "into this database, or has been removed", id, session);
+	return EXIT_FAILED;
+}
+
+void ctl_name_right(const PGconn *conn, const char *role, struct err *err)
+{
+	const struct err cause = *err;
+
+	if (strcmp(cause.sqlstate, "42501") == 0)
+		err_set(err, cause.kind,
+			"this role has no right to that; as the owner of the tables: GRANT %s TO "
+			"\"%s\", or name another role with -d: %s", role, PQuser(conn), cause.text);
+}
+
 int ctl_load_config(struct ctl *ctl, struct err *err)
 {
 	if (ctl->config)
@@ -56,14 +82,24 @@ bool ctl_may_ask_daemon(const struct ctl *ctl)
 	return !ctl->conninfo || ctl->socket_path;
 }
 
+static void add_way_out(struct err *err)
+{
+	size_t len = strlen(err->text);
+
+	snprintf(err->text + len, sizeof(err->text) - len,
+		 " (-d CONNINFO names a database without a configuration, -c another file)");
+}
+
 PGconn *ctl_connect(struct ctl *ctl, bool direct, struct err *err)
 {
 	const char *conninfo = ctl->conninfo;
 	PGconn *conn;
 
 	if (!conninfo) {
-		if (ctl_load_config(ctl, err) == -1)
+		if (ctl_load_config(ctl, err) == -1) {
+			add_way_out(err);
 			return NULL;
+		}
 		if (!ctl->config)
 			conninfo = "";
 		else if (direct && ctl->config->database.listen_conninfo[0])

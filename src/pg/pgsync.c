@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,13 +82,65 @@ static PGresult *check(PGconn *conn, PGresult *result, struct err *err)
 	return NULL;
 }
 
+/* ---- interrupts ---- */
+
+/*
+ * The server would not notice that we are gone: a statement that waits for a lock is carried out
+ * when that is given, although whoever typed it has left. So it is cancelled first, as psql does.
+ */
+static PGcancel *volatile cancel_of_query;
+
+/* Of a signal whose default it is to end us: that comes next, or at once when it is sent again. */
+static void on_interrupt(int signo)
+{
+	PGcancel *cancel = cancel_of_query;
+	char ignored[256];
+
+	if (cancel)
+		PQcancel(cancel, ignored, sizeof(ignored));	/* may be called from here */
+	raise(signo);
+}
+
+static const int interrupts[] = { SIGINT, SIGTERM, SIGHUP };
+#define INTERRUPTS (sizeof(interrupts) / sizeof(interrupts[0]))
+
+/* Handlers of others, such as of who waits for sessions, and what is ignored, stay. */
+static void heed_interrupts(struct sigaction before[INTERRUPTS])
+{
+	const struct sigaction action = {
+		.sa_handler = on_interrupt, .sa_flags = SA_RESETHAND | SA_NODEFER | SA_RESTART
+	};
+
+	for (size_t i = 0; i < INTERRUPTS; i++) {
+		sigaction(interrupts[i], NULL, &before[i]);
+		if (before[i].sa_handler == SIG_DFL)
+			sigaction(interrupts[i], &action, NULL);
+	}
+}
+
+static void forget_interrupts(const struct sigaction before[INTERRUPTS])
+{
+	for (size_t i = 0; i < INTERRUPTS; i++)
+		sigaction(interrupts[i], &before[i], NULL);
+}
+
+/* ---- queries ---- */
+
 PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *values,
 		       struct err *err)
 {
-	return check(conn,
-		     n == 0 ? PQexec(conn, sql)
-			    : PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0),
-		     err);
+	PGcancel *cancel = PQgetCancel(conn);
+	struct sigaction before[INTERRUPTS];
+	PGresult *result;
+
+	cancel_of_query = cancel;
+	heed_interrupts(before);
+	result = n == 0 ? PQexec(conn, sql)
+			: PQexecParams(conn, sql, n, NULL, values, NULL, NULL, 0);
+	forget_interrupts(before);
+	cancel_of_query = NULL;
+	PQfreeCancel(cancel);
+	return check(conn, result, err);
 }
 
 /* Until a result can be had without waiting; false when the time was up first. */

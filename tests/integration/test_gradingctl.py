@@ -13,7 +13,7 @@ import uuid
 
 import pytest
 
-from harness import GRADINGCTL, PATIENCE_S, gradingctl
+from harness import GRADINGCTL, PATIENCE_S, gradingctl, wait_until
 
 CALL = {"id": "call-17", "salesRepName": "Ada", "transcript": [
     {"speaker": "rep", "text": "What brought you here today?"},
@@ -170,6 +170,54 @@ def test_rights_are_not_mistaken_for_missing_tables(db, bare_db):
         db.rows("DROP ROLE nobody_here")
     said = gradingctl("-d", bare_db.conninfo, "progress", "call-17")
     assert said.returncode == 78 and "run `gradingctl migrate`" in said.stderr and "GRANT" not in said.stderr
+
+
+@pytest.mark.parametrize("member, words, wanted", [
+    ("grading_app", ["cache"], "gradingd_worker"), ("grading_app", ["cache", "drop", "--all"], "gradingd_worker"),
+    ("gradingd_worker", ["enqueue", "-"], "grading_app")])
+def test_the_role_that_has_a_right_is_named(db, member, words, wanted):
+    db.rows("DROP ROLE IF EXISTS somebody_here")
+    db.rows("CREATE ROLE somebody_here LOGIN")
+    try:
+        db.rows(f"GRANT {member} TO somebody_here")
+        said = gradingctl("-d", db.conninfo.replace("user=postgres", "user=somebody_here"), *words, input=json.dumps(CALL))
+        assert said.returncode == 78, said
+        assert f'GRANT {wanted} TO "somebody_here"' in said.stderr and "permission denied" in said.stderr
+        db.rows(f"GRANT {wanted} TO somebody_here")
+        assert gradingctl("-d", db.conninfo.replace("user=postgres", "user=somebody_here"), *words,
+                          input=json.dumps(CALL)).returncode == 0
+    finally:
+        db.rows("DROP ROLE somebody_here")
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_interrupted_leaves_nothing_waiting_on_the_server(db, signo):
+    """Or the lock would be given to it later, and the session cancelled although nobody wants that any more."""
+    job = db.insert(session=SESSION)
+    with db.connect(autocommit=False) as other:
+        other.execute("SELECT FROM grading_jobs FOR UPDATE")
+        with subprocess.Popen([GRADINGCTL, "-d", db.conninfo, "cancel", SESSION]) as process:
+            db.wait_blocked()
+            process.send_signal(signo)
+            assert process.wait(PATIENCE_S) == -signo
+        wait_until(lambda: db.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'gradingctl'") == 0)
+    assert db.job(job).status == "pending"
+
+
+def test_a_broken_configuration_is_no_dead_end(db, tmp_path):
+    path = tmp_path / "gradingd.conf"
+    path.write_text("pool: { workers = ")
+    said = gradingctl("-c", str(path), "jobs")
+    assert said.returncode == 78 and str(path) in said.stderr and "-d CONNINFO" in said.stderr
+    assert gradingctl("-c", str(path), "-d", db.conninfo, "jobs").returncode == 0
+    assert "-s SOCKET" in gradingctl("-c", str(path), "show", "status").stderr
+
+
+def test_help_names_each_command_once(pool):
+    for words in (["-s", pool.socket], ["-s", "/nowhere"]):
+        lines = gradingctl(*words, "help").stdout.splitlines()
+        assert [line.split()[:2] for line in lines if line.split()[:1] == ["help"]] == [["help", "this"]]
+        assert any(line.startswith("  show status [json]") for line in lines)
 
 
 def test_where_no_configuration_is_read_it_is_said(bare_db):

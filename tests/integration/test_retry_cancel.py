@@ -289,6 +289,21 @@ def test_what_is_to_be_put_back_or_ended_must_be_said(db, words):
     assert result.returncode == 1 and result.stderr.startswith("gradingctl: ")
 
 
+@pytest.mark.parametrize("command, words", [("retry", {"retried": 0}), ("cancel", {"cancelled": 2}), ("forget", {"rows": 3})])
+def test_a_session_that_nobody_knows_is_named(db, command, words):
+    """The others are dealt with all the same; one that is known and has nothing to be done is no mistake."""
+    known, plain = new_session(), new_session()
+    enqueue(db, known, "fine")
+    db.insert(rep("Inserted."), session=plain)
+    said = ctl(db, "--json", command, "nobody-1", known, "nobody-2", plain)
+    assert said.returncode == 1 and json.loads(said.stdout) == words
+    assert [line.split(" (")[0] for line in said.stderr.splitlines()] == [
+        f'gradingctl: session "nobody-{n}"' for n in (1, 2)] and said.stderr.count("is not known") == 2
+    if command != "forget":
+        assert ctl(db, command, known, plain).returncode == 0
+    assert ctl(db, command, "nobody-1").returncode == 1
+
+
 def test_a_failed_session_says_why_and_what_to_do(broken, db):
     _, session = broken
     for command in ("progress", "ratings"):
