@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/fnv.h"
+
 #define WORDS_CAP 1000		/* words looked at in one line */
 #define WORD_CAP_BYTES 27	/* longer words are cut */
 
@@ -24,11 +26,11 @@ struct word {
 	uint32_t hash;		/* of text, by word_hash() */
 };
 
-/* FNV-1a, a byte at a time: the hash of each beginning of a word is a step to that of the whole. */
-#define WORD_HASH_BEGIN 2166136261u
+/* The hash of each beginning of a word is a step to that of the whole. */
+#define WORD_HASH_BEGIN FNV32_BEGIN
 static inline uint32_t word_hash(uint32_t hash, char byte)
 {
-	return (hash ^ (uint8_t)byte) * 16777619u;
+	return fnv32_step(hash, (unsigned char)byte);
 }
 
 /* Fills words with the words of text[0..len) and returns how many. */

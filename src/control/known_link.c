@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fnv.h"
 #include "base/place.h"
 
 #define SUFFIX ".sock"
@@ -25,16 +26,6 @@
 #define LEAVE_TRIES 3
 
 /* ---- names ---- */
-
-/* FNV-1a; it only has to tell paths apart. */
-static uint64_t hash_of(const char *text)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-	return hash;
-}
 
 /* The directory without its links, where those can be seen: users may say it differently. */
 static void plain_path(const char *path, char *out, size_t size)
@@ -64,7 +55,7 @@ const char *known_link_name(const char *config_path, char *out)
 		else
 			out[n++] = *p;
 	if (*p)
-		n += (size_t)sprintf(out + n, "%%%016" PRIx64, hash_of(path));
+		n += (size_t)sprintf(out + n, "%%%016" PRIx64, fnv64_text(path));
 	strcpy(out + n, SUFFIX);
 	return out;
 }

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/fnv.h"
 #include "lib/uuid5.h"
-#include "text_hash.h"
 
 #define SLOTS 64
 
@@ -65,7 +65,7 @@ static void compute_id(const char *document, unsigned char id[UUID_BYTES])
 
 static struct provenance *find(struct provenances *all, const char *document)
 {
-	struct provenance *p = &all->slots[text_hash(document) % SLOTS];
+	struct provenance *p = &all->slots[fnv32_place(fnv32_text(document), SLOTS)];
 
 	if (p->document && strcmp(p->document, document) == 0)
 		return p;

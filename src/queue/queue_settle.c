@@ -7,11 +7,11 @@
 
 #include <string.h>
 
+#include "base/fnv.h"
 #include "base/log.h"
 #include "pg/pgbinary.h"
 #include "provenances.h"
 #include "queue_send.h"
-#include "text_hash.h"
 
 #define JOB_PARAMS 12
 #define LINE_PARAMS 13
@@ -39,13 +39,13 @@ struct documents {
 static void put_document(struct buf *numbers, struct documents *d, const char *text)
 {
 	const char *known;
-	unsigned slot;
+	size_t slot;
 
 	if (!text) {
 		pgitem_null(numbers);
 		return;
 	}
-	slot = text_hash(text) % DOCUMENT_SLOTS;
+	slot = fnv32_place(fnv32_text(text), DOCUMENT_SLOTS);
 	known = d->slots[slot].text;
 	if (!known || (known != text && strcmp(known, text) != 0)) {
 		pgitem_jsonb(d->sent, text);

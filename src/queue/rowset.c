@@ -12,6 +12,8 @@
 
 #include <string.h>
 
+#include "base/fnv.h"
+
 #define RERUNS 3			/* of a transaction that lost to others */
 #define REFUSALS_SUSPICIOUS 3		/* in a row: it may be the whole */
 #define SPLITS_DOWNWARD 3		/* in a row */
@@ -56,14 +58,10 @@ static int64_t at_most(int64_t a, int64_t b)
 
 /* ---- rows ---- */
 
-/* FNV-1a (Fowler, Noll, Vo). The highest bit parts it from the numbers of rows without kin. */
+/* The highest bit parts it from the numbers of rows without kin. */
 static uint64_t kin_of(const char *text)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	while (*text)
-		hash = (hash ^ (unsigned char)*text++) * UINT64_C(1099511628211);
-	return hash | UINT64_C(1) << 63;
+	return fnv64_text(text) | UINT64_C(1) << 63;
 }
 
 static void set_pause(struct rowset *set, struct rowset_row *row, int64_t pause_ms)

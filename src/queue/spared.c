@@ -8,20 +8,16 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "base/fnv.h"
 
 #define BUCKETS 512
 #define WAYS 8
 /* So long after its time a row is still known; a look at the queue may be late. */
 #define KNOWN_AFTER_MS 120000
 
-/* FNV-1a (Fowler, Noll, Vo). */
 uint64_t spared_name(const char *text)
 {
-	uint64_t hash = UINT64_C(14695981039346656037);
-
-	while (*text)
-		hash = (hash ^ (unsigned char)*text++) * UINT64_C(1099511628211);
-	return hash;
+	return fnv64_text(text);
 }
 
 static struct spared_row *bucket_of(const struct spared *a, uint64_t name)

@@ -3,13 +3,11 @@
 
 #include <string.h>
 
+#include "base/fnv.h"
+
 static size_t bucket_of(const unsigned char id[UUID_BYTES])
 {
-	uint32_t hash = 2166136261u;		/* FNV-1a (Fowler, Noll, Vo) */
-
-	for (int i = 0; i < UUID_BYTES; i++)
-		hash = (hash ^ id[i]) * 16777619u;
-	return (hash ^ hash >> 16) % ASIDE_BUCKETS;
+	return fnv32_place(fnv32(id, UUID_BYTES), ASIDE_BUCKETS);
 }
 
 /* Where in its bucket this id is; -1: nowhere. */

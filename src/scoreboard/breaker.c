@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/fnv.h"
 #include "base/log.h"
 #include "base/saturate.h"
 
@@ -70,16 +71,6 @@ bool breaker_answered_lately(const struct breaker *b, int64_t window_ms, int64_t
 	return answered && sat_sub(now_ms, answered) < window_ms;
 }
 
-/* FNV-1a: to tell one job from the next. */
-static uint64_t hash_of(const char *job)
-{
-	uint64_t hash = 14695981039346656037u;
-
-	for (; *job; job++)
-		hash = (hash ^ (unsigned char)*job) * 1099511628211u;
-	return hash;
-}
-
 /*
  * Each job once, however often it is asked about: a few that cannot be rated must not stop the
  * others.
@@ -87,7 +78,7 @@ static uint64_t hash_of(const char *job)
 static bool too_many_in_a_row(struct breaker *b, const char *job)
 {
 	uint32_t n = atomic_load(&b->unclear);
-	uint64_t hash = hash_of(job);
+	uint64_t hash = fnv64_text(job);
 
 	for (uint32_t i = 0; i < n && i < BREAKER_UNCLEAR_IN_A_ROW; i++)
 		if (atomic_load(&b->unclear_jobs[i]) == hash)

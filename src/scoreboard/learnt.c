@@ -3,6 +3,8 @@
 
 #include <stddef.h>
 
+#include "base/fnv.h"
+
 static struct learnt *ours;
 
 void learnt_begin(struct learnt *where)
@@ -10,17 +12,17 @@ void learnt_begin(struct learnt *where)
 	ours = where;
 }
 
-/* FNV-1a over both, NUL included; never 0. */
+/* Over both, NUL included; never 0. */
 uint64_t learnt_hash(const char *about, const char *what)
 {
 	const char *const texts[] = { about, what };
-	uint64_t hash = 14695981039346656037u;
+	uint64_t hash = FNV64_BEGIN;
 
 	for (int i = 0; i < 2; i++) {
 		const char *p = texts[i];
 
 		do
-			hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+			hash = fnv64_step(hash, (unsigned char)*p);
 		while (*p++);
 	}
 	return hash ? hash : 1;
