@@ -4,8 +4,9 @@
 #
 # A file is what psql reads (from within that directory): `\set` lines that name pieces, a comment,
 # and PREPARE name (parameters) AS statement. Of psql's language this knows: \set NAME `cat FILE`,
-# \set NAME 'text', \set NAME :OTHER, and :NAME outside of strings, which is expanded where it is
-# used. A statement without PREPARE (BEGIN, COMMIT) has no parameters and the file's name.
+# \set NAME 'text', \set NAME :OTHER, \ir FILE for a file that has nothing but these, and :NAME
+# outside of strings, which is expanded where it is used. A statement without PREPARE (BEGIN,
+# COMMIT) has no parameters and the file's name.
 set -eu
 
 form=$1
@@ -89,8 +90,9 @@ function squeeze(text,    out, part)
 
 function set_variable(line,    name, value)
 {
-	name = $2
-	value = line
+	name = value = line
+	sub(/^\\set /, "", name)
+	sub(/ .*/, "", name)
 	sub(/^\\set [a-z_]+ /, "", value)
 	if (value ~ /^`cat .*`$/)
 		value = slurp(directory substr(value, 6, length(value) - 6))
@@ -104,22 +106,36 @@ function set_variable(line,    name, value)
 	variables[name] = value
 }
 
-# Reads the file: its text, and the variables that it sets.
-function read_file(    line, text, rc)
+# Reads a file: its text, and the variables that it sets, and those of the files that it names.
+function read_file(path,    line, text, rc)
 {
-	split("", variables)
 	text = ""
-	while ((rc = (getline line < file)) > 0) {
-		if (line ~ /^\\/) {
-			$0 = line
+	while ((rc = (getline line < path)) > 0) {
+		if (line ~ /^\\ir /)
+			read_variables(directory substr(line, 5))
+		else if (line ~ /^\\/)
 			set_variable(line)
-		} else
+		else
 			text = text line "\n"
 	}
 	if (rc < 0)
-		fail("cannot be read")
-	close(file)
+		fail("cannot read " path)
+	close(path)
 	return text
+}
+
+function read_variables(path,    text)
+{
+	text = read_file(path)
+	gsub(/--[^\n]*/, "", text)
+	if (text ~ /[^\n]/)
+		fail("more than variables and comments: " path)
+}
+
+function read_statement()
+{
+	split("", variables)
+	return read_file(file)
 }
 
 function c_string(text,    out)
@@ -170,9 +186,9 @@ BEGIN {
 		sub(/.*\//, "", name)
 		sub(/\.sql$/, "", name)
 		if (form == "c")
-			write_c(read_file())
+			write_c(read_statement())
 		else
-			write_psql(read_file())
+			write_psql(read_statement())
 	}
 	if (form == "c") {
 		print "};"

@@ -1,22 +1,12 @@
 -- Claims jobs. A session's first claim opens its row. What is large is left to claim_these.sql.
-\set columns `cat pieces/place.sql`
+\ir pieces/claims.sql
 \set due `cat pieces/due.sql`
 \set stored_bytes `cat pieces/stored_bytes.sql`
 \set large `cat pieces/large.sql`
 \set claimable ':stored_bytes < :large'
 \set claimant '$10'
-\set times_claimed `cat pieces/times_claimed.sql`
-\set claimed_once_more `cat pieces/claimed_once_more.sql`
-\set job_columns `cat pieces/job_columns.sql`
-\set claimed `cat pieces/claimed.sql`
-\set opened `cat pieces/opened.sql`
 \set beside ''
-\set rows `cat pieces/all_locked.sql`
-\set place 'due'
-\set readable 'true'
 \set cap '$9'
-\set strides `cat pieces/strides.sql`
-\set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim (
 	int,		-- $1: so many jobs at most

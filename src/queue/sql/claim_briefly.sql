@@ -2,23 +2,14 @@
 -- only, so the settlement opens the session's row. And nobody waits until the commit is on disk: to
 -- lose it in a crash of the server loses no job, only what was spent on it meanwhile. The job is
 -- pending again, and settlements ask for the claimant's name beside the claim's number.
-\set columns `cat pieces/place.sql`
+\ir pieces/claims.sql
 \set due `cat pieces/due.sql`
 \set stored_bytes `cat pieces/stored_bytes.sql`
 \set large `cat pieces/large.sql`
 \set claimable ':stored_bytes < :large'
 \set claimant '$10'
-\set times_claimed `cat pieces/times_claimed.sql`
-\set claimed_once_more `cat pieces/claimed_once_more.sql`
-\set job_columns `cat pieces/job_columns.sql`
-\set claimed `cat pieces/claimed.sql`
-\set beside '(SELECT set_config(''synchronous_commit'', ''off'', true)) AS no_wait,'
-\set rows `cat pieces/all_locked.sql`
-\set place 'due'
-\set readable 'true'
+\set beside `cat pieces/no_wait.sql`
 \set cap '$9'
-\set strides `cat pieces/strides.sql`
-\set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_briefly (
 	int,		-- $1: so many jobs at most

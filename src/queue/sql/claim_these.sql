@@ -1,21 +1,11 @@
 -- Claims such of these jobs as are due and free, large ones too: behind places that claims pass, to
 -- find those that the database refuses (worker/walk.h).
-\set columns `cat pieces/place.sql`
+\ir pieces/claims.sql
 \set due `cat pieces/these.sql`
 \set claimable 'true'
 \set claimant '$5'
-\set times_claimed `cat pieces/times_claimed.sql`
-\set claimed_once_more `cat pieces/claimed_once_more.sql`
-\set job_columns `cat pieces/job_columns.sql`
-\set claimed `cat pieces/claimed.sql`
-\set opened `cat pieces/opened.sql`
 \set beside ''
-\set rows `cat pieces/all_locked.sql`
-\set place 'due'
-\set readable 'true'
 \set cap '$4'
-\set strides `cat pieces/strides.sql`
-\set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_these (
 	int,		-- $1: so many jobs at most

@@ -1,19 +1,10 @@
 -- As claim_these.sql, for a rater that answers at once: see claim_briefly.sql.
-\set columns `cat pieces/place.sql`
+\ir pieces/claims.sql
 \set due `cat pieces/these.sql`
 \set claimable 'true'
 \set claimant '$5'
-\set times_claimed `cat pieces/times_claimed.sql`
-\set claimed_once_more `cat pieces/claimed_once_more.sql`
-\set job_columns `cat pieces/job_columns.sql`
-\set claimed `cat pieces/claimed.sql`
-\set beside '(SELECT set_config(''synchronous_commit'', ''off'', true)) AS no_wait,'
-\set rows `cat pieces/all_locked.sql`
-\set place 'due'
-\set readable 'true'
+\set beside `cat pieces/no_wait.sql`
 \set cap '$4'
-\set strides `cat pieces/strides.sql`
-\set claimed_rows `cat pieces/claimed_rows.sql`
 
 PREPARE claim_these_briefly (
 	int,		-- $1: so many jobs at most
