@@ -31,6 +31,9 @@ bool pgerror_is_lock_conflict(const char *message);
  */
 bool pgerror_is_of_session(const PGresult *result);
 
+/* Whether the transaction began with another isolation level than a query in it asked for. */
+bool pgerror_is_of_level(const PGresult *result);
+
 /*
  * What the values of a statement caused is permanent; a missing table or right is an operator's
  * (ERR_CONFIG); everything else may go better next time. sqlstate may be NULL.

@@ -7,7 +7,10 @@
 /* Sets up a session for the statements' plans, once for all of them. */
 extern const char pgsettings_session[];
 
-/* Go in front of each statement, in its transaction, where no session is ours; in this order. */
+/*
+ * Go in front of each statement, in its transaction, where no session is ours; in this order. The
+ * first is needed only where transactions do not begin as READ COMMITTED.
+ */
 extern const char pgsettings_isolation[];
 extern const char pgsettings_transaction[];
 

@@ -47,6 +47,7 @@ struct pg {
 	int cancels;			/* requests sent; from the first on it is given up */
 	bool standby_away;		/* the server said that it waited for a standby */
 	unsigned first_host;		/* the one of several hosts that is tried first */
+	enum preface preface;		/* of statements behind a transaction pooler */
 	struct pgsetup setup;
 	struct pg_counts counts;	/* but for the statements, which the requests count */
 };
@@ -244,11 +245,11 @@ static void send_next(struct pg *pg)
 
 	if (pg->state != PG_READY || !r || r->sent_ms)
 		return;
-	if (!pgrequest_write(pg->conn, pg->options.session, r->statement, r->params)) {
+	if (!pgrequest_write(pg->conn, pg->preface, r->statement, r->params)) {
 		lose_later(pg);
 		return;
 	}
-	r->prefaces = PREFACES;
+	r->prefaces = (int)pg->preface;
 	mark_sent(pg, r);
 	flush(pg);
 }
@@ -263,7 +264,7 @@ int pg_send(struct pg *pg, const struct statement *st, const struct buf *params,
 		send_next(pg);
 		return 0;
 	}
-	if (!pgrequest_write(pg->conn, true, st, params)) {
+	if (!pgrequest_write(pg->conn, PREFACE_NONE, st, params)) {
 		lose_later(pg);
 		return -1;
 	}
@@ -285,6 +286,7 @@ static void on_set_up(void *arg)
 		return;
 	}
 	pg->state = PG_READY;
+	pg->preface = pg->setup.read_committed ? PREFACE_SETTINGS : PREFACE_LEVEL;
 	pg->retry_ms = RETRY_FIRST_MS;
 	pg->counts.connects++;
 	pg->events.ready(pg->arg);
@@ -406,6 +408,28 @@ static bool is_good(const PGresult *result)
 	return status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
 }
 
+/*
+ * Is this the pooler's other server, whose transactions begin otherwise than those of the one that
+ * we were set up on? Nothing was done then.
+ */
+static bool wants_level(const struct pg *pg)
+{
+	const struct pgrequest *r = pg->requests.head;
+
+	return pg->state == PG_READY && !pg->options.session && pg->preface < PREFACE_LEVEL &&
+	       r->prefaces > 0 && r->result && pgerror_is_of_level(r->result);
+}
+
+static void send_again(struct pg *pg)
+{
+	struct pgrequest *r = pg->requests.head;
+
+	PQclear(r->result);
+	r->result = NULL;
+	r->sent_ms = 0;
+	send_next(pg);
+}
+
 static void deliver(struct pg *pg)
 {
 	struct pgrequest *r;
@@ -414,6 +438,11 @@ static void deliver(struct pg *pg)
 
 	if (pg->cancels > 0) {
 		answered_when_cancelled(pg);
+		return;
+	}
+	if (wants_level(pg)) {
+		pg->preface = PREFACE_LEVEL;
+		send_again(pg);
 		return;
 	}
 	r = pgrequests_pop(&pg->requests);

@@ -85,6 +85,13 @@ bool pgerror_is_of_session(const PGresult *result)
 	       !PQresultErrorField(result, PG_DIAG_CONTEXT);
 }
 
+bool pgerror_is_of_level(const PGresult *result)
+{
+	const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+
+	return state && strcmp(state, "25001") == 0;
+}
+
 enum err_kind pgerror_kind(const char *sqlstate)
 {
 	/* P0: a trigger of theirs raises. */

@@ -79,8 +79,19 @@ void pgrequest_keep_result(struct pgrequest *r, PGresult *result)
 	r->result = result;
 }
 
+static bool write_text(PGconn *conn, const char *text)
+{
+	return PQsendQueryParams(conn, text, 0, NULL, NULL, NULL, NULL, 1);
+}
+
+static bool write_preface(PGconn *conn, enum preface preface)
+{
+	return (preface < PREFACE_LEVEL || write_text(conn, pgsettings_isolation)) &&
+	       write_text(conn, pgsettings_transaction);
+}
+
 /* Values and columns are binary. */
-bool pgrequest_write(PGconn *conn, bool session, const struct statement *st,
+bool pgrequest_write(PGconn *conn, enum preface preface, const struct statement *st,
 		     const struct buf *params)
 {
 	const char *values[STATEMENT_MAX_PARAMS];
@@ -91,14 +102,11 @@ bool pgrequest_write(PGconn *conn, bool session, const struct statement *st,
 		lengths[i] = (int)params[i].len;
 		formats[i] = 1;
 	}
-	if (session)
+	if (preface == PREFACE_NONE)
 		sent = PQsendQueryPrepared(conn, st->name, st->nparams, values, lengths, formats,
 					   1);
 	else
-		sent = PQsendQueryParams(conn, pgsettings_isolation, 0, NULL, NULL, NULL, NULL,
-					 1) &&
-			PQsendQueryParams(conn, pgsettings_transaction, 0, NULL, NULL, NULL,
-					  NULL, 1) &&
+		sent = write_preface(conn, preface) &&
 			PQsendQueryParams(conn, st->text, st->nparams, NULL, values, lengths,
 					  formats, 1);
 	return sent && PQpipelineSync(conn);

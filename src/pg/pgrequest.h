@@ -12,8 +12,12 @@
 #include "base/buf.h"
 #include "pg/pgstatement.h"
 
-/* What goes in front of each statement of a transaction pooler's: two statements. */
-#define PREFACES 2
+/*
+ * What goes in front of a statement: nothing where the session is ours, else the settings of its
+ * transaction, and before them its level where it would begin with another. As a number, that of
+ * the statements.
+ */
+enum preface { PREFACE_NONE, PREFACE_SETTINGS, PREFACE_LEVEL };
 
 struct pgrequest {
 	struct pgrequest *next;
@@ -22,7 +26,7 @@ struct pgrequest {
 	void *arg;
 	PGresult *result;		/* what tells the outcome, as far as it has come */
 	int64_t sent_ms;		/* by now_ms(); 0: waits for its turn */
-	int prefaces;			/* answers that come first: PREFACES, or none */
+	int prefaces;			/* answers that are still to come before its own */
 	struct buf *params;		/* copied values of one that waits; NULL: none */
 };
 
@@ -58,9 +62,9 @@ void pgrequest_keep_result(struct pgrequest *r, PGresult *result);
 
 /*
  * Puts a statement into libpq's buffer: by name where the session has it prepared, else as text
- * behind the settings of its transaction. False when the connection takes nothing any more.
+ * behind what comes first. False when the connection takes nothing any more.
  */
-bool pgrequest_write(PGconn *conn, bool session, const struct statement *st,
+bool pgrequest_write(PGconn *conn, enum preface preface, const struct statement *st,
 		     const struct buf *params);
 
 #endif

@@ -46,12 +46,13 @@ const char pgsettings_session[] =
 
 /*
  * Behind a transaction pooler nothing lasts longer than a transaction: these go in front of each
- * statement. The first must come before any query of the transaction, whose level it sets for this
- * one alone, although it is no SET LOCAL: that warns outside of a block, each time.
+ * statement. A query may say which level a transaction has, but not change it: where it begins
+ * otherwise the second is refused (25001) without the first. That one sets the level for this
+ * transaction alone, although it is no SET LOCAL: that warns outside of a block, each time.
  */
 const char pgsettings_isolation[] = "SET transaction_isolation = 'read committed'";
 const char pgsettings_transaction[] =
-	"SELECT true"
+	"SELECT set_config('transaction_isolation', 'read committed', true)"
 #define X(name, value) ", set_config(" name ", " value ", true)"
 	SETTINGS(X);
 #undef X

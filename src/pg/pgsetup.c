@@ -39,6 +39,7 @@ static void on_schema_version(void *arg, const PGresult *result, const struct er
 			   err->text);
 		return;
 	}
+	s->read_committed = strcmp(PQgetvalue(result, 0, 2), "read committed") == 0;
 	if (strcmp(PQgetvalue(result, 0, 1), "on") == 0)
 		note_error(s, ERR_LOST, "the database is read-only", "");
 	version = atoi(PQgetvalue(result, 0, 0));
@@ -91,8 +92,8 @@ static bool send_prepare(const struct way *w, const struct statement *st)
 }
 
 static const char schema_version[] =
-	"SELECT coalesce(max(version), 0), current_setting('transaction_read_only')"
-	" FROM grading_migrations";
+	"SELECT coalesce(max(version), 0), current_setting('transaction_read_only'),"
+	" current_setting('transaction_isolation') FROM grading_migrations";
 
 static bool send_session(const struct way *w)
 {

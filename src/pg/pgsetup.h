@@ -24,6 +24,7 @@ struct pgsetup {
 	int schema_version;		/* lowest version of the schema that will do */
 	pgsetup_done_fn *done;
 	void *arg;
+	bool read_committed;		/* that is how a transaction begins there */
 	struct err err;			/* first thing that went wrong; ERR_NONE: nothing */
 };
 

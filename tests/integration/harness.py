@@ -316,6 +316,8 @@ class Database:
 class Bouncer:
     """A PgBouncer in transaction mode before a Postgres."""
 
+    POOL_SIZE = 3       # connections to the server
+
     def __init__(self, directory, postgres):
         self.directory, self.reserved = directory, reserve_port()
         self.port = self.reserved.getsockname()[1]
@@ -324,7 +326,7 @@ class Bouncer:
         (directory / "bouncer.ini").write_text(
             f"[databases]\n* = host={postgres.directory} port={postgres.port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
             f"listen_port = {self.port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {directory}/users.txt\n"
-            "pool_mode = transaction\ndefault_pool_size = 3\nmax_client_conn = 200\n"
+            f"pool_mode = transaction\ndefault_pool_size = {self.POOL_SIZE}\nmax_client_conn = 200\n"
             f"logfile = {directory}/log\npidfile = {directory}/pid\nadmin_users = postgres\n")
         if user:
             for path in (directory, *directory.iterdir()):

@@ -1,4 +1,6 @@
 """Behind PgBouncer in transaction mode, with and without a direct connection for LISTEN."""
+import contextlib
+import os
 import shutil
 
 import pytest
@@ -76,20 +78,52 @@ def test_every_statement_is_bounded(make_pooled, db):
     assert (seen["statement_timeout"], seen["lock_timeout"], seen["enable_seqscan"]) == ("25s", "3s", "off")
 
 
+NOTE_LEVELS = """CREATE TABLE level (level text); CREATE FUNCTION level() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO level VALUES (current_setting('transaction_isolation')); RETURN NEW; END $$;
+    CREATE TRIGGER level BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION level()"""
+
+
 @pytest.mark.parametrize("level", ["serializable", "repeatable read"])
 @pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_every_transaction_is_read_committed(make_pool, make_pooled, db, mode, level):
     """Whatever the role or the database would have it be."""
     db.rows(f"ALTER DATABASE {db.name} SET default_transaction_isolation = '{level}'")
     db.close()
-    db.rows("""CREATE TABLE level (level text); CREATE FUNCTION level() RETURNS trigger LANGUAGE plpgsql AS
-        $$ BEGIN INSERT INTO level VALUES (current_setting('transaction_isolation')); RETURN NEW; END $$;
-        CREATE TRIGGER level BEFORE UPDATE ON grading_jobs FOR EACH ROW EXECUTE FUNCTION level()""")
+    db.rows(NOTE_LEVELS)
     pool = make_pooled() if mode == "transaction" else make_pool(db)
     db.insert_many(20)
     wait_until(lambda: db.count("completed") == 20)
     assert db.rows("SELECT DISTINCT level FROM level") == [("read committed",)]
     assert pool.metric("connections_lost_total") == 0
+
+
+def test_a_server_connection_that_somebody_left_serializable_is_none_of_ours(make_pooled, db, bouncer):
+    """The pooler hands on what a client did to the session, and we were set up on another one."""
+    db.rows(NOTE_LEVELS)
+    pool = make_pooled()
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(connect(bouncer.conninfo(db.name), options=None, autocommit=False,
+                                              prepare_threshold=None)) for _ in range(Bouncer.POOL_SIZE)]
+        for other in others:
+            other.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        for other in others:
+            other.commit()
+    db.insert_many(20)
+    wait_until(lambda: db.count("completed") == 20)
+    assert db.rows("SELECT DISTINCT level FROM level") == [("read committed",)]
+    assert pool.metric("connections_lost_total") == 0
+
+
+def test_the_level_is_set_only_where_it_is_another(make_pooled, db):
+    """It costs a statement before each of ours."""
+    db.rows(f"ALTER DATABASE {db.name} SET log_statement = 'all'")
+    with open(f"{db.postgres.directory}/log", encoding="utf-8", errors="replace") as log:
+        log.seek(0, os.SEEK_END)
+        make_pooled()
+        db.completed(rep("Hello."))
+        said = log.read()
+    assert "SELECT set_config('transaction_isolation'" in said
+    assert "SET transaction_isolation" not in said
 
 
 def test_killed_workers_lose_nothing(make_pooled, db):
