@@ -183,6 +183,15 @@ def test_some_lines_have_an_index_and_some_have_none(make_pool, db):
     assert_whole(db, session, insert(db, session, data))
 
 
+def test_the_first_entry_has_no_index_and_another_has_one(make_pool, db):
+    """The claim looks for the others at once."""
+    make_pool(db)
+    session, data = new_session(), batches()
+    data[2]["transcript"][1]["index"] = 11
+    assert_whole(db, session, insert(db, session, data))
+    assert db.value("SELECT max(times_claimed) FROM grading_jobs") == 1
+
+
 @pytest.mark.parametrize("odd", [
     {"batchIndex": "1"}, {"batchIndex": None}, {"batchIndex": {}}, {"batchIndex": -1}, {"batchIndex": 10 ** 40},
     {"batchIndex": 1.5}, {"batchSize": "5"}, {"batchSize": None}, {"batchSize": []}, {"batchSize": -10 ** 40},

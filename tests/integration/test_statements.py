@@ -113,6 +113,23 @@ def test_a_claim_finds_its_jobs_by_its_own_index_whatever_the_planner_likes(db, 
             assert siblings <= {node["Index Name"] for node in nodes}, name
 
 
+@pytest.mark.parametrize("prepare", [lambda db: None, fill], ids=["empty", "full"])
+def test_a_settlement_hashes_its_jobs_not_its_lines(db, statements, prepare):
+    """There are several lines a job, and they have texts."""
+    prepare(db)
+    with db.connect() as conn:
+        for setting in SETTINGS:
+            conn.execute(f"SET {setting}".encode())
+        for name in ("complete", "complete_held"):
+            types, text = statements[name]
+            conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}".encode())
+            hashed = [node for whole in explain(conn, name, types) if whole["Node Type"] == "Hash"
+                      for node in nodes(whole)]
+            names = {node.get("CTE Name", node.get("Alias")) for node in hashed}
+            assert "placed" in names, name
+            assert not names & {"l", "line"}, name
+
+
 def test_the_functions_count_by_the_rule_of_the_statements():
     """counters.sql, and what grading_count() does with its arguments, are one text."""
     functions = (harness.ROOT / "migrations/functions.sql").read_text(encoding="utf-8")

@@ -6,9 +6,9 @@
 -- may be anything, in a column of any width.
 --
 -- CTE `strides` (strides.sql) is asked, once for all, if there is a job behind the first batch
--- whose lines have no index of their own: no key of that name, as no string can hold one, its
--- quotes escaped. Where some lines have one and others have none the job waits once, and has the
--- mark that grading/result.c makes.
+-- whose first line has no index of its own, which costs less to see than to read all. Where that
+-- one has an index and others have none the job waits once, and has the mark that grading/result.c
+-- makes.
 SELECT :place.id, c.session_id, c.claim, c.times_claimed::int,
 	least(greatest(coalesce(c.attempts, 0), 0), 2147483647)::int,
 	least(greatest(coalesce(c.max_attempts, 3), 0), 2147483647)::int,
@@ -20,8 +20,9 @@ SELECT :place.id, c.session_id, c.claim, c.times_claimed::int,
 	CASE WHEN octet_length(t.data) <= :cap::int THEN t.data END,
 	CASE WHEN jsonb_typeof(c.result) = 'object' AND pg_catalog.pg_column_size(c.result) < 8192
 		THEN (c.result - 'unrated'::text)::text END,
-	CASE WHEN (strpos(t.data, '"index": '::text) = 0
-			AND strpos(t.data, '"line_number": '::text) = 0
+	CASE WHEN (t.data IS NOT NULL
+			AND (c.job_data #> '{transcript,0}'::text[]
+				?| '{index,line_number}'::text[]) IS NOT TRUE
 			AND c.job_data -> 'batchIndex'::text <> '0'::jsonb
 		OR c.result ? 'waited_for_batches'::text)
 		THEN coalesce(((SELECT pg_catalog.jsonb_object_agg(session_id, stride)

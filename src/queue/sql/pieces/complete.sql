@@ -4,7 +4,8 @@
 -- the same values to settle.sql. Counters and lines only of jobs that are :as_claimed; :claim sets
 -- more of their columns. Cursors are drawn for a row that is joined to what :counters returns of
 -- its session, so when this transaction has that row's lock; a draw is worth 64, which are those of
--- a job's lines in their order.
+-- a job's lines in their order. `placed` is a row a job, so that the planner takes it for fewer
+-- than the lines, and hashes it to join them, not their texts.
 :batch, provenances AS (
 	:provenances
 ), settled AS (
@@ -23,15 +24,17 @@
 	:counters
 	RETURNING s.session_id
 ), placed AS MATERIALIZED (
-	SELECT job_id, session_id, place, part, nextval('grading_cursors'::regclass) AS first
-	FROM (SELECT settled.id AS job_id, session.session_id, settled.place, part
+	SELECT job_id, session_id, place,
+		CASE WHEN stored <= 64 THEN ARRAY[nextval('grading_cursors'::regclass)]
+			ELSE ARRAY(SELECT nextval('grading_cursors'::regclass)
+				FROM generate_series(1, (stored + 63) / 64)) END AS first
+	FROM (SELECT settled.id AS job_id, session.session_id, settled.place, settled.stored
 		FROM settled JOIN session ON session.session_id = settled.session_id
-		CROSS JOIN LATERAL generate_series(0, (settled.stored - 1) / 64) AS p(part)
-		ORDER BY settled.place, part) AS parts
+		ORDER BY settled.place) AS jobs
 ), rated AS (
 	INSERT INTO line_ratings (session_id, line_index, line_text, rating, alternatives, reason,
 		cached, job_id, provenance_id, given_at, seq, rated_at)
 	SELECT session_id, index, text, rating, :line_values,
-		first + (line.place - 1) % 64, now()
-	FROM line JOIN placed ON placed.place = line.job AND placed.part = (line.place - 1) / 64
+		first[(line.place - 1) / 64 + 1] + (line.place - 1) % 64, now()
+	FROM line JOIN placed ON placed.place = line.job
 )
