@@ -36,8 +36,8 @@ void grading_ask_one_by_one(struct grading *g, bool one_by_one);
 void grading_ask_control(struct grading *g, struct rater *rater);
 
 /*
- * A call was refused, nobody knows for whose sake, while nobody gets answers. Until a control has
- * brought one, no line of it is beyond help.
+ * A call was refused, nobody knows for whose sake. Until a control has brought an answer, no line
+ * of it is beyond help.
  */
 void grading_doubt_refusal(struct grading *g);
 /* Its calls are back, one of them so refused, and no control was asked yet. */

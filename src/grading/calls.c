@@ -274,7 +274,6 @@ static void keep_rating(struct grading *g, struct graded_line *gl, const struct 
 	};
 
 	line_rate(gl, &store);
-	g->calls.in_doubt = false;
 }
 
 static void account(struct grading *g, const struct ask *ask)

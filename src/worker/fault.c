@@ -67,17 +67,15 @@ static void blame_request(struct ask *ask)
 }
 
 /*
- * A refusal that no sign tells is no answer: it may be what everybody gets. While somebody has had
- * an answer it is this job's, like one of no use.
+ * A refusal that no sign tells is no answer: it may be what everybody gets. That somebody has just
+ * had an answer tells nothing: of a hundred calls on their way when the credit ends, some were
+ * answered a moment before. So a control tells, each time.
  */
 static enum fault fault_of_refusal(const struct context *ctx, const struct ask *ask)
 {
 	const struct grading *g = ask->owner;
 
-	if (ctx->rater->metered && !g->calls.controlled &&
-	    !breaker_answered_lately(breaker_of(ctx), 0, now_ms()))
-		return FAULT_UNPLACED;
-	return FAULT_REFUSED;
+	return ctx->rater->metered && !g->calls.controlled ? FAULT_UNPLACED : FAULT_REFUSED;
 }
 
 /*

@@ -15,7 +15,7 @@ enum fault {
 	FAULT_ALIVE,		/* it answers, to no use, as the job has met before */
 	FAULT_USELESS,		/* it answers, to no use; often in a row, that is its own fault */
 	FAULT_REFUSED,		/* it refuses, nobody knows what; often in a row, the same */
-	FAULT_UNPLACED,		/* so it does, and nobody gets answers: a control is to tell */
+	FAULT_UNPLACED,		/* so it does, before a control: that is to tell */
 	FAULT_SILENCE,		/* nobody gets answers, nobody knows why: it is away */
 	FAULT_OUTSIDE,		/* it is away, refuses us or limits our rate: err says so */
 };

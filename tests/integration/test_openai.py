@@ -211,10 +211,10 @@ def test_a_refusal_fails_the_job_at_once(make_openai_pool, db, llm):
                                        ("content_policy", "Rejected by policy")])
 def test_a_bad_request_fails_the_job_with_the_providers_words(make_openai_pool, db, llm, do, words):
     pool = make_openai_pool()
-    db.completed(rep("A line like others."))        # so the provider is well
-    llm.behave(do)
-    row = db.wait(db.insert(), "failed")
-    assert words in row.error and llm.calls == 2
+    llm.behave({"do": do, "text": "poison"}, "good")
+    row = db.wait(db.insert(rep("poison")), "failed")
+    assert words in row.error and row.attempts == 1
+    assert llm.calls == (2 if do == "400" else 1), "only what nobody can place is followed by a control"
     assert breaker(pool) == "closed"
 
 

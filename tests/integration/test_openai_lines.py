@@ -21,7 +21,9 @@ OUTCOMES = {"unknown_rating": ("unknown_rating", "unknown_rating"), "missing_lin
 
 
 def asked(llm):
-    return [[line["line"] for line in request["question"]["lines"]] for request in llm.requests]
+    """Which lines each call was about, without those that are about no job's."""
+    questions = [request["question"]["lines"] for request in llm.requests]
+    return [[line["line"] for line in lines] for lines in questions if lines[0]["text"] != "Good morning."]
 
 
 def timeout_for(do):

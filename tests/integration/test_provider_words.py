@@ -89,6 +89,22 @@ def test_a_refusal_that_nobody_can_place_is_followed_by_a_control(make_openai_po
     assert db.wait(job, "completed").attempts == 0
 
 
+def test_credit_that_ends_under_load_costs_nobody_an_attempt(make_openai_pool, db, llm):
+    """In words that nobody knows: of the calls on their way many are refused just after others were answered."""
+    pool = make_openai_pool()
+    llm.behave({"do": "good", "delay_ms": 50})
+    db.insert_many(400)
+    wait_until(lambda: db.count("completed") >= 100)
+    llm.behave({"do": "says", "body": error("Budget has been exceeded! Current cost: 10.0", type="budget_spent"), "delay_ms": 50})
+    shown = wait_until(lambda: (s := status(pool))["breaker_reason"] and s)
+    assert "Budget has been exceeded" in shown["breaker_reason"]
+    wait_until(lambda: db.count("processing") <= 1)
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0 and db.count("failed") == 0
+    llm.behave("good")
+    wait_until(lambda: db.count("completed") == 400)
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
 def test_a_control_that_is_answered_leaves_the_refusal_to_its_job(make_openai_pool, db, llm):
     pool = make_openai_pool(pool={"workers": 1})
     llm.behave({"do": "says", "body": error("Not this."), "text": "poison"}, "good")
