@@ -48,6 +48,7 @@ struct ask {
 	bool never_sent;		/* the provider has not seen it */
 	bool about_lines;		/* it is about these lines: those of another job may do */
 	bool unplaced;			/* a refusal: of these lines, or of every request */
+	bool filtered;			/* denied; a filter on the way denies some lines alone */
 	bool silent;			/* nothing came back: whether the rater works is open */
 
 	/* The rater's own business. */

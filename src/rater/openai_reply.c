@@ -166,6 +166,7 @@ static void fail_with_status(const struct complaint *c, const struct config *con
 	}
 	ask->about_lines = sign->kind == ERR_PERMANENT && sign_is_about_lines(sign);
 	ask->unplaced = sign->unplaced;
+	ask->filtered = sign->filters;
 	buf_free(&text);
 }
 

@@ -120,12 +120,12 @@ static const struct sign signs[] = {
 	{ ERR_UNAVAILABLE, NULL, ANY, .name = "overloaded_error" },	/* Anthropic */
 
 	/* ---- by status alone ---- */
-	{ ERR_DENIED, "redirects are not followed; " ADDRESS, STATUS(300, 399) },
+	{ ERR_DENIED, "redirects are not followed; " ADDRESS, STATUS(300, 399), .filters = true },
 	{ ERR_DENIED, CREDENTIALS, STATUS(401, 401) },
 	{ ERR_DENIED, QUOTA, STATUS(402, 402) },
-	{ ERR_DENIED, CREDENTIALS, STATUS(403, 403) },
-	{ ERR_DENIED, "check openai.base_url and openai.model", STATUS(404, 404) },
-	{ ERR_DENIED, ADDRESS, STATUS(405, 405) },
+	{ ERR_DENIED, CREDENTIALS, STATUS(403, 403), .filters = true },
+	{ ERR_DENIED, "check openai.base_url and openai.model", STATUS(404, 404), .filters = true },
+	{ ERR_DENIED, ADDRESS, STATUS(405, 405), .filters = true },
 	{ ERR_DENIED, "check openai.proxy", STATUS(407, 407) },
 	{ ERR_UNCLEAR, NULL, STATUS(408, 409) },
 	{ ERR_UNAVAILABLE, NULL, STATUS(424, 424) },	/* Hugging Face: the model is not ready */

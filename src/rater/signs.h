@@ -18,6 +18,7 @@ struct sign {
 	const char *name;	/* NULL, or one of the complaint's names */
 	const char *words;	/* NULL, or how one of its messages begins; "*": any one word */
 	bool unplaced;		/* it may be about these lines, or about every request */
+	bool filters;		/* what stands before the provider answers so about some lines */
 };
 
 /* The first that fits; there is one for everything. */

@@ -156,6 +156,26 @@ void fault_past_deadline(const struct config *config, const struct grading *g, s
 }
 
 /*
+ * A firewall before the provider refuses lines that look like an attack, and a provider those that
+ * it finds improper, with the status of an account that is denied: 403, 405, a redirect. While
+ * others get answers it is this job's as far as anybody knows, and no reason to stop the pool; but
+ * a gateway may have one bad key of many, so it costs as little as what is unclear.
+ */
+static void doubt_denial(const struct context *ctx, struct ask *ask)
+{
+	const struct grading *g = ask->owner;
+	struct err why;
+
+	if (!ask->err || !ask->filtered || ask->control || !ctx->rater->metered ||
+	    !(g->calls.controlled || breaker_answered_lately(breaker_of(ctx), 0, now_ms())) ||
+	    is_everybodys(ctx, ask))
+		return;
+	why = *ask->err;
+	ask_fail(ask, ERR_UNCLEAR, "%.400s; others get answers, so it may be about these lines",
+		 why.text);
+}
+
+/*
  * A call that timed out, was cut or met a 500 was the provider's fault while nobody else gets
  * answers either (breaker_unclear()). One that its job's own deadline ended tells as much only if
  * it had half of that time to itself; else the job has used up an attempt. When others did get
@@ -166,6 +186,7 @@ void fault_past_deadline(const struct config *config, const struct grading *g, s
  */
 enum fault fault_of_rater(const struct context *ctx, struct ask *ask, bool probing)
 {
+	doubt_denial(ctx, ask);
 	if (err_kind(ask->err) == ERR_UNCLEAR && !was_hurried(ctx->config, ctx->rater, ask) &&
 	    is_everybodys(ctx, ask)) {
 		ask->err->kind = ERR_UNAVAILABLE;

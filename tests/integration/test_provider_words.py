@@ -5,6 +5,7 @@ import pytest
 
 from harness import KEY, Raw, new_session, rep, wait_until
 from llm_server import expected_rating
+from test_openai_lines import hurry
 from test_secrets import everything_said
 
 SCALE = ["excellent", "good", "poor", "missed_opportunity"]
@@ -114,6 +115,25 @@ def test_a_control_that_is_answered_leaves_the_refusal_to_its_job(make_openai_po
     row = db.wait(db.insert(rep("poison", "A good line."), max_attempts=2), "completed")
     assert row.attempts >= 1 and [line["outcome"] for line in row.result["unrated"]] == ["failed"]
     assert pool.show("limits")["trips"] == 0
+
+
+@pytest.mark.parametrize("code", [403, 405, 302])
+def test_a_line_that_a_firewall_refuses_stops_nobody_else(make_openai_pool, db, llm, code):
+    """It comes first, so it is each probe of the breaker; and it looks as if our key were refused."""
+    pool = make_openai_pool(pool={"workers": 2}, cache={"ttl": "0"})
+    llm.behave({"do": "says", "status": code, "body": "<html>Attention required</html>", "text": "poison"}, "good")
+    poison = db.insert(rep("poison"), priority=5)
+    wait_until(lambda: status(pool)["breaker"] != "closed", what="the breaker to be open: nobody has had an answer yet")
+    db.insert_many(50)
+    wait_until(lambda: db.count("completed") == 50)
+    row = wait_until(lambda: hurry(db) or (r := db.job(poison)).status == "failed" and r)
+    assert str(code) in row.error and "others get answers, so it may be about these lines" in row.error
+    trips = pool.show("limits")["trips"]
+    assert trips <= 4, "it stops the pool each time"
+    again = db.insert(rep("poison", "A good line."))
+    db.insert_many(20, "Again {n}.")
+    assert wait_until(lambda: hurry(db) or (r := db.job(again)).status == "completed" and r).result["rated"] == 1
+    wait_until(lambda: db.count("completed") == 71)
 
 
 @pytest.mark.parametrize("body, words", [

@@ -134,6 +134,54 @@ static void test_a_control_that_is_refused_blames_no_job(void **state)
 	assert_non_null(strstr(ask->err->text, "it broke; it refuses a harmless line, too"));
 }
 
+static struct ask *denied_by_a_filter(void)
+{
+	struct ask *ask = failed(ERR_DENIED);
+
+	rater.metered = true;
+	ask->filtered = true;
+	return ask;
+}
+
+/* A firewall refuses what a line says with the status of an account that is denied. */
+static void test_a_denial_that_others_do_not_meet_is_doubted(void **state)
+{
+	struct ask *ask = denied_by_a_filter();
+
+	(void)state;
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_OUTSIDE);
+	assert_int_equal(ask->err->kind, ERR_DENIED);
+	others_got_answers();
+	ask = failed(ERR_DENIED);	/* one that says what is wrong with the account */
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_OUTSIDE);
+	ask = denied_by_a_filter();
+	ask->control = true;
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_OUTSIDE);
+	ask = denied_by_a_filter();
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_UNSAID);
+	assert_int_equal(ask->err->kind, ERR_UNCLEAR);
+	assert_non_null(strstr(ask->err->text, "it broke; others get answers"));
+	ask = denied_by_a_filter();
+	g->free_retries = GRADING_FREE_DOUBTS;
+	assert_int_equal(fault_of_rater(&ctx, ask, false), FAULT_UNSAID);
+	assert_int_equal(ask->err->kind, ERR_RETRY);
+}
+
+/* Since an answer, ten different jobs: then it is the key after all. */
+static void test_a_denial_of_ten_jobs_is_everybodys(void **state)
+{
+	struct ask *ask = NULL;
+
+	(void)state;
+	others_got_answers();
+	for (int i = 0; i < BREAKER_UNCLEAR_IN_A_ROW; i++) {
+		assert_true(!ask || ask->err->kind == ERR_UNCLEAR);
+		ask = denied_by_a_filter();
+		fault_of_rater(&ctx, ask, false);
+	}
+	assert_int_equal(ask->err->kind, ERR_DENIED);
+}
+
 /* Twice free of charge; then, while others get answers, its attempts count. */
 static void test_unclear_while_others_get_answers_is_doubted(void **state)
 {
@@ -230,6 +278,8 @@ int main(void)
 		PARTS_TEST(test_unclear_while_nobody_gets_answers_is_outside),
 		PARTS_TEST(test_a_refusal_that_nobody_can_place),
 		PARTS_TEST(test_a_control_that_is_refused_blames_no_job),
+		PARTS_TEST(test_a_denial_that_others_do_not_meet_is_doubted),
+		PARTS_TEST(test_a_denial_of_ten_jobs_is_everybodys),
 		PARTS_TEST(test_unclear_while_others_get_answers_is_doubted),
 		PARTS_TEST(test_a_call_that_its_deadline_ended_says_nothing_of_the_rater),
 		PARTS_TEST(test_the_fallback),
