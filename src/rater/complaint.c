@@ -168,6 +168,17 @@ static const char *skip_class(struct complaint *c, const char *message)
 	return message;
 }
 
+/* {"error_msg"} (Baidu), {"msg"} (Zhipu and many gateways), {"base_resp": {"status_msg"}} (MiniMax) */
+static const char *other_message(struct json_object *error)
+{
+	static const char *const keys[] = { "error_msg", "msg" };
+	const char *message = text_of(member(member(error, "base_resp"), "status_msg"));
+
+	for (size_t i = 0; !*message && i < sizeof(keys) / sizeof(keys[0]); i++)
+		message = text_of(member(error, keys[i]));
+	return message;
+}
+
 /*
  * The usual {"error": {"code", "type", "param", "message"}}; {"error": "message"} (Ollama, TGI);
  * the four bare (vLLM, Mistral); {"detail": ...}; any of these in an array (Google). Returns the
@@ -189,6 +200,10 @@ static struct json_object *read_level(struct complaint *c, struct json_object *b
 	message = *text_of(error) ? text_of(error) : text_of(member(error, "message"));
 	if (!*message)
 		message = read_detail(c, member(error, "detail"));
+	if (!*message)		/* {"message": {"detail": [...]}} (Mistral) */
+		message = read_detail(c, member(member(error, "message"), "detail"));
+	if (!*message)
+		message = other_message(error);
 	if (*message)
 		c->said = c->messages[c->nmessages++] = message;
 	quoted = parse_quoted(c, text_of(member(member(error, "metadata"), "raw")));

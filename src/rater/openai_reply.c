@@ -155,6 +155,8 @@ static void fail_with_status(const struct complaint *c, const struct config *con
 	write_status(&text, c->status);
 	if (words[0] && c->status != 401)	/* its words tend to quote parts of the key */
 		buf_printf(&text, ": %s", words);
+	else if (c->status < 300)
+		buf_str(&text, ", but no completion");
 	if (advice_on(sign, words))
 		buf_printf(&text, "; %s", advice_on(sign, words));
 	after_ms = waits ? add_after(&text, after_ms) : 0;
@@ -238,8 +240,11 @@ static const struct { const char *name; enum outcome outcome; } finish_reasons[]
 /* RATED: it ended as it should. */
 static enum outcome outcome_of_end(const char *finish_reason)
 {
+	size_t len = strcspn(finish_reason, ":");	/* "content_filter: RECITATION" (Google) */
+
 	for (size_t i = 0; i < sizeof(finish_reasons) / sizeof(finish_reasons[0]); i++)
-		if (strcasecmp(finish_reason, finish_reasons[i].name) == 0)
+		if (strlen(finish_reasons[i].name) == len &&
+		    strncasecmp(finish_reason, finish_reasons[i].name, len) == 0)
 			return finish_reasons[i].outcome;
 	return OUTCOME_RATED;
 }
@@ -452,6 +457,16 @@ static void read_envelope(struct json_object *root, const struct config *config,
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_NOT_SCHEMA);
 }
 
+/*
+ * Some providers answer 200 and tell in the body what is wrong, each in its own form: an object that
+ * has no choices is none of the model's words.
+ */
+static bool is_error(struct json_object *root)
+{
+	return member(root, "error") ||
+	       (json_object_is_type(root, json_type_object) && !member(root, "choices"));
+}
+
 void openai_read_reply(const struct http_reply *reply, const struct config *config, struct ask *ask)
 {
 	bool success = reply->status >= 200 && reply->status <= 299;
@@ -470,7 +485,7 @@ void openai_read_reply(const struct http_reply *reply, const struct config *conf
 	read_used(root, config, ask);	/* a call that failed may have been billed, too */
 	if (success && reply->end == HTTP_OVERSIZED)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_OVERSIZED);
-	else if (!success || reply->end != HTTP_ANSWERED || member(root, "error"))
+	else if (!success || reply->end != HTTP_ANSWERED || is_error(root))
 		fail(reply, root, config, ask);
 	else if (reply->len == 0)
 		verdict_all(ask->verdicts, ask->nlines, OUTCOME_EMPTY);

@@ -33,6 +33,7 @@ static const struct sign signs[] = {
 	{ ERR_PERMANENT, SMALLER, ANY, .name = "context_length_exceeded" },
 	{ ERR_PERMANENT, SMALLER, ANY, .name = "exceed_context_size_error" },	/* llama.cpp */
 	{ ERR_PERMANENT, SMALLER, ANY, .name = "string_above_max_length" },
+	{ ERR_PERMANENT, SMALLER, ANY, .name = "ContextWindowExceededError" },	/* LiteLLM */
 	{ ERR_PERMANENT, SMALLER, REFUSALS, .words = "this model's maximum context length is " },
 	{ ERR_PERMANENT, SMALLER, REFUSALS, .words = "prompt is too long" },	/* Anthropic */
 	{ ERR_PERMANENT, SMALLER, REFUSALS, .words = "prompt contains * tokens" },
@@ -44,6 +45,7 @@ static const struct sign signs[] = {
 	{ ERR_NONE, NULL, ANY, .name = "ResponsibleAIPolicyViolation" },	/* Azure */
 	{ ERR_NONE, NULL, ANY, .name = "invalid_prompt" },
 	{ ERR_NONE, NULL, ANY, .name = COMPLAINT_FLAGGED },		/* OpenRouter */
+	{ ERR_NONE, NULL, ANY, .name = "ContentPolicyViolationError" },	/* LiteLLM */
 	{ ERR_NONE, NULL, ANY, .name = "data_inspection_failed" },	/* Alibaba */
 	{ ERR_NONE, NULL, ANY, .name = "DataInspectionFailed" },
 	{ ERR_NONE, NULL, REFUSALS, .words = "output blocked by content filtering" },
@@ -60,6 +62,7 @@ static const struct sign signs[] = {
 	{ ERR_DENIED, QUOTA, ANY, .name = "insufficient_user_quota" },	/* One API */
 	{ ERR_DENIED, QUOTA, ANY, .name = "exceeded_current_quota_error" },	/* Moonshot */
 	{ ERR_DENIED, QUOTA, ANY, .name = "Arrearage" },		/* Alibaba */
+	{ ERR_DENIED, QUOTA, ANY, .name = "budget_exceeded" },		/* LiteLLM */
 	{ ERR_DENIED, QUOTA, REFUSALS, .words = "your credit balance is too low" },
 	{ ERR_DENIED, QUOTA, REFUSALS, .words = "you have reached your specified api usage" },
 	{ ERR_DENIED, QUOTA, REFUSALS, .words = "insufficient balance" },
@@ -198,12 +201,12 @@ bool sign_is_about_lines(const struct sign *sign)
  * What makes of a message that names a field a refusal of it: "Unsupported value: 'temperature'
  * does not support 0", "`temperature` is deprecated for this model", "seed: Extra inputs are not
  * permitted", "Unknown name \"seed\": Cannot find field", "invalid temperature: only 1 is
- * allowed".
+ * allowed", "response_format value as json_schema is enabled only for api versions ...".
  */
 static const char *const refusing[] = {
 	"support", "deprecated", "not permitted", "not allowed", "is allowed", "unknown",
 	"unrecognized", "unexpected", "cannot find field", "unavailable", "not available",
-	"invalid",
+	"invalid", "is enabled only", "must be one of", "cannot both be specified",
 };
 
 #define HEAD_BYTES 160		/* further on a message may quote the lines */
@@ -211,6 +214,23 @@ static const char *const refusing[] = {
 static bool is_of_a_name(char c)
 {
 	return isalnum((unsigned char)c) || c == '_' || c == '-';
+}
+
+/* What people call response_format. */
+static const char *const format_names[] = {
+	"response format", "json_schema", "json schema", "json_object", "json mode",
+	"structured output", "structured_output",
+};
+
+static bool names_format(const char *message)
+{
+	for (size_t i = 0; i < COUNT(format_names); i++) {
+		const char *at = strcasestr(message, format_names[i]);
+
+		if (at && at - message < HEAD_BYTES)
+			return true;
+	}
+	return false;
 }
 
 /* Whether the message names it as a word of its own, near its beginning. */
@@ -221,7 +241,7 @@ static bool names_field(const char *message, const char *field)
 	for (const char *at = message; (at = strstr(at, field)) && at - message < HEAD_BYTES; at++)
 		if ((at == message || !is_of_a_name(at[-1])) && !is_of_a_name(at[n]))
 			return true;
-	return false;
+	return strcmp(field, "response_format") == 0 && names_format(message);
 }
 
 static bool refuses(const char *message)

@@ -90,6 +90,22 @@ def test_a_refusal_that_nobody_can_place_is_followed_by_a_control(make_openai_po
     assert db.wait(job, "completed").attempts == 0
 
 
+def test_an_error_in_a_200_costs_an_application_with_little_traffic_no_attempt(make_openai_pool, db, llm):
+    """Nothing of it is the model's: no choices, and words in a place of the provider's own."""
+    pool = make_openai_pool()
+    db.completed(rep("While all is well."))
+    llm.behave({"do": "says", "status": 200, "body": {"base_resp": {"status_msg": "insufficient balance"}, "choices": None}})
+    time.sleep(3.1)                 # nobody had an answer lately
+    for n in range(3):
+        db.insert(rep(f"Line {n}."), max_attempts=1)
+        time.sleep(1.2)
+    shown = wait_until(lambda: (s := status(pool))["breaker_reason"] and s)
+    assert "the provider answered 200 OK: insufficient balance" in shown["breaker_reason"]
+    llm.behave("good")
+    wait_until(lambda: db.count("completed") == 4)
+    assert db.value("SELECT max(attempts) FROM grading_jobs") == 0
+
+
 def test_credit_that_ends_under_load_costs_nobody_an_attempt(make_openai_pool, db, llm):
     """In words that nobody knows: of the calls on their way many are refused just after others were answered."""
     pool = make_openai_pool()

@@ -263,6 +263,25 @@ static const struct {
 	{ 400, "{\"error\":{\"message\":\"Output blocked by content filtering policy\"}}",
 	  ERR_NONE, false, false, NULL },			/* Anthropic */
 	{ 400, "{\"error\":{\"message\":\"Content Exists Risk\"}}", ERR_NONE, false, false, NULL },
+	{ 400, "{\"error\":{\"message\":\"litellm.ContentPolicyViolationError: AzureException - "
+	  "The response was filtered\",\"code\":\"400\"}}", ERR_NONE, false, false, NULL },
+	{ 400, "{\"error\":{\"message\":\"litellm.ContextWindowExceededError: it is long\"}}",
+	  ERR_PERMANENT, false, true, SMALLER },
+	{ 400, "{\"error\":{\"message\":\"Budget has been exceeded! Current cost: 10.0, Max budget: "
+	  "10.0\",\"type\":\"budget_exceeded\",\"param\":null,\"code\":\"400\"}}",
+	  ERR_DENIED, false, false, "Budget has been exceeded" },	/* LiteLLM */
+	/* ---- in a 200 ---- */
+	{ 200, "{\"base_resp\":{\"status_code\":1008,\"status_msg\":\"insufficient balance\"},"
+	  "\"choices\":null}", ERR_UNCLEAR, false, false,
+	  "answered 200 OK: insufficient balance" },	/* MiniMax */
+	{ 200, "{\"error_code\":17,\"error_msg\":\"Open api daily request limit reached\"}",
+	  ERR_UNCLEAR, false, false, "daily request limit reached" },	/* Baidu */
+	{ 200, "{\"code\":500,\"msg\":\"404 NOT_FOUND\",\"success\":false}",
+	  ERR_UNCLEAR, false, false, "404 NOT_FOUND" },		/* Zhipu */
+	{ 200, "{\"object\":\"error\",\"message\":\"The model is overloaded\",\"code\":50001}",
+	  ERR_UNCLEAR, false, false, "The model is overloaded" },
+	{ 200, "{\"detail\":\"Unauthorized\"}", ERR_UNCLEAR, false, false, "Unauthorized" },
+	{ 200, "{}", ERR_UNCLEAR, false, false, "answered 200 OK, but no completion" },
 	/* ---- nobody can tell ---- */
 	{ 400, "{\"error\":{\"message\":\"This Model is Cold\"}}", ERR_PERMANENT, true, false,
 	  "This Model is Cold" },				/* Featherless */
@@ -339,6 +358,15 @@ static void test_fields_that_are_refused_by_name(void **state)
 		{ 400, "\"message\":\"x\",\"param\":\"response_format.json_schema\"",
 		  "response_format" },
 		{ 422, "\"message\":\"x\",\"param\":\"top_p\"", "top_p" },
+		{ 400, "\"code\":\"BadRequest\",\"message\":\"response_format value as json_schema is "
+		  "enabled only for api versions 2024-08-01-preview and later\"",
+		  "response_format" },						/* Azure */
+		{ 400, "\"message\":\"This model does not support response format `json_schema`. "
+		  "See supported models\"", "response_format" },		/* Groq */
+		{ 400, "\"message\":\"Structured outputs are not supported by this model\"",
+		  "response_format" },
+		{ 400, "\"message\":\"`temperature` and `top_p` cannot both be specified for this "
+		  "model. Please use only one.\"", "temperature" },		/* Anthropic */
 		/* Not by name, not refused, or not ours to leave out. */
 		{ 400, "\"message\":\"Invalid value for 'messages'.\"", NULL },
 		{ 400, "\"message\":\"The temperature is 0.\"", NULL },
@@ -364,6 +392,11 @@ static void test_fields_that_are_refused_by_name(void **state)
 	assert_string_equal(
 		refused_field(422, "{\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\","
 			      "\"seed\"],\"msg\":\"Extra inputs are not permitted\"}]}"), "seed");
+	assert_string_equal(		/* Mistral */
+		refused_field(422, "{\"object\":\"error\",\"message\":{\"detail\":[{\"type\":"
+			      "\"extra_forbidden\",\"loc\":[\"body\",\"seed\"],\"msg\":\"Extra "
+			      "inputs are not permitted\"}]},\"type\":\"invalid_request_error\"}"),
+		"seed");
 	assert_null(refused_field(400, "temperature is not supported"));
 }
 
