@@ -25,7 +25,8 @@
 	X(SHOW_QUEUE,   "show queue",   "", 0, 0, READ, "what waits, as last counted") \
 	X(SHOW_METRICS, "show metrics", "", 0, 0, READ, "all counters, as Prometheus text") \
 	X(SHOW_CONFIG,  "show config",  "", 0, 0, READ, "every key; secrets are starred") \
-	X(SHOW_ERRORS,  "show errors",  "", 0, 0, READ, "each child's last error; rows that are refused") \
+	X(SHOW_ERRORS,  "show errors",  "", 0, 0, READ, \
+	  "each child's last error; rows that are refused") \
 	X(SHOW_LIMITS,  "show limits",  "", 0, 0, READ, \
 	  "breaker, requests and tokens a minute, open calls") \
 	X(SHOW_VERSION, "show version", "", 0, 0, READ, "version and pid") \
