@@ -34,6 +34,12 @@ static void turn_later(struct sweep *s, int64_t ms)
 	statement_timer(s->m, &s->turn_timer, ms, turn, s);
 }
 
+/* A look that came to nothing, with the connection perhaps, or that nobody could be asked for. */
+static void look_with_the_next_poll(struct sweep *s)
+{
+	statement_timer(s->m, &s->look_timer, s->m->config->queue.poll_ms, sweep_look, s);
+}
+
 /* What was refused has kept nobody, and is to be found out soon. */
 static void go_on(void *arg)
 {
@@ -51,8 +57,10 @@ static void on_found(void *arg, const PGresult *result, const struct err *err)
 	struct sweep *s = arg;
 
 	s->finding = s->more = false;
-	if (!statement_answered(err))
+	if (!statement_answered(err)) {
+		look_with_the_next_poll(s);
 		return;
+	}
 	s->more = s->kind->found(s->arg, result);
 	s->progress = s->chore.n == 0;
 	go_on(s);
@@ -66,8 +74,10 @@ static void find(struct sweep *s)
 	s->more = false;
 	s->kind->ask(s->arg, statement_begin(s->m));
 	s->finding = statement_send(s->m, s->kind->find, on_found, s);
-	if (!s->finding)
+	if (!s->finding) {
 		s->wanted = wanted;
+		look_with_the_next_poll(s);
+	}
 }
 
 static bool makes_way(const struct sweep *s)
@@ -80,8 +90,10 @@ static void turn(void *arg)
 	struct sweep *s = arg;
 	int64_t wait = -1;
 
-	if (!pg_is_ready(s->m->pg))
-		return;		/* what is wanted and what was found stays so */
+	if (!pg_is_ready(s->m->pg)) {
+		look_with_the_next_poll(s);	/* what was found stays so */
+		return;
+	}
 	if (makes_way(s)) {
 		turn_later(s, MAKE_WAY_MS);
 		return;

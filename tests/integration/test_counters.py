@@ -179,7 +179,7 @@ class Play:
 
     def release_lost(self):
         who = self.random.choice(WORKERS)
-        mine = [job for job, held in self.in_hand.items() if held["who"] == who]
+        mine = [held["claim"] for held in self.in_hand.values() if held["who"] == who]
         found = self.run("lost", who, mine[1:])
         if found:
             jobs, _, claims = map(list, zip(*found))

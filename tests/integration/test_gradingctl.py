@@ -196,7 +196,9 @@ def test_what_is_interrupted_leaves_nothing_waiting_on_the_server(db, signo):
     job = db.insert(session=SESSION)
     with db.connect(autocommit=False) as other:
         other.execute("SELECT FROM grading_jobs FOR UPDATE")
-        with subprocess.Popen([GRADINGCTL, "-d", db.conninfo, "cancel", SESSION]) as process:
+        # Where the tests run in the background INT is ignored, which would be inherited.
+        with subprocess.Popen(["env", f"--default-signal={signo.value}", GRADINGCTL, "-d", db.conninfo, "cancel",
+                               SESSION]) as process:
             db.wait_blocked()
             process.send_signal(signo)
             assert process.wait(PATIENCE_S) == -signo

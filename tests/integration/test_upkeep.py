@@ -107,6 +107,20 @@ def test_the_gauges_tell_what_is_in_the_queue(make_pool, db):
     wait_until(lambda: pool.show("queue")["age_ms"] < 2000)
 
 
+def test_a_look_that_was_lost_with_the_connection_is_repeated(make_pool, db):
+    """The cache is walked through so seldom that the next walk would come after minutes."""
+    pool = make_pool(db, queue={"poll": "8s"})
+    with db.connect(autocommit=False) as other:
+        other.execute("LOCK phrase_cache IN ACCESS EXCLUSIVE MODE")
+        other.execute("INSERT INTO phrase_cache (cache_key, phrase, rating, created_at)"
+                      " VALUES ('old', 'x', 'good', '-infinity')")
+        db.wait_blocked()
+        db.rows("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
+        other.commit()
+    pool.wait_metric("cache_cleaned_total", 1)
+    assert db.value("SELECT count(*) FROM phrase_cache") == 0
+
+
 def cpu_seconds(pids):
     ticks = 0
     for pid in pids:
