@@ -31,6 +31,8 @@
 #define RECEIVE_BYTES 1024L		/* libcurl's least: a thousand calls wait at once */
 #define RACE_MS 1000			/* so long a connection's end may have been on its way */
 #define SENDS_CAP 6			/* of one request, all but the last not looked at */
+#define ROUNDS_CAP 4			/* of so many sends each, where the server says so */
+#define LIBCURL_GIVES_UP "Connection died, tried "
 #define OTHER_DESCRIPTORS 512		/* that a worker may have besides */
 
 struct http_call {
@@ -41,8 +43,9 @@ struct http_call {
 	size_t header_bytes, header_lines;
 	bool oversized;			/* body or headers passed their cap */
 	int sends;			/* times the request has gone out, or is about to */
+	int rounds;			/* times that libcurl was given it again */
 	int64_t sent_ms;		/* when it last did */
-	int64_t started_ms;
+	int64_t started_ms, timeout_ms;
 	http_done_fn *done;
 	void *arg;
 	char error[CURL_ERROR_SIZE];
@@ -187,6 +190,44 @@ static void call_finish(struct http_call *call, CURLcode code)
 	call_release(call);
 }
 
+/* 0 would be for ever. */
+static void call_limit(struct http_call *call, int64_t ms)
+{
+	SET(call, CURLOPT_TIMEOUT_MS, ms > 0 ? (long)ms : 1L);
+}
+
+static void call_hand_over(struct http_call *call)
+{
+	CURLMcode code;
+
+	call->header_bytes = call->header_lines = 0;
+	call->oversized = false;
+	call->sends = 0;
+	call->error[0] = '\0';
+	code = curl_multi_add_handle(call->http->multi, call->easy);
+	if (code != CURLM_OK)
+		fatal("libcurl: %s", curl_multi_strerror(code));
+}
+
+/*
+ * Where many calls share a connection that ends after few of them, one call may be among those that
+ * are not looked at more often than libcurl goes on trying. It still was never made.
+ */
+static bool call_begin_anew(struct http_call *call, CURLcode code)
+{
+	int64_t left = call->started_ms + call->timeout_ms - now_ms();
+
+	if (code == CURLE_OK || call->http->one_at_a_time || call->oversized ||
+	    strncmp(call->error, LIBCURL_GIVES_UP, strlen(LIBCURL_GIVES_UP)) != 0 ||
+	    left <= 0 || ++call->rounds >= ROUNDS_CAP)
+		return false;
+	curl_multi_remove_handle(call->http->multi, call->easy);
+	buf_reset(&call->body);
+	call_limit(call, left);
+	call_hand_over(call);
+	return true;
+}
+
 /* Lets libcurl work, then hands over what has ended; nothing of ours runs inside of libcurl. */
 static void drive(struct http *http, curl_socket_t fd, int events)
 {
@@ -203,7 +244,8 @@ static void drive(struct http *http, curl_socket_t fd, int events)
 		if (message->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
-		call_finish(call, result);
+		if (!call_begin_anew(call, result))
+			call_finish(call, result);
 	}
 }
 
@@ -392,20 +434,13 @@ static struct http_call *call_take(struct http *http)
 static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, http_done_fn *done,
 				    void *arg)
 {
-	CURLMcode code;
-
-	call->header_bytes = call->header_lines = 0;
-	call->oversized = false;
-	call->sends = 0;
-	call->error[0] = '\0';
+	call->rounds = 0;
 	call->started_ms = now_ms();
+	call->timeout_ms = timeout_ms;
 	call->done = done;
 	call->arg = arg;
-	/* 0 would be for ever. */
-	SET(call, CURLOPT_TIMEOUT_MS, timeout_ms > 0 ? (long)timeout_ms : 1L);
-	code = curl_multi_add_handle(call->http->multi, call->easy);
-	if (code != CURLM_OK)
-		fatal("libcurl: %s", curl_multi_strerror(code));
+	call_limit(call, timeout_ms);
+	call_hand_over(call);
 	return call;
 }
 
