@@ -6,10 +6,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "base/log.h"
 
 struct batch {
+	LIST_ENTRY(batch) link;
 	const struct context *ctx;
 	lookup_done_fn *done;
 	void *arg;
@@ -20,14 +22,29 @@ struct batch {
 	int waiting;			/* answers to come, and until all is sent one more */
 };
 
+/* Those under way. */
+static LIST_HEAD(, batch) batches = LIST_HEAD_INITIALIZER(batches);
+
+static void batch_free(struct batch *b)
+{
+	LIST_REMOVE(b, link);
+	free(b->gradings);
+	free(b->lines);
+	free(b);
+}
+
 static void answered(struct batch *b)
 {
 	if (--b->waiting > 0)
 		return;
 	b->done(b->arg, b->gradings, b->n);
-	free(b->gradings);
-	free(b->lines);
-	free(b);
+	batch_free(b);
+}
+
+void lookup_forget_all(void)
+{
+	while (!LIST_EMPTY(&batches))
+		batch_free(LIST_FIRST(&batches));
 }
 
 /* ---- the phrase cache ---- */
@@ -152,6 +169,7 @@ void lookup_begin(const struct context *ctx, struct grading *const *gradings, si
 {
 	struct batch *b = xcalloc(1, sizeof(*b));
 
+	LIST_INSERT_HEAD(&batches, b, link);
 	b->ctx = ctx;
 	b->done = done;
 	b->arg = arg;

@@ -18,4 +18,7 @@ typedef void lookup_done_fn(void *arg, struct grading *const *gradings, size_t n
 void lookup_begin(const struct context *ctx, struct grading *const *gradings, size_t n,
 		  lookup_done_fn *done, void *arg);
 
+/* The connection is closed: no answer comes any more, and done() is not called. */
+void lookup_forget_all(void);
+
 #endif

@@ -28,6 +28,7 @@
 #include "fault.h"
 #include "flight_lease.h"
 #include "joblist.h"
+#include "lookup.h"
 #include "permits.h"
 #include "reclaim.h"
 #include "settler.h"
@@ -369,6 +370,7 @@ static void free_parts(struct worker *w)
 	reclaim_free(&w->reclaim);
 	queue_free(&w->queue);
 	pg_free(w->ctx.pg);
+	lookup_forget_all();
 }
 
 int worker_main(struct child *c)
