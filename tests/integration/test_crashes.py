@@ -7,7 +7,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 import harness
-from harness import ControlError, elapsed, is_running, new_session, promptly, rep, wait_until
+from harness import ControlError, elapsed, is_running, new_session, promptly, rep, stays, wait_until
 
 HANG = {"hold": "hung"}
 SHORT_BEAT = {"pool": {"beat": "3s"}}
@@ -97,6 +97,18 @@ def test_a_job_whose_workers_crash_ends_as_failed(make_openai_pool, db, llm):
     assert (row.status, row.attempts) == ("failed", 3)
     assert "signal 6" in row.error and row.failed_at
     assert db.session_of(job).failed_batches == 1
+
+
+def test_a_crash_is_charged_once_where_nobody_claims_the_job_again(make_openai_pool, db, llm):
+    """The janitor looks once more whether all is back; the job is as its dead worker had it, but pending."""
+    pool = make_openai_pool(pool={"workers": 1})
+    llm.behave(HANG)
+    job = db.insert()
+    worker = wait_until(lambda: db.job(job).times_claimed == 1 and pool.busy())[0]
+    pool.ctl("pause")
+    pool.kill(worker, signal.SIGABRT)
+    db.wait(job, "pending")
+    stays(lambda: db.job(job).attempts == 1, 2)
 
 
 def test_whose_workers_are_killed_from_outside_loses_no_attempt_ten_times(make_openai_pool, db, llm):

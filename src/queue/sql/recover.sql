@@ -1,7 +1,7 @@
 -- Puts back jobs of dead workers, as left_behind.sql has found and judged them. One that was held
 -- by a lock alone has no claimant, so whoever has it now, such as the dead worker's own server
--- process, is waited for, briefly; it counts as claimed from then on, so that to tell of the same
--- death twice charges it once.
+-- process, is waited for, briefly; it counts as claimed from then on. All get another claim's
+-- number, so that to tell of the same death twice charges each once.
 \set briefly `cat pieces/briefly.sql`
 \set free_deaths `cat pieces/free_deaths.sql`
 \set deaths `cat pieces/deaths.sql`
@@ -53,10 +53,9 @@ WITH asked AS MATERIALIZED (
 	ORDER BY g.id FOR UPDATE OF g SKIP LOCKED
 ), :taken, put AS (
 	UPDATE grading_jobs g SET status = CASE WHEN spent THEN 'failed' ELSE 'pending' END,
-		claim = CASE WHEN g.status::text = 'pending' THEN nextval('grading_claims'::regclass)
-			ELSE g.claim END,
+		claim = nextval('grading_claims'::regclass),
 		times_claimed = CASE WHEN g.status::text = 'pending' THEN :claimed_once_more
-			ELSE g.times_claimed END,
+			ELSE least(:times_claimed, 2147483647)::int END,
 		attempts = taken.attempts, claimed_by = NULL, updated_at = now(),
 		failed_at = CASE WHEN spent THEN now() END,
 		counted_as = CASE WHEN spent THEN 'failed' ELSE g.counted_as END,
