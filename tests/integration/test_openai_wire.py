@@ -214,8 +214,7 @@ def nothing_failed(pool, db, server, calls):
 
 
 @pytest.mark.skipif(h2 is None, reason="python3-h2 is missing")
-@pytest.mark.parametrize("streams, delay_ms, answer_ms", [(5, 0, 100), (5, 100, 300), (12, 0, 0), (2, 0, 100),
-                                                           (7, 1500, 2000)])
+@pytest.mark.parametrize("streams, delay_ms, answer_ms", [(5, 0, 100), (5, 100, 300), (12, 0, 0), (7, 1500, 2000)])
 def test_streams_that_were_not_looked_at_were_never_sent(tls_pool, db, certificates, streams, delay_ms, answer_ms):
     """GOAWAY with the last stream that is served, as nginx says at keepalive_requests: the others go out again."""
     server, pool = tls_pool("right", http2=True, ca_file=certificates["ca"][0], groups={"pool": {"workers": 1}})
