@@ -43,8 +43,10 @@ static void answered(struct batch *b)
 
 void lookup_forget_all(void)
 {
-	while (!LIST_EMPTY(&batches))
-		batch_free(LIST_FIRST(&batches));
+	for (struct batch *b = LIST_FIRST(&batches), *next; b; b = next) {
+		next = LIST_NEXT(b, link);
+		batch_free(b);
+	}
 }
 
 /* ---- the phrase cache ---- */
