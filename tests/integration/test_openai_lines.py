@@ -93,7 +93,7 @@ def test_a_poisonous_line_ends_alone_and_by_name(make_openai_pool, db, llm, do):
     assert [(u["line"], u["outcome"]) for u in row.result["unrated"]] == [(2, POISONS[do])]
     assert row.result["rated"] == 4 and row.result["lines"] == 5
     assert row.error.startswith("no rating for line 2 (")
-    assert [2] in asked(llm)    # alone, in whatever order those of one attempt arrived
+    assert [2] in asked(llm)[-2:]       # alone; two calls of the last attempt arrive in any order
     state = db.session(session)
     assert (state.status, state.completed_batches, state.failed_batches) == ("completed", 1, 0)
     assert (state.total_lines, state.rated_lines) == (5, 4)

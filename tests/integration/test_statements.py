@@ -49,6 +49,11 @@ def test_parameters_have_the_types_that_the_files_name(db, statements):
         assert len(types) == len(found[f"{name}_found"]), name
 
 
+def prepare_statement(conn, name, types, text):
+    named = f"({', '.join(types)})" if types else ""
+    conn.execute(f"PREPARE {name} {named} AS {text}".encode())
+
+
 def nodes(plan):
     yield plan
     for child in plan.get("Plans", []):
@@ -88,8 +93,7 @@ def test_no_plan_reads_a_table_as_a_whole(db, statements, prepare):
         for setting in SETTINGS:
             conn.execute(f"SET {setting}".encode())
         for name, (types, text) in statements.items():
-            named = f"({', '.join(types)})" if types else ""
-            conn.execute(f"PREPARE {name} {named} AS {text}".encode())
+            prepare_statement(conn, name, types, text)
             plan = explain(conn, name, types)
             assert plan, name
             for node in plan:
@@ -103,7 +107,7 @@ def test_a_claim_finds_its_jobs_by_its_own_index_whatever_the_planner_likes(db, 
         conn.execute("SET plan_cache_mode = force_generic_plan")
         for name in ("claim", "claim_briefly", "hold"):
             types, text = statements[name]
-            conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}".encode())
+            prepare_statement(conn, name, types, text)
             nodes = [node for node in explain(conn, name, types) if node.get("Index Name", "").startswith("grading_jobs")]
             siblings = {"grading_jobs_open", "grading_jobs_remarkable"}
             used = {node["Index Name"] for node in nodes} - siblings
@@ -122,7 +126,7 @@ def test_a_settlement_hashes_its_jobs_not_its_lines(db, statements, prepare):
             conn.execute(f"SET {setting}".encode())
         for name in ("complete", "complete_held"):
             types, text = statements[name]
-            conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}".encode())
+            prepare_statement(conn, name, types, text)
             hashed = [node for whole in explain(conn, name, types) if whole["Node Type"] == "Hash"
                       for node in nodes(whole)]
             names = {node.get("CTE Name", node.get("Alias")) for node in hashed}
@@ -155,7 +159,7 @@ def test_a_claim_begins_at_the_later_one_of_its_floor_and_its_pass(db, statement
     with db.connect() as conn:
         for name in ("peek", "hold", "claim", "claim_briefly"):
             types, text = statements[name]
-            conn.execute(f"PREPARE {name} ({', '.join(types)}) AS {text}".encode())
+            prepare_statement(conn, name, types, text)
             values = [12, [0], [2**62], *([value] for value in place(*floor)), 0,
                       *([value] for value in place(*passed)), 2**20, "nobody/1"][:len(types)]
             found = psycopg.ClientCursor(conn, row_factory=psycopg.rows.tuple_row).execute(
