@@ -46,15 +46,16 @@ ALARMS = re.compile(r"runtime error:|Sanitizer|out of memory|\bfatal\b|ended wit
 
 
 def wait_until(condition, timeout=PATIENCE_S, what=None, pause=0.01):
-    """What condition() returns, as soon as that is true."""
-    deadline = time.monotonic() + timeout
+    """What condition() returns, as soon as that is true. Who waits for long asks less often: asking takes CPU."""
+    begun = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if waited > timeout:
             raise AssertionError(f"not within {timeout} s: {what or 'the condition'} (last: {value!r})")
-        time.sleep(pause)
+        time.sleep(pause if waited < 2 else max(pause, 0.05))
 
 
 def stays(condition, seconds, what=None):
@@ -497,6 +498,10 @@ class Pool:
     def wait_metric(self, name, value):
         """Until a counter shows this, which may be later than the database does."""
         wait_until(lambda: self.metric(name) == value, what=f"{name} to be {value}")
+
+    def wait_log(self, words):
+        """Until the log says so, which may be later than the socket or the database does."""
+        wait_until(lambda: words in self.log, what=f"the log to say {words!r}")
 
     def children(self):
         """pid by slot; 0 is the janitor."""

@@ -55,6 +55,7 @@ except ImportError:
     h2 = None       # then there is no HTTP/2
 
 HOST = "127.0.0.1"
+LINGER_S = 0.2
 RULE_KEYS = {"do", "first", "text", "name", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
              "message", "status", "size", "chunk_ms", "clock", "location", "tokens", "field", "body"}
 
@@ -435,6 +436,7 @@ class Http2:
         self.streams = {}
         self.tasks = set()
         self.last = None            # the last stream that is served, once the client was told to go away
+        self.heard = time.monotonic()
 
     async def flush(self):
         self.writer.write(self.connection.data_to_send())
@@ -444,6 +446,7 @@ class Http2:
         self.connection.initiate_connection()
         await self.flush()
         while data := await self.reader.read(65536):
+            self.heard = time.monotonic()
             for event in self.connection.receive_data(data):
                 self.take(event)
             await self.flush()
@@ -485,7 +488,14 @@ class Http2:
         await self.writer.drain()
         while len(self.tasks) > 1:
             await asyncio.sleep(0.01)
+        await self.linger()
         self.writer.close()
+
+    async def linger(self):
+        """As nginx does: a connection that is closed with bytes unread is reset, and replies under way are lost."""
+        begun = time.monotonic()
+        while time.monotonic() - max(self.heard, begun) < LINGER_S and time.monotonic() - begun < 10 * LINGER_S:
+            await asyncio.sleep(0.01)
 
     async def serve(self, stream, headers, raw):
         call = Call(None, None, headers[":path"], headers, bytes(raw))

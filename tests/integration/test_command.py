@@ -272,7 +272,7 @@ def test_a_flood_of_complaints_is_read_but_not_all_logged(make_command_pool, db,
     assert b"complaint 0 " in log and b"\x1b" not in log and b"\x07" not in log
     assert 10 <= log.count(b": complaint ") <= 200
     assert len(log) < 200_000
-    assert f"command: pid {program.own_pids()[0]}: complaint 0" in pool.log
+    pool.wait_log(f"command: pid {program.own_pids()[0]}: complaint 0")
 
 
 # ---- programs that are not there ----
@@ -408,7 +408,7 @@ def test_a_program_that_ends_takes_its_children_along(make_command_pool, db, pro
     pool.kill(program.own_pids()[0])
     wait_until(lambda: not set(before) & set(program.pids()), what="its children to be gone")
     db.completed(rep("Hello."))
-    assert "was killed by signal 9 (Killed); starting it again" in pool.log
+    pool.wait_log("was killed by signal 9 (Killed); starting it again")
 
 
 def test_a_killed_keeper_leaves_no_process_of_the_group_behind(make_command_pool, db, program):
@@ -419,7 +419,7 @@ def test_a_killed_keeper_leaves_no_process_of_the_group_behind(make_command_pool
     os.kill(keeper_of(pid), signal.SIGKILL)
     wait_until(lambda: not is_running(pid))
     db.completed(rep("Hello."))
-    assert "keeper was killed" in pool.log
+    pool.wait_log("keeper was killed")
 
 
 @pytest.mark.parametrize("do", [*CHILDREN, "ignore_term", "good"])

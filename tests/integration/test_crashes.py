@@ -70,7 +70,7 @@ def test_a_killed_worker_is_replaced_at_once(pool):
     victim = pool.workers()[0]
     pool.kill(victim)
     wait_until(lambda: len(pool.workers()) == 2 and victim not in pool.workers())
-    assert f"(pid {victim}) was killed by signal 9 (Killed); starting it again at once" in pool.log
+    pool.wait_log(f"(pid {victim}) was killed by signal 9 (Killed); starting it again at once")
     assert pool.show("status")["restarts"] == 1
 
 

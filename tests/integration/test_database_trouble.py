@@ -265,7 +265,7 @@ def test_an_error_at_the_commit_is_no_success(make_pool, db):
     job = db.insert()
     db.wait(job, "completed")
     assert len(db.ratings(db.job(job).session_id)) == 1
-    assert "not yet" in pool.log
+    pool.wait_log("not yet")
     pool.wait_metric("jobs_completed_total", 1)
 
 

@@ -239,7 +239,7 @@ def test_a_provider_without_a_usable_answer_fails_few_jobs(make_openai_pool, db,
     status = pool.show("status")
     assert "10 jobs in a row brought no usable answer" in status["breaker_reason"] and words in status["breaker_reason"]
     assert status["summary"].startswith("waiting for an operator")
-    assert "10 jobs in a row brought no usable answer" in pool.log
+    pool.wait_log("10 jobs in a row brought no usable answer")
     wait_until(lambda: db.count("processing") <= 1)         # a probe, now and then
     probes = llm.calls
     wait_until(lambda: llm.calls >= probes + 2)

@@ -22,7 +22,7 @@ def test_one_refusal_of_our_account_pauses_the_pool_and_says_so(make_openai_pool
     assert llm.calls <= 2
     shown = wait_until(lambda: (s := status(pool))["breaker"] != "closed" and s)
     assert "waiting for an operator" in shown["summary"] and shown["breaker_reason"]
-    assert "the breaker is open" in pool.log
+    pool.wait_log("the breaker is open")
     wait_until(lambda: db.job(job).status == "pending")
     assert db.job(job).attempts == 0
     wait_until(lambda: pool.metric("rater_denied_total") >= 1)

@@ -231,7 +231,7 @@ def test_without_the_table_each_asks_by_itself(make_openai_pool, db, llm):
     pool.alarms_expected = True
     insert_equal(db, 5)
     all_completed(db, 5)
-    assert "asking the rater about all lines" in pool.log
+    pool.wait_log("asking the rater about all lines")
 
 
 @pytest.mark.skipif(not test_pgbouncer.BOUNCER, reason="pgbouncer is not installed")

@@ -56,7 +56,7 @@ def test_connections_that_are_given_up_leave_no_server_process_behind(make_pool,
         jobs.append(lonely.insert(rep(f"Line {n}.")))
         wait_until(lambda: waiting(lonely) > n, what=lambda: waiting(lonely))
     wait_until(lambda: pool.metric("connections_lost_total") >= lost + 4, 2 * GIVE_UP_S + harness.PATIENCE_S)
-    assert "synchronous standby" in pool.log
+    pool.wait_log("synchronous standby")
     wait_until(lambda: "synchronous standby" in str(pool.show("errors")) or "synchronous standby" in str(pool.show("status")))
     wait_until(lambda: backends(lonely) <= usual, what=lambda: backends(lonely))
     said = gradingctl("-d", lonely.conninfo, "doctor")
