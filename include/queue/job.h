@@ -47,6 +47,7 @@ struct job {
 
 	const char *sales_rep;		/* "" when not given */
 	const char *customer;
+	int batch_index;		/* as job_data says, from 0; -1 when it does not */
 	int total_batches;		/* as announced; 0 when not */
 	struct line *lines;		/* in the order of the transcript */
 	size_t nlines;

@@ -188,6 +188,15 @@ static void write_lines(struct buf *b, const struct grading *g, size_t unrated)
 	buf_char(b, ',');
 }
 
+/* Which of the session's batches it was, under the keys of job_data: who reads `result` counts by. */
+static void write_batch(struct buf *b, const struct job *job)
+{
+	if (job->batch_index >= 0)
+		buf_printf(b, "\"batchIndex\":%d,", job->batch_index);
+	if (job->total_batches > 0)
+		buf_printf(b, "\"totalBatches\":%d,", job->total_batches);
+}
+
 static void write_used(struct buf *b, const struct grading_used *used)
 {
 	buf_printf(b, ",\"calls\":%d,\"prompt_tokens\":%" PRId64, used->calls, used->prompt_tokens);
@@ -228,6 +237,7 @@ const char *result_write(struct grading *g, const struct rater *rater, size_t un
 
 	buf_init(&b, RESULT_CAP_BYTES);
 	write_lines(&b, g, unrated);
+	write_batch(&b, &g->job);
 	provenance_write_rater(&b, rater, g->used.model);
 	if (asked)
 		write_used(&b, &g->used);

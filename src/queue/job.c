@@ -403,9 +403,9 @@ static int read_transcript(struct parse *p, struct json_object *transcript)
 static int read_data(struct parse *p)
 {
 	struct job *job = p->job;
-	struct json_object *transcript, *batches;
+	struct json_object *transcript, *batches, *batch;
 	char quoted[QUOTE_SIZE];
-	int64_t total;
+	int64_t total, index;
 
 	if (!json_object_is_type(p->data, json_type_object))
 		return refuse(p, "job_data is %s; it must be an object with an array transcript",
@@ -420,6 +420,9 @@ static int read_data(struct parse *p)
 	batches = json_object_object_get(p->data, "totalBatches");
 	if (json_strict_integer(batches, 1, INT_MAX, &total))
 		job->total_batches = (int)total;
+	batch = json_object_object_get(p->data, "batchIndex");
+	if (json_strict_integer(batch, 0, INT_MAX, &index))
+		job->batch_index = (int)index;
 	if (read_own_speakers(p) == -1)
 		return -1;
 	return read_transcript(p, transcript);
@@ -441,6 +444,7 @@ int job_parse(struct job *job, const struct speakers *rated, const char *job_dat
 	int result;
 
 	job->sales_rep = job->customer = "";
+	job->batch_index = -1;
 	job->total_batches = 0;
 	forget_lines(job);
 	if (len > JOB_DATA_CAP_BYTES)

@@ -30,6 +30,18 @@ def test_a_completed_job_says_what_was_done(pool, db):
     assert job.result["rater"] == "rubric"
 
 
+def test_a_result_has_the_keys_that_the_applications_own_worker_wrote(pool, db):
+    session = new_session()
+    for batch in range(2):
+        lines = [{"speaker": "rep", "text": f"Hello {n}."} for n in range(batch, batch + 2)]
+        db.insert(session=session, job_data={"transcript": lines, "batchIndex": batch, "batchSize": 2, "totalBatches": 2})
+    wait_until(lambda: db.count("completed") == 2, what="both to be rated")
+    results = db.rows("SELECT result FROM grading_jobs ORDER BY job_data -> 'batchIndex'")
+    assert [[row.result[key] for key in ("rated", "batchIndex", "totalBatches")] for row in results] == [
+        [2, 0, 2], [2, 1, 2]]
+    assert sum(row.result["cached"] for row in results) == db.value("SELECT count(*) FROM line_ratings WHERE cached")
+
+
 def test_the_session_counts_its_batches_and_lines(pool, db):
     session = new_session()
     for batch in range(3):

@@ -104,9 +104,42 @@ static void test_it_says_who_was_rated(void **state)
 	assert_null(strstr(g->settlement.result, "notice"));
 }
 
+/* Which batch it was, as job_data says: nothing where it does not, or not with a number. */
+static void test_it_says_which_batch_it_was(void **state)
+{
+	static const struct { const char *keys, *part; } cases[] = {
+		{ "\"batchIndex\":0,\"totalBatches\":1", ",\"batchIndex\":0,\"totalBatches\":1,\"rater\"" },
+		{ "\"batchIndex\":3", ",\"batchIndex\":3,\"rater\"" },
+		{ "\"totalBatches\":7", ",\"cached\":0,\"totalBatches\":7,\"rater\"" },
+		{ "\"batchIndex\":2147483647,\"totalBatches\":2147483647",
+		  ",\"batchIndex\":2147483647,\"totalBatches\":2147483647,\"rater\"" },
+		{ "\"batchIndex\":-1,\"totalBatches\":0", ",\"cached\":0,\"rater\"" },
+		{ "\"batchIndex\":\"2\",\"totalBatches\":null", ",\"cached\":0,\"rater\"" },
+	};
+	char data[300];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct claimed_row row;
+
+		snprintf(data, sizeof(data), "{%s,\"transcript\":[{\"speaker\":\"rep\","
+			 "\"text\":\"a\",\"index\":0}]}", cases[i].keys);
+		row = make_row(data, 0, 3, 0);
+		g = grading_new(&row, &rater, false);
+		assert_true(grading_end_lookup(g));
+		nasked = 0;
+		grading_ask(g, &rater);
+		answer_all(asked[0], OUTCOME_RATED);
+		check_result(cases[i].part);
+		teardown(NULL);
+	}
+	g = NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_it_says_which_batch_it_was),
 		TEST(test_it_says_who_was_rated),
 		TEST(test_what_earlier_attempts_took_is_added),
 		TEST(test_cost_is_stored_where_there_are_prices),
