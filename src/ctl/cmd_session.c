@@ -7,9 +7,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "csv.h"
 #include "ctl/cmd.h"
 #include "lib/json_strict.h"
 #include "lib/uuid5.h"
+#include "options.h"
 #include "pg/pgsync.h"
 #include "rows.h"
 
@@ -146,14 +148,25 @@ static void print_progress(const struct term *out, const PGresult *result)
 	buf_free(&bar);
 }
 
-/* Asks and prints: text for people by `print`, or the rows that are JSON already. */
-static int show(struct ctl *ctl, const char *session, const char *sql, const char *json_sql,
-		const int64_t *since, void (*print)(const struct term *out, const PGresult *result))
+/* A form of an answer: the statement that asks for it, and what prints its rows. */
+struct form {
+	const char *sql;
+	void (*print)(const struct term *out, const PGresult *result);
+	bool for_programs;	/* the answer alone, and no word about what failed */
+};
+
+static void print_json(const struct term *out, const PGresult *result)
 {
-	bool json = ctl->option[CTL_JSON];
+	(void)out;
+	rows_print_json(result, PQntuples(result));
+}
+
+static int show(struct ctl *ctl, const char *session, const struct form *form,
+		const int64_t *since)
+{
 	struct err err;
 	PGconn *conn = ctl_database(ctl, &err);
-	PGresult *result = conn ? ask(conn, json ? json_sql : sql, session, since, &err) : NULL;
+	PGresult *result = conn ? ask(conn, form->sql, session, since, &err) : NULL;
 	int status = EXIT_STOPPED;
 
 	if (!result) {
@@ -162,11 +175,9 @@ static int show(struct ctl *ctl, const char *session, const char *sql, const cha
 	}
 	if (PQntuples(result) == 0)
 		status = ctl_unknown_session(ctl, session);
-	else if (json)
-		rows_print_json(result, PQntuples(result));
 	else
-		print(&ctl->out, result);
-	if (status == EXIT_STOPPED && !json)
+		form->print(&ctl->out, result);
+	if (status == EXIT_STOPPED && !form->for_programs)
 		tell_failures(ctl, conn, session);
 	PQclear(result);
 	PQfinish(conn);
@@ -175,8 +186,11 @@ static int show(struct ctl *ctl, const char *session, const char *sql, const cha
 
 int cmd_progress(struct ctl *ctl, char **args, int n)
 {
+	static const struct form text = { progress_sql, print_progress, false },
+				 json = { progress_json_sql, print_json, true };
+
 	(void)n;
-	return show(ctl, args[0], progress_sql, progress_json_sql, NULL, print_progress);
+	return show(ctl, args[0], ctl->option[CTL_JSON] ? &json : &text, NULL);
 }
 
 /* ---- ratings ---- */
@@ -265,9 +279,74 @@ static void print_ratings(const struct term *out, const PGresult *result)
 		       PQgetvalue(result, 0, CURSOR), term_style(out, TERM_PLAIN));
 }
 
+/* ---- ratings, for spreadsheets ---- */
+
+/* Columns, and whether one holds text of others; the statement has them in this order. */
+static const struct { const char *name; bool text; } csv_columns[] = {
+	{ "session_id", false }, { "line_index", false }, { "rating", true }, { "line_text", true },
+	{ "alternatives", true }, { "reason", true }, { "cached", false }, { "rated_at", false },
+	{ "rater", true }, { "model", true }, { "cursor", false },
+};
+#define CSV_COLUMNS (int)(sizeof(csv_columns) / sizeof(csv_columns[0]))
+
+/* In the order of the conversation. A row without a line: nothing is rated. */
+static const char ratings_csv_sql[] =
+	"SELECT $1::uuid, r.line_index, r.rating, r.line_text,"
+	"  pg_catalog.array_to_string(r.alternatives, E'\n'::text), r.reason,"
+	"  CASE WHEN r.cached THEN 'true' ELSE 'false' END,"
+	"  to_char(r.rated_at AT TIME ZONE 'UTC'::text, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'::text),"
+	"  r.provenance ->> 'rater'::text, r.provenance ->> 'model'::text, r.cursor"
+	" FROM grading_progress($1::uuid) p"
+	" LEFT JOIN grading_ratings($1::uuid, $2::bigint) r ON true ORDER BY r.line_index";
+
+static void add_csv_row(struct buf *page, const PGresult *result, int row)
+{
+	for (int column = 0; column < CSV_COLUMNS; column++) {
+		const char *value = PQgetvalue(result, row, column);
+
+		buf_str(page, column ? "," : "");
+		if (csv_columns[column].text)
+			csv_text(page, value);
+		else
+			buf_str(page, value);
+	}
+	buf_str(page, CSV_LINE_END);
+}
+
+static void print_csv(const struct term *out, const PGresult *result)
+{
+	int rows = PQgetisnull(result, 0, 1) ? 0 : PQntuples(result);
+	struct buf page;
+
+	(void)out;
+	buf_init(&page, LISTING_CAP_BYTES);
+	for (int column = 0; column < CSV_COLUMNS; column++)
+		buf_printf(&page, "%s%s", column ? "," : "", csv_columns[column].name);
+	buf_str(&page, CSV_LINE_END);
+	fputs(buf_text(&page), stdout);
+	for (int row = 0; row < rows; row++) {
+		buf_reset(&page);
+		add_csv_row(&page, result, row);
+		fputs(buf_text(&page), stdout);
+	}
+	buf_free(&page);
+}
+
 int cmd_ratings(struct ctl *ctl, char **args, int n)
 {
+	static const struct form text = { ratings_sql, print_ratings, false },
+				 json = { ratings_json_sql, print_json, true },
+				 csv = { ratings_csv_sql, print_csv, true };
+	const char *cursor = ctl->text[CTL_SINCE];
+	int64_t since = 0;
+
 	(void)n;
-	return show(ctl, args[0], ratings_sql, ratings_json_sql, &ctl->option[CTL_SINCE],
-		    print_ratings);
+	if (ctl->option[CTL_CSV] && ctl->option[CTL_JSON]) {
+		ctl_complain(ctl, "--csv or --json, not both");
+		return EXIT_FAILED;
+	}
+	if (cursor && options_number(CTL_SINCE, cursor, 0, INT64_MAX, &since) == -1)
+		return EXIT_FAILED;
+	return show(ctl, args[0],
+		    ctl->option[CTL_CSV] ? &csv : ctl->option[CTL_JSON] ? &json : &text, &since);
 }

@@ -31,7 +31,8 @@ static const struct command {
 	  TAKES(JSON) | TAKES(WAIT) | TAKES(BATCH_SIZE) | TAKES(PRIORITY), cmd_enqueue,
 	  "have transcripts rated: JSON, one or many" },
 	{ "progress", "SESSION", 1, 1, TAKES(JSON), cmd_progress, "how far a session is" },
-	{ "ratings", "SESSION [--since CURSOR]", 1, 1, TAKES(JSON) | TAKES(SINCE), cmd_ratings,
+	{ "ratings", "SESSION [--since CURSOR] [--csv]", 1, 1,
+	  TAKES(JSON) | TAKES(CSV) | TAKES(SINCE), cmd_ratings,
 	  "its ratings so far" },
 	{ "jobs", "[--failed | --incomplete]", 0, 0,
 	  TAKES(JSON) | TAKES(FAILED) | TAKES(PENDING) | TAKES(PROCESSING) | TAKES(INCOMPLETE) |

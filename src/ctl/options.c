@@ -4,6 +4,7 @@
  */
 #include "options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,12 +24,16 @@ static const struct {
 	const char *help;
 } options[CTL_OPTIONS] = {
 	[CTL_JSON] = { "json", NULL, 0, 1, 0, "answer with JSON" },
+	[CTL_CSV] = { "csv", NULL, 0, 1, 0, "ratings: answer with CSV, for spreadsheets" },
 	[CTL_STATUS] = { "status", NULL, 0, 1, 0, "migrate: only say how it stands" },
 	[CTL_WAIT] = { "wait", NULL, 0, 1, 0, "enqueue: show progress until all is rated" },
 	[CTL_BATCH_SIZE] = { "batch-size", "N", 1, 1000, 5, "enqueue: entries a job (5)" },
 	[CTL_PRIORITY] = { "priority", "N", INT32_MIN, INT32_MAX, 0,
 			   "enqueue: higher is rated first (0)" },
-	[CTL_SINCE] = { "since", "CURSOR", 0, INT64_MAX, 0, "ratings: only what came after it" },
+	[CTL_SINCE] = { "since", "CURSOR|TIME", 0, 0, 0,
+			"ratings: what came after a cursor; export: since a time" },
+	[CTL_AFTER] = { "after", "CURSOR", 0, 0, 0, "export: go on behind this line's cursor" },
+	[CTL_PHRASE] = { "phrase", "TEXT", 0, 0, 0, "cache drop: entries of this phrase" },
 	[CTL_MODEL] = { "model", "NAME", 0, 0, 0, "cache drop: entries of this model" },
 	[CTL_PROMPT] = { "prompt", "HASH", 0, 0, 0, "cache drop: entries of this prompt" },
 	[CTL_ALL] = { "all", NULL, 0, 1, 0, "cache drop: all entries" },
@@ -50,20 +55,31 @@ static bool is_text(int i)
 	return options[i].argument && options[i].min == options[i].max;
 }
 
-static int64_t parse_value(int i, const char *text)
+int options_number(enum ctl_option option, const char *text, int64_t min, int64_t max,
+		   int64_t *number)
 {
 	char *end;
 	long long value;
 
-	if (!options[i].argument)
-		return 1;
+	errno = 0;
 	value = strtoll(text, &end, 10);
-	if (*end || end == text || value < options[i].min || value > options[i].max) {
+	if (*end || end == text || errno || value < min || value > max) {
 		fprintf(stderr,
 			"gradingctl: --%s %s: must be a number from %" PRId64 " to %" PRId64 "\n",
-			options[i].name, text, options[i].min, options[i].max);
-		exit(EXIT_FAILED);
+			options[option].name, text, min, max);
+		return -1;
 	}
+	*number = value;
+	return 0;
+}
+
+static int64_t parse_value(int i, const char *text)
+{
+	int64_t value = 1;
+
+	if (options[i].argument &&
+	    options_number((enum ctl_option)i, text, options[i].min, options[i].max, &value) == -1)
+		exit(EXIT_FAILED);
 	return value;
 }
 

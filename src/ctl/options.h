@@ -28,6 +28,13 @@ struct options {
  */
 struct options options_parse(struct ctl *ctl, int argc, char **argv);
 
+/*
+ * Reads the value of an option whose values are a number in one command and something else in
+ * another. Returns 0, or -1 and has complained.
+ */
+int options_number(enum ctl_option option, const char *text, int64_t min, int64_t max,
+		   int64_t *number);
+
 /* As on the command line, without its dashes. */
 const char *options_name(enum ctl_option option);
 

@@ -1,6 +1,8 @@
 """gradingctl's own commands, as a person and a script use them."""
 import contextlib
+import csv
 import fcntl
+import io
 import json
 import os
 import pty
@@ -73,8 +75,29 @@ def test_ratings_since_a_cursor_and_no_escape_sequences(pool, ctl):
     assert "\x1b" not in ctl("ratings", "call-17").stdout
 
 
+def test_ratings_for_spreadsheets_hold_no_formula(pool, db, ctl):
+    texts = ['=HYPERLINK("http://x","y")', 'One, "two"\r\nand three', "\u001b[31mred", "Grüße"]
+    call = dict(CALL, transcript=[{"speaker": "rep", "text": text} for text in texts])
+    assert ctl("enqueue", "-", "--wait", stdin=json.dumps(call)).returncode == 0
+    told = [json.loads(line) for line in ctl("--json", "ratings", "call-17").stdout.splitlines()]
+    answer = subprocess.run([GRADINGCTL, "-d", db.conninfo, "ratings", "call-17", "--csv"], capture_output=True,
+                            timeout=120, check=True).stdout
+    assert answer.count(b"\r\n") == 1 + len(texts) and answer.count(b"\r") == 1 + len(texts)
+    rows = list(csv.DictReader(io.StringIO(answer.decode(), newline="")))
+    assert [row["line_text"] for row in rows] == [
+        "'" + texts[0], 'One, "two"\nand three', "\ufffd[31mred", "Grüße"]
+    for row, rating in zip(rows, told):
+        assert row["session_id"] == SESSION and int(row["line_index"]) == rating["line_index"]
+        assert row["rating"] == rating["rating"] and row["cached"] == "false" and row["rater"] == "rubric"
+        assert row["alternatives"].split("\n") == rating["alternatives"] and row["reason"] == rating["reason"]
+        assert int(row["cursor"]) == rating["cursor"] and row["rated_at"].endswith("Z")
+    since = ctl("ratings", "call-17", "--csv", "--since", rows[-1]["cursor"])
+    assert since.returncode == 0 and since.stdout.count("\n") == 1, "the names alone"
+
+
 @pytest.mark.parametrize("words, status", [
-    (["progress", "nobody"], 1), (["ratings", "nobody"], 1), (["enqueue", "/nowhere"], 1), (["no-such-word"], 1),
+    (["ratings", "call-17", "--csv", "--json"], 1), (["ratings", "call-17", "--since", "yesterday"], 1),
+    (["progress", "call-17", "--csv"], 1), (["progress", "nobody"], 1), (["ratings", "nobody"], 1), (["enqueue", "/nowhere"], 1), (["no-such-word"], 1),
     (["-s", "/nowhere/control.sock", "show", "status"], 75)])
 def test_what_fails_says_so_in_a_sentence(ctl, words, status):
     result = ctl(*words)
