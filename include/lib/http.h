@@ -5,6 +5,7 @@
 #ifndef HTTP_H
 #define HTTP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ struct http_endpoint {
 	int64_t connect_timeout_ms;
 	int64_t connections;		/* number of idle connections kept open, at most */
 	size_t reply_cap_bytes;		/* limit of a reply's body, decompressed */
+	bool outside_only;		/* no address that is inside (base/address.h) is spoken to */
 };
 
 enum http_end {
@@ -62,6 +64,9 @@ void http_free(struct http *http);
  */
 struct http_call *http_post(struct http *http, const char *body, size_t len, int64_t timeout_ms,
 			    http_done_fn *done, void *arg);
+/* The same with more headers, lines as those of the endpoint, NULL-terminated; copied. */
+struct http_call *http_post_with(struct http *http, const char *const *headers, const char *body,
+				 size_t len, int64_t timeout_ms, http_done_fn *done, void *arg);
 /* The same for a GET. */
 struct http_call *http_get(struct http *http, int64_t timeout_ms, http_done_fn *done, void *arg);
 void http_cancel(struct http_call *call);	/* only before its done() */

@@ -12,6 +12,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "base/address.h"
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -48,6 +50,8 @@ struct http_call {
 	int64_t started_ms, timeout_ms;
 	http_done_fn *done;
 	void *arg;
+	struct curl_slist *headers;	/* the endpoint's and its own; NULL: it has none of its own */
+	char refused[ADDRESS_TEXT_SIZE];	/* the last address that was inside; "": none was */
 	char error[CURL_ERROR_SIZE];
 };
 
@@ -59,6 +63,7 @@ struct http {
 	char *url;
 	bool tls;
 	bool one_at_a_time;		/* HTTP/1, as of its last reply: a call a connection */
+	bool outside_only;
 	struct curl_slist *headers;
 	char *ca_file, *proxy;
 	int64_t connect_timeout_ms;
@@ -80,6 +85,11 @@ static void call_release(struct http_call *call)
 	LIST_INSERT_HEAD(&call->http->idle, call, link);
 	buf_free(&call->body);
 	SET(call, CURLOPT_COPYPOSTFIELDS, NULL);
+	if (call->headers) {
+		SET(call, CURLOPT_HTTPHEADER, call->http->headers);
+		curl_slist_free_all(call->headers);
+		call->headers = NULL;
+	}
 }
 
 /* Codes that say by themselves what happened. */
@@ -183,6 +193,9 @@ static void call_finish(struct http_call *call, CURLcode code)
 		reply.body = buf_text(&call->body);
 		reply.len = call->body.len;
 	} else {
+		if (reply.end == HTTP_UNREACHABLE && call->refused[0])
+			snprintf(call->error, sizeof(call->error), "the name leads to %s, which is "
+				 "an address inside", call->refused);
 		reply.detail = call->error[0] ? call->error : curl_easy_strerror(code);
 	}
 	curl_multi_remove_handle(call->http->multi, call->easy);
@@ -204,6 +217,7 @@ static void call_hand_over(struct http_call *call)
 	call->oversized = false;
 	call->sends = 0;
 	call->error[0] = '\0';
+	call->refused[0] = '\0';
 	code = curl_multi_add_handle(call->http->multi, call->easy);
 	if (code != CURLM_OK)
 		fatal("libcurl: %s", curl_multi_strerror(code));
@@ -327,6 +341,19 @@ static int set_up_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 	return CURL_SOCKOPT_OK;
 }
 
+/* Whatever name it was, this is where the request would go. A connection in use went this way. */
+static curl_socket_t open_outside(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	struct http_call *call = arg;
+
+	(void)purpose;
+	if (!address_is_inside(&address->addr, address->addrlen))
+		return socket(address->family, address->socktype | SOCK_CLOEXEC,
+			      address->protocol);
+	address_text(&address->addr, address->addrlen, call->refused);
+	return CURL_SOCKET_BAD;
+}
+
 /* Verified by the system's certificates or by the given ones, never by both. */
 static void call_set_up_tls(struct http_call *call)
 {
@@ -401,6 +428,10 @@ static void call_set_up(struct http_call *call)
 		SET(call, CURLOPT_PROXY, http->proxy);
 	SET(call, CURLOPT_TCP_KEEPALIVE, 1L);
 	SET(call, CURLOPT_SOCKOPTFUNCTION, set_up_socket);
+	if (http->outside_only) {
+		SET(call, CURLOPT_OPENSOCKETFUNCTION, open_outside);
+		SET(call, CURLOPT_OPENSOCKETDATA, call);
+	}
 	SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)http->connect_timeout_ms);
 	SET(call, CURLOPT_NOSIGNAL, 1L);
 	/* Else giving up on a slow name server would wait for its thread, and we with it. */
@@ -444,12 +475,42 @@ static struct http_call *call_start(struct http_call *call, int64_t timeout_ms, 
 	return call;
 }
 
-/* Fields to post make a POST of it, whatever the handle did before. */
+static struct curl_slist *add_to(struct curl_slist *list, const char *header)
+{
+	list = curl_slist_append(list, header);
+	if (!list)
+		fatal("out of memory for a header");
+	return list;
+}
+
+static void call_add_headers(struct http_call *call, const char *const *more)
+{
+	struct curl_slist *list = NULL;
+
+	if (!*more)
+		return;
+	for (const struct curl_slist *own = call->http->headers; own; own = own->next)
+		list = add_to(list, own->data);
+	for (; *more; more++)
+		list = add_to(list, *more);
+	call->headers = list;
+	SET(call, CURLOPT_HTTPHEADER, list);
+}
+
 struct http_call *http_post(struct http *http, const char *body, size_t len, int64_t timeout_ms,
 			    http_done_fn *done, void *arg)
 {
+	return http_post_with(http, (const char *const[]){ NULL }, body, len, timeout_ms, done,
+			      arg);
+}
+
+/* Fields to post make a POST of it, whatever the handle did before. */
+struct http_call *http_post_with(struct http *http, const char *const *headers, const char *body,
+				 size_t len, int64_t timeout_ms, http_done_fn *done, void *arg)
+{
 	struct http_call *call = call_take(http);
 
+	call_add_headers(call, headers);
 	SET(call, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)len);
 	SET(call, CURLOPT_COPYPOSTFIELDS, body);
 	return call_start(call, timeout_ms, done, arg);
@@ -491,15 +552,6 @@ static int check_url(const char *url, bool *tls, struct err *err)
 	return 0;
 }
 
-static void add_header(struct http *http, const char *header)
-{
-	struct curl_slist *list = curl_slist_append(http->headers, header);
-
-	if (!list)
-		fatal("out of memory for a header");
-	http->headers = list;
-}
-
 /* Shells and service managers often allow 1,024, which a pool's many slots and calls outgrow. */
 static void allow_descriptors(int64_t connections)
 {
@@ -532,13 +584,14 @@ struct http *http_new(struct loop *loop, const struct http_endpoint *endpoint, s
 	http->loop = loop;
 	http->url = xstrdup(endpoint->url);
 	http->tls = tls;
+	http->outside_only = endpoint->outside_only;
 	http->ca_file = endpoint->ca_file ? xstrdup(endpoint->ca_file) : NULL;
 	http->proxy = endpoint->proxy ? xstrdup(endpoint->proxy) : NULL;
 	http->connect_timeout_ms = endpoint->connect_timeout_ms;
 	http->reply_cap_bytes = endpoint->reply_cap_bytes;
 	for (const char *const *header = endpoint->headers; *header; header++)
-		add_header(http, *header);
-	add_header(http, "Expect:");	/* long bodies need no 100 Continue first */
+		http->headers = add_to(http->headers, *header);
+	http->headers = add_to(http->headers, "Expect:");	/* long bodies need no 100 Continue first */
 	http->multi = curl_multi_init();
 	http->share = curl_share_init();
 	if (!http->multi || !http->share ||
