@@ -14,7 +14,10 @@
 -- grading_put_back(), grading_retry_many(), grading_retry()   failed and incomplete jobs wait again
 -- grading_cancel()       open jobs end as failed
 -- grading_forget_many(), grading_forget()     all that is kept of a session goes
--- grading_follow_live_sessions()   with it those that the application deletes
+-- grading_mirror()       shows a session in the application's live_sessions; before it, its parts
+-- grading_mirror_changes()   which of these sessions the mirror must look at again
+-- grading_allow_mirror() the rights that it needs there
+-- grading_follow_live_sessions()   forgets with them those that the application deletes
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
@@ -1332,6 +1335,7 @@ BEGIN
 			END IF;
 			DELETE FROM line_ratings r WHERE r.session_id = ANY(ids);
 			GET DIAGNOSTICS lines = ROW_COUNT;
+			DELETE FROM grading_mirrors m WHERE m.session_id = ANY(ids);
 			DELETE FROM grading_sessions s WHERE s.session_id = ANY(ids);
 			GET DIAGNOSTICS sessions = ROW_COUNT;
 			EXIT;
@@ -1438,9 +1442,358 @@ BEGIN
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	sum := sum + rows;
 	UPDATE grading_sessions s SET cleaned_at = now() WHERE s.session_id = ANY(rated_ids);
+	DELETE FROM grading_mirrors m WHERE m.session_id = ANY(session_ids);
 	DELETE FROM grading_sessions s WHERE s.session_id = ANY(session_ids);
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	RETURN sum + rows;
+END $$;
+
+-- Which entry of the application's own transcript each line of a session is, by the number under
+-- which its pages know it: the entry's own, else its place. Jobs may hold the lines of one speaker
+-- alone, counted without the others, so a line's index is believed only where it leads to its text:
+-- for all lines, or for most where there are gaps between them. What is left is found by its text:
+-- the first of several equal lines, of all that the session's jobs have, is the first such entry of
+-- the speakers who are rated. A line that is in no entry has no number. Without any entry to go by
+-- a line's index is its number.
+CREATE OR REPLACE FUNCTION grading_mirror_lines(session_id uuid, transcript jsonb)
+RETURNS TABLE (index integer, number integer)
+LANGUAGE sql STABLE AS $$
+	WITH entry AS MATERIALIZED (
+		SELECT e.place, CASE WHEN e.index >= 0 THEN e.index ELSE e.place END AS number,
+			btrim(e.line, E' \t\r\n'::text) AS line,
+			e.speaker = ANY(grading_speakers()) AS rated
+		FROM grading_entries(transcript, ARRAY(
+			SELECT DISTINCT lower(btrim(t.entry ->> 'speaker'::text, E' \t\r\n'::text)
+				COLLATE pg_catalog."C")
+			FROM jsonb_array_elements(CASE WHEN jsonb_typeof(transcript) = 'array'::text
+				THEN transcript ELSE '[]'::jsonb END) AS t(entry)
+			WHERE jsonb_typeof(t.entry -> 'speaker'::text) = 'string'::text)) AS e
+		WHERE e.line IS NOT NULL
+	), known AS MATERIALIZED (
+		SELECT k.index, btrim(k.line, E' \t\r\n'::text) AS line
+		FROM grading_known_lines(grading_mirror_lines.session_id, grading_speakers()) AS k
+	), there AS MATERIALIZED (
+		SELECT DISTINCT ON (k.index) k.index, e.place, e.number
+		FROM known k JOIN entry e ON e.number = k.index AND e.line = k.line
+		ORDER BY k.index, e.place
+	), sums AS MATERIALIZED (
+		SELECT pg_catalog.count(*) AS lines,
+			max(k.index)::bigint - min(k.index)::bigint + 1::bigint AS span,
+			(SELECT pg_catalog.count(*) FROM there) AS there
+		FROM known k
+	), own AS MATERIALIZED (
+		SELECT there.* FROM there CROSS JOIN sums
+		WHERE sums.there = sums.lines
+		   OR sums.span > sums.lines AND sums.there * 2::bigint > sums.lines
+	), line AS (
+		SELECT k.index, k.line,
+			pg_catalog.row_number() OVER (PARTITION BY k.line ORDER BY k.index) AS nth
+		FROM known k WHERE k.index NOT IN (SELECT own.index FROM own)
+	), free AS (
+		SELECT e.number, e.line,
+			pg_catalog.row_number() OVER (PARTITION BY e.line ORDER BY e.place) AS nth
+		FROM entry e WHERE e.place NOT IN (SELECT own.place FROM own)
+			AND (e.rated OR NOT EXISTS (SELECT FROM entry r WHERE r.rated))
+	)
+	SELECT own.index, own.number FROM own
+	UNION ALL
+	SELECT line.index, CASE WHEN EXISTS (SELECT FROM entry) THEN free.number ELSE line.index END
+	FROM line LEFT JOIN free ON free.line = line.line AND free.nth = line.nth
+$$;
+
+-- What the mirror shows of a session, under the keys that the application's pages read, and whether
+-- it is over. No row where nobody knows the session. It is completed when all its batches are.
+CREATE OR REPLACE FUNCTION grading_mirror_document(session_id uuid, transcript jsonb)
+RETURNS TABLE (document jsonb, over boolean)
+LANGUAGE sql STABLE AS $$
+	SELECT pg_catalog.jsonb_build_object(
+			'line_ratings_status'::text, CASE WHEN p.status = 'completed'::text
+				AND p.batches_failed > 0 THEN 'failed'::text ELSE p.status END,
+			'line_ratings_total_batches'::text, p.batches_total,
+			'line_ratings_completed_batches'::text,
+				greatest(p.batches_done - p.batches_failed, 0),
+			'line_ratings'::text, coalesce(l.lines, '[]'::jsonb)),
+		p.status = ANY(ARRAY['completed'::text, 'failed'::text])
+	FROM grading_progress(grading_mirror_document.session_id) AS p
+	CROSS JOIN (
+		SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+			'line_index'::text, m.number, 'line_text'::text, r.line_text,
+			'rating'::text, r.rating, 'alternatives'::text, r.alternatives,
+			'cached'::text, r.cached) ORDER BY m.number, r.line_index) AS lines
+		FROM (
+			SELECT f.* FROM line_ratings f
+			WHERE f.session_id = grading_mirror_document.session_id
+			ORDER BY f.line_index LIMIT 20000
+		) AS r
+		LEFT JOIN grading_mirror_lines(grading_mirror_document.session_id, transcript) AS m
+			ON m.index = r.line_index
+	) AS l
+	WHERE NOT EXISTS (
+		SELECT FROM grading_sessions s
+		WHERE s.session_id = grading_mirror_document.session_id
+		  AND s.cleaned_at IS NOT NULL)
+$$;
+
+-- The words for a session's status that a CHECK of live_sessions.grading_status may allow, the
+-- likeliest first; and of these, those that the constraints of the column name, or the labels of
+-- its type. The status as it is comes before all.
+CREATE OR REPLACE FUNCTION grading_mirror_words(live regclass, status text) RETURNS text[]
+LANGUAGE sql STABLE AS $$
+	WITH allowed AS MATERIALIZED (
+		SELECT pg_catalog.replace(found.word[1], ''''''::text, ''''::text) AS word
+		FROM pg_catalog.pg_attribute a
+		JOIN pg_catalog.pg_constraint c ON c.conrelid = a.attrelid
+			AND c.contype = 'c'::"char" AND a.attnum = ANY(c.conkey)
+		CROSS JOIN LATERAL pg_catalog.regexp_matches(pg_catalog.pg_get_constraintdef(c.oid),
+			'''((?:[^'']|'''')*)'''::text, 'g'::text) AS found(word)
+		WHERE a.attrelid = live AND a.attname = 'grading_status'::name
+		UNION
+		SELECT e.enumlabel::text FROM pg_catalog.pg_attribute a
+		JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid
+		WHERE a.attrelid = live AND a.attname = 'grading_status'::name
+	)
+	SELECT ARRAY(
+		SELECT allowed.word
+		FROM pg_catalog.unnest(CASE status
+			WHEN 'queued'::text THEN ARRAY['queued'::text, 'pending'::text,
+				'waiting'::text, 'new'::text, 'created'::text, 'scheduled'::text,
+				'not_started'::text, 'processing'::text, 'in_progress'::text]
+			WHEN 'processing'::text THEN ARRAY['processing'::text, 'in_progress'::text,
+				'grading'::text, 'running'::text, 'started'::text, 'active'::text,
+				'partial'::text, 'pending'::text, 'queued'::text]
+			WHEN 'completed'::text THEN ARRAY['completed'::text, 'complete'::text,
+				'done'::text, 'finished'::text, 'graded'::text, 'success'::text,
+				'succeeded'::text, 'ready'::text, 'ok'::text]
+			ELSE ARRAY['failed'::text, 'error'::text, 'errored'::text, 'failure'::text,
+				'aborted'::text, 'cancelled'::text, 'canceled'::text] END)
+			WITH ORDINALITY AS w(word, place)
+		JOIN allowed ON pg_catalog.replace(pg_catalog.replace(lower(allowed.word), '-'::text,
+			'_'::text), ' '::text, '_'::text) = w.word
+		ORDER BY w.place, allowed.word)
+$$;
+
+-- Writes what the mirror shows of a session into its row of live_sessions, beside the keys of
+-- others, unless it is there already. For the daemon, with its rights. Waits for no lock on the
+-- row. A status that the application's own trigger derives, and its CHECK forbids, is written in
+-- the same update in a form that the CHECK allows: `form` is the one that did last time ('': none
+-- was needed; '+WORD': after another one, for a trigger that heeds only a change), and comes back.
+-- Whatever else the application's triggers and checks refuse is an error. xmin of the rows tells
+-- later whether anything has changed (grading_mirror_changes()).
+CREATE OR REPLACE FUNCTION grading_mirror(session_id uuid, form text DEFAULT NULL)
+RETURNS TABLE (outcome text, over boolean, live_xmin bigint, counted_xmin bigint, used text,
+	status text)
+LANGUAGE plpgsql
+SET enable_nestloop = on	-- the daemon's sessions have it off
+AS $$
+#variable_conflict use_column
+DECLARE
+	live constant regclass := pg_catalog.to_regclass('live_sessions'::text);
+	asked constant uuid := session_id;
+	known constant text := form;
+	has_transcript boolean;
+	has_status boolean;
+	was record;
+	seen_xmin bigint;
+	seen text;
+	doc jsonb;
+	forms text[];
+	words text[];
+	allowed text;
+	refused text;
+	kept boolean;
+BEGIN
+	outcome := 'gone'::text;
+	IF live IS NULL THEN
+		RETURN NEXT;
+		RETURN;
+	END IF;
+	SELECT bool_or(a.attname = 'full_transcript'::name AND a.atttypid = 'jsonb'::regtype),
+		bool_or(a.attname = 'grading_status'::name)
+	INTO has_transcript, has_status
+	FROM pg_catalog.pg_attribute a WHERE a.attrelid = live AND NOT a.attisdropped;
+	FOR try IN 1 .. 3 LOOP
+		EXECUTE pg_catalog.format('SELECT l.xmin::text::bigint AS xmin, l.analytics, %s AS'
+			' transcript, %s AS status FROM %s l WHERE l.id = $1'::text,
+			CASE WHEN has_transcript THEN 'l.full_transcript'::text
+				ELSE 'NULL::jsonb'::text END,
+			CASE WHEN has_status THEN 'l.grading_status::text'::text
+				ELSE 'NULL::text'::text END, live)
+		INTO was USING asked;
+		IF was.xmin IS NULL THEN
+			RETURN NEXT;
+			RETURN;
+		END IF;
+		counted_xmin := (SELECT s.xmin::text::bigint FROM grading_sessions s
+			WHERE s.session_id = asked);
+		SELECT d.document, d.over INTO doc, over
+		FROM grading_mirror_document(asked, was.transcript) AS d;
+		live_xmin := was.xmin;
+		IF doc IS NULL THEN
+			outcome := 'unknown'::text;
+			RETURN NEXT;
+			RETURN;
+		END IF;
+		status := doc ->> 'line_ratings_status'::text;
+		IF jsonb_typeof(was.analytics) = 'object'::text
+		   AND was.analytics || doc = was.analytics THEN
+			outcome := 'same'::text;
+			RETURN NEXT;
+			RETURN;
+		END IF;
+		-- In what is no object others may keep what they like: it is not ours to replace,
+		-- unless there is nothing in it.
+		IF jsonb_typeof(was.analytics) <> 'object'::text
+		   AND was.analytics NOT IN ('null'::jsonb, '[]'::jsonb, '""'::jsonb) THEN
+			RAISE EXCEPTION 'analytics of this session is a JSON %, not an object',
+				jsonb_typeof(was.analytics)
+				USING ERRCODE = 'datatype_mismatch';
+		END IF;
+		EXECUTE pg_catalog.format('SELECT l.xmin::text::bigint FROM %s l WHERE l.id = $1'
+			' FOR NO KEY UPDATE SKIP LOCKED'::text, live)
+		INTO seen_xmin USING asked;
+		IF seen_xmin IS NULL THEN
+			outcome := 'locked'::text;
+			RETURN NEXT;
+			RETURN;
+		END IF;
+		EXIT WHEN seen_xmin = was.xmin;
+		outcome := 'locked'::text;	-- it has just changed: what it holds now counts
+	END LOOP;
+	IF seen_xmin <> was.xmin THEN
+		RETURN NEXT;
+		RETURN;
+	END IF;
+
+	forms := ARRAY[''::text];
+	IF has_status THEN
+		words := grading_mirror_words(live, status);
+		FOREACH allowed IN ARRAY words LOOP
+			forms := forms || allowed || ('+'::text || allowed);
+		END LOOP;
+	END IF;
+	IF known = ANY(forms) THEN
+		forms := known || array_remove(forms, known);
+	END IF;
+	FOREACH used IN ARRAY forms LOOP
+		BEGIN
+			allowed := pg_catalog.ltrim(used, '+'::text);
+			IF used LIKE '+%'::text THEN
+				EXECUTE pg_catalog.format('UPDATE %s SET grading_status = %L WHERE id ='
+					' $1'::text, live, (
+						SELECT w.word FROM pg_catalog.unnest(
+							grading_mirror_words(live, 'queued'::text)
+							|| grading_mirror_words(live, 'failed'::text)
+							|| grading_mirror_words(live, 'completed'::text))
+							AS w(word)
+						WHERE w.word <> allowed LIMIT 1))
+				USING asked;
+			END IF;
+			EXECUTE pg_catalog.format('UPDATE %s AS l SET analytics = CASE'
+				' WHEN pg_catalog.jsonb_typeof(l.analytics) = ''object'' THEN'
+				' l.analytics || $2 ELSE $2 END%s WHERE l.id = $1'
+				' RETURNING l.analytics || $2 = l.analytics, l.xmin::text::bigint'::text,
+				live, CASE WHEN used <> ''::text THEN pg_catalog.format(
+					', grading_status = %L'::text, allowed) END)
+			INTO kept, live_xmin USING asked, doc;
+			IF kept IS NOT TRUE THEN
+				RAISE EXCEPTION 'a trigger or a policy of live_sessions does not let'
+					' analytics be written'
+					USING ERRCODE = 'triggered_action_exception';
+			END IF;
+			outcome := 'written'::text;
+			RETURN NEXT;
+			RETURN;
+		EXCEPTION
+			WHEN check_violation OR invalid_text_representation THEN
+				refused := coalesce(refused, SQLERRM);
+		END;
+	END LOOP;
+	RAISE EXCEPTION '%', refused USING ERRCODE = 'check_violation';
+END $$;
+
+-- Of these sessions, by their places, those that the mirror must look at again: whose row in
+-- live_sessions, or whose counters, another transaction has written than the one that is named. One
+-- that is gone from live_sessions has no number. For the daemon.
+CREATE OR REPLACE FUNCTION grading_mirror_changes(session_ids uuid[], live bigint[], counted bigint[])
+RETURNS TABLE (place integer, live_xmin bigint)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+	WITH l AS MATERIALIZED (
+		SELECT n.id, n.xmin::text::bigint AS xmin FROM live_sessions n
+		WHERE n.id = ANY(session_ids)
+	), s AS MATERIALIZED (
+		SELECT g.session_id, g.xmin::text::bigint AS xmin FROM grading_sessions g
+		WHERE g.session_id = ANY(session_ids)
+	)
+	SELECT u.place::integer, l.xmin
+	FROM unnest(session_ids, live, counted) WITH ORDINALITY
+		AS u(id, live, counted, place)
+	LEFT JOIN l ON l.id = u.id LEFT JOIN s ON s.session_id = u.id
+	WHERE l.xmin IS DISTINCT FROM u.live OR s.xmin IS DISTINCT FROM u.counted;
+EXCEPTION
+	WHEN undefined_table OR undefined_column THEN	-- then all are gone
+		RETURN QUERY SELECT u.place::integer, NULL::bigint
+		FROM pg_catalog.unnest(session_ids) WITH ORDINALITY AS u(id, place);
+END $$;
+
+-- Gives the daemon's role what the mirror needs of live_sessions, where that is there: columns, and
+-- policies where row-level security is on. Says whether it is. To be called again when the table or
+-- its security came later; migrate calls it, too.
+CREATE OR REPLACE FUNCTION grading_allow_mirror() RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+	live constant regclass := pg_catalog.to_regclass('live_sessions'::text);
+	worker constant name := 'gradingd_worker';
+	item record;
+	columns text;
+BEGIN
+	IF live IS NULL OR pg_catalog.to_regrole(worker::text) IS NULL THEN
+		RETURN false;
+	END IF;
+	SELECT c.relrowsecurity, c.relnamespace AS schema INTO item
+	FROM pg_catalog.pg_class c WHERE c.oid = live;
+	IF NOT pg_catalog.has_schema_privilege(worker, item.schema, 'USAGE'::text) THEN
+		EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %s TO %I'::text,
+			item.schema::regnamespace, worker);
+	END IF;
+	columns := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname::text), ', '::text)
+		FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid = live AND NOT a.attisdropped
+		  AND a.attname = ANY(ARRAY['id'::name, 'analytics'::name, 'full_transcript'::name,
+			'grading_status'::name, 'xmin'::name])
+		  AND NOT pg_catalog.has_column_privilege(worker, live, a.attnum, 'SELECT'::text));
+	IF columns IS NOT NULL THEN
+		EXECUTE pg_catalog.format('GRANT SELECT (%s) ON %s TO %I'::text, columns, live, worker);
+	END IF;
+	columns := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname::text), ', '::text)
+		FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid = live AND NOT a.attisdropped
+		  AND a.attname = ANY(ARRAY['analytics'::name, 'grading_status'::name])
+		  AND NOT pg_catalog.has_column_privilege(worker, live, a.attnum, 'UPDATE'::text));
+	IF columns IS NOT NULL THEN
+		EXECUTE pg_catalog.format('GRANT UPDATE (%s) ON %s TO %I'::text, columns, live, worker);
+	END IF;
+	IF item.relrowsecurity AND NOT EXISTS (
+		SELECT FROM pg_catalog.pg_policy p
+		WHERE p.polrelid = live AND p.polname = 'grading_mirror'::name) THEN
+		EXECUTE pg_catalog.format('CREATE POLICY grading_mirror ON %s FOR UPDATE TO %I'
+			' USING (true)'::text, live, worker);
+	END IF;
+	IF item.relrowsecurity AND NOT EXISTS (
+		SELECT FROM pg_catalog.pg_policy p
+		WHERE p.polrelid = live AND p.polname = 'grading_mirror_select'::name) THEN
+		EXECUTE pg_catalog.format('CREATE POLICY grading_mirror_select ON %s FOR SELECT TO %I'
+			' USING (true)'::text, live, worker);
+	END IF;
+	RETURN true;
+EXCEPTION
+	WHEN insufficient_privilege OR lock_not_available OR wrong_object_type THEN
+		RAISE WARNING 'ratings are not mirrored into live_sessions where the daemon connects'
+			' as %: %', worker, SQLERRM
+			USING HINT = 'As the owner of live_sessions: SELECT grading_allow_mirror();';
+		RETURN false;
 END $$;
 
 -- Sessions that are deleted from the application's live_sessions are forgotten here.
@@ -1493,7 +1846,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache',
 		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance',
-		'grading_settings'];
+		'grading_settings', 'grading_mirrors', 'grading_channels'];
 	sequences constant text[] := ARRAY['grading_claims', 'grading_cursors'];
 	-- What the functions below are made of; nobody else calls them.
 	inner_functions constant text[] := ARRAY['grading_speakers', 'grading_entries',
@@ -1507,6 +1860,8 @@ DECLARE
 		'grading_retry_many',
 		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
 		'grading_live_sessions_gone', 'grading_follow_live_sessions', 'grading_may_read',
+		'grading_mirror_lines', 'grading_mirror_document', 'grading_mirror_words',
+		'grading_mirror', 'grading_mirror_changes', 'grading_allow_mirror',
 		'grading_open_jobs', 'gradingd_jobs_of', 'grading_secure']
 		OPERATOR(pg_catalog.||) inner_functions;
 	-- Role, table or function, privileges.
@@ -1519,7 +1874,17 @@ DECLARE
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_provenance', 'SELECT, INSERT'],
 		['gradingd_worker', 'grading_settings', 'SELECT, INSERT, UPDATE'],
+		['gradingd_worker', 'grading_mirrors', 'SELECT, INSERT, UPDATE, DELETE'],
+		['gradingd_worker', 'grading_channels', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
+		['gradingd_worker', 'grading_speakers', 'EXECUTE'],
+		['gradingd_worker', 'grading_entries', 'EXECUTE'],
+		['gradingd_worker', 'grading_known_lines', 'EXECUTE'],
+		['gradingd_worker', 'grading_mirror_lines', 'EXECUTE'],
+		['gradingd_worker', 'grading_mirror_document', 'EXECUTE'],
+		['gradingd_worker', 'grading_mirror_words', 'EXECUTE'],
+		['gradingd_worker', 'grading_mirror', 'EXECUTE'],
+		['gradingd_worker', 'grading_mirror_changes', 'EXECUTE'],
 		['gradingd_worker', 'grading_open_jobs', 'EXECUTE'],
 		['gradingd_worker', 'grading_ratings', 'EXECUTE'],
 		['gradingd_worker', 'grading_refuse_line', 'EXECUTE'],
@@ -1620,7 +1985,8 @@ DECLARE
 		'gradingd_jobs_of'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
-		'grading_follow_live_sessions', 'grading_refuse_line'];
+		'grading_follow_live_sessions', 'grading_refuse_line', 'grading_allow_mirror',
+		'grading_mirror', 'grading_mirror_changes'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	-- Gets what it needs where another than Supabase's own role has migrated; whatever else it
@@ -1970,6 +2336,18 @@ COMMENT ON FUNCTION grading_forget_many(uuid[]) IS
 	'as grading_forget(), for many sessions at once';
 COMMENT ON FUNCTION grading_follow_live_sessions() IS
 	'has sessions forgotten that are deleted from live_sessions, where that is';
+COMMENT ON FUNCTION grading_mirror_lines(uuid, jsonb) IS
+	'the numbers of the session''s lines in the application''s own transcript';
+COMMENT ON FUNCTION grading_mirror_document(uuid, jsonb) IS
+	'what the mirror shows of the session, and whether that is over';
+COMMENT ON FUNCTION grading_mirror_words(regclass, text) IS
+	'words for a status that the constraints of grading_status allow';
+COMMENT ON FUNCTION grading_mirror(uuid, text) IS
+	'shows the session''s progress and ratings in live_sessions; the daemon''s publisher calls it';
+COMMENT ON FUNCTION grading_mirror_changes(uuid[], bigint[], bigint[]) IS
+	'which of these sessions the mirror must look at again; the daemon''s publisher calls it';
+COMMENT ON FUNCTION grading_allow_mirror() IS
+	'gives the daemon''s role what the mirror needs of live_sessions, where that is';
 COMMENT ON FUNCTION grading_secure() IS
 	'roles, privileges and policies as they should be; harmless to call again';
 
@@ -1977,6 +2355,7 @@ SET client_min_messages = error;	-- what could not be secured, 089 has said
 DO $$ BEGIN PERFORM grading_secure(); END $$;
 SET client_min_messages = warning;
 DO $$ BEGIN PERFORM grading_follow_live_sessions(); END $$;
+DO $$ BEGIN PERFORM grading_allow_mirror(); END $$;
 
 -- Version 0, so that the highest is a numbered file's. psql knows no checksum: then there is none.
 INSERT INTO grading_migrations (version, name) VALUES (0, 'functions.sql')

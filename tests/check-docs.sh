@@ -48,6 +48,8 @@ awk -F '\t' '{ print $1 " = " $3 }' "$tmp/keys" > "$tmp/keys.defaults"
 awk -F '\t' '{ print $1 " = " $3 " # " $5 }' "$tmp/keys" > "$tmp/keys.help"
 awk '
 	/^[a-z]+: *\{/ { group = $1; sub(":", "", group); comment = ""; next }
+	/^# / { alone = $0; sub("^# *", "", alone) }
+	/^[a-z_]+ = .*;$/ { sub(";$", ""); print $0 " # " alone }
 	/^\t#/ { sub("^\t# *", ""); comment = comment (comment == "" ? "" : " ") $0; next }
 	/^\t[a-z_]+ = .*;$/ {
 		sub("^\t", ""); sub(";$", "")
@@ -58,7 +60,8 @@ awk '
 compare 'key with default and help' "$tmp/keys.help" "$tmp/keys.sample" etc/gradingd.conf
 
 render src/gradingd.conf.5 |
-	sed -n 's/^ *\([a-z]*\.[a-z_]* = .*[^ ]\) *$/\1/p' > "$tmp/keys.manual"
+	sed -n -e 's/^ *\([a-z]*\.[a-z_]* = .*[^ ]\) *$/\1/p' \
+		-e 's/^     \([a-z]* = .*[^ ]\) *$/\1/p' > "$tmp/keys.manual"
 compare 'key with default' "$tmp/keys.defaults" "$tmp/keys.manual" src/gradingd.conf.5
 
 # ---- commands: the literal words alone, without arguments and help ----

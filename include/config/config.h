@@ -12,6 +12,7 @@
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION };
 enum rater_backend { RATER_RUBRIC, RATER_OPENAI, RATER_COMMAND, RATER_NONE };
+enum mirror_choice { MIRROR_AUTO, MIRROR_ON, MIRROR_OFF };
 enum response_format { RESPONSE_JSON_SCHEMA, RESPONSE_JSON_OBJECT, RESPONSE_NONE };
 
 #define CONFIG_NONE INT64_C(-1)		/* of a number that may be "none" */
@@ -72,6 +73,7 @@ struct config {
 		int64_t timeout_ms;
 	} command;
 	struct { int64_t ttl_ms; } cache;
+	int mirror;			/* enum mirror_choice: ratings go into live_sessions */
 	struct { char *socket, *group, *pid_file; } control;
 	struct { char *to; int level; } log;
 };

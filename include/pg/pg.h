@@ -34,6 +34,7 @@ struct pg_options {
 	const char *conninfo;
 	const char *application_name;
 	bool session;		/* no transaction pooler between: what a session sets up lasts */
+	bool brief;		/* statements and their locks get little time: 5 s, 0.5 s */
 	const char *listen;	/* channel to listen to; NULL: none */
 	const struct statement *statements;	/* prepared at connect when session is set */
 	int nstatements;

@@ -6,6 +6,8 @@
 
 /* Sets up a session for the statements' plans, once for all of them. */
 extern const char pgsettings_session[];
+/* After it, on a connection whose statements may be held up by others. */
+extern const char pgsettings_session_brief[];
 
 /*
  * Go in front of each statement, in its transaction, where no session is ours; in this order. The
@@ -13,5 +15,6 @@ extern const char pgsettings_session[];
  */
 extern const char pgsettings_isolation[];
 extern const char pgsettings_transaction[];
+extern const char pgsettings_transaction_brief[];	/* instead of it */
 
 #endif

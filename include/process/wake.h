@@ -21,4 +21,7 @@ void wake_supervisor(void);
  */
 bool wake_one_waiting(struct scoreboard *sb, int except);
 
+/* There is news (scoreboard/news.h): wakes the publisher, if it sleeps and nobody has yet. */
+void wake_publisher(struct scoreboard *sb);
+
 #endif

@@ -7,7 +7,7 @@
 #include "scoreboard/scoreboard.h"
 
 struct census {
-	unsigned children;	/* forked, the janitor included */
+	unsigned children;	/* forked, of all roles */
 	unsigned connected;	/* of them: at work with a connection */
 	unsigned alive;		/* workers */
 	unsigned idle, busy, connecting;	/* of the workers */

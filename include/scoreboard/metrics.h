@@ -71,7 +71,10 @@
 	  "finished jobs deleted after their keeping time") \
 	X(CACHE_CLEANED,   "cache_cleaned_total",   "expired cache entries deleted") \
 	X(ROWS_REFUSED,    "rows_refused_total", \
-	  "times a row that the database refuses to have changed was set aside")
+	  "times a row that the database refuses to have changed was set aside") \
+	X(MIRROR_WRITES,   "mirror_writes_total",   "times live_sessions was written") \
+	X(MIRROR_REFUSED,  "mirror_refused_total", \
+	  "sessions set aside since live_sessions refuses them")
 
 /* X(id, name, help): written by the janitor alone, -1 while unknown. */
 #define GAUGES(X) \

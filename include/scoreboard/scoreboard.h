@@ -21,6 +21,7 @@
 #include "scoreboard/latency.h"
 #include "scoreboard/learnt.h"
 #include "scoreboard/metrics.h"
+#include "scoreboard/news.h"
 #include "scoreboard/refused.h"
 #include "scoreboard/shared_text.h"
 #include "scoreboard/slots.h"
@@ -88,6 +89,7 @@ struct slot {
 	struct shared_floors floors;
 	struct shared_floors passes;	/* pass.h */
 	struct shared_refused refused;	/* rows that the database refuses it */
+	struct news news;		/* sessions that moved under its hands; news.h */
 
 	/* Of its calls, outliving the child as counters do. */
 	_Atomic uint64_t latency[LATENCY_BUCKETS];	/* how many took how long */
@@ -111,7 +113,7 @@ struct scoreboard {
 	_Atomic uint64_t reloads;
 	struct shared_text reload_error;	/* why the last one was refused; "": it was not */
 	_Atomic uint64_t restarts;	/* children started again after an unexpected end */
-	_Atomic uint32_t slots_used;	/* slots from here on have never had a child */
+	_Atomic uint32_t slots_used;	/* workers' slots from here on have never had a child */
 
 	/* any process's */
 	struct log_common log;
@@ -126,6 +128,7 @@ struct scoreboard {
 	_Atomic uint32_t listening;	/* NOTIFY reaches us: sleepers are woken at once */
 	_Atomic int64_t gauges[GAUGE_COUNT];
 	_Atomic int64_t gauges_ms;	/* now_ms() when they were taken; 0: never */
+	_Atomic uint32_t channels;	/* bits of enum channel: what there is to publish */
 
 	/* parts with functions of their own */
 	struct breaker breaker;
@@ -136,6 +139,7 @@ struct scoreboard {
 	struct asides asides;		/* aside.h */
 	struct deaths deaths;
 	struct kept_deaths kept_deaths;	/* the janitor's */
+	struct news_desk news_desk;	/* the publisher's; news.h */
 
 	struct slot slots[SLOT_COUNT];
 };
@@ -157,14 +161,21 @@ static inline void slot_count_call(struct slot *slot, int64_t latency_ms, int64_
 	atomic_fetch_add_explicit(&slot->cost_nanos, (uint64_t)cost_nanos, memory_order_relaxed);
 }
 /*
- * For children, which look at all slots again and again: those that are of no use stay out of their
- * memory.
+ * How many slots from the first on are the janitor's and workers'. For children, which look at all
+ * of them again and again: those that are of no use stay out of their memory.
  */
 static inline int scoreboard_slots(const struct scoreboard *sb)
 {
 	uint32_t used = atomic_load_explicit(&sb->slots_used, memory_order_relaxed);
 
-	return used < SLOT_COUNT ? (int)used : SLOT_COUNT;
+	return used < SLOT_PUBLISHER ? (int)used : SLOT_PUBLISHER;
+}
+/* For sums: the slot after this one, of those above and the publisher's; SLOT_COUNT: none. */
+static inline int scoreboard_next(const struct scoreboard *sb, int slot)
+{
+	if (slot + 1 < scoreboard_slots(sb))
+		return slot + 1;
+	return slot < SLOT_PUBLISHER ? SLOT_PUBLISHER : SLOT_COUNT;
 }
 uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c);
 void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS]);

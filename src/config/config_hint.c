@@ -19,7 +19,8 @@ static const struct config_key *guess_key(const char *path)
 	for (size_t i = 0; !hint.meaning && i < config_keys_n; i++) {	/* in a wrong group? */
 		const struct config_key *key = &config_keys[i];
 
-		if (strcmp(name, key->path + config_key_group_len(key) + 1) == 0)
+		if (config_key_in_group(key) &&
+		    strcmp(name, key->path + config_key_group_len(key) + 1) == 0)
 			hint.meaning = key;
 	}
 	return hint.meaning;
@@ -54,7 +55,8 @@ static void list_groups(struct buf *out)
 	for (size_t i = 0; i < config_keys_n; i++) {
 		size_t len = config_key_group_len(&config_keys[i]);
 
-		if (strncmp(group, config_keys[i].path, len + 1) == 0)
+		if (!config_key_in_group(&config_keys[i]) ||
+		    strncmp(group, config_keys[i].path, len + 1) == 0)
 			continue;
 		buf_printf(out, "%s %.*s", i ? "," : "", (int)len, config_keys[i].path);
 		group = config_keys[i].path;

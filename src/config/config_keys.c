@@ -23,6 +23,7 @@ static const char *const pool_modes[] = { "session", "transaction", NULL };
 static const char *const backends[] = { "rubric", "openai", "command", NULL };
 static const char *const fallbacks[] = { "rubric", "openai", "command", "", NULL };
 static const char *const response_formats[] = { "json_schema", "json_object", "none", NULL };
+static const char *const mirrors[] = { "auto", "on", "off", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 
 static const char *wrong_socket(const char *text)
@@ -243,6 +244,10 @@ const struct config_key config_keys[] = {
 	{ KEY(DURATION, "cache.ttl", cache.ttl_ms, "24h"), .min = 0, .max = LONGEST,
 	  .help = "How long a rating serves equal lines again; 0: no cache." },
 
+	{ KEY(CHOICE, "mirror", mirror, "auto"), .choices = mirrors,
+	  .help = "Progress and ratings go into live_sessions.analytics, too: \"auto\" (where that "
+		  "is), \"on\" or \"off\"." },
+
 	{ KEY(STRING, "control.socket", control.socket, "/run/gradingd/control.sock"),
 	  .wrong = wrong_socket, .restart = true,
 	  .help = "The control socket, for gradingctl and scrapers." },
@@ -271,6 +276,11 @@ const struct config_key *config_key_find(const char *path)
 size_t config_key_group_len(const struct config_key *key)
 {
 	return strcspn(key->path, ".");
+}
+
+bool config_key_in_group(const struct config_key *key)
+{
+	return key->path[config_key_group_len(key)] == '.';
 }
 
 const struct config_key *config_group_find(const char *name)

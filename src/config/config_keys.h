@@ -21,7 +21,7 @@ enum key_type {
 };
 
 struct config_key {
-	const char *path;		/* "queue.poll" */
+	const char *path;		/* "queue.poll"; "mirror": in no group */
 	enum key_type type;
 	size_t offset;			/* of its member in struct config */
 	const char *preset;		/* the default, as text */
@@ -44,5 +44,6 @@ extern const size_t config_keys_n;
 const struct config_key *config_key_find(const char *path);
 const struct config_key *config_group_find(const char *name);
 size_t config_key_group_len(const struct config_key *key);	/* "queue.poll": 5 */
+bool config_key_in_group(const struct config_key *key);
 
 #endif

@@ -377,9 +377,11 @@ static int refuse_unknown(struct loader *l, const config_setting_t *s, const cha
 static int set_group(struct loader *l, const config_setting_t *group)
 {
 	const char *name = config_setting_name(group);
-	const struct config_key *first = config_group_find(name);
+	const struct config_key *first = config_group_find(name), *alone = config_key_find(name);
 	int rc = 0;
 
+	if (alone)
+		return set_value(l, alone, group);
 	if (!first)
 		return refuse_unknown(l, group, name, NULL);
 	if (!config_setting_is_group(group))

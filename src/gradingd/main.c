@@ -26,6 +26,7 @@
 #include "process/daemon.h"
 #include "process/environment.h"
 #include "process/notify.h"
+#include "publisher/publisher_role.h"
 #include "scoreboard/scoreboard.h"
 #include "supervisor/roles.h"
 #include "supervisor/supervisor.h"
@@ -60,6 +61,7 @@ static const char usage[] =
 static const struct role_ops roles[ROLE_COUNT] = {
 	[ROLE_JANITOR] = { "janitor", janitor_main },
 	[ROLE_WORKER] = { "worker", worker_main },
+	[ROLE_PUBLISHER] = { "publisher", publisher_main },
 };
 
 enum { OPTION_ONCE = 256, OPTION_MAX_JOBS };

@@ -11,6 +11,7 @@
 #include "process/child.h"
 #include "clean.h"
 #include "clean_cache.h"
+#include "heralds.h"
 #include "listen.h"
 #include "reap.h"
 #include "recover.h"
@@ -31,6 +32,7 @@ struct janitor {
 	struct clean clean;
 	struct clean_cache clean_cache;
 	struct sessions sessions;
+	struct heralds heralds;
 	struct loop_timer due_timer;	/* the next job that is for later is due */
 	struct pg_counts counted;	/* statements and connections in the slot's counters */
 	bool stopping;
@@ -61,6 +63,7 @@ static void on_seen(void *arg, const struct tick_report *seen)
 	if (seen->old_jobs)
 		clean_jobs(&j->clean);
 	recover_orphans(&j->recover, seen->claimants);
+	heralds_heed(&j->heralds, seen->claims, seen->cursors);
 }
 
 /* ---- the connection, waking and stopping ---- */
@@ -83,6 +86,7 @@ static void on_ready(void *arg)
 	clean_cache_begin(&j->clean_cache);
 	sessions_tell(&j->sessions);
 	sessions_begin_cleaning(&j->sessions);
+	heralds_look(&j->heralds);
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
@@ -160,7 +164,7 @@ static struct pg *connect_janitor(struct janitor *j)
 		.session = session,
 		.listen = session ? NOTIFY_CHANNEL : NULL,
 		.statements = statements + STATEMENT_TICK,
-		.nstatements = STATEMENT_COUNT - STATEMENT_TICK,
+		.nstatements = STATEMENT_FIRST_PUBLISHER - STATEMENT_TICK,
 		.schema_version = SCHEMA_VERSION,
 	};
 
@@ -182,6 +186,7 @@ static void init(struct janitor *j, struct child *c)
 	clean_init(&j->clean, &j->m);
 	clean_cache_init(&j->clean_cache, &j->m);
 	sessions_init(&j->sessions, &j->m);
+	heralds_init(&j->heralds, &j->m);
 	listen_lost(&j->listen);	/* a forerunner's lock went with its connection */
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;

@@ -18,7 +18,7 @@
 enum {
 	TICK_DUE, TICK_NEXT_MS, TICK_PENDING, TICK_DUE_COUNT, TICK_PROCESSING, TICK_FAILED,
 	TICK_OLDEST_MS, TICK_STUCK, TICK_OLD_JOBS, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY,
-	TICK_AVAILABLE_AT, TICK_ID
+	TICK_AVAILABLE_AT, TICK_ID, TICK_CLAIMS, TICK_CURSORS
 };
 
 void tick_init(struct tick *t, struct maintenance *m, const struct tick_events *events, void *arg)
@@ -79,6 +79,8 @@ void tick_read_report(const PGresult *result, struct tick_report *report)
 		.next_ms = any_next ? pgvalue_int8(result, 0, TICK_NEXT_MS) : -1,
 		.stuck = pgvalue_bool(result, 0, TICK_STUCK),
 		.old_jobs = pgvalue_bool(result, 0, TICK_OLD_JOBS),
+		.claims = pgvalue_int8(result, 0, TICK_CLAIMS),
+		.cursors = pgvalue_int8(result, 0, TICK_CURSORS),
 		.claimants = any_claimant ? PQgetvalue(result, 0, TICK_CLAIMANTS) : NULL,
 	};
 }

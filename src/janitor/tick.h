@@ -14,6 +14,7 @@ struct tick_report {
 	int64_t next_ms;		/* until the next one is; -1: none before the next tick */
 	bool stuck;			/* a job has been held for longer than queue.stuck_after */
 	bool old_jobs;			/* finished jobs were kept long enough */
+	int64_t claims, cursors;	/* the last numbers given out of each */
 	const char *claimants;		/* of this host, one a line; NULL: none holds a job */
 };
 

@@ -245,7 +245,7 @@ static void send_next(struct pg *pg)
 
 	if (pg->state != PG_READY || !r || r->sent_ms)
 		return;
-	if (!pgrequest_write(pg->conn, pg->preface, r->statement, r->params)) {
+	if (!pgrequest_write(pg->conn, pg->preface, pg->options.brief, r->statement, r->params)) {
 		lose_later(pg);
 		return;
 	}
@@ -264,7 +264,7 @@ int pg_send(struct pg *pg, const struct statement *st, const struct buf *params,
 		send_next(pg);
 		return 0;
 	}
-	if (!pgrequest_write(pg->conn, PREFACE_NONE, st, params)) {
+	if (!pgrequest_write(pg->conn, PREFACE_NONE, false, st, params)) {
 		lose_later(pg);
 		return -1;
 	}
@@ -537,7 +537,7 @@ struct pg *pg_new(struct loop *loop, const struct pg_options *options,
 	pg->watched_fd = -1;
 	pgrequests_init(&pg->requests);
 	pg->setup = (struct pgsetup){
-		.session = options->session, .listen = options->listen,
+		.session = options->session, .brief = options->brief, .listen = options->listen,
 		.statements = options->statements, .nstatements = options->nstatements,
 		.schema_version = options->schema_version, .done = on_set_up, .arg = pg,
 	};

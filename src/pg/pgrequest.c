@@ -84,14 +84,14 @@ static bool write_text(PGconn *conn, const char *text)
 	return PQsendQueryParams(conn, text, 0, NULL, NULL, NULL, NULL, 1);
 }
 
-static bool write_preface(PGconn *conn, enum preface preface)
+static bool write_preface(PGconn *conn, enum preface preface, bool brief)
 {
 	return (preface < PREFACE_LEVEL || write_text(conn, pgsettings_isolation)) &&
-	       write_text(conn, pgsettings_transaction);
+	       write_text(conn, brief ? pgsettings_transaction_brief : pgsettings_transaction);
 }
 
 /* Values and columns are binary. */
-bool pgrequest_write(PGconn *conn, enum preface preface, const struct statement *st,
+bool pgrequest_write(PGconn *conn, enum preface preface, bool brief, const struct statement *st,
 		     const struct buf *params)
 {
 	const char *values[STATEMENT_MAX_PARAMS];
@@ -106,7 +106,7 @@ bool pgrequest_write(PGconn *conn, enum preface preface, const struct statement 
 		sent = PQsendQueryPrepared(conn, st->name, st->nparams, values, lengths, formats,
 					   1);
 	else
-		sent = write_preface(conn, preface) &&
+		sent = write_preface(conn, preface, brief) &&
 			PQsendQueryParams(conn, st->text, st->nparams, NULL, values, lengths,
 					  formats, 1);
 	return sent && PQpipelineSync(conn);

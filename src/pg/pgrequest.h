@@ -62,9 +62,9 @@ void pgrequest_keep_result(struct pgrequest *r, PGresult *result);
 
 /*
  * Puts a statement into libpq's buffer: by name where the session has it prepared, else as text
- * behind what comes first. False when the connection takes nothing any more.
+ * behind what comes first, which gives it little time where it is brief. False when the connection takes nothing any more.
  */
-bool pgrequest_write(PGconn *conn, enum preface preface, const struct statement *st,
+bool pgrequest_write(PGconn *conn, enum preface preface, bool brief, const struct statement *st,
 		     const struct buf *params);
 
 #endif

@@ -15,6 +15,11 @@
 #define SETTINGS(X) \
 	X("'statement_timeout'", "'25s'") \
 	X("'lock_timeout'", "'3s'") \
+	OTHER_SETTINGS(X)
+#define BRIEF_SETTINGS(X) \
+	X("'statement_timeout'", "'5s'") \
+	X("'lock_timeout'", "'500ms'")
+#define OTHER_SETTINGS(X) \
 	X("'idle_in_transaction_session_timeout'", "'60s'") \
 	X("'enable_seqscan'", "'off'") \
 	X("'enable_nestloop'", "'off'") \
@@ -51,8 +56,16 @@ const char pgsettings_session[] =
  * transaction alone, although it is no SET LOCAL: that warns outside of a block, each time.
  */
 const char pgsettings_isolation[] = "SET transaction_isolation = 'read committed'";
-const char pgsettings_transaction[] =
-	"SELECT set_config('transaction_isolation', 'read committed', true)"
 #define X(name, value) ", set_config(" name ", " value ", true)"
-	SETTINGS(X);
+const char pgsettings_transaction[] =
+	"SELECT set_config('transaction_isolation', 'read committed', true)" SETTINGS(X);
+const char pgsettings_transaction_brief[] =
+	"SELECT set_config('transaction_isolation', 'read committed', true)"
+	BRIEF_SETTINGS(X) OTHER_SETTINGS(X);
+#undef X
+
+/* Whatever an operator set: it is for statements that wait for nobody. */
+const char pgsettings_session_brief[] = "SELECT 1"
+#define X(name, value) ", set_config(" name ", " value ", false)"
+	BRIEF_SETTINGS(X);
 #undef X

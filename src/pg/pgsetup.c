@@ -100,7 +100,8 @@ static bool send_session(const struct way *w)
 	const struct pgsetup *s = w->s;
 	char listen[80];
 	bool ok = send_sql(w, schema_version, on_schema_version) &&
-		send_sql(w, pgsettings_session, on_step);
+		send_sql(w, pgsettings_session, on_step) &&
+		(!s->brief || send_sql(w, pgsettings_session_brief, on_step));
 
 	for (int i = 0; ok && i < s->nstatements; i++)
 		ok = send_prepare(w, &s->statements[i]);

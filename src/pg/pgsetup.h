@@ -18,6 +18,7 @@ typedef void pgsetup_done_fn(void *arg);
 /* Embedded in its owner, whose requests point to it. */
 struct pgsetup {
 	bool session;			/* no transaction pooler is between */
+	bool brief;			/* as in struct pg_options */
 	const struct statement *statements;	/* to be prepared */
 	int nstatements;
 	const char *listen;		/* channel to listen to; NULL: none */

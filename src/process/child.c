@@ -1,6 +1,6 @@
 /*
  * What every child does just after fork: signals, descriptors, title, the dead-man pipe. Runs in
- * workers and the janitor. It never talks to the database.
+ * workers, the janitor and the publisher. It never talks to the database.
  */
 #include "process/child.h"
 
@@ -64,7 +64,8 @@ static void name_process(const char *role, int index)
 {
 	char name[16];
 
-	snprintf(name, sizeof(name), index == SLOT_JANITOR ? "grd-%s" : "grd-%s-%d", role, index);
+	snprintf(name, sizeof(name), slot_role(index) == ROLE_WORKER ? "grd-%s-%d" : "grd-%s", role,
+		 index);
 	prctl(PR_SET_NAME, name);
 }
 
@@ -76,7 +77,7 @@ void child_begin(struct child *c, const char *role, int deadman_fd)
 	config_each_variable(c->config, environment_forget);
 	c->slot = &c->sb->slots[c->index];
 	log_account(&c->slot->log_loss);
-	log_identify(role, c->index == SLOT_JANITOR ? -1 : c->index);
+	log_identify(role, slot_role(c->index) == ROLE_WORKER ? c->index : -1);
 	name_process(role, c->index);
 	c->loop = loop_new();
 	if (signal_fd == -1 || !c->loop ||

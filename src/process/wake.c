@@ -61,6 +61,12 @@ void wake_supervisor(void)
 	wake(supervisor_fd);
 }
 
+void wake_publisher(struct scoreboard *sb)
+{
+	if (atomic_load(&sb->news_desk.sleeping) && atomic_exchange(&sb->news_desk.sleeping, 0))
+		wake_slot(SLOT_PUBLISHER);
+}
+
 bool wake_one_waiting(struct scoreboard *sb, int except)
 {
 	for (int i = SLOT_FIRST_WORKER, n = scoreboard_slots(sb); i < n; i++) {

@@ -20,7 +20,7 @@ static unsigned count_refused(const struct scoreboard *sb)
 	struct refused_row rows[REFUSED_MAX];
 	unsigned n = 0;
 
-	for (int i = 0; i < scoreboard_slots(sb); i++)
+	for (int i = 0; i < SLOT_COUNT; i = scoreboard_next(sb, i))
 		for (size_t k = refused_list(&sb->slots[i].refused, now_ms(), rows); k > 0; k--)
 			n += strcmp(rows[k - 1].statement, ASIDE_STATEMENT) != 0;
 	return n + aside_count(&sb->asides);
@@ -38,7 +38,7 @@ struct census scoreboard_census(const struct scoreboard *sb)
 			continue;
 		c.children++;
 		c.connected += is_connected(state);
-		if (i == SLOT_JANITOR)
+		if (slot_role(i) != ROLE_WORKER)
 			continue;
 		c.alive++;
 		c.idle += state == SLOT_IDLE;

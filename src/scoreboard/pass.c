@@ -102,7 +102,7 @@ static bool is_alive(const struct scoreboard *sb, uint64_t walker)
 {
 	uint64_t slot = walker >> 32;
 
-	return slot >= SLOT_FIRST_WORKER && slot < SLOT_COUNT && (uint32_t)walker != 0 &&
+	return slot >= SLOT_FIRST_WORKER && slot < SLOT_PUBLISHER && (uint32_t)walker != 0 &&
 	       walker == name_of(sb, (int)slot);
 }
 

@@ -17,7 +17,7 @@ struct scoreboard *scoreboard_new(void)
 	for (int i = 0; i < GAUGE_COUNT; i++)
 		atomic_store(&sb->gauges[i], -1);
 	atomic_store(&sb->job_budget, INT64_MAX);
-	atomic_store(&sb->slots_used, SLOT_COUNT);
+	atomic_store(&sb->slots_used, SLOT_PUBLISHER);
 	atomic_store(&sb->started_ms, now_ms());
 	atomic_store(&sb->started_wall_ms, wall_ms());
 	return sb;
@@ -38,7 +38,7 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+	for (int i = 0; i < SLOT_COUNT; i = scoreboard_next(sb, i))
 		sum = sat_count(sum, atomic_load_explicit(&sb->slots[i].counters[c],
 							  memory_order_relaxed));
 	return sum;
@@ -47,7 +47,7 @@ uint64_t scoreboard_sum(const struct scoreboard *sb, enum counter c)
 void scoreboard_latency(const struct scoreboard *sb, uint64_t counts[LATENCY_BUCKETS])
 {
 	memset(counts, 0, LATENCY_BUCKETS * sizeof(counts[0]));
-	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+	for (int i = 0; i < SLOT_COUNT; i = scoreboard_next(sb, i))
 		for (int b = 0; b < LATENCY_BUCKETS; b++)
 			counts[b] = sat_count(counts[b],
 					      atomic_load_explicit(&sb->slots[i].latency[b],
@@ -58,7 +58,7 @@ uint64_t scoreboard_cost_nanos(const struct scoreboard *sb)
 {
 	uint64_t sum = 0;
 
-	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+	for (int i = 0; i < SLOT_COUNT; i = scoreboard_next(sb, i))
 		sum = sat_count(sum, atomic_load_explicit(&sb->slots[i].cost_nanos,
 							  memory_order_relaxed));
 	return sum;
@@ -68,7 +68,7 @@ uint64_t scoreboard_log_dropped(const struct scoreboard *sb)
 {
 	uint64_t sum = atomic_load(&sb->log_loss.dropped);
 
-	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+	for (int i = 0; i < SLOT_COUNT; i = scoreboard_next(sb, i))
 		sum = sat_count(sum, atomic_load(&sb->slots[i].log_loss.dropped));
 	return sum;
 }
@@ -92,7 +92,7 @@ const struct log_loss *scoreboard_log_loss(const struct scoreboard *sb, bool fai
 
 	if (!failing || atomic_load(&sb->log_loss.failing))
 		last = later(last, &sb->log_loss);
-	for (int i = 0, n = scoreboard_slots(sb); i < n; i++)
+	for (int i = 0; i < SLOT_COUNT; i = scoreboard_next(sb, i))
 		if (!failing || is_failing(&sb->slots[i]))
 			last = later(last, &sb->slots[i].log_loss);
 	return last;

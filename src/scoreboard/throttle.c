@@ -80,7 +80,7 @@ int throttle_calls_open(const struct throttle *t)
 {
 	int64_t open = 0;
 
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
+	for (int i = SLOT_FIRST_WORKER; i < SLOT_PUBLISHER; i++)
 		open += atomic_load(&t->calls_open[i]);
 	return open < INT_MAX ? (int)open : INT_MAX - 1;	/* one more is still a number */
 }

@@ -27,6 +27,7 @@
 #define KILL_GRACE_MS 3000		/* after the drain time, and between ABRT and KILL */
 #define AT_ONCE_GRACE_MS 2500
 #define FORK_RETRY_MS 1000
+#define LAST_WORDS_MS 6000		/* for the publisher, to carry what was settled last */
 
 static struct slot *shared(const struct child_slot *cs)
 {
@@ -80,7 +81,7 @@ static void spawn(void *arg)
 	if (cs->pid || !cs->wanted)
 		return;
 	reset_slot(slot, SLOT_STARTING);
-	if (cs->index >= scoreboard_slots(cs->all->sb))
+	if (cs->index >= scoreboard_slots(cs->all->sb) && cs->index != SLOT_PUBLISHER)
 		atomic_store(&cs->all->sb->slots_used, (uint32_t)cs->index + 1);
 	signals_block_all();
 	pid = fork();
@@ -130,10 +131,22 @@ static void drain_child(struct child_slot *cs)
 
 static bool any_worker(const struct children *c)
 {
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
+	for (int i = SLOT_FIRST_WORKER; i < SLOT_PUBLISHER; i++)
 		if (c->slots[i].pid)
 			return true;
 	return false;
+}
+
+/* Those that others may still have need of: they go when no worker is left. */
+static bool is_last(int slot)
+{
+	return slot_role(slot) != ROLE_WORKER;
+}
+
+static void stop_last(struct children *c)
+{
+	stop_child(&c->slots[SLOT_PUBLISHER], SIGTERM, LAST_WORDS_MS);
+	stop_child(&c->slots[SLOT_JANITOR], SIGTERM, KILL_GRACE_MS);
 }
 
 void children_stop(struct children *c, bool at_once)
@@ -146,14 +159,14 @@ void children_stop(struct children *c, bool at_once)
 		if (!cs->pid) {
 			loop_timer_stop(c->loop, &cs->timer);
 			atomic_store(&shared(cs)->state, SLOT_EMPTY);
-		} else if (i != SLOT_JANITOR && at_once) {
+		} else if (at_once && (!is_last(i) || i == SLOT_PUBLISHER)) {
 			stop_child(cs, SIGQUIT, AT_ONCE_GRACE_MS);
-		} else if (i != SLOT_JANITOR) {
+		} else if (!is_last(i)) {
 			drain_child(cs);
 		}
 	}
 	if (!any_worker(c))
-		stop_child(&c->slots[SLOT_JANITOR], SIGTERM, KILL_GRACE_MS);
+		stop_last(c);
 }
 
 /* ---- rolling replacement ---- */
@@ -175,7 +188,7 @@ static void roll_on(struct children *c)
 		/* Nobody misses it, and the old settings may be why. */
 		if (cs->stale && cs->pid && !cs->stopping && !at_work)
 			drain_child(cs);
-		away += cs->wanted && (cs->stopping || !at_work);
+		away += i != SLOT_PUBLISHER && cs->wanted && (cs->stopping || !at_work);
 	}
 	for (int i = 0; i < SLOT_COUNT && away < allowed; i++) {
 		struct child_slot *cs = &c->slots[i];
@@ -183,7 +196,7 @@ static void roll_on(struct children *c)
 		if (!cs->stale || cs->stopping || !cs->pid)
 			continue;
 		drain_child(cs);
-		away++;
+		away += i != SLOT_PUBLISHER;	/* no job waits for it */
 	}
 }
 
@@ -221,7 +234,11 @@ static void report_death(struct child_slot *cs, int status, const char *how)
 	char text[SCOREBOARD_TEXT];
 	bool orderly = WIFEXITED(status) && WEXITSTATUS(status) != EXIT_FAILED, in_hand;
 
-	if (cs->index == SLOT_JANITOR || !shared_text_get(&slot->identity, text) || !text[0])
+	if (slot_role(cs->index) != ROLE_WORKER)
+		return;
+	if (!orderly)		/* it may have settled jobs and told nobody */
+		news_lost(&cs->all->sb->news_desk);
+	if (!shared_text_get(&slot->identity, text) || !text[0])
 		return;
 	snprintf(d.identity, sizeof(d.identity), "%.*s", IDENTITY_SIZE - 1, text);
 	snprintf(d.how, sizeof(d.how), "%s", how);
@@ -262,6 +279,8 @@ static void restart_or_not(struct child_slot *cs, pid_t pid, int status, int64_t
 		snprintf(error, sizeof(error), "pid %d %s", (int)pid, how);
 		shared_text_set(&shared(cs)->error, error);
 	}
+	if (d.stop_all && cs->index == SLOT_PUBLISHER)	/* the pool does its work without it */
+		d = (struct restart_decision){ false, FORK_RETRY_MS };
 	if (unexpected && cs->wanted && !d.stop_all) {
 		atomic_fetch_add(&c->sb->restarts, 1);
 		log_error("%s %d (pid %d) %s; starting it again %s", role(cs)->name, cs->index,
@@ -290,7 +309,7 @@ static void once_ended(struct child_slot *cs, int status)
 	if (!WIFEXITED(status))
 		return;
 	if (WEXITSTATUS(status) == EXIT_STOPPED) {
-		cs->wanted = cs->wanted && cs->index == SLOT_JANITOR;
+		cs->wanted = cs->wanted && is_last(cs->index);
 	} else if (WEXITSTATUS(status) == EXIT_TRY_LATER) {
 		cs->wanted = false;
 		shared_text_get(&shared(cs)->error, reason);
@@ -302,7 +321,6 @@ static void once_ended(struct child_slot *cs, int status)
 static void child_ended(struct child_slot *cs, int status)
 {
 	struct children *c = cs->all;
-	struct child_slot *janitor = &c->slots[SLOT_JANITOR];
 	struct slot *slot = shared(cs);
 	int64_t lived = sat_sub(now_ms(), atomic_load(&slot->started_ms));
 	pid_t pid = cs->pid;
@@ -318,9 +336,9 @@ static void child_ended(struct child_slot *cs, int status)
 	if (c->once)
 		once_ended(cs, status);
 	restart_or_not(cs, pid, status, lived, how);
-	if ((c->stopping || c->once) && !any_worker(c) && janitor->pid) {
-		janitor->wanted = false;
-		stop_child(janitor, SIGTERM, KILL_GRACE_MS);
+	if ((c->stopping || c->once) && !any_worker(c)) {
+		c->slots[SLOT_JANITOR].wanted = c->slots[SLOT_PUBLISHER].wanted = false;
+		stop_last(c);
 	}
 	roll_on(c);
 }
@@ -365,7 +383,7 @@ static void check_beats(void *arg)
 void children_scale(struct children *c, int64_t n)
 {
 	atomic_store(&c->sb->workers, (uint32_t)n);
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++) {
+	for (int i = SLOT_FIRST_WORKER; i < SLOT_PUBLISHER; i++) {
 		struct child_slot *cs = &c->slots[i];
 		bool wanted = i <= n && !c->stopping;
 
@@ -402,9 +420,28 @@ void children_recycle(struct children *c, int slot)
 	roll_on(c);
 }
 
+void children_publish(struct children *c)
+{
+	struct child_slot *cs = &c->slots[SLOT_PUBLISHER];
+	bool wanted = atomic_load(&c->sb->channels) != 0 && !c->stopping;
+
+	if (wanted == cs->wanted)
+		return;
+	cs->wanted = wanted;
+	cs->history = (struct restart_history){ 0 };
+	if (wanted) {
+		spawn(cs);
+	} else if (cs->pid) {
+		drain_child(cs);
+	} else {
+		loop_timer_stop(c->loop, &cs->timer);
+		atomic_store(&shared(cs)->state, SLOT_EMPTY);
+	}
+}
+
 static bool all_were_ready(const struct children *c)
 {
-	for (int i = 0; i < SLOT_COUNT; i++)
+	for (int i = 0; i < SLOT_PUBLISHER; i++)
 		if (c->slots[i].wanted && !atomic_load(&c->sb->slots[i].ever_ready))
 			return false;
 	return true;
@@ -464,7 +501,7 @@ void children_signal(struct children *c, int signo)
 
 void children_wake_workers(const struct children *c)
 {
-	for (int i = SLOT_FIRST_WORKER; i < SLOT_COUNT; i++)
+	for (int i = SLOT_FIRST_WORKER; i < SLOT_PUBLISHER; i++)
 		if (c->slots[i].pid)
 			wake_slot(i);
 }
@@ -474,8 +511,12 @@ void children_start(struct children *c)
 	for (int i = 0; i < SLOT_COUNT; i++)
 		c->slots[i] = (struct child_slot){ .all = c, .index = i };
 	atomic_store(&c->sb->slots_used, 0);
+	/* The janitor might find out too late: then it does so by itself. */
+	if (c->once && c->config->mirror != MIRROR_OFF)
+		atomic_fetch_or(&c->sb->channels, 1u << CHANNEL_MIRROR);
 	c->slots[SLOT_JANITOR].wanted = true;
 	spawn(&c->slots[SLOT_JANITOR]);
 	children_scale(c, c->config->pool.workers);
+	children_publish(c);
 	patient_timer_set(c->loop, &c->beat_timer, c->config->pool.beat_ms / 4, check_beats, c);
 }

@@ -63,13 +63,18 @@ void children_start(struct children *c);
 void children_scale(struct children *c, int64_t n);
 /* All that run are replaced by children of this configuration, and as many as it says. */
 void children_replace(struct children *c, const struct config *config);
-/* Replaces one child, or all workers (slot -1). */
+/* Replaces one child, or all workers and the publisher (slot -1). */
 void children_recycle(struct children *c, int slot);
 /* SIGCHLD. */
 void children_reap(struct children *c);
 /* A child is at work: a stale one may go. True when all are at work for the first time. */
 bool children_one_is_ready(struct children *c);
-/* Workers first; the janitor goes last, since it puts back what they leave behind. */
+/* Starts the publisher where the janitor has found something to publish, else lets it go. */
+void children_publish(struct children *c);
+/*
+ * Workers first; the janitor goes last, since it puts back what they leave behind, and with it the
+ * publisher, which carries what they have settled.
+ */
 void children_stop(struct children *c, bool at_once);
 
 bool children_any(const struct children *c);		/* alive, or still to be started */

@@ -128,6 +128,7 @@ static void on_child_ready(void *arg, int fd, short revents)
 
 	(void)revents;
 	wake_drain(fd);
+	children_publish(&s->children);
 	if (children_one_is_ready(&s->children))
 		pool_is_up(s);
 }

@@ -17,7 +17,9 @@
 #include "base/clock.h"
 #include "base/invariant.h"
 #include "base/log.h"
+#include "base/uuid.h"
 #include "process/wake.h"
+#include "scoreboard/news.h"
 #include "scoreboard/trouble.h"
 #include "refusal.h"
 
@@ -45,6 +47,19 @@ static void count_settled(const struct context *ctx, const struct grading *g)
 	}
 }
 
+/* Whoever waits for the session's ratings is told by the publisher. */
+static void tell_publisher(const struct context *ctx, const struct grading *g)
+{
+	struct scoreboard *sb = context_scoreboard(ctx);
+	unsigned char session[UUID_BYTES];
+
+	if (!atomic_load_explicit(&sb->channels, memory_order_relaxed) || !g->job.session_id[0])
+		return;
+	uuid_bytes(g->job.session_id, session);
+	news_add(&context_slot(ctx)->news, session);
+	wake_publisher(sb);
+}
+
 void settler_finish(struct settler *s, struct grading *g, bool settled)
 {
 	if (!settled) {
@@ -53,6 +68,7 @@ void settler_finish(struct settler *s, struct grading *g, bool settled)
 		dispatch_drop(s->dispatch, g);
 		return;
 	}
+	tell_publisher(s->ctx, g);
 	context_count(s->ctx, COUNTER_LINES_RATED, g->settlement.nlines);
 	grading_attached_done(g, true);
 	flights_stored(s->flights, g);

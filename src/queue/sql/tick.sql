@@ -3,8 +3,9 @@
 -- claims begin (scoreboard/floor.h), and what is counted behind it is counted up to 100,000, so
 -- that the look stays cheap with a deep queue. One row for each head, at least one: is anything due
 -- (with a hundred priorities, perhaps), in how many ms is the next, the gauges, is there work for
--- the reaper or the cleanup, who claims on this host, and where the head stands. What an adopted
--- table has without a place in the order (NULL) is in nobody's way.
+-- the reaper or the cleanup, who claims on this host, where the head stands, and how far numbers of
+-- claims and ratings have come, by which others' work is noticed. What an adopted table has without
+-- a place in the order (NULL) is in nobody's way.
 PREPARE tick (
 	bigint,		-- $1: ms until the next tick
 	bigint,		-- $2: ms after which a job in processing is stuck
@@ -72,6 +73,8 @@ SELECT waiting.look,
 		WHERE status::text = 'failed'
 			AND failed_at < now() - $4::bigint::float8 * interval '1 ms'),
 	held.claimants, now(), least(greatest(heads.priority, -2147483648), 2147483647)::int,
-	heads.available_at, heads.id
+	heads.available_at, heads.id,
+	pg_sequence_last_value('grading_claims'::regclass),
+	pg_sequence_last_value('grading_cursors'::regclass)
 FROM waiting CROSS JOIN held LEFT JOIN heads ON true
 ORDER BY heads.priority DESC;
