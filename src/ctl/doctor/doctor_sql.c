@@ -9,7 +9,8 @@
 #define OURS \
 	"ours AS (SELECT c.* FROM pg_catalog.unnest(ARRAY['grading_migrations', 'grading_jobs'," \
 	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings'," \
-	"    'grading_provenance', 'grading_settings']) AS name" \
+	"    'grading_provenance', 'grading_settings', 'grading_channels', 'grading_mirrors'])" \
+	"  AS name" \
 	"  JOIN pg_class c ON c.oid = to_regclass(name)::oid)"
 
 /* Half of an "open since" is nothing an operator wants to read. */
@@ -426,6 +427,46 @@ static const char sessions_sql[] =
 	" make the counters what the rows say'"
 	" FROM stuck HAVING count(*) > 0";
 
+/* What the application's live_sessions refuses to show, and what the daemon may not do there. */
+static const char mirror_sql[] =
+	"WITH live AS (SELECT c.oid FROM pg_class c WHERE c.oid = to_regclass('live_sessions')::oid"
+	"  AND (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped"
+	"    AND (a.attname = 'id' AND a.atttypid = 'uuid'::regtype"
+	"      OR a.attname = 'analytics' AND a.atttypid = 'jsonb'::regtype)) = 2"
+	"), lacking AS ("
+	"  SELECT pg_catalog.string_agg(right_ || ' on ' || column_, ', ' ORDER BY right_, column_)"
+	"    AS rights"
+	"  FROM live CROSS JOIN (VALUES ('SELECT', 'id'), ('SELECT', 'analytics'),"
+	"    ('SELECT', 'full_transcript'), ('SELECT', 'grading_status'), ('SELECT', 'xmin'),"
+	"    ('UPDATE', 'analytics'), ('UPDATE', 'grading_status')) AS n(right_, column_)"
+	"  JOIN pg_attribute a ON a.attrelid = live.oid AND a.attname = column_"
+	"    AND NOT a.attisdropped"
+	"  WHERE NOT has_column_privilege(live.oid, a.attnum, right_)"
+	")"
+	"SELECT 'warning', pg_catalog.format('%s lacks rights on live_sessions (%s): no session is"
+	" shown there', current_user, rights), 'gradingctl migrate, again, as the owner of the table;"
+	" or mirror = \"off\"'"
+	" FROM lacking WHERE rights IS NOT NULL"
+	" UNION ALL "
+	"SELECT 'warning', pg_catalog.format('row-level security of live_sessions is on, and no policy"
+	" lets %s %s: no session is shown there', current_user, what), 'gradingctl migrate, again, as"
+	" the owner of the table; or mirror = \"off\"'"
+	" FROM live CROSS JOIN (VALUES ('r'::\"char\", 'see rows'), ('w', 'change rows'))"
+	"  AS n(command, what)"
+	" WHERE row_security_active(live.oid) AND NOT EXISTS (SELECT FROM pg_policy p"
+	"   WHERE p.polrelid = live.oid AND p.polpermissive AND p.polcmd IN ('*', command)"
+	"   AND EXISTS (SELECT FROM pg_catalog.unnest(p.polroles) AS role"
+	"     WHERE role = 0::oid OR pg_has_role(current_user, role, 'USAGE'::text)))"
+	" UNION ALL "
+	"SELECT 'warning', pg_catalog.format('live_sessions refuses to show %s session%s, last %s,"
+	" since %s: %s', count(*), CASE count(*) WHEN 1 THEN '' ELSE 's' END,"
+	"   (pg_catalog.array_agg(m.session_id ORDER BY m.refused_at DESC))[1],"
+	"   to_char(max(m.refused_at), 'YYYY-MM-DD HH24:MI'),"
+	"   (pg_catalog.array_agg(m.error ORDER BY m.refused_at DESC))[1]),"
+	"  'mend its trigger, check or policy: they are tried again every ten minutes, and by"
+	" gradingctl reload at once'"
+	" FROM (SELECT * FROM grading_mirrors LIMIT 10000) AS m HAVING count(*) > 0";
+
 const struct doctor_check doctor_checks[] = {
 	{ "server", server_sql, "", NULL, false },
 	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL, false },
@@ -444,5 +485,6 @@ const struct doctor_check doctor_checks[] = {
 	  false },
 	{ "indexes", indexes_sql, "all present and valid", NULL, true },
 	{ "sessions", sessions_sql, "none waits for jobs that are not there", NULL, false },
+	{ "mirror", mirror_sql, "live_sessions shows every session, where it is", NULL, false },
 };
 const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
