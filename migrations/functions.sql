@@ -1452,8 +1452,8 @@ END $$;
 -- which its pages know it: the entry's own, else its place. Jobs may hold the lines of one speaker
 -- alone, counted without the others, so a line's index is believed only where it leads to its text:
 -- for all lines, or for most where there are gaps between them. What is left is found by its text:
--- the first of several equal lines, of all that the session's jobs have, is the first such entry of
--- the speakers who are rated. A line that is in no entry has no number. Without any entry to go by
+-- the first of several equal lines, of all that the session's jobs have, is the first such entry.
+-- Entries of speakers who are not rated count only where no line is found among the others. One that is in no entry has no number. Without any entry to go by
 -- a line's index is its number.
 CREATE OR REPLACE FUNCTION grading_mirror_lines(session_id uuid, transcript jsonb)
 RETURNS TABLE (index integer, number integer)
@@ -1461,7 +1461,7 @@ LANGUAGE sql STABLE AS $$
 	WITH entry AS MATERIALIZED (
 		SELECT e.place, CASE WHEN e.index >= 0 THEN e.index ELSE e.place END AS number,
 			btrim(e.line, E' \t\r\n'::text) AS line,
-			e.speaker = ANY(grading_speakers()) AS rated
+			e.speaker = ANY((SELECT grading_speakers())::text[]) AS rated	-- once
 		FROM grading_entries(transcript, ARRAY(
 			SELECT DISTINCT lower(btrim(t.entry ->> 'speaker'::text, E' \t\r\n'::text)
 				COLLATE pg_catalog."C")
@@ -1472,9 +1472,13 @@ LANGUAGE sql STABLE AS $$
 	), known AS MATERIALIZED (
 		SELECT k.index, btrim(k.line, E' \t\r\n'::text) AS line
 		FROM grading_known_lines(grading_mirror_lines.session_id, grading_speakers()) AS k
+	), said AS MATERIALIZED (
+		SELECT e.place, e.number, e.line FROM entry e
+		WHERE e.rated OR NOT EXISTS (
+			SELECT FROM entry r JOIN known k ON k.line = r.line WHERE r.rated)
 	), there AS MATERIALIZED (
 		SELECT DISTINCT ON (k.index) k.index, e.place, e.number
-		FROM known k JOIN entry e ON e.number = k.index AND e.line = k.line
+		FROM known k JOIN said e ON e.number = k.index AND e.line = k.line
 		ORDER BY k.index, e.place
 	), sums AS MATERIALIZED (
 		SELECT pg_catalog.count(*) AS lines,
@@ -1492,8 +1496,7 @@ LANGUAGE sql STABLE AS $$
 	), free AS (
 		SELECT e.number, e.line,
 			pg_catalog.row_number() OVER (PARTITION BY e.line ORDER BY e.place) AS nth
-		FROM entry e WHERE e.place NOT IN (SELECT own.place FROM own)
-			AND (e.rated OR NOT EXISTS (SELECT FROM entry r WHERE r.rated))
+		FROM said e WHERE e.place NOT IN (SELECT own.place FROM own)
 	)
 	SELECT own.index, own.number FROM own
 	UNION ALL
@@ -1646,7 +1649,7 @@ BEGIN
 		   AND was.analytics NOT IN ('null'::jsonb, '[]'::jsonb, '""'::jsonb) THEN
 			RAISE EXCEPTION 'analytics of this session is a JSON %, not an object',
 				jsonb_typeof(was.analytics)
-				USING ERRCODE = 'datatype_mismatch';
+				USING ERRCODE = 'raise_exception';
 		END IF;
 		EXECUTE pg_catalog.format('SELECT l.xmin::text::bigint FROM %s l WHERE l.id = $1'
 			' FOR NO KEY UPDATE SKIP LOCKED'::text, live)

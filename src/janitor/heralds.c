@@ -4,6 +4,7 @@
  */
 #include "heralds.h"
 
+#include "base/log.h"
 #include "pg/pgbinary.h"
 #include "process/wake.h"
 
@@ -32,28 +33,37 @@ static void look_again(void *arg)
 	heralds_look(arg);
 }
 
+/* With "on" it is expected, so that whoever waits for it is told why nothing comes. */
+static void say_missing(struct heralds *h)
+{
+	if (!h->said)
+		log_warn("mirror is \"on\", and there is no table live_sessions with columns id uuid "
+			 "and analytics jsonb: nothing is shown there");
+	h->said = true;
+}
+
 static void on_looked(void *arg, const PGresult *result, const struct err *err)
 {
 	struct heralds *h = arg;
 	bool known = statement_answered(err);
 
 	h->asking = false;
-	if (known)
+	if (known && h->m->config->mirror == MIRROR_AUTO)
 		tell_channel(h, CHANNEL_MIRROR, pgvalue_bool(result, 0, 0));
+	else if (known && !pgvalue_bool(result, 0, 0))
+		say_missing(h);
 	statement_timer(h->m, &h->timer, known ? LOOK_EVERY_MS : h->m->config->queue.poll_ms,
 			look_again, h);
 }
 
-/* With "on" the publisher is there before the table is, and says where it is missing. */
+/* With "on" the publisher is there before the table is. */
 void heralds_look(struct heralds *h)
 {
 	int mirror = h->m->config->mirror;
 
-	if (mirror != MIRROR_AUTO) {
+	if (mirror != MIRROR_AUTO)
 		tell_channel(h, CHANNEL_MIRROR, mirror == MIRROR_ON);
-		return;
-	}
-	if (h->asking)
+	if (mirror == MIRROR_OFF || h->asking)
 		return;
 	statement_begin(h->m);
 	h->asking = statement_send(h->m, STATEMENT_MIRRORABLE, on_looked, h);
@@ -78,7 +88,8 @@ void heralds_heed(struct heralds *h, int64_t claims, int64_t cursors)
 	struct scoreboard *sb = h->m->sb;
 	uint64_t claimed = scoreboard_sum(sb, COUNTER_JOBS_CLAIMED), settled = count_settled(sb);
 
-	if (h->seen && atomic_load(&sb->channels) &&
+	/* What moved before the first look nobody has seen. */
+	if (!h->seen ||
 	    heralds_others_moved(claims - h->claims, cursors - h->cursors, claimed - h->claimed,
 				 settled - h->settled)) {
 		atomic_fetch_add(&sb->news_desk.elsewhere, 1);

@@ -10,6 +10,7 @@
 struct heralds {
 	struct maintenance *m;
 	bool asking;			/* a look for the application's table is on its way */
+	bool said;			/* that the table is missing */
 	bool seen;			/* the numbers below are of a tick */
 	int64_t claims, cursors;	/* the last ones given out, as of the last tick, */
 	uint64_t claimed, settled;	/* and what this pool's workers had done by then */

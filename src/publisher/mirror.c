@@ -142,13 +142,16 @@ static void on_found(void *arg, const unsigned char *session, bool recent, bool 
 	struct mirror *mi = arg;
 	struct mirrored *m = mirrored_find(&mi->set, session);
 
-	if (m)
-		return;		/* it is watched, or to be shown anyway */
-	m = add(mi, session);
-	if (!m)
-		return;
-	m->brief = !recent;
-	m->aside = refused;
+	if (!m) {
+		m = add(mi, session);
+		if (m)
+			m->brief = !recent;
+	}
+	if (!m || !refused || m->refusals)
+		return;		/* else it is watched, or to be shown anyway */
+	m->aside = true;
+	if (m->step == MIRRORED_RESTS)
+		want(mi, m);
 }
 
 static bool is_full(void *arg)
@@ -314,7 +317,8 @@ static void set_aside(struct mirror *mi, struct mirrored *m, const struct err *e
 
 static void refuse(struct mirror *mi, struct mirrored *m, const struct err *err)
 {
-	bool anew = mirrored_refused(m, now_ms());
+	int64_t now = now_ms();
+	bool anew = mirrored_refused(m, now - mi->sent_ms, now);
 	char id[UUID_SIZE];
 
 	uuid_text(m->id, id);

@@ -8,7 +8,7 @@
 #include "base/fnv.h"
 
 #define EVICT_TRIES 64			/* looked at, for one that ended */
-#define RETRY_FIRST_MS 1000
+#define RETRY_FIRST_MS 500
 #define RETRY_MAX_MS 30000
 #define LOCKED_FIRST_MS 100
 #define LOCKED_MAX_MS 1600
@@ -126,16 +126,19 @@ static int64_t doubled(int64_t first, int times, int64_t most)
 	return first < most ? first : most;
 }
 
-bool mirrored_refused(struct mirrored *m, int64_t now_ms)
+bool mirrored_refused(struct mirrored *m, int64_t took_ms, int64_t now_ms)
 {
 	bool before = m->aside;
+	int64_t pause;
 
 	if (m->refusals++ == 0)
 		m->refused_ms = now_ms;
 	m->locks = 0;
 	m->aside = before || m->refusals >= MIRROR_ASIDE_AFTER;
-	m->not_before_ms = now_ms + (m->aside ? MIRROR_ASIDE_MS :
-				     doubled(RETRY_FIRST_MS, m->refusals - 1, RETRY_MAX_MS));
+	pause = doubled(RETRY_FIRST_MS, m->refusals - 1, RETRY_MAX_MS);
+	if (took_ms > SLOW_MS && pause < SLOW_PAUSE * took_ms)
+		pause = SLOW_PAUSE * took_ms;
+	m->not_before_ms = now_ms + (m->aside ? MIRROR_ASIDE_MS : pause);
 	return m->aside && !before;
 }
 

@@ -17,7 +17,7 @@
 #define MIRROR_EVERY_MS 1000		/* from one write of a session to the next */
 #define MIRROR_WATCH_MS 300000		/* after its end, a session is watched */
 #define MIRROR_ASIDE_MS 600000		/* until a session that was set aside is tried again */
-#define MIRROR_ASIDE_AFTER 6		/* refusals in a row, over half a minute at least */
+#define MIRROR_ASIDE_AFTER 6		/* refusals in a row, over 15 s at least */
 
 /* What is done about a session next. */
 enum mirrored_step {
@@ -74,8 +74,11 @@ struct mirrored *mirrored_pop(struct mirrored_queue *q);	/* NULL when empty */
 
 /* In how many ms it may be written: 0, now. */
 int64_t mirrored_wait_ms(const struct mirrored *m, int64_t now_ms);
-/* It was refused once more: when it is tried again. Returns whether it is set aside by this. */
-bool mirrored_refused(struct mirrored *m, int64_t now_ms);
+/*
+ * It was refused once more, by a statement that took so long: when it is tried again. Returns
+ * whether it is set aside by this.
+ */
+bool mirrored_refused(struct mirrored *m, int64_t took_ms, int64_t now_ms);
 /* Its row is locked by others: when it is tried again. Returns whether that counts as a refusal. */
 bool mirrored_locked(struct mirrored *m, int64_t now_ms);
 /* It was shown, and the statement took so long. Returns whether it had been set aside. */

@@ -27,6 +27,7 @@ struct publisher {
 	uint32_t lost, elsewhere;	/* of the news desk, likewise */
 	struct loop_timer take_timer;	/* until news is taken again */
 	struct pg_counts counted;	/* statements and connections in the slot's counters */
+	bool away;			/* the database, as far as it is known */
 	int64_t stop_by_ms;
 	int exit_status;		/* -1 while it lives */
 };
@@ -118,6 +119,7 @@ static void on_ready(void *arg)
 	struct publisher *w = arg;
 
 	child_database_up(w->c);
+	w->away = false;
 	EACH(w, i)
 		channels[i]->ready(w->state[i]);
 }
@@ -128,8 +130,7 @@ static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
 	struct publisher *w = arg;
 
 	child_database_down(w->c, trouble == PG_REFUSED, err->text);
-	if (w->p.stopping)
-		w->exit_status = EXIT_STOPPED;
+	w->away = true;
 }
 
 static void on_stop(void *arg, bool at_once)
@@ -154,7 +155,7 @@ static bool is_idle(struct publisher *w)
 
 static void check_stop(struct publisher *w)
 {
-	if (now_ms() >= w->stop_by_ms || (take_all(w) == 0 && is_idle(w)))
+	if (w->away || now_ms() >= w->stop_by_ms || (take_all(w) == 0 && is_idle(w)))
 		w->exit_status = EXIT_STOPPED;
 }
 

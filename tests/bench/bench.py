@@ -25,6 +25,7 @@ import idle
 import lab
 import latency
 import memory
+import mirror
 import plot
 import refused
 import report
@@ -32,7 +33,7 @@ import scaling
 import waiting
 
 BENCHES = {module.__name__: module.run for module in
-           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls, refused)}
+           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls, refused, mirror)}
 OUT = harness.BUILD / "bench"
 
 

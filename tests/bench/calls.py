@@ -24,7 +24,7 @@ SAMPLE_S = 0.25
 
 class Model:
     def __init__(self, latency_s):
-        self.process = subprocess.Popen([MODEL, str(latency_s * 1000)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([MODEL, str(int(latency_s * 1000))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True)
         self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
         self.open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open

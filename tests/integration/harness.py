@@ -38,6 +38,7 @@ SCALE = {"excellent", "good", "poor", "missed_opportunity"}
 # How long a condition is waited for. pytest.ini has the deadline of a whole test, which is longer.
 PATIENCE_S = 60
 BOUNCER = shutil.which("pgbouncer", path=os.environ["PATH"] + ":/usr/sbin:/usr/local/sbin")
+PUBLISHER = 257         # its slot
 KEY = "sk-test-5ecret5ecret5ecret"
 
 # What a child says that must never appear, in a plain build or under sanitizers.
@@ -380,8 +381,10 @@ def config_value(value):
 
 
 def config_text(groups):
+    """Of groups of keys, and of keys that stand alone: their value is no group."""
     return "".join(f"{group}: {{ " + " ".join(f"{key} = {config_value(value)};" for key, value in keys.items())
-                   + " };\n" for group, keys in groups.items())
+                   + " };\n" if isinstance(keys, dict) else f"{group} = {config_value(keys)};\n"
+                   for group, keys in groups.items())
 
 
 # ---- the daemon ----
@@ -447,7 +450,10 @@ class Pool:
     def configure(self, **groups):
         """Merges groups of keys into the configuration and writes it."""
         for group, keys in groups.items():
-            self.groups[group].update(keys)
+            if isinstance(keys, dict):
+                self.groups[group].update(keys)
+            else:
+                self.groups[group] = keys
         self.write_config(config_text(self.groups))
 
     def write_config(self, text):
@@ -504,11 +510,14 @@ class Pool:
         wait_until(lambda: words in self.log, what=f"the log to say {words!r}")
 
     def children(self):
-        """pid by slot; 0 is the janitor."""
+        """pid by slot; 0 is the janitor, PUBLISHER the publisher."""
         return {row["slot"]: row["pid"] for row in self.show("workers") if row["pid"]}
 
     def workers(self):
-        return [pid for slot, pid in sorted(self.children().items()) if slot > 0]
+        return [pid for slot, pid in sorted(self.children().items()) if 0 < slot < PUBLISHER]
+
+    def publisher(self):
+        return self.children().get(PUBLISHER)
 
     def janitor(self):
         return self.children().get(0)

@@ -337,7 +337,9 @@ def test_every_statement_is_within_the_rights_of_gradingd_worker(make_worker_poo
     """Rights are looked at before the first row, so that each may run with nothing but nulls."""
     cluster.sql("postgres", "ALTER ROLE daemon SET log_min_duration_statement = 0")
     try:
-        make_worker_pool(pool={"workers": 1}).stop()
+        pool = make_worker_pool(pool={"workers": 1}, mirror="on")
+        wait_until(lambda: any((row["role"], row["state"]) == ("publisher", "idle") for row in pool.show("workers")))
+        pool.stop()
     finally:
         cluster.sql("postgres", "ALTER ROLE daemon RESET log_min_duration_statement")
     with open(f"{cluster.directory}/log", encoding="utf-8") as log:
