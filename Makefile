@@ -166,12 +166,16 @@ drill: all $B/drill/fakehost.so	## ten minutes of faults of all kinds, then ever
 	@sh tests/deps.sh check
 	$QGRADINGD_BUILD=$B $(PYTHON) -B tests/drill/drill.py $(ROWS)
 
+# Of an integration test with more cases than this, so many are run under sanitizers, which walk the
+# same code in each; CASES= runs all. What bytes do to it is for the fuzzers.
+CASES ?= 2
+
 .PHONY: sanitize
-sanitize:	## unit and integration tests under ASan and UBSan
+sanitize:	## unit and integration tests under ASan and UBSan (CASES= for every case)
 	@sh tests/deps.sh check
 	@+$(PARALLEL_MAKE) SANITIZE=address,undefined all
 	@+$(PARALLEL_MAKE) SANITIZE=address,undefined check-unit
-	@$(MAKE) SANITIZE=address,undefined check-integration
+	@CASES=$(CASES) $(MAKE) SANITIZE=address,undefined check-integration
 
 # A build of its own, which counts the lines that run. FILES=1 tells of each file too.
 COVERAGE = B=build/coverage CFLAGS="-O0 -g --coverage"

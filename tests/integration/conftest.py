@@ -32,6 +32,25 @@ os.environ.setdefault(RUN, uuid.uuid4().hex)
 signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
+def spread(items, n):
+    """n of them, the first and the last among them."""
+    return {items[k * (len(items) - 1) // (n - 1)] for k in range(n)} if len(items) > n else set(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """CASES=3: of a test with many cases, three are run."""
+    if not (cases := int(os.environ.get("CASES") or 0)):
+        return
+    assert cases >= 2, "CASES: the first and the last one at least"
+    by_test = {}
+    for item in items:
+        by_test.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept = set().union(*(spread(same, cases) for same in by_test.values()))
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Fixtures see at their end whether their test failed."""
