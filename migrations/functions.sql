@@ -18,6 +18,8 @@
 -- grading_mirror_changes()   which of these sessions the mirror must look at again
 -- grading_allow_mirror() the rights that it needs there
 -- grading_follow_live_sessions()   forgets with them those that the application deletes
+-- grading_drop_phrase()  a phrase goes from the cache; before it, when two are the same
+-- grading_follow_phrase_cache()    with it those that the application deletes
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
@@ -1352,6 +1354,8 @@ RETURNS integer
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+	alone constant text := coalesce(
+		pg_catalog.current_setting('gradingd.these_alone'::text, true), ''::text);
 	entries integer;
 	oldest timestamptz;
 	others text[];
@@ -1366,13 +1370,218 @@ BEGIN
 		JOIN line_ratings r ON r.session_id = s.session_id
 		WHERE s.updated_at >= oldest AND s.session_id <> ALL(session_ids)
 		  AND r.rated_at >= oldest AND r.line_text = ANY(phrases));
+	PERFORM pg_catalog.set_config('gradingd.these_alone'::text, 'on'::text, true);
 	DELETE FROM phrase_cache c WHERE c.cache_key::text = ANY(ARRAY(
 		SELECT k.cache_key::text FROM phrase_cache k
 		WHERE k.phrase::text = ANY(phrases)
 		  AND (k.phrase::text <> ALL(others) OR coalesce(k.context::text, ''::text) <> ''::text)
 		ORDER BY k.cache_key FOR UPDATE));
 	GET DIAGNOSTICS entries = ROW_COUNT;
+	PERFORM pg_catalog.set_config('gradingd.these_alone'::text, alone, true);
 	RETURN entries;
+END $$;
+
+-- The form of a phrase in which all that are the same question to the phrase cache are equal, and
+-- few others: letters are small, blanks one space (src/base/normalise.c, whose table of letters is
+-- the one that counts). Not by the database's locale, which may know ASCII alone: by ICU's where the
+-- server has that. To capitals and back, as small letters may have more than one form.
+CREATE OR REPLACE FUNCTION grading_phrase(phrase text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+	words text;
+BEGIN
+	IF phrase !~ '[^ -~]|  |^ | $'::text THEN	-- most phrases
+		RETURN lower(phrase COLLATE pg_catalog."C");
+	END IF;
+	words := btrim(pg_catalog.regexp_replace(phrase,
+		'[\u0009-\u000d\u0020\u0085\u00a0\u1680\u2000-\u200a'::text
+			|| '\u2028\u2029\u202f\u205f\u3000]+'::text, ' '::text, 'g'::text), ' '::text);
+	IF pg_catalog.getdatabaseencoding() = 'UTF8'::name
+		AND pg_catalog.to_regcollation('pg_catalog."und-x-icu"'::text) IS NOT NULL THEN
+		RETURN lower(upper(lower(replace(words, chr(304), 'i'::text)
+			COLLATE pg_catalog."und-x-icu")));
+	END IF;
+	RETURN lower(upper(lower(words)));
+END $$;
+
+-- The key under which the code of the application that phrase_cache comes from stores and deletes a
+-- phrase (without a context): the base64 of its small letters, of which letters and digits stay.
+-- Null where it is too long for the primary key.
+CREATE OR REPLACE FUNCTION grading_application_key(phrase text) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_variable
+DECLARE
+	words text := phrase;
+BEGIN
+	IF words !~ '[^ -~]|  |^ | $'::text THEN	-- most phrases
+		words := lower(words COLLATE pg_catalog."C");
+	ELSE
+		words := btrim(pg_catalog.regexp_replace(words,
+			'[\u0009-\u000d\u0020\u00a0\u1680\u2000-\u200a'::text
+				|| '\u2028\u2029\u202f\u205f\u3000\ufeff]+'::text,
+			' '::text, 'g'::text), ' '::text);
+		IF pg_catalog.getdatabaseencoding() = 'UTF8'::name
+			AND pg_catalog.to_regcollation('pg_catalog."und-x-icu"'::text) IS NOT NULL THEN
+			words := lower(words COLLATE pg_catalog."und-x-icu");
+		ELSE
+			words := lower(words);
+		END IF;
+	END IF;
+	words := replace(replace(replace(rtrim(pg_catalog.encode(
+		pg_catalog.convert_to(words, 'UTF8'::name), 'base64'::text), '='::text),
+		E'\n'::text, ''::text), '+'::text, ''::text), '/'::text, ''::text);
+	RETURN CASE WHEN octet_length(words) BETWEEN 1 AND 2500 THEN words END;
+END $$;
+
+-- Removes the entries of these phrases, whoever made them and under whatever key: for other
+-- customers, models, prompts and contexts. Locked in the order of settlements. What has another
+-- number of letters is not looked at closely. Returns how many went, copies under keys of the
+-- application not counted. The setting tells grading_phrases_gone() that nothing
+-- more is to go.
+CREATE OR REPLACE FUNCTION grading_drop_phrases(phrases text[]) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	alone constant text := coalesce(
+		pg_catalog.current_setting('gradingd.these_alone'::text, true), ''::text);
+	blank constant text := ' '::text;
+	others constant text := '[\u0009-\u000d\u0085\u00a0\u1680\u2000-\u200a'::text
+		|| '\u2028\u2029\u202f\u205f\u3000]'::text;
+	forms constant text[] := ARRAY(
+		SELECT DISTINCT grading_phrase(u.phrase) FROM pg_catalog.unnest(phrases) AS u(phrase));
+	lengths constant integer[] := ARRAY(
+		SELECT DISTINCT length(replace(pg_catalog.regexp_replace(u.phrase, others, ''::text,
+			'g'::text), blank, ''::text))
+		FROM pg_catalog.unnest(phrases) AS u(phrase));
+	n bigint;
+BEGIN
+	PERFORM pg_catalog.set_config('gradingd.these_alone'::text, 'on'::text, true);
+	WITH dropped AS (DELETE FROM phrase_cache c WHERE c.cache_key::text = ANY(ARRAY(
+		SELECT k.cache_key::text FROM phrase_cache k
+		WHERE length(replace(CASE WHEN k.phrase::text ~ '[^ -~]'::text
+				THEN pg_catalog.regexp_replace(k.phrase::text, others, ''::text,
+					'g'::text)
+				ELSE k.phrase::text END, blank, ''::text)) = ANY(lengths)
+		  AND grading_phrase(k.phrase::text) = ANY(forms)
+		ORDER BY k.cache_key FOR UPDATE))
+		RETURNING (c.provenance ? 'copy'::text) IS NOT TRUE AS is_entry)
+	SELECT pg_catalog.count(*) FILTER (WHERE dropped.is_entry) INTO n FROM dropped;
+	PERFORM pg_catalog.set_config('gradingd.these_alone'::text, alone, true);
+	RETURN n;
+END $$;
+
+-- One phrase.
+CREATE OR REPLACE FUNCTION grading_drop_phrase(phrase text) RETURNS bigint
+LANGUAGE sql AS $$
+	SELECT grading_drop_phrases(ARRAY[grading_drop_phrase.phrase])
+$$;
+
+-- A phrase that somebody deletes from phrase_cache before its time goes under all its keys: who
+-- deletes one means the phrase, and knows nothing of the others. What is too old to be used is
+-- cleaned up, by us or by the application, and means nothing.
+CREATE OR REPLACE FUNCTION grading_phrases_gone() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+	ttl interval;
+	phrases text[];
+BEGIN
+	IF pg_catalog.current_setting('gradingd.these_alone'::text, true) = 'on'::text
+		OR NOT EXISTS (SELECT FROM phrase_cache) THEN
+		RETURN NULL;
+	END IF;
+	ttl := coalesce((SELECT (s.value #>> '{}'::text[])::float8 * interval '1 ms'
+		FROM grading_settings s
+		WHERE s.name = 'cache.ttl'::text AND jsonb_typeof(s.value) = 'number'::text),
+		interval '24 hours');
+	phrases := ARRAY(SELECT DISTINCT gone.phrase::text FROM gone
+		WHERE gone.created_at::timestamptz > now() - ttl);
+	IF cardinality(phrases) > 0 THEN
+		PERFORM grading_drop_phrases(phrases);
+	END IF;
+	RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN	-- what was asked for was done
+	RAISE WARNING 'the same phrases stay in phrase_cache under other keys: %', SQLERRM;
+	RETURN NULL;
+END $$;
+
+-- Keeps a copy of each new entry under the application's own key, so that its code finds it there,
+-- and its deletion by that key finds something to delete. The latest of a phrase's entries counts,
+-- and the copy is as old as that. A copy that is refused, or that somebody has locked, costs no
+-- settlement.
+CREATE OR REPLACE FUNCTION grading_phrases_known() RETURNS trigger
+LANGUAGE plpgsql SET lock_timeout = '50ms' AS $$
+DECLARE
+	-- An application's column may hold less than any text.
+	longest constant integer := (SELECT CASE WHEN a.atttypmod > 4 THEN a.atttypmod - 4
+			ELSE 2500 END
+		FROM pg_catalog.pg_attribute a
+		WHERE a.attrelid = TG_RELID AND a.attname = 'cache_key'::name);
+BEGIN
+	-- Not of the copies: it ends here.
+	IF NOT EXISTS (SELECT FROM known n WHERE n.cache_key::text ~ '^[0-9a-f]{64}$'::text) THEN
+		RETURN NULL;
+	END IF;
+	INSERT INTO phrase_cache AS c (cache_key, phrase, rating, alternatives, reason, provenance,
+		created_at)
+	SELECT DISTINCT ON (k.cache_key) k.cache_key, n.phrase, n.rating, n.alternatives, n.reason,
+		CASE WHEN jsonb_typeof(n.provenance) = 'object'::text THEN n.provenance
+			ELSE '{}'::jsonb END || '{"copy": true}'::jsonb, n.created_at
+	FROM known n CROSS JOIN LATERAL (
+		SELECT grading_application_key(n.phrase::text) AS cache_key OFFSET 0) AS k
+	WHERE n.cache_key::text ~ '^[0-9a-f]{64}$'::text
+	  AND length(k.cache_key) <= longest
+	ORDER BY k.cache_key, n.created_at DESC
+	ON CONFLICT (cache_key) DO UPDATE SET phrase = excluded.phrase, rating = excluded.rating,
+		alternatives = excluded.alternatives, reason = excluded.reason,
+		provenance = excluded.provenance, created_at = excluded.created_at
+	WHERE c.created_at <= excluded.created_at;
+	RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+	RAISE WARNING 'phrases are not known to the application by its own keys: %', SQLERRM;
+	RETURN NULL;
+END $$;
+
+-- Makes the triggers: what is deleted goes under all keys, in every database; copies are kept where
+-- the application is there (its table live_sessions, or phrases that it has stored itself). Says
+-- whether they are. To be called again when the application came later; migrate calls it, too.
+CREATE OR REPLACE FUNCTION grading_follow_phrase_cache() RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+	cache constant regclass := 'phrase_cache'::regclass;
+	copies constant boolean := pg_catalog.to_regclass('live_sessions'::text) IS NOT NULL
+		OR EXISTS (SELECT FROM phrase_cache c
+			WHERE c.cache_key::text OPERATOR(pg_catalog.!~) '^[0-9a-f]{64}$'::text);
+	made record;
+BEGIN
+	FOR made IN
+		SELECT * FROM (VALUES
+			('grading_phrases_gone'::name, 'DELETE'::text, 'OLD TABLE AS gone'::text,
+			 'grading_phrases_gone'::text, true),
+			('grading_phrases_new'::name, 'INSERT'::text, 'NEW TABLE AS known'::text,
+			 'grading_phrases_known'::text, copies),
+			('grading_phrases_renewed'::name, 'UPDATE'::text,
+			 'NEW TABLE AS known'::text, 'grading_phrases_known'::text, copies))
+			AS m(name, event, transition, function, wanted)
+		WHERE m.wanted AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger t
+			WHERE t.tgrelid OPERATOR(pg_catalog.=) cache::oid
+			  AND t.tgname OPERATOR(pg_catalog.=) m.name)
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER %s ON %s REFERENCING %s'
+			' FOR EACH STATEMENT EXECUTE FUNCTION %s()'::text,
+			made.name, made.event, cache, made.transition,
+			made.function::regproc);
+	END LOOP;
+	RETURN EXISTS (SELECT FROM pg_catalog.pg_trigger t
+		WHERE t.tgrelid OPERATOR(pg_catalog.=) cache::oid
+		  AND t.tgname OPERATOR(pg_catalog.=) 'grading_phrases_new'::name);
+EXCEPTION
+	WHEN insufficient_privilege OR lock_not_available OR wrong_object_type
+		OR feature_not_supported THEN
+		RAISE WARNING 'phrases that are deleted from phrase_cache stay under other keys: %',
+			SQLERRM
+			USING HINT = 'As the owner of both: SELECT grading_follow_phrase_cache();';
+		RETURN false;
 END $$;
 
 -- One session.
@@ -1855,7 +2064,8 @@ DECLARE
 	inner_functions constant text[] := ARRAY['grading_speakers', 'grading_entries',
 		'grading_known_lines', 'grading_unrated', 'grading_check_options',
 		'grading_check_entries', 'grading_check_job', 'grading_check_room',
-		'grading_say_what_is_rated', 'grading_forget_phrases', 'grading_clean_rows'];
+		'grading_say_what_is_rated', 'grading_forget_phrases', 'grading_clean_rows',
+		'grading_phrase', 'grading_application_key', 'grading_drop_phrases'];
 	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake',
 		'grading_jobs_place', 'grading_jobs_keep_place', 'grading_refuse_line',
 		'grading_submit', 'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
@@ -1865,7 +2075,9 @@ DECLARE
 		'grading_live_sessions_gone', 'grading_follow_live_sessions', 'grading_may_read',
 		'grading_mirror_lines', 'grading_mirror_document', 'grading_mirror_words',
 		'grading_mirror', 'grading_mirror_changes', 'grading_allow_mirror',
-		'grading_open_jobs', 'gradingd_jobs_of', 'grading_secure']
+		'grading_drop_phrase', 'grading_phrases_gone', 'grading_phrases_known',
+		'grading_follow_phrase_cache', 'grading_open_jobs', 'gradingd_jobs_of',
+		'grading_secure']
 		OPERATOR(pg_catalog.||) inner_functions;
 	-- Role, table or function, privileges.
 	rights constant text[] := ARRAY[
@@ -1902,6 +2114,7 @@ DECLARE
 		['gradingd_worker', 'grading_forget', 'EXECUTE'],
 		['gradingd_worker', 'grading_forget_many', 'EXECUTE'],
 		['gradingd_worker', 'grading_clean_sessions', 'EXECUTE'],
+		['gradingd_worker', 'grading_drop_phrase', 'EXECUTE'],
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
@@ -1950,6 +2163,7 @@ DECLARE
 		['service_role', 'grading_cancel', 'EXECUTE'],
 		['service_role', 'grading_forget', 'EXECUTE'],
 		['service_role', 'grading_forget_many', 'EXECUTE'],
+		['service_role', 'grading_drop_phrase', 'EXECUTE'],
 		['service_role', 'grading_may_read', 'EXECUTE'],
 		['authenticated', 'grading_sessions', 'SELECT'],
 		['authenticated', 'line_ratings', 'SELECT'],
@@ -1979,17 +2193,20 @@ DECLARE
 		['UPDATE', 'grading_jobs', 'grading_cancel'],
 		['DELETE', 'grading_jobs', 'grading_forget'],
 		['DELETE', 'grading_jobs', 'grading_forget_many'],
-		['DELETE', 'grading_jobs', 'grading_clean_sessions']];
+		['DELETE', 'grading_jobs', 'grading_clean_sessions'],
+		['DELETE', 'phrase_cache', 'grading_drop_phrase']];
 	-- Those that act with the rights of their owner, so that a caller needs none on a table.
 	trusted constant text[] := ARRAY['grading_submit', 'grading_enqueue', 'grading_recount',
 		'grading_recount_many', 'grading_put_back', 'grading_retry', 'grading_retry_many',
 		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
 		'grading_live_sessions_gone', 'grading_jobs_keep_place', 'grading_open_jobs',
-		'gradingd_jobs_of'];
+		'gradingd_jobs_of', 'grading_drop_phrase', 'grading_phrases_gone',
+		'grading_phrases_known'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
-		'grading_follow_live_sessions', 'grading_refuse_line', 'grading_allow_mirror',
-		'grading_mirror', 'grading_mirror_changes'];
+		'grading_follow_live_sessions', 'grading_follow_phrase_cache',
+		'grading_refuse_line', 'grading_allow_mirror', 'grading_mirror',
+		'grading_mirror_changes'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
 	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
 	-- Gets what it needs where another than Supabase's own role has migrated; whatever else it
@@ -2351,6 +2568,10 @@ COMMENT ON FUNCTION grading_mirror_changes(uuid[], bigint[], bigint[]) IS
 	'which of these sessions the mirror must look at again; the daemon''s publisher calls it';
 COMMENT ON FUNCTION grading_allow_mirror() IS
 	'gives the daemon''s role what the mirror needs of live_sessions, where that is';
+COMMENT ON FUNCTION grading_drop_phrase(text) IS
+	'removes a phrase from phrase_cache under all its keys; returns how many entries it had';
+COMMENT ON FUNCTION grading_follow_phrase_cache() IS
+	'has phrases that are deleted from phrase_cache go under all their keys';
 COMMENT ON FUNCTION grading_secure() IS
 	'roles, privileges and policies as they should be; harmless to call again';
 
@@ -2359,6 +2580,7 @@ DO $$ BEGIN PERFORM grading_secure(); END $$;
 SET client_min_messages = warning;
 DO $$ BEGIN PERFORM grading_follow_live_sessions(); END $$;
 DO $$ BEGIN PERFORM grading_allow_mirror(); END $$;
+DO $$ BEGIN PERFORM grading_follow_phrase_cache(); END $$;
 
 -- Version 0, so that the highest is a numbered file's. psql knows no checksum: then there is none.
 INSERT INTO grading_migrations (version, name) VALUES (0, 'functions.sql')

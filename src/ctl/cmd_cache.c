@@ -1,6 +1,7 @@
 /*
  * gradingctl cache: what the phrase cache holds and how often it answers; dropping entries of a
- * model or prompt.
+ * phrase, model or prompt. Copies under an application's own keys (grading_phrases_known()) go with
+ * their entries, and are counted nowhere.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "base/table.h"
+#include "base/utf8.h"
 #include "ctl/cmd.h"
 #include "ctl/ask.h"
 #include "lib/json_strict.h"
@@ -85,13 +87,15 @@ static int ask_ratings(PGconn *conn, struct hits *hits, struct err *err)
 	"to_char(" time "::timestamptz AT TIME ZONE 'UTC'::text," \
 	" 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'::text)"
 
+#define IS_NO_COPY " (provenance OPERATOR(pg_catalog.?) 'copy'::text) IS NOT TRUE"
+
 enum { ENTRIES, EXPIRED, BYTES, OLDEST };
 
 static const char cache_sql[] =
 	"SELECT count(*), count(*) FILTER (WHERE created_at <="
 	"    now() - $1::bigint::float8 * interval '1 ms'),"
 	"  pg_total_relation_size('phrase_cache'::regclass), " WHEN("min(created_at)")
-	" FROM phrase_cache";
+	" FROM phrase_cache WHERE" IS_NO_COPY;
 
 enum { RATER, MODEL, PROMPT, GROUP_ENTRIES, GROUP_OLDEST, GROUP_NEWEST };
 
@@ -99,7 +103,7 @@ static const char groups_sql[] =
 	"SELECT provenance ->> 'rater'::text, provenance ->> 'model'::text,"
 	"  provenance ->> 'prompt'::text, count(*), "
 	WHEN("min(created_at)") ", " WHEN("max(created_at)")
-	" FROM phrase_cache GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
+	" FROM phrase_cache WHERE" IS_NO_COPY " GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3";
 
 static struct table *total_table(const PGresult *result, const struct hits *hits)
 {
@@ -201,7 +205,8 @@ static int show(struct ctl *ctl, PGconn *conn, struct err *err)
 
 /*
  * Of the table's pages $1 to $2: the entries of model $3 and of a prompt whose hash begins with $4,
- * null being any. What a settlement holds this moment is newer than this and stays.
+ * null being any. What a settlement holds this moment is newer than this and stays. By the setting
+ * grading_phrases_gone() knows that the same phrases of other models are not meant.
  */
 static const char drop_sql[] =
 	"WITH gone AS ("
@@ -212,8 +217,9 @@ static const char drop_sql[] =
 	"      AND ($3::text IS NULL OR c.provenance ->> 'model'::text = $3::text)"
 	"      AND ($4::text IS NULL OR starts_with(c.provenance ->> 'prompt'::text, $4::text))"
 	"        FOR UPDATE SKIP LOCKED))"
-	"  RETURNING 1)"
-	"SELECT count(*), pg_relation_size('phrase_cache'::regclass)"
+	"    AND (SELECT set_config('gradingd.these_alone'::text, 'on'::text, true)) IS NOT NULL"
+	"  RETURNING" IS_NO_COPY " AS entry)"
+	"SELECT count(*) FILTER (WHERE entry), pg_relation_size('phrase_cache'::regclass)"
 	"    / current_setting('block_size'::text)::bigint"
 	"  FROM gone";
 
@@ -242,11 +248,26 @@ static int drop(struct ctl *ctl, PGconn *conn, int64_t *dropped, struct err *err
 	return 0;
 }
 
+/* Under all its keys: for other customers, models and prompts, however it was written. */
+static int drop_phrase(PGconn *conn, const char *phrase, int64_t *dropped, struct err *err)
+{
+	PGresult *result = pgsync_query(conn, "SELECT grading_drop_phrase($1::text)", 1,
+					&phrase, err);
+
+	if (!result)
+		return -1;
+	*dropped = pgsync_int(result, 0);
+	PQclear(result);
+	return 0;
+}
+
 static int run_drop(struct ctl *ctl, PGconn *conn, struct err *err)
 {
+	const char *phrase = ctl->text[CTL_PHRASE];
 	int64_t dropped = 0;
 
-	if (drop(ctl, conn, &dropped, err) == -1) {
+	if ((phrase ? drop_phrase(conn, phrase, &dropped, err)
+		    : drop(ctl, conn, &dropped, err)) == -1) {
 		if (dropped > 0)
 			ctl_complain(ctl, "%" PRId64 " entries were dropped before this", dropped);
 		return -1;
@@ -255,7 +276,7 @@ static int run_drop(struct ctl *ctl, PGconn *conn, struct err *err)
 		printf("{\"dropped\": %" PRId64 "}\n", dropped);
 	else
 		printf("%" PRId64 " %s dropped%s\n", dropped, dropped == 1 ? "entry" : "entries",
-		       dropped || ctl->option[CTL_ALL]
+		       dropped || ctl->option[CTL_ALL] || phrase
 			       ? ""
 			       : "; `gradingctl cache` lists models and prompts there are");
 	return 0;
@@ -273,17 +294,22 @@ static bool is_hash(const char *text)
 /* NULL, or what is wrong with the words and options. */
 static const char *complaint(const struct ctl *ctl, char **args, int n)
 {
+	const char *phrase = ctl->text[CTL_PHRASE];
 	bool all = ctl->option[CTL_ALL], some = ctl->text[CTL_MODEL] || ctl->text[CTL_PROMPT];
 
 	if (n > 0 && strcmp(args[0], "drop") != 0)
-		return "usage: gradingctl cache [drop --model NAME | --prompt HASH | --all]";
+		return "usage: gradingctl cache [drop --phrase TEXT | --model NAME | --prompt HASH"
+		       " | --all]";
 	if (n == 0)
-		return all || some
-			? "--model, --prompt and --all say what to drop: gradingctl cache drop ..."
+		return all || some || phrase
+			? "--phrase, --model, --prompt and --all say what to drop: gradingctl"
+			  " cache drop ..."
 			: NULL;
-	if (all == some)
-		return "say what to drop: --model NAME, --prompt HASH (both: entries of both), or "
-		       "--all alone";
+	if (all + some + (phrase != NULL) != 1)
+		return "say what to drop: --phrase TEXT alone, --model NAME, --prompt HASH (both:"
+		       " entries of both), or --all alone";
+	if (phrase && utf8_is_all_blank(phrase, strlen(phrase)))
+		return "--phrase takes what was said; this one has no character but blanks";
 	if (ctl->text[CTL_PROMPT] && !is_hash(ctl->text[CTL_PROMPT]))
 		return "--prompt takes a hash as `gradingctl cache` shows it, or its first "
 		       "characters (4 at least)";

@@ -63,6 +63,9 @@ void sessions_tell(struct sessions *s)
 	snprintf(number, sizeof(number), "%" PRId64, config->queue.max_pending);
 	pgitem_text(&p[0], "queue.max_pending");
 	pgitem_jsonb(&p[1], number);
+	snprintf(number, sizeof(number), "%" PRId64, config->cache.ttl_ms);
+	pgitem_text(&p[0], "cache.ttl");
+	pgitem_jsonb(&p[1], number);
 	buf_init(&speakers, SPEAKERS_CAP_BYTES);
 	list_speakers(&speakers, &config->rater.speakers);
 	pgitem_text(&p[0], "rater.speakers");

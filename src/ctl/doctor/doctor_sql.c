@@ -165,7 +165,7 @@ static const char rights_sql[] =
 	" WHERE p.proname IN ('grading_submit', 'grading_enqueue', 'grading_recount',"
 	"    'grading_recount_many', 'grading_put_back', 'grading_retry', 'grading_retry_many',"
 	"    'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_count',"
-	"    'grading_secure')"
+	"    'grading_drop_phrase', 'grading_secure')"
 	"  AND pg_function_is_visible(p.oid) AND has_function_privilege(r.oid, p.oid,"
 	" 'EXECUTE'::text) GROUP BY r.rolname"
 	" UNION ALL"
@@ -242,6 +242,18 @@ static const char triggers_sql[] =
 	" name) END"
 	" FROM made LEFT JOIN pg_trigger t ON tgname = name AND tgrelid IN (SELECT oid FROM ours)"
 	" WHERE name NOT IN ('grading_jobs_place', 'grading_jobs_keep_place')"
+	"  AND (t.oid IS NULL OR tgenabled NOT IN ('O', 'A'))"
+	" UNION ALL"
+	" SELECT 'warning', pg_catalog.format('the trigger %s of phrase_cache is %s: phrases that"
+	" are deleted there %s', p.name, CASE WHEN t.oid IS NULL THEN 'missing' ELSE 'disabled' END,"
+	"   p.harm), CASE WHEN t.oid IS NULL THEN 'as the owner of phrase_cache:"
+	" SELECT grading_follow_phrase_cache()' ELSE pg_catalog.format('ALTER TABLE %s ENABLE"
+	" TRIGGER %s', t.tgrelid::regclass, p.name) END"
+	" FROM (VALUES ('grading_phrases_gone', 'stay under other keys', true),"
+	"   ('grading_phrases_new', 'by the application''s own keys are not found',"
+	"    to_regclass('live_sessions'::text) IS NOT NULL)) AS p(name, harm, wanted)"
+	" LEFT JOIN pg_trigger t ON tgname = p.name::name AND tgrelid IN (SELECT oid FROM ours)"
+	" WHERE p.wanted AND to_regclass('phrase_cache'::text) IS NOT NULL"
 	"  AND (t.oid IS NULL OR tgenabled NOT IN ('O', 'A'))";
 
 /*
