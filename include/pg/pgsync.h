@@ -29,7 +29,16 @@ PGresult *pgsync_query(PGconn *conn, const char *sql, int n, const char *const *
 PGresult *pgsync_query_within(PGconn *conn, const char *sql, int n, const char *const *values,
 			      int64_t timeout_ms, struct err *err);
 
-/* The same where the result does not matter: 0, or -1 and err. */
+/*
+ * Runs one statement whose rows are too many to be held: each is handed to row_fn as a result of
+ * one row, valid for the call alone. Where that returns -1 the statement is cancelled. Returns 0, or
+ * -1 and err, which says only that it was stopped where row_fn stopped it.
+ */
+typedef int pgsync_row_fn(void *arg, const PGresult *row);
+int pgsync_each(PGconn *conn, const char *sql, int n, const char *const *values,
+		pgsync_row_fn *row_fn, void *arg, struct err *err);
+
+/* As pgsync_query(), where the result does not matter: 0, or -1 and err. */
 int pgsync_run(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err);
 
 /* A whole number in the result's first row. */

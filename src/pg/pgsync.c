@@ -178,6 +178,54 @@ PGresult *pgsync_query_within(PGconn *conn, const char *sql, int n, const char *
 	return NULL;
 }
 
+/* Hands on what has come; the last result, without a row, is the caller's. */
+static PGresult *take_rows(PGconn *conn, pgsync_row_fn *row_fn, void *arg, bool *stopped)
+{
+	PGcancel *cancel = PQgetCancel(conn);
+	PGresult *last = NULL, *result;
+	char ignored[256];
+
+	while ((result = PQgetResult(conn))) {
+		if (PQresultStatus(result) != PGRES_SINGLE_TUPLE) {
+			PQclear(last);
+			last = result;
+			continue;
+		}
+		if (!*stopped && row_fn(arg, result) == -1) {
+			*stopped = true;
+			PQcancel(cancel, ignored, sizeof(ignored));
+		}
+		PQclear(result);
+	}
+	PQfreeCancel(cancel);
+	return last;
+}
+
+int pgsync_each(PGconn *conn, const char *sql, int n, const char *const *values,
+		pgsync_row_fn *row_fn, void *arg, struct err *err)
+{
+	PGcancel *cancel = PQgetCancel(conn);
+	struct sigaction before[INTERRUPTS];
+	PGresult *last = NULL;
+	bool stopped = false;
+
+	cancel_of_query = cancel;
+	heed_interrupts(before);
+	if (PQsendQueryParams(conn, sql, n, NULL, values, NULL, NULL, 0) &&
+	    PQsetSingleRowMode(conn))
+		last = take_rows(conn, row_fn, arg, &stopped);
+	forget_interrupts(before);
+	cancel_of_query = NULL;
+	PQfreeCancel(cancel);
+	if (stopped) {
+		PQclear(last);
+		return err_set(err, ERR_PERMANENT, "stopped: nobody takes the rows");
+	}
+	last = check(conn, last, err);
+	PQclear(last);
+	return last ? 0 : -1;
+}
+
 int pgsync_run(PGconn *conn, const char *sql, int n, const char *const *values, struct err *err)
 {
 	PGresult *result = pgsync_query(conn, sql, n, values, err);

@@ -266,7 +266,9 @@ def test_a_pool_and_gradingctl_call_nothing_of_others(planted, make_pool, tmp_pa
     for words in (["progress", session], ["ratings", session], ["ratings", session, "--since", "1"], ["jobs"],
                   ["jobs", "--failed"], ["jobs", "--pending"], ["jobs", "--incomplete"], ["retry", "--failed"],
                   ["retry", "--incomplete"], ["cache"], ["cache", "drop", "--model", "m"], ["cache", "drop", "--prompt", "abcd"],
-                  ["cache", "drop", "--all"], ["enqueue", str(transcripts), "--wait"], ["migrate", "--status"], ["doctor"],
+                  ["cache", "drop", "--phrase", "Hello there."], ["ratings", session, "--csv"], ["export"],
+                  ["export", "--since", "yesterday"], ["cache", "drop", "--all"],
+                  ["enqueue", str(transcripts), "--wait"], ["migrate", "--status"], ["doctor"],
                   ["forget", other]):
         for json_too in ([], ["--json"]):
             ctl(*json_too, *map(str, words))
