@@ -8,6 +8,7 @@
 -- grading_progress()     how far a session is
 -- grading_ratings()      its ratings, from a cursor on
 -- grading_line_ratings   a view: all ratings, with their provenance
+-- grading_bi_lines, _sessions, _days      views for reports, which stay as they are
 -- grading_refuse_line()  says whose text a line may not replace; for the daemon
 -- grading_count()        moves the counters of sessions; for the next four
 -- grading_recount_many(), grading_recount()   counters as the rows say
@@ -895,13 +896,50 @@ CREATE OR REPLACE VIEW grading_line_ratings AS
 			       ELSE 'fresh'::text END), r.provenance) AS provenance
 	FROM line_ratings r LEFT JOIN grading_provenance p ON p.id = r.provenance_id;
 
+COMMENT ON VIEW grading_line_ratings IS 'line_ratings with the provenance of each rating';
+
+-- For reports: what these three show stays, whatever becomes of the tables. A new column comes last.
+CREATE OR REPLACE VIEW grading_bi_lines AS
+	SELECT r.session_id, r.line_index, s.tenant, s.profile, r.rating, r.line_text,
+	       r.alternatives, r.reason, r.cached, r.rated_at,
+	       coalesce(p.document, r.provenance) ->> 'rater'::text AS rater,
+	       coalesce(p.document, r.provenance) ->> 'model'::text AS model,
+	       coalesce(p.document, r.provenance) ->> 'prompt'::text AS prompt
+	FROM line_ratings r
+	LEFT JOIN grading_provenance p ON p.id = r.provenance_id
+	LEFT JOIN grading_sessions s ON s.session_id = r.session_id;
+
+CREATE OR REPLACE VIEW grading_bi_sessions AS
+	SELECT s.session_id, s.tenant, s.profile, s.status, s.total_batches, s.completed_batches,
+	       s.failed_batches, s.total_lines, s.rated_lines, s.skipped_lines, s.created_at,
+	       s.started_at, s.first_rated_at, s.completed_at,
+	       extract(epoch FROM s.first_rated_at - s.created_at)::numeric(12, 3)
+	               AS seconds_to_first_rating,
+	       extract(epoch FROM s.completed_at - s.created_at)::numeric(12, 3)
+	               AS seconds_to_completion
+	FROM grading_sessions s;
+
+CREATE OR REPLACE VIEW grading_bi_days AS
+	SELECT (l.rated_at AT TIME ZONE 'UTC'::text)::date AS day, l.tenant, l.profile, l.rater,
+	       l.model, l.rating, pg_catalog.count(*) AS lines,
+	       pg_catalog.count(*) FILTER (WHERE l.cached) AS cached_lines,
+	       pg_catalog.count(DISTINCT l.session_id) AS sessions
+	FROM grading_bi_lines l
+	GROUP BY 1, 2, 3, 4, 5, 6;
+
 DO $$ BEGIN
 	IF pg_catalog.current_setting('server_version_num'::text)::integer >= 150000 THEN
 		ALTER VIEW grading_line_ratings SET (security_invoker = true);
+		ALTER VIEW grading_bi_lines SET (security_invoker = true);
+		ALTER VIEW grading_bi_sessions SET (security_invoker = true);
+		ALTER VIEW grading_bi_days SET (security_invoker = true);
 	END IF;
 END $$;
 
-COMMENT ON VIEW grading_line_ratings IS 'line_ratings with the provenance of each rating';
+COMMENT ON VIEW grading_bi_lines IS 'for reports: one row a rated line, and who rated it';
+COMMENT ON VIEW grading_bi_sessions IS 'for reports: one row a session, and how long it took';
+COMMENT ON VIEW grading_bi_days IS
+	'for reports: lines by UTC day, tenant, profile, rater, model and rating';
 
 -- A settlement came upon a line that another job has stored with another text, and ends with this.
 -- It looks by itself, since what the settlement waited for is newer than what that sees.
@@ -1496,7 +1534,7 @@ BEGIN
 		interval '24 hours');
 	phrases := ARRAY(SELECT DISTINCT gone.phrase::text FROM gone
 		WHERE gone.created_at::timestamptz > now() - ttl);
-	IF cardinality(phrases) > 0 THEN
+	IF pg_catalog.cardinality(phrases) > 0 THEN
 		PERFORM grading_drop_phrases(phrases);
 	END IF;
 	RETURN NULL;
@@ -2124,6 +2162,9 @@ DECLARE
 		['grading_app', 'line_ratings', 'SELECT'],
 		['grading_app', 'grading_provenance', 'SELECT'],
 		['grading_app', 'grading_line_ratings', 'SELECT'],
+		['grading_app', 'grading_bi_lines', 'SELECT'],
+		['grading_app', 'grading_bi_sessions', 'SELECT'],
+		['grading_app', 'grading_bi_days', 'SELECT'],
 		['grading_app', 'grading_settings', 'SELECT'],
 		['grading_app', 'grading_uuid', 'EXECUTE'],
 		['grading_app', 'grading_submit', 'EXECUTE'],
@@ -2140,6 +2181,18 @@ DECLARE
 		['grading_app', 'grading_recount_many', 'EXECUTE'],
 		['grading_app', 'grading_forget', 'EXECUTE'],
 		['grading_app', 'grading_forget_many', 'EXECUTE'],
+		['grading_reader', 'grading_migrations', 'SELECT'],
+		['grading_reader', 'grading_sessions', 'SELECT'],
+		['grading_reader', 'line_ratings', 'SELECT'],
+		['grading_reader', 'grading_provenance', 'SELECT'],
+		['grading_reader', 'grading_line_ratings', 'SELECT'],
+		['grading_reader', 'grading_bi_lines', 'SELECT'],
+		['grading_reader', 'grading_bi_sessions', 'SELECT'],
+		['grading_reader', 'grading_bi_days', 'SELECT'],
+		['grading_reader', 'grading_progress', 'EXECUTE'],
+		['grading_reader', 'grading_open_jobs', 'EXECUTE'],
+		['grading_reader', 'gradingd_jobs_of', 'EXECUTE'],
+		['grading_reader', 'grading_ratings', 'EXECUTE'],
 		['service_role', 'grading_migrations', 'SELECT'],
 		['service_role', 'grading_jobs', 'SELECT, INSERT, UPDATE, DELETE'],
 		['service_role', 'phrase_cache', 'SELECT, INSERT, UPDATE, DELETE'],
@@ -2147,6 +2200,9 @@ DECLARE
 		['service_role', 'line_ratings', 'SELECT, INSERT, UPDATE, DELETE'],
 		['service_role', 'grading_provenance', 'SELECT'],
 		['service_role', 'grading_line_ratings', 'SELECT'],
+		['service_role', 'grading_bi_lines', 'SELECT'],
+		['service_role', 'grading_bi_sessions', 'SELECT'],
+		['service_role', 'grading_bi_days', 'SELECT'],
 		['service_role', 'grading_settings', 'SELECT'],
 		['service_role', 'grading_uuid', 'EXECUTE'],
 		['service_role', 'grading_submit', 'EXECUTE'],
@@ -2208,12 +2264,13 @@ DECLARE
 		'grading_refuse_line', 'grading_allow_mirror', 'grading_mirror',
 		'grading_mirror_changes'];
 	strangers constant text[] := ARRAY['anon', 'authenticated'];
-	ours constant text[] := ARRAY['gradingd_worker', 'grading_app'];
+	ours constant text[] := ARRAY['gradingd_worker', 'grading_app', 'grading_reader'];
 	-- Gets what it needs where another than Supabase's own role has migrated; whatever else it
 	-- has it keeps.
 	back_end constant text := 'service_role';
 	policies constant text[] := ARRAY['grading_worker', 'grading_app_select',
-		'grading_app_insert', 'grading_service', 'grading_reader', 'grading_kept'];
+		'grading_app_insert', 'grading_service', 'grading_reader', 'grading_reports',
+		'grading_kept'];
 	-- Found by the path of whoever calls this. After that only pg_catalog's functions and
 	-- operators are: where others may create some in our schema, they would be run with the
 	-- rights of a superuser who was asked to call this.
@@ -2230,7 +2287,9 @@ DECLARE
 	sessions constant regclass := relations[5];
 	ratings constant regclass := relations[6];
 	settings constant regclass := relations[8];
-	ratings_view constant regclass := pg_catalog.to_regclass('grading_line_ratings');
+	views constant regclass[] := ARRAY(
+		SELECT pg_catalog.to_regclass(v) FROM pg_catalog.unnest(ARRAY['grading_line_ratings',
+			'grading_bi_lines', 'grading_bi_sessions', 'grading_bi_days']) AS v);
 	numbers constant regclass[] := ARRAY(
 		SELECT pg_catalog.to_regclass(s) FROM pg_catalog.unnest(sequences) AS s);
 	present text[];
@@ -2319,6 +2378,11 @@ BEGIN
 				               ' TO grading_app WITH CHECK (status::text ='
 				               ' ''pending''::text)', target);
 			END IF;
+			IF 'grading_reader' = ANY(present) AND name IN ('grading_migrations',
+				'grading_sessions', 'line_ratings') THEN
+				EXECUTE format('CREATE POLICY grading_reports ON %s FOR SELECT'
+				               ' TO grading_reader USING (true)', target);
+			END IF;
 			IF back_end = ANY(granted) AND name NOT IN ('grading_provenance',
 				'phrase_flights') THEN
 				EXECUTE format('CREATE POLICY grading_service ON %s TO %I'
@@ -2385,7 +2449,7 @@ BEGIN
 	FOR item IN
 		SELECT c.oid::regclass AS target, c.relname, c.relkind,
 			pg_get_userbyid(c.relowner) AS owner
-		FROM pg_class c WHERE c.oid = ANY(numbers || ratings_view) AND c.relkind IN ('S', 'v')
+		FROM pg_class c WHERE c.oid = ANY(numbers || views) AND c.relkind IN ('S', 'v')
 	LOOP
 		BEGIN
 			IF item.relkind = 'S' THEN

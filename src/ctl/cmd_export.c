@@ -64,7 +64,7 @@ static const char page_sql[] =
 	"  WHERE s.session_id >= $1::uuid AND ($2::bool OR s.session_id > $1::uuid)"
 	"  ORDER BY s.session_id LIMIT " PAGE ")"
 	" SELECT count(*), (SELECT p.session_id FROM page p ORDER BY p.session_id DESC LIMIT 1),"
-	"   coalesce(array_agg(session_id) FILTER (WHERE changed), '{}'::uuid[]) FROM page";
+	"   coalesce(pg_catalog.array_agg(session_id) FILTER (WHERE changed), '{}'::uuid[]) FROM page";
 
 /*
  * Of the sessions $1 what was stored by transactions from $2 on and below $3, behind the line $5 of
@@ -248,7 +248,7 @@ int cmd_export(struct ctl *ctl, char **args, int n)
 		return ctl_fail(ctl, &err);
 	rc = run(ctl, &e, &err);
 	if (rc == -1)
-		ctl_name_right(e.conn, "grading_app", &err);
+		ctl_name_right(e.conn, "grading_reader", &err);
 	PQfinish(e.conn);
 	return rc == 0 ? EXIT_STOPPED : ctl_fail(ctl, &err);
 }

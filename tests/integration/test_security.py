@@ -20,6 +20,7 @@ from test_upkeep import FOREIGN, QUICK_REAPER, old_jobs
 TABLES = ["grading_migrations", "grading_jobs", "phrase_cache", "grading_sessions", "line_ratings",
           "grading_provenance"]
 STRANGERS = ["anon", "authenticated"]
+OURS = ["gradingd_worker", "grading_app", "grading_reader"]
 SECURITY = next(path for path in harness.MIGRATIONS if path.name.endswith("_security.sql"))
 ROLES = """
     CREATE ROLE anon NOLOGIN; CREATE ROLE authenticated NOLOGIN; CREATE ROLE service_role NOLOGIN BYPASSRLS;
@@ -397,12 +398,12 @@ def test_twice_by_psql_changes_no_right(secured):
 def no_roles(cluster, request):
     """For a while nobody knows the roles of ours, and the owner may create none."""
     cluster.sql("postgres", "ALTER ROLE owner NOCREATEROLE")
-    for role in ("gradingd_worker", "grading_app"):
+    for role in OURS:
         if cluster.sql("postgres", f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'"):
             cluster.sql("postgres", f"ALTER ROLE {role} RENAME TO {role}_away")
     yield
     cluster.sql("postgres", "ALTER ROLE owner CREATEROLE")
-    for role in ("gradingd_worker", "grading_app"):
+    for role in OURS:
         if cluster.sql("postgres", f"SELECT 1 FROM pg_roles WHERE rolname = '{role}_away'"):
             cluster.sql("postgres", f"ALTER ROLE {role}_away RENAME TO {role}")
 
@@ -425,14 +426,14 @@ def test_roles_that_come_later_get_their_rights(make_secured, cluster, no_roles)
     assert done.returncode == 0 and "the role grading_app was not created" in done.stderr
     assert done.stderr.count("the role grading_app was not created") == 1
     said = gradingctl("-d", db.conninfo, "doctor").stdout
-    assert "there is no role gradingd_worker or grading_app" in said and "SELECT grading_secure(), as a superuser" in said
-    cluster.sql("postgres", "CREATE ROLE gradingd_worker; CREATE ROLE grading_app; GRANT gradingd_worker TO daemon")
+    assert f"there is no role {' or '.join(OURS)}" in said and "SELECT grading_secure(), as a superuser" in said
+    cluster.sql("postgres", "".join(f"CREATE ROLE {role};" for role in OURS) + "GRANT gradingd_worker TO daemon")
     try:
         assert db.refused("daemon", "SELECT * FROM grading_jobs")
         db.rows("SELECT grading_secure()")
         assert db.as_user("daemon", "SELECT * FROM grading_jobs") == []
     finally:
-        cluster.sql(db.name, "DROP OWNED BY gradingd_worker, grading_app; DROP ROLE gradingd_worker, grading_app")
+        cluster.sql(db.name, "DROP OWNED BY {0}; DROP ROLE {0}".format(", ".join(OURS)))
 
 
 def test_where_supabases_roles_are_unknown(bare_db):
