@@ -898,7 +898,7 @@ CREATE OR REPLACE VIEW grading_line_ratings AS
 
 COMMENT ON VIEW grading_line_ratings IS 'line_ratings with the provenance of each rating';
 
--- For reports: what these three show stays, whatever becomes of the tables. A new column comes last.
+-- For reports: what these three show stays, whatever becomes of the tables. New columns come last.
 CREATE OR REPLACE VIEW grading_bi_lines AS
 	SELECT r.session_id, r.line_index, s.tenant, s.profile, r.rating, r.line_text,
 	       r.alternatives, r.reason, r.cached, r.rated_at,
@@ -1421,8 +1421,8 @@ END $$;
 
 -- The form of a phrase in which all that are the same question to the phrase cache are equal, and
 -- few others: letters are small, blanks one space (src/base/normalise.c, whose table of letters is
--- the one that counts). Not by the database's locale, which may know ASCII alone: by ICU's where the
--- server has that. To capitals and back, as small letters may have more than one form.
+-- the one that counts). Not by the database's locale, which may know ASCII alone: by ICU's where
+-- the server has that. To capitals and back, as small letters may have more than one form.
 CREATE OR REPLACE FUNCTION grading_phrase(phrase text) RETURNS text
 LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_variable

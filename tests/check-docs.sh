@@ -12,7 +12,8 @@ set -eu
 export LC_ALL=C		# sort and comm must agree
 
 build=${BUILD:-build}
-pages='src/gradingd.8 src/gradingctl.8 src/gradingd.conf.5 src/gradingd-sql.7'
+pages='src/gradingd.8 src/gradingctl.8 src/gradingd.conf.5 src/gradingd-sql.7
+	src/gradingd-rollout.7'
 papers='README.md src/README.md tests/README.md migrations/README.md'
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
