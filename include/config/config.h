@@ -13,11 +13,25 @@
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION };
 enum rater_backend { RATER_RUBRIC, RATER_OPENAI, RATER_COMMAND, RATER_NONE };
 enum mirror_choice { MIRROR_AUTO, MIRROR_ON, MIRROR_OFF };
+enum webhook_events { WEBHOOK_END, WEBHOOK_STEP };
 enum response_format { RESPONSE_JSON_SCHEMA, RESPONSE_JSON_OBJECT, RESPONSE_NONE };
 
 #define CONFIG_NONE INT64_C(-1)		/* of a number that may be "none" */
 
 struct string_list { char **items; size_t n; };
+
+/* Somebody who is told when sessions end; webhooks.hooks is a list of them. */
+struct webhook {
+	char *name, *url;
+	char *secret_env, *secret_file;	/* one of them, and the other one "" */
+	char *ca_file;			/* "": the system's certificates */
+	int events;			/* enum webhook_events */
+	int allow_private;		/* 1: addresses inside, and a proxy of the environment's */
+	int64_t timeout_ms;
+	struct string_list secrets;	/* read from there, the newest first; each "whsec_..." */
+};
+#define WEBHOOKS_MAX 32
+struct webhook_list { struct webhook *items; size_t n; };
 
 struct config {
 	char *path;			/* the file it came from, absolute */
@@ -74,6 +88,11 @@ struct config {
 	} command;
 	struct { int64_t ttl_ms; } cache;
 	int mirror;			/* enum mirror_choice: ratings go into live_sessions */
+	struct {
+		struct webhook_list hooks;
+		int64_t concurrency, backoff_ms, give_up_after_ms, keep_delivered_ms,
+			keep_dead_ms;
+	} webhooks;
 	struct { char *socket, *group, *pid_file; } control;
 	struct { char *to; int level; } log;
 };

@@ -17,7 +17,8 @@ typedef void config_complain_fn(void *arg, const struct config_complaint *why);
 /* Returns 0, or -1 after all complaints. */
 int config_check(const struct config *config, config_complain_fn *tell, void *arg);
 /*
- * Sets openai.api_key and header_lines where a backend wants them; from files or environment.
+ * Sets openai.api_key and header_lines where a backend wants them, and the secrets of webhooks;
+ * from files or environment.
  * Returns 0, or -1 and the complaint.
  */
 int config_read_secrets(struct config *config, struct config_complaint *why);

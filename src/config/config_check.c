@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/place.h"
+#include "base/webhook_secret.h"
 #include "config_keys.h"
 #include "config_value.h"
 
@@ -139,15 +140,16 @@ static int take_key(struct config *c, const char *text, size_t len, const char *
 }
 
 /* Of root's files only those that pool.user could not have put there by a link. */
-static int read_key_file(const struct config *c, struct buf *text, struct err *err)
+static int read_secret_file(const struct config *c, const char *path, const char *what,
+			    struct buf *text, struct err *err)
 {
 	struct place_guest guest;
 	struct err why;
 	int rc;
 
-	if (place_enter(&guest, c->openai.api_key_file, c->pool.user, "", err) == -1)
+	if (place_enter(&guest, path, c->pool.user, "", err) == -1)
 		return -1;
-	rc = file_read(c->openai.api_key_file, "API key file", text, &why);
+	rc = file_read(path, what, text, &why);
 	place_leave(&guest);
 	if (rc == -1)
 		err_set(err, why.kind, "%s%s%s%s",
@@ -167,7 +169,7 @@ static int key_from_file(struct config *c, struct config_complaint *why)
 
 	buf_init(&text, API_KEY_CAP_BYTES);
 	snprintf(where, sizeof(where), "the API key file %s", path);
-	if (read_key_file(c, &text, &err) == -1)
+	if (read_secret_file(c, path, "API key file", &text, &err) == -1)
 		rc = complain(why, key, NULL, "%s", err.text);
 	else
 		rc = take_key(c, buf_text(&text), text.len, key, where, why);
@@ -315,6 +317,82 @@ static int read_headers(struct config *c, struct config_complaint *why)
 	return rc;
 }
 
+/* ---- secrets of webhooks ---- */
+
+#define HOOK_SECRETS_MAX 8
+
+static int complain_of_secrets(const struct webhook *hook, struct config_complaint *why,
+			       const char *what)
+{
+	return complain(why, "webhooks.hooks", NULL, "%s%s of the webhook %s %s",
+			hook->secret_file[0] ? "the secret file " : "the environment variable ",
+			hook->secret_file[0] ? hook->secret_file : hook->secret_env, hook->name,
+			what);
+}
+
+/* One a line, or with blanks between them; the newest first. */
+static int take_hook_secrets(struct webhook *hook, const char *text, struct config_complaint *why)
+{
+	static const char blanks[] = " \t\r\n";
+	unsigned char key[WEBHOOK_SECRET_MAX_BYTES];
+	size_t len;
+
+	hook->secrets.items = calloc(HOOK_SECRETS_MAX, sizeof(char *));
+	if (!hook->secrets.items)
+		return complain(why, "webhooks.hooks", NULL, "out of memory");
+	for (text += strspn(text, blanks); *text; text += len + strspn(text + len, blanks)) {
+		bool good;
+
+		len = strcspn(text, blanks);
+		good = webhook_secret_read(text, len, key) != -1;
+		explicit_bzero(key, sizeof(key));
+		if (!good)
+			return complain_of_secrets(hook, why, "holds what is no secret: each must "
+						   "be whsec_ and 24 to 64 bytes in base64, as "
+						   "`openssl rand -base64 32` makes them");
+		if (hook->secrets.n == HOOK_SECRETS_MAX)
+			return complain_of_secrets(hook, why, "holds more than 8 secrets");
+		hook->secrets.items[hook->secrets.n] = strndup(text, len);
+		if (!hook->secrets.items[hook->secrets.n])
+			return complain(why, "webhooks.hooks", NULL, "out of memory");
+		hook->secrets.n++;
+	}
+	return hook->secrets.n ? 0 : complain_of_secrets(hook, why, "holds no secret");
+}
+
+static int read_hook_secrets(const struct config *c, struct webhook *hook,
+			     struct config_complaint *why)
+{
+	const char *value = hook->secret_file[0] ? "" : getenv(hook->secret_env);
+	struct buf text;
+	struct err err;
+	int rc;
+
+	if (!value)
+		return complain_of_secrets(hook, why, "is not set");
+	buf_init(&text, API_KEY_CAP_BYTES);
+	buf_str(&text, value);
+	if (hook->secret_file[0] && read_secret_file(c, hook->secret_file, "secret file of a webhook",
+						     &text, &err) == -1)
+		rc = complain(why, "webhooks.hooks", NULL, "%s", err.text);
+	else if (!buf_ok(&text))
+		rc = complain_of_secrets(hook, why, "is longer than 4096 bytes");
+	else
+		rc = take_hook_secrets(hook, buf_text(&text), why);
+	if (text.data)
+		explicit_bzero(text.data, text.size);
+	buf_free(&text);
+	return rc;
+}
+
+static int read_all_hook_secrets(struct config *c, struct config_complaint *why)
+{
+	for (size_t i = 0; i < c->webhooks.hooks.n; i++)
+		if (read_hook_secrets(c, &c->webhooks.hooks.items[i], why) == -1)
+			return -1;
+	return 0;
+}
+
 /* ---- all secrets ---- */
 
 static void free_wiped(struct string_list *list)
@@ -335,15 +413,18 @@ void config_free_secrets(struct config *config)
 	config->openai.api_key = NULL;
 	free_wiped(&config->openai.header_lines);
 	free_wiped(&config->openai.header_secrets);
+	for (size_t i = 0; i < config->webhooks.hooks.n; i++)
+		free_wiped(&config->webhooks.hooks.items[i].secrets);
 }
 
 /* The headers first: doctor goes on without a key. */
 int config_read_secrets(struct config *config, struct config_complaint *why)
 {
-	if (!config_rates_with(config, RATER_OPENAI))
-		return 0;
 	config_free_secrets(config);
-	return read_headers(config, why) == -1 ? -1 : read_api_key(config, why);
+	if (config_rates_with(config, RATER_OPENAI) &&
+	    (read_headers(config, why) == -1 || read_api_key(config, why) == -1))
+		return -1;
+	return read_all_hook_secrets(config, why);
 }
 
 void config_each_variable(const struct config *config, void (*each)(const char *name))
@@ -354,6 +435,9 @@ void config_each_variable(const struct config *config, void (*each)(const char *
 	for (size_t i = 1; i < headers->n; i += 2)
 		if (reference(headers->items[i], FROM_ENV))
 			each(reference(headers->items[i], FROM_ENV));
+	for (size_t i = 0; i < config->webhooks.hooks.n; i++)
+		if (config->webhooks.hooks.items[i].secret_env[0])
+			each(config->webhooks.hooks.items[i].secret_env);
 }
 
 int config_check_reload(const struct config *old, const struct config *new, struct err *err)

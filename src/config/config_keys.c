@@ -248,6 +248,24 @@ const struct config_key config_keys[] = {
 	  .help = "Progress and ratings go into live_sessions.analytics, too: \"auto\" (where that "
 		  "is), \"on\" or \"off\"." },
 
+	{ KEY(HOOKS, "webhooks.hooks", webhooks.hooks, "( )"),
+	  .max = WEBHOOKS_MAX,
+	  .help = "Who is told when a session ends: ( { name = \"app\"; url = \"https://...\"; "
+		  "secret_env = \"VARIABLE\"; }, ... )" },
+	{ KEY(INTEGER, "webhooks.concurrency", webhooks.concurrency, "8"), .min = 1, .max = 64,
+	  .help = "Calls to one receiver at a time, by one host, at most." },
+	{ KEY(DURATION, "webhooks.backoff", webhooks.backoff_ms, "5s"), .min = 10, .max = HOUR,
+	  .help = "The pause after a first refusal; each next one is four times as long, up to 6h." },
+	{ KEY(DURATION, "webhooks.give_up_after", webhooks.give_up_after_ms, "3d"),
+	  .min = 100, .max = 30 * DAY,
+	  .help = "A message that was refused for so long is dead." },
+	{ KEY(DURATION, "webhooks.keep_delivered", webhooks.keep_delivered_ms, "24h"),
+	  .min = SECOND, .max = LONGEST,
+	  .help = "Messages are deleted so long after they were delivered." },
+	{ KEY(DURATION, "webhooks.keep_dead", webhooks.keep_dead_ms, "30d"),
+	  .min = SECOND, .max = LONGEST,
+	  .help = "Dead messages are deleted when so old." },
+
 	{ KEY(STRING, "control.socket", control.socket, "/run/gradingd/control.sock"),
 	  .wrong = wrong_socket, .restart = true,
 	  .help = "The control socket, for gradingctl and scrapers." },

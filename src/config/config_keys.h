@@ -18,6 +18,7 @@ enum key_type {
 	KEY_DECIMAL,			/* in millionths */
 	KEY_OBJECT,			/* a group of any values, as JSON */
 	KEY_HEADERS,			/* a group of strings: names and values by turns */
+	KEY_HOOKS,			/* a list of groups: config_hooks.h */
 };
 
 struct config_key {

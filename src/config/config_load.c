@@ -22,6 +22,7 @@
 #include "base/utf8.h"
 #include "config/config_check.h"
 #include "config_hint.h"
+#include "config_hooks.h"
 #include "config_keys.h"
 #include "config_scan.h"
 #include "config_value.h"
@@ -322,6 +323,14 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 		return object_text(key, s, out);
 	if (key->type == KEY_HEADERS)
 		return headers_text(s, out);
+	if (key->type == KEY_HOOKS) {
+		buf_str(out, key->preset);	/* set_hooks() looks into it */
+		return true;
+	}
+	if (key->type == KEY_CHOICE && type == CONFIG_TYPE_BOOL) {
+		buf_str(out, config_setting_get_bool(s) ? "true" : "false");
+		return true;
+	}
 	if (key->type == KEY_DECIMAL && type == CONFIG_TYPE_FLOAT)
 		return decimal_text(config_setting_get_float(s), out);
 	if (is_integer && (key->type == KEY_INTEGER || key->type == KEY_DECIMAL ||
@@ -336,7 +345,9 @@ static bool setting_text(const struct config_key *key, const config_setting_t *s
 	return true;
 }
 
-static int set_value(struct loader *l, const struct config_key *key, const config_setting_t *s)
+/* base: the struct that the key's offset is in. */
+static int set_value(struct loader *l, const struct config_key *key, void *base,
+		     const config_setting_t *s)
 {
 	const config_setting_t *wrong = find_not_in(key, s);
 	struct buf text;
@@ -348,7 +359,7 @@ static int set_value(struct loader *l, const struct config_key *key, const confi
 	buf_init(&text, FILE_CAP_BYTES);
 	errno = EINVAL;
 	if (!setting_text(key, s, &text) ||
-	    config_value_parse(key, l->config, buf_text(&text)) == -1)
+	    config_value_parse(key, base, buf_text(&text)) == -1)
 		rc = errno == ENOMEM ? refuse(l, 0, "out of memory") :
 				       refuse_value(l, key, s, buf_text(&text));
 	if (key->secret && text.data)
@@ -374,6 +385,108 @@ static int refuse_unknown(struct loader *l, const config_setting_t *s, const cha
 	return -1;
 }
 
+/* ---- webhooks ---- */
+
+static int refuse_hook_key(struct loader *l, const config_setting_t *s)
+{
+	struct buf known;
+
+	buf_init(&known, REASON_CAP_BYTES);
+	hook_keys_list(&known);
+	refuse(l, config_setting_source_line(s), "unknown key \"%.60s\" of a webhook; they are %s",
+	       config_setting_name(s), buf_text(&known));
+	buf_free(&known);
+	return -1;
+}
+
+/* A name in the directory of the configuration as a path; NULL: no memory. */
+static char *beside_config(const struct loader *l, const char *name)
+{
+	int directory = (int)(strrchr(l->config->path, '/') - l->config->path);
+	char *full;
+
+	return asprintf(&full, "%.*s/%s", directory, l->config->path, name) == -1 ? NULL : full;
+}
+
+static int set_hook_member(struct loader *l, struct webhook *hook, const config_setting_t *s)
+{
+	const struct config_key *key = hook_key_find(config_setting_name(s));
+	char **value, *full;
+
+	if (!key)
+		return refuse_hook_key(l, s);
+	if (set_value(l, key, hook, s) == -1)
+		return -1;
+	value = (char **)(void *)((char *)hook + key->offset);
+	if (!key->file || !(*value)[0] || (*value)[0] == '/')
+		return 0;
+	full = beside_config(l, *value);
+	if (!full)
+		return refuse(l, 0, "out of memory");
+	free(*value);
+	*value = full;
+	return 0;
+}
+
+static int check_hook(struct loader *l, const config_setting_t *group, const struct webhook *hook)
+{
+	static const char *const needed[] = { "name", "url" };
+	bool by_env = hook->secret_env[0], by_file = hook->secret_file[0];
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (!config_setting_get_member(group, needed[i]))
+			return refuse(l, config_setting_source_line(group),
+				      "a webhook of webhooks.hooks has no %s", needed[i]);
+	if (by_env == by_file)
+		return refuse(l, config_setting_source_line(group),
+			      "the webhook %s must have one of secret_env and secret_file, which "
+			      "say where its secrets are", hook->name);
+	for (size_t i = 0; i < l->config->webhooks.hooks.n; i++)
+		if (strcmp(l->config->webhooks.hooks.items[i].name, hook->name) == 0)
+			return refuse(l, config_setting_source_line(group),
+				      "two webhooks have the name %s", hook->name);
+	return 0;
+}
+
+static int add_hook(struct loader *l, const config_setting_t *group)
+{
+	struct webhook hook = { .name = NULL };
+	int rc = 0;
+
+	if (!config_setting_is_group(group))
+		return refuse(l, config_setting_source_line(group), "an item of webhooks.hooks is "
+			      "no group; it must be as { name = \"app\"; url = \"https://...\"; "
+			      "secret_env = \"VARIABLE\"; }");
+	if (hook_preset(&config_value_ops, &hook) == -1)
+		rc = refuse(l, 0, "out of memory");
+	for (int i = 0; i < config_setting_length(group) && hook.ca_file; i++)
+		if (set_hook_member(l, &hook, config_setting_get_elem(group, (unsigned)i)) == -1)
+			rc = -1;
+	if (rc == 0)
+		rc = check_hook(l, group, &hook);
+	if (rc == 0 && hook_list_add(&l->config->webhooks.hooks, &hook) == -1)
+		rc = refuse(l, 0, "out of memory");
+	hook_free(&config_value_ops, &hook);
+	return rc;
+}
+
+static int set_hooks(struct loader *l, const struct config_key *key, const config_setting_t *s)
+{
+	int type = config_setting_type(s), n = config_setting_length(s), rc = 0;
+
+	if ((type != CONFIG_TYPE_LIST && (type != CONFIG_TYPE_ARRAY || n > 0)) || n > key->max)
+		return refuse_value(l, key, s, "");
+	for (int i = 0; i < n; i++)
+		if (add_hook(l, config_setting_get_elem(s, (unsigned)i)) == -1)
+			rc = -1;
+	return rc;
+}
+
+static int set_key(struct loader *l, const struct config_key *key, const config_setting_t *s)
+{
+	return key->type == KEY_HOOKS ? set_hooks(l, key, s) : set_value(l, key, l->config, s);
+}
+
 static int set_group(struct loader *l, const config_setting_t *group)
 {
 	const char *name = config_setting_name(group);
@@ -381,7 +494,7 @@ static int set_group(struct loader *l, const config_setting_t *group)
 	int rc = 0;
 
 	if (alone)
-		return set_value(l, alone, group);
+		return set_key(l, alone, group);
 	if (!first)
 		return refuse_unknown(l, group, name, NULL);
 	if (!config_setting_is_group(group))
@@ -396,7 +509,7 @@ static int set_group(struct loader *l, const config_setting_t *group)
 		key = config_key_find(path);
 		if (!key)
 			rc = refuse_unknown(l, s, path, first);
-		else if (set_value(l, key, s) == -1)
+		else if (set_key(l, key, s) == -1)
 			rc = -1;
 	}
 	return rc;

@@ -16,6 +16,7 @@ static const char *const type_names[] = {
 	[KEY_STRING] = "string", [KEY_INTEGER] = "integer", [KEY_DURATION] = "duration",
 	[KEY_DECIMAL] = "decimal", [KEY_CHOICE] = "choice", [KEY_LIST] = "list",
 	[KEY_WORDS] = "list", [KEY_OBJECT] = "group", [KEY_HEADERS] = "group",
+	[KEY_HOOKS] = "list",
 };
 
 static bool is_preset(const struct config_key *key, const struct buf *value)

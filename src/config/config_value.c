@@ -472,6 +472,35 @@ static void allowed_headers(const struct config_key *key, const char *text, stru
 		   key->max, OBJECT_CAP);
 }
 
+/* The loader fills the list, a hook after the other: as text it is only empty. */
+static int parse_hooks(const struct config_key *key, void *member, const char *text)
+{
+	if (strcmp(text, key->preset) != 0)
+		return not_allowed();
+	hook_list_free(&config_value_ops, member);
+	return 0;
+}
+
+static void format_hooks(const struct config_key *key, const void *member, struct buf *out)
+{
+	(void)key;
+	hook_list_show(&config_value_ops, member, out);
+}
+
+static void allowed_hooks(const struct config_key *key, const char *text, struct buf *out)
+{
+	(void)text;
+	buf_printf(out, "a list in ( ) of at most %" PRId64 " groups of ", key->max);
+	hook_keys_list(out);
+	buf_str(out, ": ( { name = \"app\"; url = \"https://...\"; secret_env = \"VARIABLE\"; } )");
+}
+
+static void free_hooks(const struct config_key *key, void *member)
+{
+	(void)key;
+	hook_list_free(&config_value_ops, member);
+}
+
 static void free_nothing(const struct config_key *key, void *member)
 {
 	(void)key;
@@ -493,22 +522,22 @@ static const struct {
 	[KEY_DECIMAL] = { parse_decimal, format_decimal, allowed_decimal, free_nothing },
 	[KEY_OBJECT] = { parse_object, format_string, allowed_object, free_string },
 	[KEY_HEADERS] = { parse_headers, format_headers, allowed_headers, free_headers },
+	[KEY_HOOKS] = { parse_hooks, format_hooks, allowed_hooks, free_hooks },
 };
 
-int config_value_parse(const struct config_key *key, struct config *config, const char *text)
+int config_value_parse(const struct config_key *key, void *base, const char *text)
 {
-	return types[key->type].parse(key, (char *)config + key->offset, text);
+	return types[key->type].parse(key, (char *)base + key->offset, text);
 }
 
-void config_value_format(const struct config_key *key, const struct config *config,
-			 struct buf *out)
+void config_value_format(const struct config_key *key, const void *base, struct buf *out)
 {
-	types[key->type].format(key, (const char *)config + key->offset, out);
+	types[key->type].format(key, (const char *)base + key->offset, out);
 }
 
-void config_value_show(const struct config_key *key, const struct config *config, struct buf *out)
+void config_value_show(const struct config_key *key, const void *base, struct buf *out)
 {
-	const void *member = (const char *)config + key->offset;
+	const void *member = (const char *)base + key->offset;
 
 	if (key->type == KEY_HEADERS)
 		write_headers(member, true, out);
@@ -521,7 +550,11 @@ void config_value_allowed(const struct config_key *key, const char *text, struct
 	types[key->type].allowed(key, text, out);
 }
 
-void config_value_free(const struct config_key *key, struct config *config)
+void config_value_free(const struct config_key *key, void *base)
 {
-	types[key->type].release(key, (char *)config + key->offset);
+	types[key->type].release(key, (char *)base + key->offset);
 }
+
+const struct hook_ops config_value_ops = {
+	config_value_parse, config_value_format, config_value_free,
+};

@@ -35,6 +35,27 @@ static void check_refused(const struct err *err)
 		CHECK(!iscntrl((unsigned char)*p));
 }
 
+static void check_hooks(const struct webhook_list *hooks)
+{
+	struct buf shown;
+
+	CHECK(hooks->n <= WEBHOOKS_MAX);
+	for (size_t i = 0; i < hooks->n; i++) {
+		const struct webhook *hook = &hooks->items[i];
+
+		CHECK(hook->name[0] && strlen(hook->name) <= 40);
+		CHECK(strncmp(hook->url, "http", 4) == 0);
+		CHECK((hook->secret_env[0] != '\0') != (hook->secret_file[0] != '\0'));
+		CHECK(!hook->secret_file[0] || hook->secret_file[0] == '/');
+		CHECK(hook->timeout_ms >= 100 && hook->timeout_ms <= 60000);
+		CHECK(hook->secrets.n == 0);
+	}
+	buf_init(&shown, 1u << 20);
+	hook_list_show(&config_value_ops, hooks, &shown);
+	CHECK(buf_ok(&shown));
+	buf_free(&shown);
+}
+
 /* What was taken is taken again, to the same effect. */
 static void check_value(const struct config_key *key, const struct config *c)
 {
@@ -60,7 +81,9 @@ static void check_value(const struct config_key *key, const struct config *c)
 static void check_taken(const struct config *c)
 {
 	for (size_t i = 0; i < config_keys_n; i++)
-		check_value(&config_keys[i], c);
+		if (config_keys[i].type != KEY_HOOKS)	/* as text it is only empty */
+			check_value(&config_keys[i], c);
+	check_hooks(&c->webhooks.hooks);
 	CHECK(c->queue.job_deadline_ms < c->queue.stuck_after_ms);
 	CHECK(c->rater.fallback != c->rater.backend);
 	CHECK(c->control.pid_file[0] == '/');

@@ -29,6 +29,9 @@
 #define SCALE_RULE "a list of 1 to 20 different names made of a-z, 0-9, _, - and blanks, such as " \
 	"[ \"excellent\", \"good\", \"poor\", \"missed_opportunity\" ]"
 
+#define HOOK_KEYS "name, url, secret_env, secret_file, events, timeout, allow_private, ca_file"
+#define HOOK(members) "webhooks: { hooks = ( { name = \"a\"; " members " } ); };"
+
 static const struct { const char *text, *message; } refused[] = {
 	/* words nobody knows */
 	{ "pool: {\n\n worker = 4; };",
@@ -41,11 +44,45 @@ static const struct { const char *text, *message; } refused[] = {
 	{ "\nlgo: { };", "t:2: unknown group \"lgo\"; did you mean \"log\"?" },
 	{ "redis: { };",
 	  "t:1: unknown group \"redis\"; the groups are database, pool, queue, rater, rubric, "
-	  "openai, command, cache, control, log" },
+	  "openai, command, cache, webhooks, control, log" },
 	{ "pool: { deep: { workers = 1; }; };",
 	  "t:1: unknown key \"pool.deep\"; the keys of pool are workers, in_flight, "
 	  "claim_batch, drain, beat, max_jobs, user" },
 	{ "pool = 4;", "t:1: pool must be a group: pool: { ... };" },
+	/* webhooks */
+	{ "webhooks: { hooks = ( { name = \"a\"; url = \"http://h\"; uri = \"x\"; } ); };",
+	  "t:1: unknown key \"uri\" of a webhook; they are " HOOK_KEYS },
+	{ "webhooks: { hooks = (\n { name = \"A b\"; url = \"http://h\"; secret_env = \"S\"; } ); };",
+	  "t:2: webhooks.hooks.name is \"A b\"; it must be 1 to 40 characters a-z, 0-9, _ and -" },
+	{ HOOK("url = \"ftp://h\"; secret_env = \"S\";"), "t:1: webhooks.hooks.url must be a URL "
+	  "of at most 2000 bytes that begins with http:// or https://" },
+	{ HOOK("url = \"http://me:pw@h/\"; secret_env = \"S\";"), "t:1: webhooks.hooks.url must be a "
+	  "URL without user and password: receivers know us by the signature" },
+	{ HOOK("url = \"http://h\"; secret_env = \"whsec_c2VjcmV0\";"), "t:1: webhooks.hooks.secret_env "
+	  "must be the name of an environment variable, not the secret itself" },
+	{ HOOK("url = \"http://h\"; secret_env = \"S\"; timeout = \"5m\";"),
+	  "t:1: webhooks.hooks.timeout is \"5m\"; it must be a duration from \"100ms\" to \"1m\" "
+	  "(units: ms, s, m, h, d)" },
+	{ HOOK("url = \"http://h\"; secret_env = \"S\"; events = \"steps\";"),
+	  "t:1: webhooks.hooks.events is \"steps\"; it must be \"end\" or \"step\"; did you mean "
+	  "\"step\"?" },
+	{ HOOK("url = \"http://h\"; secret_env = \"S\"; allow_private = 1;"),
+	  "t:1: webhooks.hooks.allow_private is 1; it must be \"false\" or \"true\"" },
+	{ HOOK("url = \"http://h\";"), "t:1: the webhook a must have one of secret_env and "
+	  "secret_file, which say where its secrets are" },
+	{ HOOK("url = \"http://h\"; secret_env = \"S\"; secret_file = \"s\";"), "t:1: the webhook a "
+	  "must have one of secret_env and secret_file, which say where its secrets are" },
+	{ HOOK("secret_env = \"S\";"), "t:1: a webhook of webhooks.hooks has no url" },
+	{ "webhooks: { hooks = ( { url = \"http://h\"; } ); };",
+	  "t:1: a webhook of webhooks.hooks has no name" },
+	{ "webhooks: { hooks = ( { name = \"a\"; url = \"http://h\"; secret_env = \"S\"; },\n"
+	  "{ name = \"a\"; url = \"http://i\"; secret_env = \"S\"; } ); };",
+	  "t:2: two webhooks have the name a" },
+	{ "webhooks: { hooks = ( 7 ); };", "t:1: an item of webhooks.hooks is no group; it must be as "
+	  "{ name = \"app\"; url = \"https://...\"; secret_env = \"VARIABLE\"; }" },
+	{ "webhooks: { hooks = \"http://h\"; };", "t:1: webhooks.hooks is \"http://h\"; it must be "
+	  "a list in ( ) of at most 32 groups of " HOOK_KEYS ": ( { name = \"app\"; url = "
+	  "\"https://...\"; secret_env = \"VARIABLE\"; } )" },
 	/* wrong types */
 	{ "pool: { workers = \"4\"; };",
 	  "t:1: pool.workers is \"4\"; it must be an integer from 1 to 256" },

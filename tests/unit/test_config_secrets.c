@@ -304,6 +304,89 @@ static void test_list(void **state)
 	buf_free(&out);
 }
 
+/* ---- secrets of webhooks ---- */
+
+#define SECRET_A "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+#define SECRET_B "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define HOOKS "webhooks: { hooks = ( { name = \"a\"; url = \"https://h.example/t0ken?k=1\"; " \
+	"secret_env = \"TEST_HOOK\"; }, { name = \"b\"; url = \"http://10.0.0.7:8080/\"; " \
+	"secret_file = \"token\"; events = \"step\"; timeout = \"250ms\"; allow_private = true; } ); };"
+
+static void test_webhooks_have_their_secrets_from_elsewhere(void **state)
+{
+	static const char *const columns[] = { "key", "value", "default", "reload", NULL };
+	struct table *t = table_new(columns, false);
+	const struct webhook *hook;
+	struct config *c;
+	struct err err;
+	struct buf out;
+
+	(void)state;
+	setenv("TEST_HOOK", SECRET_B " " SECRET_A, 1);
+	write_file("token", SECRET_A "\r\n", strlen(SECRET_A) + 2);
+	c = load(HOOKS, &err);
+	assert_string_equal(err.text, "");
+	assert_int_equal(c->webhooks.hooks.n, 2);
+	hook = c->webhooks.hooks.items;
+	assert_int_equal(hook[0].secrets.n, 2);
+	assert_string_equal(hook[0].secrets.items[0], SECRET_B);
+	assert_string_equal(hook[0].secrets.items[1], SECRET_A);
+	assert_int_equal(hook[0].events, WEBHOOK_END);
+	assert_int_equal(hook[0].timeout_ms, 10000);
+	assert_int_equal(hook[0].allow_private, 0);
+	assert_int_equal(hook[1].secrets.n, 1);
+	assert_int_equal(hook[1].events, WEBHOOK_STEP);
+	assert_int_equal(hook[1].timeout_ms, 250);
+	assert_int_equal(hook[1].allow_private, 1);
+	assert_int_equal(strncmp(hook[1].secret_file, dir, strlen(dir)), 0);
+	seen[0] = '\0';
+	config_each_variable(c, see);
+	assert_string_equal(seen, "OPENAI_API_KEY,TEST_HOOK,");
+	config_show(c, t);
+	buf_init(&out, 1 << 16);
+	table_render(t, false, &out);
+	assert_non_null(strstr(buf_text(&out), "( { name = \"a\"; url = \"https://h.example/****\"; "
+			       "secret_env = \"TEST_HOOK\"; }, { name = \"b\"; url = "
+			       "\"http://10.0.0.7:8080\"; "));
+	assert_non_null(strstr(buf_text(&out), "allow_private = true; } )"));
+	assert_null(strstr(buf_text(&out), "t0ken"));
+	assert_null(strstr(buf_text(&out), "whsec_"));
+	buf_free(&out);
+	table_free(t);
+	config_free(c);
+}
+
+static void test_webhooks_without_a_good_secret(void **state)
+{
+	static const struct { const char *value, *reason; } cases[] = {
+		{ NULL, "the environment variable TEST_HOOK of the webhook a is not set" },
+		{ "", "the environment variable TEST_HOOK of the webhook a holds no secret" },
+		{ "s3cret", "holds what is no secret: each must be whsec_ and 24 to 64 bytes" },
+		{ SECRET_A " whsec_short", "holds what is no secret" },
+		{ SECRET_A "\n" SECRET_A " " SECRET_A " " SECRET_A " " SECRET_A " " SECRET_A " "
+		  SECRET_A " " SECRET_A " " SECRET_A, "holds more than 8 secrets" },
+	};
+	struct err err;
+
+	(void)state;
+	write_file("token", SECRET_A, strlen(SECRET_A));
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		if (cases[i].value)
+			setenv("TEST_HOOK", cases[i].value, 1);
+		else
+			unsetenv("TEST_HOOK");
+		assert_null(load(HOOKS, &err));
+		if (!strstr(err.text, cases[i].reason) || strstr(err.text, "s3cret") ||
+		    strstr(err.text, "MfKQ"))
+			fail_msg("%zu: %s", i, err.text);
+	}
+	setenv("TEST_HOOK", SECRET_A, 1);
+	unlink(write_file("token", "", 0));
+	assert_null(load(HOOKS, &err));
+	assert_non_null(strstr(err.text, "secret file of a webhook"));
+	unsetenv("TEST_HOOK");
+}
+
 static int make_directory(void **state)
 {
 	(void)state;
@@ -335,6 +418,8 @@ int main(void)
 		cmocka_unit_test(test_no_message_tells_a_secret),
 		cmocka_unit_test(test_show),
 		cmocka_unit_test(test_list),
+		cmocka_unit_test(test_webhooks_have_their_secrets_from_elsewhere),
+		cmocka_unit_test(test_webhooks_without_a_good_secret),
 	};
 
 	return cmocka_run_group_tests_name("config_secrets", tests, make_directory,

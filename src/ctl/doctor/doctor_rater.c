@@ -178,10 +178,14 @@ void doctor_rater(struct config *config, struct doctor_report *r)
 
 	if (!loop)
 		return;
-	if (config_read_secrets(config, &why) == -1)
-		doctor_say(r, "API key", DOCTOR_WARNING,
+	if (config_read_secrets(config, &why) == -1) {
+		bool of_hook = strncmp(why.key, "webhooks.", strlen("webhooks.")) == 0;
+
+		doctor_say(r, of_hook ? "webhooks" : "API key", DOCTOR_WARNING,
 			   "run it as the daemon's user, with the daemon's environment",
-			   "cannot be had here, so the provider is asked without: %s", why.text);
+			   "cannot be had here, so %s: %s", of_hook ? "nothing is said of receivers"
+			   : "the provider is asked without", why.text);
+	}
 	opened = backends_open(config, loop, &err);
 	check(&rater, loop, opened, &err);
 	opened = backends_open_fallback(config, loop, &err);
