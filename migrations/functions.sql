@@ -21,6 +21,7 @@
 -- grading_follow_live_sessions()   forgets with them those that the application deletes
 -- grading_drop_phrase()  a phrase goes from the cache; before it, when two are the same
 -- grading_follow_phrase_cache()    with it those that the application deletes
+-- grading_webhooks_register(), grading_webhooks_remove()   who is told when sessions end
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
@@ -1378,6 +1379,7 @@ BEGIN
 			DELETE FROM grading_mirrors m WHERE m.session_id = ANY(ids);
 			DELETE FROM grading_sessions s WHERE s.session_id = ANY(ids);
 			GET DIAGNOSTICS sessions = ROW_COUNT;
+			DELETE FROM grading_webhook_outbox o WHERE o.session_id = ANY(ids);
 			EXIT;
 		EXCEPTION WHEN SQLSTATE 'P0F01' THEN
 		END;
@@ -2087,6 +2089,128 @@ EXCEPTION
 		RETURN false;
 END $$;
 
+-- Puts into the outbox that a session has ended, or has gone a step, in the transaction that moves
+-- it: triggers of grading_sessions call this (grading_webhooks_register() makes them). Each leaves
+-- to the other what that says. A session with open jobs has not ended, whatever its counters say,
+-- since rows that an application inserts one by one announce nothing. That is looked at under the
+-- lock of the session's row and with a snapshot of its own, so of two settlements at the same time
+-- the second one sees what the first one did.
+CREATE OR REPLACE FUNCTION grading_sessions_tell() RETURNS trigger
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::text;
+	ended constant boolean := NEW.completed_at IS NOT NULL AND NOT EXISTS (
+		SELECT FROM grading_jobs g WHERE g.session_id = NEW.session_id
+		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
+			IS TRUE);
+BEGIN
+	IF ended <> (TG_ARGV[0] = 'ended'::text) THEN
+		RETURN NULL;
+	END IF;
+	INSERT INTO grading_webhook_outbox (id, hook, session_id, type, data)
+	SELECT grading_uuid(), h.name, NEW.session_id,
+		CASE WHEN ended THEN 'session.ended'::text ELSE 'session.step'::text END,
+		pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+			'session_id'::text, NEW.session_id,
+			'status'::text, CASE WHEN ended THEN NEW.status ELSE 'processing'::text END,
+			'tenant'::text, "left"(NEW.tenant, 200),
+			'profile'::text, "left"(NEW.profile, 200),
+			'batches'::text, pg_catalog.jsonb_build_object(
+				'total'::text, NEW.total_batches,
+				'completed'::text, NEW.completed_batches,
+				'failed'::text, NEW.failed_batches),
+			'lines'::text, pg_catalog.jsonb_build_object(
+				'total'::text, greatest(NEW.total_lines, NEW.rated_lines),
+				'rated'::text, NEW.rated_lines,
+				'skipped'::text, NEW.skipped_lines),
+			'started_at'::text, to_char(NEW.started_at AT TIME ZONE 'UTC'::text, form),
+			'first_rated_at'::text,
+				to_char(NEW.first_rated_at AT TIME ZONE 'UTC'::text, form),
+			'completed_at'::text, CASE WHEN ended THEN
+				to_char(NEW.completed_at AT TIME ZONE 'UTC'::text, form) END))
+	FROM grading_webhooks h
+	WHERE h.disabled_at IS NULL AND h.seen_at > now() - '7 days'::interval
+	  AND (ended OR h.steps)
+	ORDER BY h.name;
+	RETURN NULL;
+END $$;
+
+-- Says which webhooks this daemon delivers to, and which of them want to hear of each step; from
+-- then on what they want is put into the outbox. The triggers are made when they are needed first:
+-- that waits for whoever is at grading_sessions, and others behind it, so no longer than a second.
+CREATE OR REPLACE FUNCTION grading_webhooks_register(names text[], steps boolean[]) RETURNS void
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	sessions constant regclass := 'grading_sessions'::regclass;
+	counted constant text := 'OLD.completed_batches <> NEW.completed_batches'
+		' OR OLD.failed_batches <> NEW.failed_batches';
+	wanted record;
+BEGIN
+	PERFORM pg_catalog.set_config('lock_timeout'::text, '1s'::text, true);
+	INSERT INTO grading_webhooks AS h (name, steps, seen_at)
+	SELECT u.name, u.steps, now()
+	FROM unnest(names, grading_webhooks_register.steps) AS u(name, steps)
+	ORDER BY u.name
+	ON CONFLICT (name) DO UPDATE SET steps = excluded.steps, seen_at = excluded.seen_at;
+	FOR wanted IN
+		SELECT t.name, t.event, t.condition, t.argument
+		FROM (VALUES
+			('grading_sessions_end'::text, 'UPDATE'::text,
+			 'NEW.completed_at IS NOT NULL AND (OLD.completed_at IS NULL OR '::text
+				|| counted || ')'::text, 'ended'::text, false),
+			('grading_sessions_end_at_once'::text, 'INSERT'::text,
+			 'NEW.completed_at IS NOT NULL'::text, 'ended'::text, false),
+			('grading_sessions_step'::text, 'UPDATE'::text,
+			 'OLD.rated_lines <> NEW.rated_lines OR '::text || counted, 'step'::text,
+			 true),
+			('grading_sessions_step_at_once'::text, 'INSERT'::text,
+			 'NEW.rated_lines + NEW.completed_batches + NEW.failed_batches > 0'::text,
+			 'step'::text, true)
+		) AS t(name, event, condition, argument, for_steps)
+		WHERE (NOT t.for_steps OR EXISTS (SELECT FROM grading_webhooks h WHERE h.steps))
+		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g
+			WHERE g.tgrelid OPERATOR(pg_catalog.=) sessions::oid
+			  AND g.tgname OPERATOR(pg_catalog.=) t.name::name)
+	LOOP
+		EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (%s)'
+			' EXECUTE FUNCTION %s(%L)'::text, wanted.name, wanted.event, sessions,
+			wanted.condition, 'grading_sessions_tell()'::regprocedure::oid::regproc,
+			wanted.argument);
+	END LOOP;
+END $$;
+
+-- Forgets a webhook: what is kept for it, and with the last one, or the last that wants steps, the
+-- triggers. Returns how many messages were still waiting for it, null where it is not known.
+CREATE OR REPLACE FUNCTION grading_webhooks_remove(name text) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+	waiting bigint;
+	surplus text;
+BEGIN
+	PERFORM pg_catalog.set_config('lock_timeout'::text, '5s'::text, true);
+	DELETE FROM grading_webhooks h WHERE h.name = grading_webhooks_remove.name;
+	IF NOT FOUND THEN
+		RETURN NULL;
+	END IF;
+	waiting := (SELECT pg_catalog.count(*) FROM grading_webhook_outbox o
+		WHERE o.hook = grading_webhooks_remove.name AND o.state = 'waiting'::text);
+	DELETE FROM grading_webhook_outbox o WHERE o.hook = grading_webhooks_remove.name;
+	FOR surplus IN
+		SELECT g.tgname::text FROM pg_catalog.pg_trigger g
+		WHERE g.tgrelid OPERATOR(pg_catalog.=) 'grading_sessions'::regclass::oid
+		  AND g.tgfoid OPERATOR(pg_catalog.=) 'grading_sessions_tell()'::regprocedure::oid
+		  AND NOT EXISTS (SELECT FROM grading_webhooks h
+			WHERE h.steps OR NOT starts_with(g.tgname::text, 'grading_sessions_step'::text))
+	LOOP
+		EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s'::text, surplus,
+			'grading_sessions'::regclass);
+	END LOOP;
+	RETURN waiting;
+END $$;
+
 -- Puts roles, privileges and policies as they should be, on those of our tables and functions that
 -- exist. May be called again at any time by the owner of the tables: after a migration that makes a
 -- table, after a role was created. Tables are locked in the order in which the daemon locks rows.
@@ -2096,7 +2220,8 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache',
 		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance',
-		'grading_settings', 'grading_mirrors', 'grading_channels'];
+		'grading_settings', 'grading_mirrors', 'grading_channels',
+		'grading_webhooks', 'grading_webhook_outbox'];
 	sequences constant text[] := ARRAY['grading_claims', 'grading_cursors'];
 	-- What the functions below are made of; nobody else calls them.
 	inner_functions constant text[] := ARRAY['grading_speakers', 'grading_entries',
@@ -2113,6 +2238,7 @@ DECLARE
 		'grading_live_sessions_gone', 'grading_follow_live_sessions', 'grading_may_read',
 		'grading_mirror_lines', 'grading_mirror_document', 'grading_mirror_words',
 		'grading_mirror', 'grading_mirror_changes', 'grading_allow_mirror',
+		'grading_sessions_tell', 'grading_webhooks_register', 'grading_webhooks_remove',
 		'grading_drop_phrase', 'grading_phrases_gone', 'grading_phrases_known',
 		'grading_follow_phrase_cache', 'grading_open_jobs', 'gradingd_jobs_of',
 		'grading_secure']
@@ -2129,6 +2255,8 @@ DECLARE
 		['gradingd_worker', 'grading_settings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_mirrors', 'SELECT, INSERT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_channels', 'SELECT, INSERT, UPDATE'],
+		['gradingd_worker', 'grading_webhooks', 'SELECT, UPDATE'],
+		['gradingd_worker', 'grading_webhook_outbox', 'SELECT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_speakers', 'EXECUTE'],
 		['gradingd_worker', 'grading_entries', 'EXECUTE'],
@@ -2153,6 +2281,8 @@ DECLARE
 		['gradingd_worker', 'grading_forget_many', 'EXECUTE'],
 		['gradingd_worker', 'grading_clean_sessions', 'EXECUTE'],
 		['gradingd_worker', 'grading_drop_phrase', 'EXECUTE'],
+		['gradingd_worker', 'grading_webhooks_register', 'EXECUTE'],
+		['gradingd_worker', 'grading_webhooks_remove', 'EXECUTE'],
 		['grading_app', 'grading_migrations', 'SELECT'],
 		['grading_app', 'grading_jobs',
 		 'SELECT, INSERT (id, session_id, job_type, job_data, priority, available_at)'],
@@ -2257,7 +2387,8 @@ DECLARE
 		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
 		'grading_live_sessions_gone', 'grading_jobs_keep_place', 'grading_open_jobs',
 		'gradingd_jobs_of', 'grading_drop_phrase', 'grading_phrases_gone',
-		'grading_phrases_known'];
+		'grading_phrases_known', 'grading_sessions_tell', 'grading_webhooks_register',
+		'grading_webhooks_remove'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
 		'grading_follow_live_sessions', 'grading_follow_phrase_cache',
@@ -2287,6 +2418,8 @@ DECLARE
 	sessions constant regclass := relations[5];
 	ratings constant regclass := relations[6];
 	settings constant regclass := relations[8];
+	webhooks constant regclass := pg_catalog.to_regclass('grading_webhooks');
+	outbox constant regclass := pg_catalog.to_regclass('grading_webhook_outbox');
 	views constant regclass[] := ARRAY(
 		SELECT pg_catalog.to_regclass(v) FROM pg_catalog.unnest(ARRAY['grading_line_ratings',
 			'grading_bi_lines', 'grading_bi_sessions', 'grading_bi_days']) AS v);
@@ -2542,7 +2675,8 @@ BEGIN
 				FROM pg_class WHERE oid = jobs;
 				BEGIN
 					FOR target_oid IN SELECT oid FROM pg_class
-						WHERE oid = ANY(ARRAY[sessions, ratings, settings])
+						WHERE oid = ANY(ARRAY[sessions, ratings, settings,
+							webhooks, outbox])
 						  AND relowner = item.proowner
 						  AND pg_get_userbyid(relowner) <> role
 					LOOP
@@ -2636,6 +2770,10 @@ COMMENT ON FUNCTION grading_drop_phrase(text) IS
 	'removes a phrase from phrase_cache under all its keys; returns how many entries it had';
 COMMENT ON FUNCTION grading_follow_phrase_cache() IS
 	'has phrases that are deleted from phrase_cache go under all their keys';
+COMMENT ON FUNCTION grading_webhooks_register(text[], boolean[]) IS
+	'says which webhooks a daemon delivers to; what they want is kept from then on';
+COMMENT ON FUNCTION grading_webhooks_remove(text) IS
+	'forgets a webhook and what is kept for it; returns how many messages still waited';
 COMMENT ON FUNCTION grading_secure() IS
 	'roles, privileges and policies as they should be; harmless to call again';
 

@@ -11,6 +11,6 @@
 typedef int cmd_fn(struct ctl *ctl, char **args, int n);
 
 cmd_fn cmd_migrate, cmd_enqueue, cmd_progress, cmd_ratings, cmd_jobs, cmd_retry, cmd_cancel,
-	cmd_forget, cmd_cache, cmd_export;
+	cmd_forget, cmd_cache, cmd_export, cmd_webhooks;
 
 #endif

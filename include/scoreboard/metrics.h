@@ -74,7 +74,11 @@
 	  "times a row that the database refuses to have changed was set aside") \
 	X(MIRROR_WRITES,   "mirror_writes_total",   "times live_sessions was written") \
 	X(MIRROR_REFUSED,  "mirror_refused_total", \
-	  "sessions set aside since live_sessions refuses them")
+	  "sessions set aside since live_sessions refuses them") \
+	X(WEBHOOKS_DELIVERED, "webhooks_delivered_total", "messages that webhooks took") \
+	X(WEBHOOKS_REFUSED, "webhooks_refused_total", \
+	  "messages that a webhook did not take, to be sent again") \
+	X(WEBHOOKS_DEAD,   "webhooks_dead_total",   "messages to webhooks that were given up")
 
 /* X(id, name, help): written by the janitor alone, -1 while unknown. */
 #define GAUGES(X) \

@@ -38,12 +38,12 @@ static const struct {
 	[CTL_PROMPT] = { "prompt", "HASH", 0, 0, 0, "cache drop: entries of this prompt" },
 	[CTL_ALL] = { "all", NULL, 0, 1, 0, "cache drop: all entries" },
 	[CTL_FAILED] = { "failed", NULL, 0, 1, 0,
-			 "jobs: those that failed; retry: all of them" },
-	[CTL_PENDING] = { "pending", NULL, 0, 1, 0, "jobs: those that wait" },
+			 "jobs, webhooks: those that failed; retry: all of them" },
+	[CTL_PENDING] = { "pending", NULL, 0, 1, 0, "jobs, webhooks: those that wait" },
 	[CTL_PROCESSING] = { "processing", NULL, 0, 1, 0, "jobs: those that are being rated" },
 	[CTL_INCOMPLETE] = { "incomplete", NULL, 0, 1, 0,
 			     "jobs, retry: those with lines that got no rating" },
-	[CTL_LIMIT] = { "limit", "N", 1, 1000000, 50, "jobs: no more than N (50)" },
+	[CTL_LIMIT] = { "limit", "N", 1, 1000000, 50, "jobs, webhooks: no more than N (50)" },
 };
 
 /* What getopt_long() returns for them; above any letter, below it for the hidden --commands. */

@@ -11,6 +11,7 @@
 #include "process/child.h"
 #include "clean.h"
 #include "clean_cache.h"
+#include "clean_webhooks.h"
 #include "heralds.h"
 #include "listen.h"
 #include "reap.h"
@@ -31,6 +32,7 @@ struct janitor {
 	struct reap reap;
 	struct clean clean;
 	struct clean_cache clean_cache;
+	struct clean_webhooks clean_webhooks;
 	struct sessions sessions;
 	struct heralds heralds;
 	struct loop_timer due_timer;	/* the next job that is for later is due */
@@ -84,6 +86,7 @@ static void on_ready(void *arg)
 	child_database_up(j->c);
 	tick_look(&j->tick);
 	clean_cache_begin(&j->clean_cache);
+	clean_webhooks_begin(&j->clean_webhooks);
 	sessions_tell(&j->sessions);
 	sessions_begin_cleaning(&j->sessions);
 	heralds_look(&j->heralds);
@@ -185,6 +188,7 @@ static void init(struct janitor *j, struct child *c)
 	reap_init(&j->reap, &j->m);
 	clean_init(&j->clean, &j->m);
 	clean_cache_init(&j->clean_cache, &j->m);
+	clean_webhooks_init(&j->clean_webhooks, &j->m);
 	sessions_init(&j->sessions, &j->m);
 	heralds_init(&j->heralds, &j->m);
 	listen_lost(&j->listen);	/* a forerunner's lock went with its connection */

@@ -15,7 +15,7 @@ PLANLESS = {"begin", "commit"}
 SETTINGS = ("enable_seqscan = off", "enable_nestloop = off", "jit = off",
             "plan_cache_mode = force_generic_plan")
 TABLES = {"grading_jobs", "grading_sessions", "line_ratings", "phrase_cache", "phrase_flights",
-          "grading_provenance"}
+          "grading_provenance", "grading_webhook_outbox"}
 
 
 def squeezed(sql):
@@ -82,6 +82,10 @@ def fill(db):
             " SELECT 'key ' || n, 'x', now() FROM generate_series(1, 2000) n")
     db.rows("INSERT INTO grading_provenance (id, document)"
             " SELECT gen_random_uuid(), '{}' FROM generate_series(1, 2000)")
+    db.rows("INSERT INTO grading_webhook_outbox (id, hook, session_id, type, data, state, ended_at)"
+            " SELECT gen_random_uuid(), 'h' || n % 3, gen_random_uuid(), 'session.ended', '{}',"
+            " CASE WHEN n % 10 = 0 THEN 'waiting' ELSE 'delivered' END, now()"
+            " FROM generate_series(1, 5000) n")
     db.rows("ANALYZE")
 
 

@@ -9,8 +9,8 @@
 #define OURS \
 	"ours AS (SELECT c.* FROM pg_catalog.unnest(ARRAY['grading_migrations', 'grading_jobs'," \
 	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings'," \
-	"    'grading_provenance', 'grading_settings', 'grading_channels', 'grading_mirrors'])" \
-	"  AS name" \
+	"    'grading_provenance', 'grading_settings', 'grading_channels', 'grading_mirrors'," \
+	"    'grading_webhooks', 'grading_webhook_outbox']) AS name" \
 	"  JOIN pg_class c ON c.oid = to_regclass(name)::oid)"
 
 /* Half of an "open since" is nothing an operator wants to read. */
@@ -480,6 +480,47 @@ static const char mirror_sql[] =
 	" gradingctl reload at once'"
 	" FROM (SELECT * FROM grading_mirrors LIMIT 10000) AS m HAVING count(*) > 0";
 
+/*
+ * Who is to be told and is not: messages that were given up or wait for long, webhooks that want
+ * nothing or that no daemon delivers to any more, and triggers that somebody took away.
+ */
+static const char webhooks_sql[] =
+	"SELECT 'warning', pg_catalog.format('%s message%s to the webhook %s %s given up; the last"
+	" one: %s', n, CASE n WHEN 1 THEN '' ELSE 's' END, hook, CASE n WHEN 1 THEN 'was' ELSE 'were'"
+	"   END, coalesce(error, 'nobody knows why')),"
+	"  'gradingctl webhooks list --failed; gradingctl webhooks retry --failed sends them again'"
+	" FROM (SELECT hook, count(*) AS n, (pg_catalog.array_agg(error ORDER BY ended_at DESC))[1]"
+	"    AS error"
+	"  FROM (SELECT hook, error, ended_at FROM grading_webhook_outbox WHERE state = 'dead'"
+	"    ORDER BY ended_at DESC LIMIT 10000) AS last GROUP BY hook) AS dead"
+	" UNION ALL"
+	" SELECT 'warning', pg_catalog.format('the webhook %s takes no messages: one waits since %s"
+	" (UTC): %s', h.name, to_char(w.since AT TIME ZONE 'UTC'::text, 'YYYY-MM-DD HH24:MI'::text),"
+	"   coalesce(w.error, 'nobody sends it')),"
+	"  'look at its receiver, and whether a daemon runs that is configured with it'"
+	" FROM grading_webhooks h CROSS JOIN LATERAL (SELECT o.created_at AS since, o.error"
+	"  FROM grading_webhook_outbox o WHERE o.hook = h.name AND o.state = 'waiting'"
+	"  ORDER BY o.next_at LIMIT 1) AS w"
+	" WHERE h.disabled_at IS NULL AND w.since < now() - interval '1 hour'"
+	" UNION ALL"
+	" SELECT 'warning', pg_catalog.format('the webhook %s is disabled: %s', name,"
+	"   coalesce(disabled_why, 'nobody knows why')),"
+	"  pg_catalog.format('gradingctl webhooks enable %s, or remove %s', name, name)"
+	" FROM grading_webhooks WHERE disabled_at IS NOT NULL"
+	" UNION ALL"
+	" SELECT 'warning', pg_catalog.format('no daemon delivers to the webhook %s any more', name),"
+	"  pg_catalog.format('gradingctl webhooks remove %s', name)"
+	" FROM grading_webhooks WHERE seen_at < now() - interval '7 days'"
+	" UNION ALL"
+	" SELECT 'error', 'webhooks are not told: triggers of grading_sessions are missing or disabled',"
+	"  'start a daemon that is configured with them again, or ALTER TABLE grading_sessions ENABLE"
+	" TRIGGER ALL'"
+	" FROM grading_webhooks"
+	" WHERE disabled_at IS NULL AND seen_at > now() - interval '7 days'"
+	" HAVING count(*) > 0 AND (SELECT count(*) FROM pg_trigger"
+	"  WHERE tgrelid = 'grading_sessions'::regclass::oid AND tgenabled IN ('O', 'A')"
+	"   AND tgname IN ('grading_sessions_end', 'grading_sessions_end_at_once')) < 2";
+
 const struct doctor_check doctor_checks[] = {
 	{ "server", server_sql, "", NULL, false },
 	{ "horizon", horizon_sql, "no old transaction keeps dead rows from going", NULL, false },
@@ -499,5 +540,7 @@ const struct doctor_check doctor_checks[] = {
 	{ "indexes", indexes_sql, "all present and valid", NULL, true },
 	{ "sessions", sessions_sql, "none waits for jobs that are not there", NULL, false },
 	{ "mirror", mirror_sql, "live_sessions shows every session, where it is", NULL, false },
+	{ "webhooks", webhooks_sql, "nothing was given up, and nothing waits for long",
+	  "the role needs gradingd_worker for that", false },
 };
 const size_t doctor_checks_n = sizeof(doctor_checks) / sizeof(doctor_checks[0]);
