@@ -13,7 +13,7 @@
 #include "base/uuid.h"
 
 /* What there is to publish, as bits of scoreboard.channels: 1u << CHANNEL_... */
-enum channel { CHANNEL_MIRROR, CHANNEL_COUNT };
+enum channel { CHANNEL_MIRROR, CHANNEL_WEBHOOKS, CHANNEL_COUNT };
 
 #define NEWS_MAX 512
 

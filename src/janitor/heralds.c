@@ -61,6 +61,7 @@ void heralds_look(struct heralds *h)
 {
 	int mirror = h->m->config->mirror;
 
+	tell_channel(h, CHANNEL_WEBHOOKS, h->m->config->webhooks.hooks.n > 0);
 	if (mirror != MIRROR_AUTO)
 		tell_channel(h, CHANNEL_MIRROR, mirror == MIRROR_ON);
 	if (mirror == MIRROR_OFF || h->asking)

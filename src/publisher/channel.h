@@ -42,7 +42,7 @@ struct channel_ops {
 	void (*close)(void *channel);
 };
 
-extern const struct channel_ops mirror_channel;
+extern const struct channel_ops mirror_channel, webhooks_channel;
 
 /* ---- for channels ---- */
 

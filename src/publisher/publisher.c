@@ -17,7 +17,9 @@
 #define LAST_TURN_MS 20		/* so often it is looked whether it is */
 #define TAKE_EVERY_MS 20	/* news is taken no more often, however much there is */
 
-static const struct channel_ops *const channels[CHANNEL_COUNT] = { &mirror_channel };
+static const struct channel_ops *const channels[CHANNEL_COUNT] = {
+	&mirror_channel, &webhooks_channel,
+};
 
 struct publisher {
 	struct child *c;

@@ -514,6 +514,8 @@ void children_start(struct children *c)
 	/* The janitor might find out too late: then it does so by itself. */
 	if (c->once && c->config->mirror != MIRROR_OFF)
 		atomic_fetch_or(&c->sb->channels, 1u << CHANNEL_MIRROR);
+	if (c->once && c->config->webhooks.hooks.n > 0)
+		atomic_fetch_or(&c->sb->channels, 1u << CHANNEL_WEBHOOKS);
 	c->slots[SLOT_JANITOR].wanted = true;
 	spawn(&c->slots[SLOT_JANITOR]);
 	children_scale(c, c->config->pool.workers);

@@ -18,7 +18,7 @@ from harness import gradingctl, migrate, migrate_by_psql, new_session, rep, wait
 from test_upkeep import FOREIGN, QUICK_REAPER, old_jobs
 
 TABLES = ["grading_migrations", "grading_jobs", "phrase_cache", "grading_sessions", "line_ratings",
-          "grading_provenance"]
+          "grading_provenance", "grading_webhooks", "grading_webhook_outbox"]
 STRANGERS = ["anon", "authenticated"]
 OURS = ["gradingd_worker", "grading_app", "grading_reader"]
 SECURITY = next(path for path in harness.MIGRATIONS if path.name.endswith("_security.sql"))
@@ -121,7 +121,8 @@ def rated(db, *sessions):
 # ---- strangers ----
 
 def commands(table):
-    column = {"grading_migrations": "version", "phrase_cache": "cache_key", "grading_provenance": "id"}.get(table, "session_id")
+    column = {"grading_migrations": "version", "phrase_cache": "cache_key", "grading_provenance": "id",
+              "grading_webhooks": "name"}.get(table, "session_id")
     return [f"SELECT * FROM {table}", f"INSERT INTO {table} DEFAULT VALUES", f"UPDATE {table} SET {column} = {column}",
             f"DELETE FROM {table}", f"TRUNCATE {table}"]
 
