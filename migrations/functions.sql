@@ -1798,11 +1798,11 @@ LANGUAGE sql STABLE AS $$
 			AND c.contype = 'c'::"char" AND a.attnum = ANY(c.conkey)
 		CROSS JOIN LATERAL pg_catalog.regexp_matches(pg_catalog.pg_get_constraintdef(c.oid),
 			'''((?:[^'']|'''')*)'''::text, 'g'::text) AS found(word)
-		WHERE a.attrelid = live AND a.attname = 'grading_status'::name
+		WHERE a.attrelid = live::oid AND a.attname = 'grading_status'::name
 		UNION
 		SELECT e.enumlabel::text FROM pg_catalog.pg_attribute a
 		JOIN pg_catalog.pg_enum e ON e.enumtypid = a.atttypid
-		WHERE a.attrelid = live AND a.attname = 'grading_status'::name
+		WHERE a.attrelid = live::oid AND a.attname = 'grading_status'::name
 	)
 	SELECT ARRAY(
 		SELECT allowed.word
@@ -1862,7 +1862,7 @@ BEGIN
 	SELECT bool_or(a.attname = 'full_transcript'::name AND a.atttypid = 'jsonb'::regtype),
 		bool_or(a.attname = 'grading_status'::name)
 	INTO has_transcript, has_status
-	FROM pg_catalog.pg_attribute a WHERE a.attrelid = live AND NOT a.attisdropped;
+	FROM pg_catalog.pg_attribute a WHERE a.attrelid = live::oid AND NOT a.attisdropped;
 	FOR try IN 1 .. 3 LOOP
 		EXECUTE pg_catalog.format('SELECT l.xmin::text::bigint AS xmin, l.analytics, %s AS'
 			' transcript, %s AS status FROM %s l WHERE l.id = $1'::text,
@@ -1920,11 +1920,13 @@ BEGIN
 	IF has_status THEN
 		words := grading_mirror_words(live, status);
 		FOREACH allowed IN ARRAY words LOOP
-			forms := forms || allowed || ('+'::text || allowed);
+			forms := pg_catalog.array_append(pg_catalog.array_append(forms, allowed),
+				'+'::text || allowed);
 		END LOOP;
 	END IF;
 	IF known = ANY(forms) THEN
-		forms := known || array_remove(forms, known);
+		forms := pg_catalog.array_prepend(known,
+			pg_catalog.array_remove(forms, known));
 	END IF;
 	FOREACH used IN ARRAY forms LOOP
 		BEGIN
@@ -1932,11 +1934,10 @@ BEGIN
 			IF used LIKE '+%'::text THEN
 				EXECUTE pg_catalog.format('UPDATE %s SET grading_status = %L WHERE id ='
 					' $1'::text, live, (
-						SELECT w.word FROM pg_catalog.unnest(
-							grading_mirror_words(live, 'queued'::text)
-							|| grading_mirror_words(live, 'failed'::text)
-							|| grading_mirror_words(live, 'completed'::text))
-							AS w(word)
+						SELECT w.word FROM pg_catalog.unnest(ARRAY['queued'::text,
+							'failed'::text, 'completed'::text]) AS s(status),
+							pg_catalog.unnest(grading_mirror_words(live,
+								s.status)) AS w(word)
 						WHERE w.word <> allowed LIMIT 1))
 				USING asked;
 			END IF;
@@ -2005,14 +2006,14 @@ BEGIN
 		RETURN false;
 	END IF;
 	SELECT c.relrowsecurity, c.relnamespace AS schema INTO item
-	FROM pg_catalog.pg_class c WHERE c.oid = live;
+	FROM pg_catalog.pg_class c WHERE c.oid = live::oid;
 	IF NOT pg_catalog.has_schema_privilege(worker, item.schema, 'USAGE'::text) THEN
 		EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %s TO %I'::text,
 			item.schema::regnamespace, worker);
 	END IF;
 	columns := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname::text), ', '::text)
 		FROM pg_catalog.pg_attribute a
-		WHERE a.attrelid = live AND NOT a.attisdropped
+		WHERE a.attrelid = live::oid AND NOT a.attisdropped
 		  AND a.attname = ANY(ARRAY['id'::name, 'analytics'::name, 'full_transcript'::name,
 			'grading_status'::name, 'xmin'::name])
 		  AND NOT pg_catalog.has_column_privilege(worker, live, a.attnum, 'SELECT'::text));
@@ -2021,7 +2022,7 @@ BEGIN
 	END IF;
 	columns := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(a.attname::text), ', '::text)
 		FROM pg_catalog.pg_attribute a
-		WHERE a.attrelid = live AND NOT a.attisdropped
+		WHERE a.attrelid = live::oid AND NOT a.attisdropped
 		  AND a.attname = ANY(ARRAY['analytics'::name, 'grading_status'::name])
 		  AND NOT pg_catalog.has_column_privilege(worker, live, a.attnum, 'UPDATE'::text));
 	IF columns IS NOT NULL THEN
@@ -2029,13 +2030,13 @@ BEGIN
 	END IF;
 	IF item.relrowsecurity AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_policy p
-		WHERE p.polrelid = live AND p.polname = 'grading_mirror'::name) THEN
+		WHERE p.polrelid = live::oid AND p.polname = 'grading_mirror'::name) THEN
 		EXECUTE pg_catalog.format('CREATE POLICY grading_mirror ON %s FOR UPDATE TO %I'
 			' USING (true)'::text, live, worker);
 	END IF;
 	IF item.relrowsecurity AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_policy p
-		WHERE p.polrelid = live AND p.polname = 'grading_mirror_select'::name) THEN
+		WHERE p.polrelid = live::oid AND p.polname = 'grading_mirror_select'::name) THEN
 		EXECUTE pg_catalog.format('CREATE POLICY grading_mirror_select ON %s FOR SELECT TO %I'
 			' USING (true)'::text, live, worker);
 	END IF;

@@ -396,7 +396,7 @@ static void shown(struct mirror *mi, struct mirrored *m, const PGresult *result,
 	m->live_xmin = pgvalue_int8(result, 0, MIRROR_LIVE);
 	m->counted_xmin = pgvalue_int8(result, 0, MIRROR_COUNTED);
 	if (written) {
-		m->written_ms = now;
+		m->written_ms = mi->sent_ms;
 		slot_count(mi->p->slot, COUNTER_MIRROR_WRITES, 1);
 		remember_form(mi, PQgetvalue(result, 0, MIRROR_STATUS),
 			      PQgetvalue(result, 0, MIRROR_USED));

@@ -256,6 +256,11 @@ def test_a_pool_and_gradingctl_call_nothing_of_others(planted, make_pool, tmp_pa
         assert "PLANTED" not in said.stdout + said.stderr, (words, said.stdout, said.stderr)
         return said
 
+    planted.rows("CREATE TABLE live_sessions (id uuid PRIMARY KEY, analytics jsonb, full_transcript jsonb, grading_status text"
+                 " CHECK (grading_status IN ('new', 'done')))" if not planted.value("SELECT to_regclass('live_sessions')") else
+                 "ALTER TABLE live_sessions ADD full_transcript jsonb, ADD grading_status text")
+    planted.rows("INSERT INTO live_sessions (id, full_transcript) VALUES (%s, %s)", session,
+                 harness.Jsonb(rep("Hello there.", "What would it cost?")))
     assert ctl("migrate").returncode == 0
     assert ctl("enqueue", str(transcripts)).returncode == 0
     assert ctl("cancel", str(other)).returncode == 0
@@ -263,6 +268,7 @@ def test_a_pool_and_gradingctl_call_nothing_of_others(planted, make_pool, tmp_pa
     pool = make_pool(planted, queue={"poll": "1s"}, env={"PGOPTIONS": LOGGED["PGOPTIONS"]})
     for s in (session, other):
         wait_until(lambda: ctl("--json", "progress", str(s)).stdout.find('"completed"') > 0)
+    wait_until(lambda: planted.rows("SELECT id FROM live_sessions WHERE analytics IS NOT NULL"))
     for words in (["progress", session], ["ratings", session], ["ratings", session, "--since", "1"], ["jobs"],
                   ["jobs", "--failed"], ["jobs", "--pending"], ["jobs", "--incomplete"], ["retry", "--failed"],
                   ["retry", "--incomplete"], ["cache"], ["cache", "drop", "--model", "m"], ["cache", "drop", "--prompt", "abcd"],

@@ -44,8 +44,8 @@ SELECT DISTINCT 0, session_id, now(), true FROM (
 	SELECT session_id FROM grading_jobs
 	WHERE $1::timestamptz = '-infinity'
 		AND id >= (lpad(to_hex((extract(epoch FROM now() - interval '30 s')
-			* 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+			* 1000::numeric)::bigint), 12, '0') || repeat('0', 20))::uuid
 		AND id < (lpad(to_hex((extract(epoch FROM now() + interval '30 s')
-			* 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+			* 1000::numeric)::bigint), 12, '0') || repeat('0', 20))::uuid
 	ORDER BY id DESC LIMIT 1000
 ) AS fresh;
