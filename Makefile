@@ -83,7 +83,8 @@ sql:	## print the daemon's statements whole, for psql
 	@sh src/queue/embed_sql.sh psql $(STATEMENTS)
 
 # Migrations, rubric and prompt travel in the binary.
-EMBEDDED := $(sort $(wildcard migrations/*.sql)) etc/rubric.conf etc/prompt.txt
+EMBEDDED := $(sort $(wildcard migrations/*.sql)) etc/rubric.conf etc/prompt.txt \
+	etc/session-prompt.txt
 $B/embed_files.c: src/base/embed.sh $(EMBEDDED) | $B/unit
 	$Qsh src/base/embed.sh $(EMBEDDED) > $@.tmp && mv $@.tmp $@
 $B/embed_files.o: $B/embed_files.c $B/flags
@@ -282,7 +283,8 @@ install: all	## install under DESTDIR and PREFIX; an existing configuration stay
 	install $B/gradingd $(SBIN)/
 	install $B/gradingctl $(BIN)/
 	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) $(call man_path,$(page)) &&) true
-	install -m 644 etc/rubric.conf etc/prompt.txt etc/gradingd-minimal.conf $(SHARE)/
+	install -m 644 etc/rubric.conf etc/prompt.txt etc/session-prompt.txt \
+		etc/gradingd-minimal.conf $(SHARE)/
 	install -m 644 etc/samples/*.json $(SHARE)/samples/
 	install -m 644 migrations/*.sql $(SHARE)/migrations/
 	$(SET_PATHS) init/gradingd >$(SHARE)/init/gradingd && chmod 755 $(SHARE)/init/gradingd

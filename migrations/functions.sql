@@ -8,6 +8,7 @@
 -- grading_progress()     how far a session is
 -- grading_ratings()      its ratings, from a cursor on
 -- grading_line_ratings   a view: all ratings, with their provenance
+-- grading_whole()        how the session was graded as a whole, after grading_is_whole() jobs
 -- grading_bi_lines, _sessions, _days      views for reports, which stay as they are
 -- grading_refuse_line()  says whose text a line may not replace; for the daemon
 -- grading_count()        moves the counters of sessions; for the next four
@@ -132,6 +133,14 @@ LANGUAGE sql IMMUTABLE AS $$
 	ORDER BY t.place
 $$;
 
+-- Whether a job grades its session as a whole, and so is no batch of it: full_grading, unless it
+-- carries lines of its own to be rated. The daemon's statements have this as pieces/whole.sql.
+CREATE OR REPLACE FUNCTION grading_is_whole(job_type text, job_data jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+	SELECT CASE job_type WHEN 'full_grading'::text
+		THEN (job_data ? 'transcript'::text) IS NOT TRUE ELSE false END
+$$;
+
 -- The lines of a session that are known, with their text: those that are rated, and those of its
 -- jobs that are open, have failed, or lack ratings, unless no worker reads the job. (The lines of
 -- all others are rated.) An entry of a plain row without an index counts from where its batch
@@ -145,6 +154,7 @@ LANGUAGE sql STABLE AS $$
 		WHERE g.session_id = grading_known_lines.session_id
 		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
 			IS TRUE
+		  AND NOT grading_is_whole(g.job_type::text, g.job_data)
 		UNION ALL
 		SELECT g.job_data FROM grading_jobs g
 		WHERE g.session_id = grading_known_lines.session_id
@@ -152,6 +162,7 @@ LANGUAGE sql STABLE AS $$
 			AND (g.error IS NOT NULL
 				OR g.counted_as IS DISTINCT FROM 'completed'::text))
 			IS TRUE
+		  AND NOT grading_is_whole(g.job_type::text, g.job_data)
 	), said AS (
 		SELECT job.job_data -> 'transcript'::text AS transcript, CASE
 				WHEN jsonb_typeof(job.job_data -> 'ratedSpeakers'::text)
@@ -243,7 +254,7 @@ LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
 	known constant text[] := ARRAY['sales_rep_name'::text, 'customer_name'::text,
 		'batch_size'::text, 'priority'::text, 'speakers'::text, 'tenant'::text,
-		'profile'::text];
+		'profile'::text, 'full_grading'::text];
 	wanted text;
 	option record;
 BEGIN
@@ -266,6 +277,7 @@ BEGIN
 			WHEN 'priority'::text THEN
 				'a whole number from -2147483648 to 2147483647'::text
 			WHEN 'speakers'::text THEN 'an array of 1 to 20 names'::text
+			WHEN 'full_grading'::text THEN 'true or false'::text
 			ELSE 'a string'::text END;
 		IF NOT coalesce(CASE option.key
 			WHEN 'batch_size'::text THEN option.type = 'number'::text
@@ -288,6 +300,7 @@ BEGIN
 					WHERE jsonb_typeof(e.name) <> 'string'::text
 					   OR btrim(e.name #>> '{}'::text[], E' \t\r\n'::text)
 						= ''::text)
+			WHEN 'full_grading'::text THEN option.type = 'boolean'::text
 			ELSE option.type = 'string'::text END, false) THEN
 			RAISE EXCEPTION '% is %; it must be %', option.key,
 				"left"(option.value::text, 80), wanted
@@ -491,6 +504,62 @@ BEGIN
 	END IF;
 END $$;
 
+-- Sees to it that the session is graded as a whole, once all its lines are rated: the job that
+-- waits for that gets the conversation as it is now, or else one is made, unless nothing is new
+-- since it was graded. Returns whether one waits. The conversation is what was said by whom, for
+-- the customer's part in it; where that is too large the lines that are rated have to do.
+CREATE OR REPLACE FUNCTION grading_submit_whole(
+	session_id uuid, transcript jsonb, options jsonb, anew boolean
+) RETURNS boolean
+LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+	waiting uuid;
+	data jsonb;
+BEGIN
+	SELECT g.id INTO waiting FROM grading_jobs g
+	WHERE g.session_id = session_id AND g.status::text = 'pending'::text
+	  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text) IS TRUE
+	  AND grading_is_whole(g.job_type::text, g.job_data)
+	ORDER BY g.id LIMIT 1;
+	IF NOT anew AND (waiting IS NOT NULL OR EXISTS (
+		SELECT FROM session_gradings w WHERE w.session_id = session_id AND NOT EXISTS (
+			SELECT FROM line_ratings r
+			WHERE r.session_id = session_id AND r.seq > w.upto))) THEN
+		RETURN waiting IS NOT NULL;
+	END IF;
+	SELECT pg_catalog.jsonb_build_object('conversation'::text, coalesce(
+			pg_catalog.jsonb_agg(pg_catalog.jsonb_build_object(
+				'index'::text, coalesce(e.index, e.place),
+				'speaker'::text, e.entry -> 'speaker'::text,
+				'text'::text, coalesce(
+					nullif(e.entry -> 'text'::text, 'null'::jsonb),
+					e.entry -> 'message'::text)) ORDER BY e.place),
+			'[]'::jsonb)) INTO data
+	FROM grading_entries(transcript, grading_speakers()) AS e WHERE e.wrong IS NULL;
+	IF octet_length(data::text) > 2097152 THEN
+		data := '{}'::jsonb;
+	END IF;
+	-- Its turn comes with those of the last batches.
+	data := data || pg_catalog.jsonb_build_object('batchIndex'::text, (
+			SELECT s.total_batches FROM grading_sessions s
+			WHERE s.session_id = session_id),
+		'salesRepName'::text, coalesce(options ->> 'sales_rep_name'::text, ''::text),
+		'customerName'::text, coalesce(options ->> 'customer_name'::text, ''::text));
+	IF waiting IS NOT NULL THEN
+		UPDATE grading_jobs g SET job_data = data, updated_at = now()
+		WHERE g.id = waiting AND g.status::text = 'pending'::text;
+		IF FOUND THEN
+			RETURN true;
+		END IF;
+	END IF;
+	INSERT INTO grading_jobs (session_id, job_type, job_data, priority, tenant, profile)
+	VALUES (session_id, 'full_grading'::text, data,
+		coalesce((options ->> 'priority'::text)::numeric::integer, 0),
+		options ->> 'tenant'::text, options ->> 'profile'::text);
+	RETURN true;
+END $$;
+
 -- Splits a transcript into jobs of batch_size entries and announces the session, in one statement.
 -- What is known of the session makes no job again, so calling it twice is harmless: of a transcript
 -- that has grown only the new entries do, and lines that were announced and are nowhere any more.
@@ -513,6 +582,8 @@ DECLARE
 	jobs integer := 0;
 	first_batch integer := 0;
 	batches integer := 0;
+	wants_whole boolean := false;
+	whole boolean := false;
 BEGIN
 	IF session_id IS NULL THEN
 		RAISE EXCEPTION 'session_id is null' USING ERRCODE = 'invalid_parameter_value';
@@ -536,6 +607,7 @@ BEGIN
 			SELECT lower(btrim(s.name, E' \t\r\n'::text) COLLATE pg_catalog."C")
 			FROM jsonb_array_elements_text(options -> 'speakers'::text) AS s(name));
 	END IF;
+	wants_whole := coalesce((options ->> 'full_grading'::text)::boolean, false);
 	IF jsonb_array_length(transcript) = 0 THEN
 		RAISE NOTICE 'session %: nothing is rated: the transcript is empty', session_id;
 		RETURN pg_catalog.jsonb_build_object('jobs'::text, 0, 'lines'::text, 0,
@@ -548,6 +620,14 @@ BEGIN
 		AND (g.error IS NOT NULL OR g.counted_as IS DISTINCT FROM 'completed'::text))
 		IS TRUE
 	ORDER BY g.id FOR UPDATE;
+	IF wants_whole THEN
+		PERFORM FROM grading_jobs g WHERE g.session_id = session_id
+		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
+			IS TRUE
+		  AND g.status::text = 'pending'::text
+		  AND grading_is_whole(g.job_type::text, g.job_data)
+		ORDER BY g.id FOR UPDATE;
+	END IF;
 	LOOP
 		INSERT INTO grading_sessions (session_id) VALUES (session_id)
 		ON CONFLICT DO NOTHING;
@@ -686,6 +766,9 @@ BEGIN
 			PERFORM grading_say_what_is_rated(session_id, transcript, speakers);
 		END IF;
 	END IF;
+	IF wants_whole AND (jobs > 0 OR told.known > 0) THEN
+		whole := grading_submit_whole(session_id, transcript, options, jobs > 0);
+	END IF;
 	IF told.changed IS NOT NULL THEN
 		RAISE NOTICE 'session %: % of its lines have another text now than under which they'
 			' are known (index %): they keep that, and what is rated is not rated'
@@ -696,6 +779,9 @@ BEGIN
 	RETURN pg_catalog.jsonb_build_object('jobs'::text, jobs,
 		'lines'::text, CASE WHEN jobs > 0 THEN told.lines ELSE 0 END,
 		'skipped'::text, told.skipped, 'known'::text, told.known)
+		|| CASE WHEN wants_whole
+			THEN pg_catalog.jsonb_build_object('full_grading'::text, whole)
+			ELSE '{}'::jsonb END
 		|| CASE WHEN told.changed IS NULL THEN '{}'::jsonb
 			ELSE pg_catalog.jsonb_build_object('changed'::text,
 				pg_catalog.to_jsonb(told.changed)) END;
@@ -733,8 +819,9 @@ LANGUAGE sql STABLE AS $$
 	       OR grading_may_read(g.session_id))
 $$;
 
--- What the rows of a session's jobs say that its counters may not know: how many are open; how many
--- more (or fewer) are completed and failed than was counted, because somebody else changed them;
+-- What the rows of a session's batches say that its counters may not know: how many are open; how
+-- many more (or fewer) are completed and failed than was counted, because somebody else changed
+-- them;
 -- how many of their lines have no rating, where the jobs are over. Nulls where the caller may not
 -- know. With the rights of its owner, as above.
 CREATE OR REPLACE FUNCTION gradingd_jobs_of(session_id uuid)
@@ -744,7 +831,8 @@ LANGUAGE sql STABLE AS $$
 			SELECT pg_catalog.count(*)::integer FROM grading_jobs g
 			WHERE g.session_id = gradingd_jobs_of.session_id
 			  AND (g.status::text = 'pending'::text
-				OR g.status::text = 'processing'::text) IS TRUE) END,
+				OR g.status::text = 'processing'::text) IS TRUE
+			  AND NOT grading_is_whole(g.job_type::text, g.job_data)) END,
 		CASE WHEN may.know THEN over.completed END,
 		CASE WHEN may.know THEN over.failed END,
 		CASE WHEN may.know THEN over.unrated END
@@ -773,6 +861,7 @@ LANGUAGE sql STABLE AS $$
 			AND (g.error IS NOT NULL
 				OR g.counted_as IS DISTINCT FROM 'completed'::text))
 			IS TRUE
+		  AND NOT grading_is_whole(g.job_type::text, g.job_data)
 	) AS over(completed, failed, unrated) ON may.know
 $$;
 
@@ -942,6 +1031,21 @@ COMMENT ON VIEW grading_bi_sessions IS 'for reports: one row a session, and how 
 COMMENT ON VIEW grading_bi_days IS
 	'for reports: lines by UTC day, tenant, profile, rater, model and rating';
 
+-- How a session was graded as a whole: what is in session_gradings, and beside it whether ratings
+-- have come since (stale). Null where it was not graded, or the caller may not see it.
+CREATE OR REPLACE FUNCTION grading_whole(session_id uuid) RETURNS jsonb
+LANGUAGE sql STABLE AS $$
+	SELECT w.grading || pg_catalog.jsonb_build_object(
+		'graded_at'::text, to_char(w.graded_at AT TIME ZONE 'UTC'::text,
+			'YYYY-MM-DD"T"HH24:MI:SS"Z"'::text),
+		'cached'::text, w.cached,
+		'stale'::text, EXISTS (
+			SELECT FROM line_ratings r
+			WHERE r.session_id = w.session_id AND r.seq > w.upto),
+		'provenance'::text, w.provenance)
+	FROM session_gradings w WHERE w.session_id = grading_whole.session_id
+$$;
+
 -- A settlement came upon a line that another job has stored with another text, and ends with this.
 -- It looks by itself, since what the settlement waited for is newer than what that sees.
 CREATE OR REPLACE FUNCTION grading_refuse_line(session_id uuid, line_index integer) RETURNS bigint
@@ -1045,6 +1149,7 @@ BEGIN
 			AND (g.error IS NOT NULL
 				OR g.counted_as IS DISTINCT FROM 'completed'::text))
 			IS TRUE
+		  AND NOT grading_is_whole(g.job_type::text, g.job_data)
 		ORDER BY g.id FOR UPDATE
 	), put AS (
 		UPDATE grading_jobs g SET counted_as = off.status,
@@ -1107,7 +1212,8 @@ BEGIN
 		  AND NOT s.completed_batches + s.failed_batches > 0 AND NOT EXISTS (
 			SELECT FROM grading_jobs g WHERE g.session_id = s.session_id
 			  AND (g.status::text = 'pending'::text
-				OR g.status::text = 'processing'::text) IS TRUE)
+				OR g.status::text = 'processing'::text) IS TRUE
+			  AND NOT grading_is_whole(g.job_type::text, g.job_data))
 		  AND (r.jobs > 0 OR s.total_batches > 0)
 	) AS l;
 	PERFORM grading_count(lost.session_ids, lost.none, lost.completed, lost.failed, lost.none,
@@ -1130,7 +1236,8 @@ BEGIN
 				AS open
 			FROM grading_jobs g WHERE g.session_id = s.session_id
 			  AND (g.status::text = 'pending'::text
-				OR g.status::text = 'processing'::text) IS TRUE OFFSET 0) AS o
+				OR g.status::text = 'processing'::text) IS TRUE
+			  AND NOT grading_is_whole(g.job_type::text, g.job_data) OFFSET 0) AS o
 		WHERE s.session_id = ANY(session_ids)
 	)
 	UPDATE grading_sessions s SET total_batches = known.total, rated_lines = known.rated,
@@ -1194,6 +1301,7 @@ BEGIN
 				'skipped'::text, 'cached'::text, 'unrated'::text]
 		FROM again WHERE g.id = again.id
 		RETURNING g.session_id, again.counted_as AS was,
+			grading_is_whole(g.job_type::text, g.job_data) AS whole,
 			CASE WHEN jsonb_typeof(again.result -> 'lines'::text) = 'number'::text
 				THEN least(greatest((again.result ->> 'lines'::text)::numeric,
 					0::numeric), 1000000::numeric)::integer
@@ -1209,7 +1317,7 @@ BEGIN
 			pg_catalog.count(*) FILTER (WHERE put.was = 'failed'::text)::integer
 				AS failed,
 			sum(put.lines)::integer AS lines, sum(put.skipped)::integer AS skipped
-		FROM put WHERE put.was IS NOT NULL GROUP BY put.session_id
+		FROM put WHERE put.was IS NOT NULL AND NOT put.whole GROUP BY put.session_id
 	)
 	SELECT (SELECT pg_catalog.count(*)::integer FROM put) AS jobs,
 		pg_catalog.array_agg(taken.session_id) AS session_ids,
@@ -1275,17 +1383,20 @@ BEGIN
 				ELSE g.result END
 		FROM open WHERE g.id = open.id
 		RETURNING g.session_id, open.counted_as AS was,
+			grading_is_whole(g.job_type::text, g.job_data) AS whole,
 			CASE WHEN jsonb_typeof(open.announced) = 'number'::text
 				THEN least(greatest((open.announced #>> '{}'::text[])::numeric,
 					0::numeric), 1000000::numeric)::integer
 				ELSE 0 END AS batches
 	), moved AS (
 		SELECT put.session_id, pg_catalog.count(*)::integer AS jobs,
-			max(put.batches) AS batches,
-			pg_catalog.count(*) FILTER (WHERE put.was = 'completed'::text)::integer
-				AS uncompleted,
+			coalesce(max(put.batches) FILTER (WHERE NOT put.whole), 0) AS batches,
+			pg_catalog.count(*) FILTER (WHERE NOT put.whole)::integer AS counted,
 			pg_catalog.count(*) FILTER (
-				WHERE put.was IS DISTINCT FROM 'failed'::text)::integer AS failed
+				WHERE put.was = 'completed'::text AND NOT put.whole)::integer
+				AS uncompleted,
+			pg_catalog.count(*) FILTER (WHERE put.was IS DISTINCT FROM 'failed'::text
+				AND NOT put.whole)::integer AS failed
 		FROM put GROUP BY put.session_id
 	)
 	SELECT moved.* INTO counted FROM moved;
@@ -1293,8 +1404,10 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 0;
 	END IF;
-	PERFORM grading_count(ARRAY[counted.session_id], ARRAY[counted.batches],
-		ARRAY[-counted.uncompleted], ARRAY[counted.failed], ARRAY[0], ARRAY[0]);
+	IF counted.counted > 0 THEN
+		PERFORM grading_count(ARRAY[counted.session_id], ARRAY[counted.batches],
+			ARRAY[-counted.uncompleted], ARRAY[counted.failed], ARRAY[0], ARRAY[0]);
+	END IF;
 	RETURN counted.jobs;
 END $$;
 
@@ -1319,6 +1432,7 @@ DECLARE
 BEGIN
 	IF NOT EXISTS (SELECT FROM grading_sessions s WHERE s.session_id = ANY(ids))
 	   AND NOT EXISTS (SELECT FROM line_ratings r WHERE r.session_id = ANY(ids))
+	   AND NOT EXISTS (SELECT FROM session_gradings w WHERE w.session_id = ANY(ids))
 	   AND NOT EXISTS (
 		SELECT FROM grading_jobs g WHERE g.session_id = ANY(ids)
 		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
@@ -1376,6 +1490,9 @@ BEGIN
 			END IF;
 			DELETE FROM line_ratings r WHERE r.session_id = ANY(ids);
 			GET DIAGNOSTICS lines = ROW_COUNT;
+			DELETE FROM session_gradings w WHERE w.session_id = ANY(ids);
+			GET DIAGNOSTICS n = ROW_COUNT;
+			lines := lines + n;
 			DELETE FROM grading_mirrors m WHERE m.session_id = ANY(ids);
 			DELETE FROM grading_sessions s WHERE s.session_id = ANY(ids);
 			GET DIAGNOSTICS sessions = ROW_COUNT;
@@ -1690,6 +1807,10 @@ BEGIN
 	WHERE r.session_id = ANY(session_ids) OR r.session_id = ANY(rated_ids);
 	GET DIAGNOSTICS rows = ROW_COUNT;
 	sum := sum + rows;
+	DELETE FROM session_gradings w
+	WHERE w.session_id = ANY(session_ids) OR w.session_id = ANY(rated_ids);
+	GET DIAGNOSTICS rows = ROW_COUNT;
+	sum := sum + rows;
 	UPDATE grading_sessions s SET cleaned_at = now() WHERE s.session_id = ANY(rated_ids);
 	DELETE FROM grading_mirrors m WHERE m.session_id = ANY(session_ids);
 	DELETE FROM grading_sessions s WHERE s.session_id = ANY(session_ids);
@@ -1764,7 +1885,12 @@ LANGUAGE sql STABLE AS $$
 			'line_ratings_total_batches'::text, p.batches_total,
 			'line_ratings_completed_batches'::text,
 				greatest(p.batches_done - p.batches_failed, 0),
-			'line_ratings'::text, coalesce(l.lines, '[]'::jsonb)),
+			'line_ratings'::text, coalesce(l.lines, '[]'::jsonb))
+			|| coalesce((
+				SELECT pg_catalog.jsonb_build_object('full_grading'::text, w.grading)
+				FROM session_gradings w
+				WHERE w.session_id = grading_mirror_document.session_id),
+				'{}'::jsonb),
 		p.status = ANY(ARRAY['completed'::text, 'failed'::text])
 	FROM grading_progress(grading_mirror_document.session_id) AS p
 	CROSS JOIN (
@@ -2221,7 +2347,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache',
 		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance',
-		'grading_settings', 'grading_mirrors', 'grading_channels',
+		'grading_settings', 'session_gradings', 'grading_mirrors', 'grading_channels',
 		'grading_webhooks', 'grading_webhook_outbox'];
 	sequences constant text[] := ARRAY['grading_claims', 'grading_cursors'];
 	-- What the functions below are made of; nobody else calls them.
@@ -2229,7 +2355,8 @@ DECLARE
 		'grading_known_lines', 'grading_unrated', 'grading_check_options',
 		'grading_check_entries', 'grading_check_job', 'grading_check_room',
 		'grading_say_what_is_rated', 'grading_forget_phrases', 'grading_clean_rows',
-		'grading_phrase', 'grading_application_key', 'grading_drop_phrases'];
+		'grading_phrase', 'grading_application_key', 'grading_drop_phrases',
+		'grading_is_whole', 'grading_submit_whole'];
 	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake',
 		'grading_jobs_place', 'grading_jobs_keep_place', 'grading_refuse_line',
 		'grading_submit', 'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
@@ -2242,7 +2369,7 @@ DECLARE
 		'grading_sessions_tell', 'grading_webhooks_register', 'grading_webhooks_remove',
 		'grading_drop_phrase', 'grading_phrases_gone', 'grading_phrases_known',
 		'grading_follow_phrase_cache', 'grading_open_jobs', 'gradingd_jobs_of',
-		'grading_secure']
+		'grading_whole', 'grading_secure']
 		OPERATOR(pg_catalog.||) inner_functions;
 	-- Role, table or function, privileges.
 	rights constant text[] := ARRAY[
@@ -2254,14 +2381,17 @@ DECLARE
 		['gradingd_worker', 'line_ratings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_provenance', 'SELECT, INSERT'],
 		['gradingd_worker', 'grading_settings', 'SELECT, INSERT, UPDATE'],
+		['gradingd_worker', 'session_gradings', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_mirrors', 'SELECT, INSERT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_channels', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_webhooks', 'SELECT, UPDATE'],
 		['gradingd_worker', 'grading_webhook_outbox', 'SELECT, UPDATE, DELETE'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
+		['gradingd_worker', 'grading_whole', 'EXECUTE'],
 		['gradingd_worker', 'grading_speakers', 'EXECUTE'],
 		['gradingd_worker', 'grading_entries', 'EXECUTE'],
 		['gradingd_worker', 'grading_known_lines', 'EXECUTE'],
+		['gradingd_worker', 'grading_is_whole', 'EXECUTE'],
 		['gradingd_worker', 'grading_mirror_lines', 'EXECUTE'],
 		['gradingd_worker', 'grading_mirror_document', 'EXECUTE'],
 		['gradingd_worker', 'grading_mirror_words', 'EXECUTE'],
@@ -2297,12 +2427,14 @@ DECLARE
 		['grading_app', 'grading_bi_sessions', 'SELECT'],
 		['grading_app', 'grading_bi_days', 'SELECT'],
 		['grading_app', 'grading_settings', 'SELECT'],
+		['grading_app', 'session_gradings', 'SELECT'],
 		['grading_app', 'grading_uuid', 'EXECUTE'],
 		['grading_app', 'grading_submit', 'EXECUTE'],
 		['grading_app', 'grading_enqueue', 'EXECUTE'],
 		['grading_app', 'grading_progress', 'EXECUTE'],
 		['grading_app', 'grading_open_jobs', 'EXECUTE'],
 		['grading_app', 'grading_ratings', 'EXECUTE'],
+		['grading_app', 'grading_whole', 'EXECUTE'],
 		['grading_app', 'gradingd_jobs_of', 'EXECUTE'],
 		['grading_app', 'grading_put_back', 'EXECUTE'],
 		['grading_app', 'grading_retry', 'EXECUTE'],
@@ -2335,12 +2467,14 @@ DECLARE
 		['service_role', 'grading_bi_sessions', 'SELECT'],
 		['service_role', 'grading_bi_days', 'SELECT'],
 		['service_role', 'grading_settings', 'SELECT'],
+		['service_role', 'session_gradings', 'SELECT, INSERT, UPDATE, DELETE'],
 		['service_role', 'grading_uuid', 'EXECUTE'],
 		['service_role', 'grading_submit', 'EXECUTE'],
 		['service_role', 'grading_enqueue', 'EXECUTE'],
 		['service_role', 'grading_progress', 'EXECUTE'],
 		['service_role', 'grading_open_jobs', 'EXECUTE'],
 		['service_role', 'grading_ratings', 'EXECUTE'],
+		['service_role', 'grading_whole', 'EXECUTE'],
 		['service_role', 'grading_recount', 'EXECUTE'],
 		['service_role', 'grading_recount_many', 'EXECUTE'],
 		['service_role', 'gradingd_jobs_of', 'EXECUTE'],
@@ -2355,10 +2489,12 @@ DECLARE
 		['authenticated', 'grading_sessions', 'SELECT'],
 		['authenticated', 'line_ratings', 'SELECT'],
 		['authenticated', 'grading_provenance', 'SELECT'],
+		['authenticated', 'session_gradings', 'SELECT'],
 		['authenticated', 'grading_progress', 'EXECUTE'],
 		['authenticated', 'grading_open_jobs', 'EXECUTE'],
 		['authenticated', 'gradingd_jobs_of', 'EXECUTE'],
 		['authenticated', 'grading_ratings', 'EXECUTE'],
+		['authenticated', 'grading_whole', 'EXECUTE'],
 		['authenticated', 'grading_may_read', 'EXECUTE']];
 	-- What a right on a table brought before functions were for some only: privilege, table,
 	-- function.
@@ -2370,6 +2506,7 @@ DECLARE
 		['SELECT', 'grading_sessions', 'grading_open_jobs'],
 		['SELECT', 'grading_sessions', 'gradingd_jobs_of'],
 		['SELECT', 'line_ratings', 'grading_ratings'],
+		['SELECT', 'line_ratings', 'grading_whole'],
 		['UPDATE', 'line_ratings', 'grading_refuse_line'],
 		['UPDATE', 'grading_sessions', 'grading_count'],
 		['UPDATE', 'grading_jobs', 'grading_recount'],
@@ -2391,7 +2528,8 @@ DECLARE
 		'grading_phrases_known', 'grading_sessions_tell', 'grading_webhooks_register',
 		'grading_webhooks_remove'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
-	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_count',
+	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_whole',
+		'grading_count',
 		'grading_follow_live_sessions', 'grading_follow_phrase_cache',
 		'grading_refuse_line', 'grading_allow_mirror', 'grading_mirror',
 		'grading_mirror_changes'];
@@ -2419,6 +2557,7 @@ DECLARE
 	sessions constant regclass := relations[5];
 	ratings constant regclass := relations[6];
 	settings constant regclass := relations[8];
+	gradings constant regclass := relations[9];
 	webhooks constant regclass := pg_catalog.to_regclass('grading_webhooks');
 	outbox constant regclass := pg_catalog.to_regclass('grading_webhook_outbox');
 	views constant regclass[] := ARRAY(
@@ -2523,7 +2662,8 @@ BEGIN
 				               ' USING (true)', target, back_end);
 			END IF;
 			IF 'authenticated' = ANY(present)
-			   AND name IN ('grading_sessions', 'line_ratings') THEN
+			   AND name IN ('grading_sessions', 'line_ratings', 'session_gradings')
+			THEN
 				EXECUTE format('CREATE POLICY grading_reader ON %s FOR SELECT'
 				               ' TO authenticated USING (%s(session_id))', target,
 				               (SELECT p.oid::regproc FROM pg_proc p
@@ -2677,7 +2817,7 @@ BEGIN
 				BEGIN
 					FOR target_oid IN SELECT oid FROM pg_class
 						WHERE oid = ANY(ARRAY[sessions, ratings, settings,
-							webhooks, outbox])
+							gradings, webhooks, outbox])
 						  AND relowner = item.proowner
 						  AND pg_get_userbyid(relowner) <> role
 					LOOP
@@ -2732,6 +2872,8 @@ COMMENT ON FUNCTION grading_open_jobs(uuid) IS
 	'how many jobs of the session wait or are being rated';
 COMMENT ON FUNCTION grading_progress(uuid, interval) IS
 	'how far a session is; over when none of its jobs is open, however many are still to come';
+COMMENT ON FUNCTION grading_whole(uuid) IS
+	'how the session was graded as a whole, as one object; null where it was not';
 COMMENT ON FUNCTION grading_count(uuid[], integer[], integer[], integer[], integer[], integer[]) IS
 	'moves the counters of sessions; grading_retry() and grading_cancel() call it';
 COMMENT ON FUNCTION grading_refuse_line(uuid, integer) IS

@@ -1,4 +1,4 @@
-/* Files that travel in the binary, made at build: migrations, etc/rubric.conf, etc/prompt.txt. */
+/* Files that travel in the binary, made at build: migrations, the rubric, the prompts. */
 #ifndef EMBED_H
 #define EMBED_H
 
@@ -17,7 +17,7 @@ extern const size_t embedded_migrations_n;
 /* migrations/functions.sql, which is applied after all of them. */
 extern const struct embedded embedded_functions;
 
-/* etc/rubric.conf and etc/prompt.txt. */
-extern const struct embedded embedded_rubric, embedded_prompt;
+/* etc/rubric.conf, etc/prompt.txt and etc/session-prompt.txt. */
+extern const struct embedded embedded_rubric, embedded_prompt, embedded_session_prompt;
 
 #endif

@@ -14,6 +14,7 @@ enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION };
 enum rater_backend { RATER_RUBRIC, RATER_OPENAI, RATER_COMMAND, RATER_NONE };
 enum mirror_choice { MIRROR_AUTO, MIRROR_ON, MIRROR_OFF };
 enum webhook_events { WEBHOOK_END, WEBHOOK_STEP };
+enum session_grading { SESSION_GRADING_ON, SESSION_GRADING_OFF };
 enum response_format { RESPONSE_JSON_SCHEMA, RESPONSE_JSON_OBJECT, RESPONSE_NONE };
 
 #define CONFIG_NONE INT64_C(-1)		/* of a number that may be "none" */
@@ -58,6 +59,9 @@ struct config {
 		int64_t alternatives;	/* at most so many a line */
 		int64_t context_lines;	/* neighbours on each side that the rater sees */
 		char *prompt_file;	/* "": the built-in prompt */
+		int session_grading;	/* enum session_grading: sessions as a whole */
+		char *session_prompt_file;	/* "": the built-in prompt for that */
+		int64_t session_bytes;	/* the most that a conversation may have for it */
 		int64_t lines_per_call;
 	} rater;
 	struct {

@@ -27,6 +27,11 @@ void grading_end_unreadable(struct grading *g, const char *why);
  */
 void grading_wait_for_others(struct grading *g, const char *earlier, int64_t delay_ms,
 			     const char *why);
+/*
+ * It grades its session as a whole, which is not over: back to the queue, no attempt counted, each
+ * time for longer, with the number of times in `result`.
+ */
+void grading_wait_for_session(struct grading *g, const char *earlier, const char *why);
 /* The database refuses its result for good: it ends as failed without one. */
 void grading_end_unstorable(struct grading *g, const char *why);
 

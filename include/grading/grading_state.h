@@ -18,6 +18,9 @@
 #include "scoreboard/throttle.h"
 
 struct graded_line;
+struct session_grade;
+
+#define WHOLE_KEY_SIZE 65	/* hex SHA-256 and NUL */
 
 /* Where a job stands. It moves forward only, but for asking and held back, which may take turns. */
 enum grading_phase {
@@ -66,6 +69,18 @@ struct grading_used {
 	const char *model;		/* as the provider named it last; NULL: it did not */
 };
 
+/* How its session was graded as a whole, where that is the job. Written by whole_grade.c. */
+struct grading_whole {
+	char key[WHOLE_KEY_SIZE];	/* of equal sessions; "": none, as nothing is remembered */
+	const struct session_grade *grade;	/* NULL: none yet */
+	const char *provenance;		/* an object as JSON */
+	const char *given_at;		/* a timestamptz as text; NULL: just now */
+	bool cached;			/* an equal session got it before */
+	bool remember;			/* the first rater's: good for equal sessions */
+	bool waiting;			/* it is not over: this claim ends with that */
+	int waits;			/* claims that found so */
+};
+
 struct grading {
 	/* Who it is: grading_new()'s, and the claimer's, which adds how it was claimed. */
 	struct job job;			/* its arena owns all that follows */
@@ -95,6 +110,7 @@ struct grading {
 	size_t outcomes[OUTCOME_COUNT];	/* of the lines asked about, over all attempts */
 	size_t stray;			/* ratings that nobody asked for, over all attempts */
 	struct grading_used used;
+	struct grading_whole whole;
 };
 
 /* Nothing more will be asked about it. */

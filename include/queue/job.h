@@ -30,6 +30,8 @@ struct line {
 	size_t text_len;
 };
 
+struct whole;		/* queue/whole.h */
+
 struct job {
 	struct arena arena;		/* owns everything below */
 	char id[UUID_SIZE];
@@ -39,6 +41,7 @@ struct job {
 	int attempts, max_attempts;
 	int counted_as;			/* enum counted: how it stands in its session's counters */
 	bool full;			/* job_type full_grading */
+	const struct whole *whole;	/* it grades its session by this; NULL: a batch of lines */
 
 	/* Lines in a full batch of the session, as its other jobs tell; 0: nothing. The row's. */
 	int known_stride;
@@ -63,5 +66,12 @@ struct job {
  */
 int job_parse(struct job *job, const struct speakers *rated, const char *job_data, size_t len,
 	      struct err *err);
+
+/*
+ * The same for a job that grades its session as a whole: the array is `conversation`, which need
+ * not be there.
+ */
+int job_parse_conversation(struct job *job, const struct speakers *rated, const char *job_data,
+			   size_t len, struct err *err);
 
 #endif

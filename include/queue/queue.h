@@ -58,6 +58,7 @@ struct claimed_row {
 	struct floor place;		/* its place in the order of claims */
 	bool passed_over;		/* locked, not claimed: of the above only id and place */
 	int stride;			/* lines in a full batch of its session; 0: not known */
+	const char *whole;		/* what its session is graded by; NULL: it is a batch */
 };
 
 struct claim {
@@ -117,6 +118,10 @@ void queue_lost_row(const PGresult *result, int row, struct lost_row *out);
 int queue_release_lost(struct queue *q, const char *identity, const struct lost_row *const *lost,
 		       size_t n, pg_answer_fn *answer, void *arg);
 
+/* Of n sessions: what waits to grade one as a whole is due, where it is over. A row for each job. */
+int queue_release_waiting(struct queue *q, const char *const *sessions, size_t n,
+			  pg_answer_fn *answer, void *arg);
+
 /* ---- what is known already ---- */
 
 /* Which of n keys the phrase cache knows, no older than ttl_ms. */
@@ -132,6 +137,19 @@ struct cached_row {
 };
 
 void queue_cached_row(const PGresult *result, int row, struct cached_row *out);
+
+/* Which of n keys sessions were graded under as a whole, no longer than ttl_ms ago. */
+int queue_graded(struct queue *q, const char *const *keys, size_t n, int64_t ttl_ms,
+		 pg_answer_fn *answer, void *arg);
+
+struct graded_row {
+	const char *key;
+	const char *grading;		/* JSON, as a session_gradings.grading is */
+	const char *provenance;		/* an object as JSON, or NULL */
+	const char *given_at;		/* a timestamptz as text: when the rater gave it */
+};
+
+void queue_graded_row(const PGresult *result, int row, struct graded_row *out);
 
 /* A line that an earlier attempt at a job has stored. */
 struct stored_row {

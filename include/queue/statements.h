@@ -8,7 +8,7 @@
  * a connection of our own and with a rater that answers at once. Locks are taken in one order
  * everywhere: grading_jobs, then phrase_cache by key (a statement's last data-modifying CTE that
  * nothing reads runs first), then grading_sessions by id, then line_ratings by key, then
- * grading_provenance by id; phrase_flights by key, and nothing after it. Rows are named by =
+ * grading_provenance by id, then session_gradings by session; phrase_flights by key, and nothing after it. Rows are named by =
  * ANY(array) also where a join would say it: for a plan made while the tables were empty, to read
  * them whole looks as cheap as to look a row up, and that plan may stay. now() is when a
  * transaction began, not in the order of commits: hence
@@ -32,6 +32,7 @@ enum statement_id {
 	STATEMENT_HOLD,
 	STATEMENT_COMPLETE_HELD,
 	STATEMENT_LOOKUP,
+	STATEMENT_GRADED,
 	STATEMENT_LEASE_KEYS,
 	STATEMENT_RENEW_LEASES,
 	STATEMENT_RELEASE_LEASES,
@@ -40,6 +41,7 @@ enum statement_id {
 	STATEMENT_SETTLE,
 	STATEMENT_LOST,
 	STATEMENT_RELEASE_LOST,
+	STATEMENT_RELEASE_WAITING,
 	STATEMENT_TICK,		/* the janitor's */
 	STATEMENT_STUCK,
 	STATEMENT_REAP,

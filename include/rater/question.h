@@ -9,7 +9,10 @@
 #include "config/config.h"
 #include "rater/rater.h"
 
-/* {"sales_rep","customer","scale","context","lines"}; context per config->rater.context_lines. */
+/*
+ * {"sales_rep","customer","scale","context","lines"}; context per config->rater.context_lines. Of a
+ * session as a whole: {"task":"session","sales_rep","customer","scale","unrated","conversation"}.
+ */
 void question_write(struct buf *out, const struct config *config, const struct ask *ask);
 
 /*

@@ -57,6 +57,12 @@ struct ask {
 	struct ask *next;		/* on that list */
 };
 
+/* It is about its session as a whole: its one line stands for that, and so does its verdict. */
+static inline bool ask_is_whole(const struct ask *ask)
+{
+	return ask->job->whole && !ask->control;
+}
+
 /* Lines of its job that it asks about. */
 static inline size_t ask_job_lines(const struct ask *ask)
 {
@@ -98,6 +104,10 @@ struct rater {
 	char fingerprint[65];
 	char prompt_hash[RATER_HASH_SIZE];	/* for provenance: the instructions' hash */
 	char schema_hash[RATER_HASH_SIZE];	/* for provenance: that of an answer's form */
+	struct {				/* the same of sessions as a whole */
+		char fingerprint[65];
+		char prompt_hash[RATER_HASH_SIZE], schema_hash[RATER_HASH_SIZE];
+	} session;
 	char model[128];		/* as asked for: "gpt-4o-mini", "rubric" */
 	bool instant;			/* it answers within start(); pool.in_flight is no limit */
 	int capacity;			/* jobs that it has use for now; 0: pool.in_flight */
@@ -149,5 +159,12 @@ void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t
  * ("" where nothing makes it).
  */
 void rater_set_hashes(struct rater *rater, const char *instructions, const char *format);
+
+/* All three for sessions as a whole; parts: what a backend adds to the fingerprint. */
+void rater_set_session(struct rater *rater, const char *instructions, const char *format,
+		       const char *const *parts, size_t n);
+
+/* What a rater said, into ask's verdicts, by verdict.h or session_verdict.h; and ask->used.stray. */
+void ask_read_words(struct ask *ask, const struct config *config, const char *words, size_t len);
 
 #endif

@@ -16,12 +16,16 @@
 #define ALTERNATIVES_CAP 10
 #define REASON_CAP_BYTES 2000
 
+struct session_grade;
+
 struct verdict {
 	enum outcome outcome;
-	const char *rating;		/* one of the scale's strings; NULL unless OUTCOME_RATED */
+	/* One of the scale's strings, a whole session's score; NULL unless OUTCOME_RATED. */
+	const char *rating;
 	const char **alternatives;	/* never NULL when nalternatives > 0; no empty strings */
 	size_t nalternatives;
 	const char *reason;		/* "": none; of a refusal, the provider's words */
+	const struct session_grade *grade;	/* of a session as a whole (session_verdict.h) */
 };
 
 /*

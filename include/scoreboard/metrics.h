@@ -18,6 +18,9 @@
 	X(JOBS_REAPED,     "jobs_reaped_total",     "stuck jobs put back by the reaper") \
 	X(LINES_RATED,     "lines_rated_total",     "line ratings stored") \
 	X(LINES_FAILED,    "lines_failed_total",    "lines given up without a rating") \
+	X(SESSIONS_GRADED, "sessions_graded_total", "sessions graded as a whole") \
+	X(SESSIONS_CACHED, "sessions_graded_alike_total", \
+	  "of them, sessions graded as an equal one was before") \
 	X(FALLBACK_LINES,  "fallback_lines_total", \
 	  "lines that the fallback rated while the breaker was open") \
 	X(LINES_SKIPPED,   "lines_skipped_total",   "lines without text") \

@@ -122,6 +122,8 @@ struct scoreboard {
 	_Atomic uint32_t database_away;	/* enum database_trouble, so that it is said once */
 	/* It was once reached, or who started us was told that we wait: troubles are waited out. */
 	_Atomic uint32_t ever_up;
+	/* now_ms() until which jobs wait that grade a session as a whole; 0: there were none */
+	_Atomic int64_t sessions_wait_until_ms;
 	_Atomic int64_t job_budget;	/* --max-jobs: claims left; INT64_MAX without it */
 
 	/* the janitor's */

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Writes C source that holds the named files byte for byte (see include/base/embed.h).
-# usage: embed.sh migrations/*.sql etc/rubric.conf etc/prompt.txt
+# usage: embed.sh migrations/*.sql etc/rubric.conf etc/prompt.txt etc/session-prompt.txt
 set -eu
 
 echo '#include "base/embed.h"'
@@ -30,6 +30,8 @@ for file in "$@"; do
 		printf 'const struct embedded embedded_functions = '; row "$n" "$file"; echo ';' ;;
 	*/rubric.conf)
 		printf 'const struct embedded embedded_rubric = '; row "$n" "$file"; echo ';' ;;
+	*/session-prompt.txt)
+		printf 'const struct embedded embedded_session_prompt = '; row "$n" "$file"; echo ';' ;;
 	*/prompt.txt)
 		printf 'const struct embedded embedded_prompt = '; row "$n" "$file"; echo ';' ;;
 	esac

@@ -24,6 +24,7 @@ static const char *const backends[] = { "rubric", "openai", "command", NULL };
 static const char *const fallbacks[] = { "rubric", "openai", "command", "", NULL };
 static const char *const response_formats[] = { "json_schema", "json_object", "none", NULL };
 static const char *const mirrors[] = { "auto", "on", "off", NULL };
+static const char *const on_off[] = { "on", "off", NULL };
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };
 
 static const char *wrong_socket(const char *text)
@@ -182,6 +183,14 @@ const struct config_key config_keys[] = {
 	  .help = "Instructions for the model; empty: those built in." },
 	{ KEY(INTEGER, "rater.lines_per_call", rater.lines_per_call, "20"), .min = 1, .max = 200,
 	  .help = "Lines in one call to the rater, at most." },
+	{ KEY(CHOICE, "rater.session_grading", rater.session_grading, "on"), .choices = on_off,
+	  .help = "Whether full_grading jobs grade a session as a whole: \"on\", or \"off\": they "
+		  "fail." },
+	{ KEY(STRING, "rater.session_prompt_file", rater.session_prompt_file, ""), .file = true,
+	  .help = "Instructions for the model about a session as a whole; empty: those built in." },
+	{ KEY(INTEGER, "rater.session_bytes", rater.session_bytes, "262144"),
+	  .min = 1024, .max = 8 << 20,
+	  .help = "Bytes of a conversation that is graded as a whole, at most; about four a token." },
 
 	{ KEY(STRING, "rubric.file", rubric.file, ""), .file = true,
 	  .help = "Rules of the rubric; empty: those built in." },

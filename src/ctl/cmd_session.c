@@ -12,6 +12,7 @@
 #include "lib/json_strict.h"
 #include "lib/uuid5.h"
 #include "options.h"
+#include "overall.h"
 #include "pg/pgsync.h"
 #include "rows.h"
 
@@ -36,7 +37,10 @@ static PGresult *ask(PGconn *conn, const char *sql, const char *id, const int64_
 
 /* One more than is shown, so that it is known whether there are more. */
 static const char failures_sql[] =
-	"SELECT coalesce(job_data ->> 'batchIndex'::text, '?'), coalesce(error, 'no reason given'),"
+	"SELECT CASE WHEN job_type::text = 'full_grading'"
+	"    AND (job_data ? 'transcript'::text) IS NOT TRUE THEN 'its grading as a whole'"
+	"    ELSE 'batch ' || coalesce(job_data ->> 'batchIndex'::text, '?') END,"
+	"  coalesce(error, 'no reason given'),"
 	"  status::text = 'failed', bool_or(status::text = 'failed') OVER () FROM grading_jobs"
 	" WHERE (status::text = 'failed' OR status::text = 'completed' AND error IS NOT NULL)"
 	"   AND session_id = $1::uuid"
@@ -58,7 +62,7 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 		bool failed = PQgetvalue(result, i, 2)[0] == 't';
 
 		incomplete |= !failed;
-		ctl_complain(ctl, "batch %s %s: %s", PQgetvalue(result, i, 0),
+		ctl_complain(ctl, "%s %s: %s", PQgetvalue(result, i, 0),
 			     failed ? "failed" : "is incomplete", PQgetvalue(result, i, 1));
 	}
 	if (n > 0)
@@ -67,6 +71,14 @@ static void tell_failures(struct ctl *ctl, PGconn *conn, const char *id)
 			     incomplete ? "--incomplete " : "", id,
 			     incomplete ? "them" : "failed jobs");
 	PQclear(result);
+}
+
+static void tell_whole(struct ctl *ctl, PGconn *conn, const char *id)
+{
+	char session[UUID_SIZE];
+
+	uuid5_from_id(id, session);
+	overall_print(&ctl->out, conn, session);
 }
 
 /* ---- progress ---- */
@@ -85,8 +97,8 @@ static const char progress_sql[] =
 	" FROM grading_progress($1::uuid)";
 
 static const char progress_json_sql[] =
-	"SELECT pg_catalog.row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.*"
-	"  FROM grading_progress($1::uuid) p) t";
+	"SELECT pg_catalog.row_to_json(t) FROM (SELECT $1::uuid AS session_id, p.*,"
+	"  grading_whole($1::uuid) AS grading FROM grading_progress($1::uuid) p) t";
 
 static enum term_style status_style(const char *status)
 {
@@ -177,8 +189,10 @@ static int show(struct ctl *ctl, const char *session, const struct form *form,
 		status = ctl_unknown_session(ctl, session);
 	else
 		form->print(&ctl->out, result);
-	if (status == EXIT_STOPPED && !form->for_programs)
+	if (status == EXIT_STOPPED && !form->for_programs) {
+		tell_whole(ctl, conn, session);
 		tell_failures(ctl, conn, session);
+	}
 	PQclear(result);
 	PQfinish(conn);
 	return status;

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "grading/graded_line.h"
+#include "grading/whole_grade.h"
 #include "rater/question.h"
 #include "scoreboard/breadcrumb.h"
 #include "provenance.h"
@@ -327,8 +328,12 @@ static void take_verdicts(struct grading *g, const struct ask *ask, const struct
 			keep_no_rating(gl, v);
 			continue;
 		}
+		if (v->grade) {
+			whole_grade_take(g, v, rater, ask->used.model);
+			continue;
+		}
 		if (!provenance)
-			provenance = provenance_fresh(&g->job.arena, rater, ask->used.model);
+			provenance = provenance_fresh(&g->job.arena, rater, ask->used.model, false);
 		keep_rating(g, gl, v, rater, provenance, remember);
 	}
 }

@@ -20,6 +20,8 @@
 #define FREE_DELAY_MS 1000	/* when it was not the job's fault: just out of step with others */
 #define RETRY_AFTER_CAP_MS 120000
 #define SPREAD_MIN_MS 1000
+#define WAIT_FIRST_MS 250	/* between looks whether a session is over */
+#define WAIT_MAX_MS 10000
 
 /*
  * Decided: the job gets this status ("pending" again delay_ms from now), counting an attempt or
@@ -135,7 +137,7 @@ void grading_decide(struct grading *g, const struct rater *rater)
 		give_up(g, names, unrated < g->job.nrated);
 	pending = strcmp(g->settlement.status, "pending") == 0;
 	if (!pending)
-		g->nfailed = unrated;
+		g->nfailed = g->job.whole ? 0 : unrated;
 	if (!pending || g->calls.answered)	/* else it stays as earlier attempts left it */
 		g->settlement.result = result_write(g, rater, unrated);
 }
@@ -168,6 +170,26 @@ void grading_wait_for_others(struct grading *g, const char *earlier, int64_t del
 	end(g, "pending", false, delay_ms,
 	    arena_printf(&g->job.arena, "%s; it waits for them once", why));
 	g->settlement.result = result_mark_waited(g, earlier);
+}
+
+/* Twice as long each time: sessions take from milliseconds to days. */
+static int64_t wait_ms(int waits)
+{
+	int64_t delay = WAIT_FIRST_MS;
+
+	for (int i = 0; i < waits && delay < WAIT_MAX_MS; i++)
+		delay *= 2;
+	return delay < WAIT_MAX_MS ? delay : WAIT_MAX_MS;
+}
+
+void grading_wait_for_session(struct grading *g, const char *earlier, const char *why)
+{
+	int64_t delay_ms = wait_ms(g->whole.waits);
+
+	end(g, "pending", false, delay_ms + random() % (delay_ms / 4),
+	    arena_printf(&g->job.arena, "%s", why));
+	g->whole.waiting = true;
+	g->settlement.result = result_mark_waits(g, earlier, ++g->whole.waits);
 }
 
 void grading_end_unstorable(struct grading *g, const char *why)

@@ -12,6 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "grading/cache_key.h"
+#include "grading/whole_grade.h"
+#include "queue/whole.h"
 #include "scoreboard/breadcrumb.h"
 #include "result.h"
 
@@ -22,9 +24,9 @@ static int read_row(struct grading *g, const struct claimed_row *row, const stru
 {
 	const struct string_list *names = &config->rater.speakers;
 	struct speakers speakers = { .names = names->items, .n = names->n };
-	bool full = strcmp(row->job_type, "full_grading") == 0;
 
-	if (!full && strcmp(row->job_type, "line_rating") != 0)
+	g->job.full = strcmp(row->job_type, "full_grading") == 0;
+	if (!g->job.full && strcmp(row->job_type, "line_rating") != 0)
 		return err_set(err, ERR_PERMANENT,
 			       "job_type is \"%.40s\"; gradingd knows line_rating and full_grading",
 			       row->job_type);
@@ -38,8 +40,35 @@ static int read_row(struct grading *g, const struct claimed_row *row, const stru
 		return err_set(err, ERR_PERMANENT,
 			       "job_data is %" PRId64 " bytes long; the limit is %u",
 			       row->data_bytes, JOB_DATA_CAP_BYTES);
-	g->job.full = full;
 	return job_parse(&g->job, &speakers, row->data, (size_t)row->data_bytes, err);
+}
+
+/* A job that grades its session as a whole. A conversation that is too long is no rubric's worry. */
+static enum whole_state read_whole(struct grading *g, const struct claimed_row *row,
+				   const struct rater *rater, struct err *err)
+{
+	const struct config *config = rater->config;
+	const struct string_list *names = &config->rater.speakers;
+	struct speakers speakers = { .names = names->items, .n = names->n };
+	enum whole_state state;
+
+	if (row->data_bytes >= 0 && !row->data)
+		return err_set(err, ERR_PERMANENT,
+			       "job_data is %" PRId64 " bytes long; the limit is %u",
+			       row->data_bytes, JOB_DATA_CAP_BYTES);
+	state = whole_parse(&g->job, &speakers, row->whole, row->data,
+			    row->data ? (size_t)row->data_bytes : 0, err);
+	if (state == WHOLE_WRONG)
+		return state;
+	if (config->rater.session_grading == SESSION_GRADING_OFF)
+		return err_set(err, ERR_PERMANENT, "sessions are not graded as a whole: "
+			       "rater.session_grading is \"off\"");
+	if (state == WHOLE_READY && !rater->instant &&
+	    g->job.whole->bytes > (size_t)config->rater.session_bytes)
+		return err_set(err, ERR_PERMANENT, "the conversation of session %s has %zu bytes; "
+			       "rater.session_bytes allows %" PRId64, g->job.session_id,
+			       g->job.whole->bytes, config->rater.session_bytes);
+	return state;
 }
 
 static void list_lines(struct grading *g, const struct rater *rater)
@@ -96,11 +125,55 @@ static void say_who_was_rated(const struct grading *g)
 	log_warn("session %s: %s", g->job.session_id, g->job.notice);
 }
 
+static void begin_batch(struct grading *g, const struct claimed_row *row,
+			const struct rater *rater, bool with_keys)
+{
+	struct err err;
+
+	g->keyed = with_keys;
+	if (read_row(g, row, rater->config, &err) == -1) {
+		end_unread(g, row, rater->config->queue.poll_ms, &err);
+		return;
+	}
+	list_lines(g, rater);
+	result_carry_over(g, row->result);
+	say_who_was_rated(g);
+}
+
+/*
+ * Its one line, which stands for the session, goes not through the phrase cache and waits for no
+ * other. Claims in which it waited make no suspect of it.
+ */
+static void begin_whole(struct grading *g, const struct claimed_row *row,
+			const struct rater *rater, bool with_keys)
+{
+	struct err err;
+	enum whole_state state;
+
+	grading_may_be_stored(g);
+	g->bytes += (int64_t)strlen(row->whole);
+	result_carry_over(g, row->result);
+	if (g->whole.waits < g->job.times_claimed)
+		g->job.times_claimed -= g->whole.waits;
+	g->job.full = true;
+	state = read_whole(g, row, rater, &err);
+	if (state != WHOLE_READY)
+		g->job.nrated = 0;
+	if (state == WHOLE_WAITS) {
+		grading_wait_for_session(g, row->result, err.text);
+	} else if (state == WHOLE_WRONG) {
+		grading_end_unreadable(g, err.text);
+	} else {
+		list_lines(g, rater);
+		if (with_keys && !rater->instant)
+			whole_grade_key(g, rater);
+	}
+}
+
 struct grading *grading_new(const struct claimed_row *row, const struct rater *rater,
 			    bool with_keys)
 {
 	struct grading *g = xcalloc(1, sizeof(*g));
-	struct err err;
 
 	breadcrumb_job(row->id, row->claim);
 	copy_claim(&g->job, row);
@@ -109,15 +182,11 @@ struct grading *grading_new(const struct claimed_row *row, const struct rater *r
 	g->claimed_ms = now_ms();
 	g->deadline_ms = g->claimed_ms + rater->config->queue.job_deadline_ms;
 	g->bytes = row->data ? row->data_bytes : 0;
-	g->keyed = with_keys;
 	g->settlement.job = &g->job;
-	if (read_row(g, row, rater->config, &err) == -1) {
-		end_unread(g, row, rater->config->queue.poll_ms, &err);
-	} else {
-		list_lines(g, rater);
-		result_carry_over(g, row->result);
-		say_who_was_rated(g);
-	}
+	if (row->whole)
+		begin_whole(g, row, rater, with_keys);
+	else
+		begin_batch(g, row, rater, with_keys);
 	breadcrumb_end();
 	return g;
 }

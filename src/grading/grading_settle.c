@@ -10,9 +10,10 @@
 #include "base/arena.h"
 #include "grading/graded_line.h"
 
+/* The grade of a session as a whole is no line: its result carries it. */
 static bool is_to_be_sent(const struct grading *g, const struct graded_line *gl)
 {
-	return !g->settle.refused && line_is_to_be_stored(gl);
+	return !g->settle.refused && !g->job.whole && line_is_to_be_stored(gl);
 }
 
 static void send_lines(struct grading *g, size_t n)

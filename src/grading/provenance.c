@@ -19,8 +19,10 @@ void provenance_write_rater(struct buf *b, const struct rater *rater, const char
  * In the form in which Postgres writes jsonb (keys by their length, then their bytes), which is
  * what the phrase cache gives back: so what was cached has the same text, and one id.
  */
-const char *provenance_fresh(struct arena *arena, const struct rater *rater, const char *model)
+const char *provenance_fresh(struct arena *arena, const struct rater *rater, const char *model,
+			     bool whole)
 {
+	const char *fingerprint = whole ? rater->session.fingerprint : rater->fingerprint;
 	struct buf b;
 	char *text;
 
@@ -30,12 +32,12 @@ const char *provenance_fresh(struct arena *arena, const struct rater *rater, con
 	buf_str(&b, ", \"rater\": \"");
 	buf_str(&b, rater->ops->name);
 	buf_str(&b, "\", \"prompt\": \"");
-	buf_str(&b, rater->prompt_hash);
+	buf_str(&b, whole ? rater->session.prompt_hash : rater->prompt_hash);
 	buf_str(&b, "\", \"schema\": \"");
-	buf_str(&b, rater->schema_hash);
+	buf_str(&b, whole ? rater->session.schema_hash : rater->schema_hash);
 	buf_str(&b, rater->fallback ? "\", \"fallback\": true, \"fingerprint\": \""
 				    : "\", \"fingerprint\": \"");
-	buf_add(&b, rater->fingerprint, strnlen(rater->fingerprint, 16));
+	buf_add(&b, fingerprint, strnlen(fingerprint, 16));
 	buf_str(&b, "\"}");
 	text = arena_dup(arena, buf_text(&b), b.len);
 	buf_free(&b);

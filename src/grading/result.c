@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "grading/graded_line.h"
+#include "grading/whole_grade.h"
 #include "lib/json_strict.h"
 #include "provenance.h"
 
@@ -21,6 +22,9 @@
 #define RESULT_LINES 200	/* and result */
 /* Claims ask for it as well: queue/sql/pieces/claimed_rows.sql. */
 #define WAITED "waited_for_batches"
+/* What is due when its session ends: queue/sql/release_waiting.sql. */
+#define WAITING "waiting"
+#define WAITS "waits"		/* times that a session was found not to be over */
 
 static int count_of(struct json_object *object, const char *key)
 {
@@ -60,6 +64,7 @@ void result_carry_over(struct grading *g, const char *result)
 	g->stray = (size_t)count_of(root, "stray");
 	g->worker_deaths = count_of(root, "worker_deaths");
 	g->free_retries = count_of(root, "unclear");
+	g->whole.waits = count_of(root, WAITS);
 	outcomes = json_object_object_get(root, "outcomes");
 	for (int o = 0; o < OUTCOME_COUNT && json_object_is_type(outcomes, json_type_object); o++)
 		g->outcomes[o] = (size_t)count_of(outcomes, outcome_name((enum outcome)o));
@@ -90,6 +95,25 @@ bool result_has_waited(const char *earlier)
 	return waited;
 }
 
+const char *result_mark_waits(struct grading *g, const char *earlier, int waits)
+{
+	struct json_object *root = NULL;
+	const char *why, *text;
+
+	if (!earlier || json_strict_parse(earlier, strlen(earlier), &root, &why) == -1 ||
+	    !json_object_is_type(root, json_type_object)) {
+		json_object_put(root);
+		return arena_printf(&g->job.arena, "{\"" WAITING "\": true, \"" WAITS "\": %d}",
+				    waits);
+	}
+	json_object_object_add(root, WAITING, json_object_new_boolean(true));
+	json_object_object_add(root, WAITS, json_object_new_int(waits));
+	text = json_object_to_json_string_ext(root, JSON_C_TO_STRING_PLAIN);
+	text = arena_dup(&g->job.arena, text, strlen(text));
+	json_object_put(root);
+	return text;
+}
+
 static const char *why_unrated(const struct graded_line *gl)
 {
 	return gl->why ? gl->why : outcome_words(gl->outcome);
@@ -102,6 +126,9 @@ const char *result_name_unrated(struct grading *g, size_t unrated)
 	struct buf b;
 	size_t n = 0;
 
+	if (g->job.whole)
+		return arena_printf(&g->job.arena, "no grade for the session as a whole (%s)",
+				    why_unrated(&g->lines[0]));
 	buf_init(&b, RESULT_CAP_BYTES);
 	for (size_t i = 0; i < g->job.nrated && n < ERROR_LINES; i++) {
 		const struct graded_line *gl = &g->lines[i];
@@ -218,6 +245,8 @@ static void write_troubles(struct buf *b, const struct grading *g)
 		buf_printf(b, ",\"worker_deaths\":%d", g->worker_deaths);
 	if (unclear)
 		buf_printf(b, ",\"unclear\":%d", unclear);
+	if (g->whole.waits)
+		buf_printf(b, ",\"" WAITS "\":%d", g->whole.waits);
 }
 
 static void write_notice(struct buf *b, const struct grading *g)
@@ -236,19 +265,26 @@ const char *result_write(struct grading *g, const struct rater *rater, size_t un
 	const char *text;
 
 	buf_init(&b, RESULT_CAP_BYTES);
-	write_lines(&b, g, unrated);
-	write_batch(&b, &g->job);
+	if (g->job.whole) {
+		buf_char(&b, '{');	/* it brings no line, and counts none */
+	} else {
+		write_lines(&b, g, unrated);
+		write_batch(&b, &g->job);
+	}
 	provenance_write_rater(&b, rater, g->used.model);
 	if (asked)
 		write_used(&b, &g->used);
 	if (config_has_prices(rater->config))
 		write_cost(&b, &g->used);
-	write_counts(&b, g, rater);
+	if (g->job.whole)
+		whole_grade_write(&b, g, rater->config);
+	else
+		write_counts(&b, g, rater);
 	if (asked || unrated)
 		write_outcomes(&b, g);
 	write_troubles(&b, g);
 	write_notice(&b, g);
-	if (unrated)
+	if (unrated && !g->job.whole)
 		write_unrated(&b, g);
 	buf_char(&b, '}');
 	if (!buf_ok(&b))

@@ -20,6 +20,8 @@ void result_carry_over(struct grading *g, const char *result);
  */
 const char *result_mark_waited(struct grading *g, const char *earlier);
 bool result_has_waited(const char *earlier);
+/* The same with how often it has waited for its session to be over. */
+const char *result_mark_waits(struct grading *g, const char *earlier, int waits);
 
 /*
  * "no rating for lines 12, 13 (the reply left the line out), 15 (...)"; unrated: how many there

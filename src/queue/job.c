@@ -37,6 +37,8 @@ struct parse {
 	unsigned sides, sides_rated;	/* bits: speakers of sides[] with text, and those rated */
 	struct json_object *data;
 	struct rated_index *rated;	/* job->nrated of them */
+	const char *array;		/* the key of its entries */
+	bool optional;			/* it need not be there */
 	struct err *err;
 };
 
@@ -235,14 +237,14 @@ static int entry_text(struct parse *p, size_t at, struct json_object *entry,
 		if (!value)
 			continue;
 		if (!json_object_is_type(value, json_type_string))
-			return refuse(p, "transcript[%zu].%s is %s; it must be a string",
-				      at, keys[i], quote(value, quoted));
+			return refuse(p, "%s[%zu].%s is %s; it must be a string",
+				      p->array, at, keys[i], quote(value, quoted));
 		len = (size_t)json_object_get_string_len(value);
 		if (utf8_is_all_blank(json_object_get_string(value), len))
 			continue;
 		if (len > LINE_TEXT_CAP_BYTES)
-			return refuse(p, "transcript[%zu].%s is %zu bytes long; at most %u are "
-				      "allowed", at, keys[i], len, LINE_TEXT_CAP_BYTES);
+			return refuse(p, "%s[%zu].%s is %zu bytes long; at most %u are "
+				      "allowed", p->array, at, keys[i], len, LINE_TEXT_CAP_BYTES);
 		*text = value;
 		return 0;
 	}
@@ -257,19 +259,19 @@ static int batch_number(struct parse *p, size_t at, const char *key, int64_t min
 
 	if (!value || json_strict_integer(value, min, INT_MAX, number))
 		return 0;
-	return refuse(p, "transcript[%zu] has no index, and %s is %s; "
+	return refuse(p, "%s[%zu] has no index, and %s is %s; "
 		      "it must be a whole number from %lld to %d",
-		      at, key, quote(value, quoted), (long long)min, INT_MAX);
+		      p->array, at, key, quote(value, quoted), (long long)min, INT_MAX);
 }
 
 static int stride_is_unknown(struct parse *p, size_t at, int64_t batch, int64_t size)
 {
 	return err_set(p->err, ERR_RETRY,
-		       "transcript[%zu] has no index, and how many lines a full batch of session "
+		       "%s[%zu] has no index, and how many lines a full batch of session "
 		       "%s has is not known: batch %lld, with batchSize %lld, may be the last and "
 		       "shorter than the others, of which none is open or was settled. Give each "
 		       "line an index, or set the session's grading_sessions.stride, and retry it",
-		       at, p->job->session_id, (long long)batch, (long long)size);
+		       p->array, at, p->job->session_id, (long long)batch, (long long)size);
 }
 
 /*
@@ -295,14 +297,18 @@ static int index_from_batch(struct parse *p, size_t at, int *index)
 {
 	int64_t batch = 0, stride = 0, sum;
 
+	if (p->optional) {	/* it is no batch, and begins at the first line */
+		*index = (int)at;
+		return 0;
+	}
 	if (batch_number(p, at, "batchIndex", 0, &batch) == -1 ||
 	    find_stride(p, at, batch, &stride) == -1)
 		return -1;
 	sum = batch * stride + (int64_t)at;	/* both at most INT_MAX: no overflow */
 	if (sum > INT_MAX)
-		return refuse(p, "transcript[%zu] has no index, and batchIndex %lld times "
+		return refuse(p, "%s[%zu] has no index, and batchIndex %lld times "
 			      "batchSize %lld is too large for one",
-			      at, (long long)batch, (long long)stride);
+			      p->array, at, (long long)batch, (long long)stride);
 	p->job->stride = (int)stride;
 	*index = (int)sum;
 	return 0;
@@ -320,9 +326,9 @@ static int entry_index(struct parse *p, size_t at, struct json_object *entry, in
 		if (!value)
 			continue;
 		if (!json_strict_digits(value, 0, INT_MAX, &number))
-			return refuse(p, "transcript[%zu].%s is %s; "
+			return refuse(p, "%s[%zu].%s is %s; "
 				      "it must be a whole number from 0 to %d",
-				      at, keys[i], quote(value, quoted), INT_MAX);
+				      p->array, at, keys[i], quote(value, quoted), INT_MAX);
 		*index = (int)number;
 		return 0;
 	}
@@ -338,8 +344,8 @@ static int add_entry(struct parse *p, size_t at, struct json_object *entry)
 	struct name name;
 
 	if (!json_object_is_type(entry, json_type_object))
-		return refuse(p, "transcript[%zu] is %s; it must be an object with speaker, text "
-			      "and index", at, quote(entry, quoted));
+		return refuse(p, "%s[%zu] is %s; it must be an object with speaker, text "
+			      "and index", p->array, at, quote(entry, quoted));
 	line->speaker = copy_name(job, entry, "speaker");
 	name = speaker_of(entry);
 	line->rated = is_rated(p, name);
@@ -378,9 +384,9 @@ static int check_indexes_differ(struct parse *p)
 		qsort(r, n, sizeof(*r), compare_rated);
 	for (size_t i = 1; i < n; i++)
 		if (r[i - 1].index == r[i].index)
-			return refuse(p, "transcript[%zu] and transcript[%zu] both have "
+			return refuse(p, "%s[%zu] and %s[%zu] both have "
 				      "index %d; each rated line needs an index of its own",
-				      r[i - 1].entry, r[i].entry, r[i].index);
+				      p->array, r[i - 1].entry, p->array, r[i].entry, r[i].index);
 	return 0;
 }
 
@@ -410,11 +416,10 @@ static int read_data(struct parse *p)
 	if (!json_object_is_type(p->data, json_type_object))
 		return refuse(p, "job_data is %s; it must be an object with an array transcript",
 			      quote(p->data, quoted));
-	if (!json_object_object_get_ex(p->data, "transcript", &transcript))
+	if (!json_object_object_get_ex(p->data, p->array, &transcript) && !p->optional)
 		return refuse(p, "job_data has no transcript; it must be an array");
-	if (!json_object_is_type(transcript, json_type_array))
-		return refuse(p, "transcript is %s; it must be an array",
-			      quote(transcript, quoted));
+	if (!json_object_is_type(transcript, json_type_array) && (transcript || !p->optional))
+		return refuse(p, "%s is %s; it must be an array", p->array, quote(transcript, quoted));
 	job->sales_rep = copy_name(job, p->data, "salesRepName");
 	job->customer = copy_name(job, p->data, "customerName");
 	batches = json_object_object_get(p->data, "totalBatches");
@@ -425,7 +430,7 @@ static int read_data(struct parse *p)
 		job->batch_index = (int)index;
 	if (read_own_speakers(p) == -1)
 		return -1;
-	return read_transcript(p, transcript);
+	return transcript ? read_transcript(p, transcript) : 0;
 }
 
 static void forget_lines(struct job *job)
@@ -436,10 +441,9 @@ static void forget_lines(struct job *job)
 	job->notice = NULL;
 }
 
-int job_parse(struct job *job, const struct speakers *rated, const char *job_data, size_t len,
-	      struct err *err)
+static int parse_data(struct parse *p, const char *job_data, size_t len)
 {
-	struct parse p = { .job = job, .speakers = rated, .err = err };
+	struct job *job = p->job;
 	const char *why;
 	int result;
 
@@ -448,13 +452,30 @@ int job_parse(struct job *job, const struct speakers *rated, const char *job_dat
 	job->total_batches = 0;
 	forget_lines(job);
 	if (len > JOB_DATA_CAP_BYTES)
-		return refuse(&p, "job_data is %zu bytes long; at most %u are allowed",
+		return refuse(p, "job_data is %zu bytes long; at most %u are allowed",
 			      len, JOB_DATA_CAP_BYTES);
-	if (json_strict_parse(job_data, len, &p.data, &why) == -1)
-		return refuse(&p, "job_data is not JSON: %s", why);
-	result = read_data(&p);
-	json_object_put(p.data);
+	if (json_strict_parse(job_data, len, &p->data, &why) == -1)
+		return refuse(p, "job_data is not JSON: %s", why);
+	result = read_data(p);
+	json_object_put(p->data);
 	if (result == -1)
 		forget_lines(job);
 	return result;
+}
+
+int job_parse(struct job *job, const struct speakers *rated, const char *job_data, size_t len,
+	      struct err *err)
+{
+	struct parse p = { .job = job, .speakers = rated, .array = "transcript", .err = err };
+
+	return parse_data(&p, job_data, len);
+}
+
+int job_parse_conversation(struct job *job, const struct speakers *rated, const char *job_data,
+			   size_t len, struct err *err)
+{
+	struct parse p = { .job = job, .speakers = rated, .array = "conversation",
+			   .optional = true, .err = err };
+
+	return parse_data(&p, job_data, len);
 }

@@ -15,7 +15,8 @@
 /* Columns of sql/pieces/claimed_rows.sql, in its order. */
 enum { CLAIMED_ID, CLAIMED_SESSION, CLAIMED_CLAIM, CLAIMED_TIMES, CLAIMED_ATTEMPTS,
        CLAIMED_MAX_ATTEMPTS, CLAIMED_COUNTED_AS, CLAIMED_JOB_TYPE, CLAIMED_PRIORITY,
-       CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT, CLAIMED_STRIDE };
+       CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT, CLAIMED_STRIDE,
+       CLAIMED_WHOLE };
 
 /* Columns of sql/peek.sql and, with the last, sql/walk.sql. */
 enum { PLACE_ID, PLACE_PRIORITY, PLACE_AVAILABLE_AT, PLACE_LARGE };
@@ -227,6 +228,18 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 	out->data = queue_cell(result, row, CLAIMED_DATA);
 	out->result = queue_cell(result, row, CLAIMED_RESULT);
 	out->stride = pgvalue_int4(result, row, CLAIMED_STRIDE);
+	out->whole = queue_cell(result, row, CLAIMED_WHOLE);
+}
+
+int queue_release_waiting(struct queue *q, const char *const *sessions, size_t n,
+			  pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = queue_begin(q);
+
+	pgitems_begin(&p[0], PG_UUID);
+	for (size_t i = 0; i < n; i++)
+		pgitem_uuid(&p[0], sessions[i]);
+	return queue_send(q, STATEMENT_RELEASE_WAITING, answer, arg);
 }
 
 /* Columns of sql/lost.sql. */

@@ -1,6 +1,6 @@
 /*
- * Looking up what is known: phrases in the cache, lines that earlier attempts stored; and the
- * leases by which equal lines cost one call (single flight). Runs in workers.
+ * Looking up what is known: phrases in the cache, sessions graded as a whole, lines that earlier
+ * attempts stored; and the leases by which equal lines cost one call (single flight). Runs in workers.
  */
 #include "queue/queue.h"
 
@@ -29,6 +29,25 @@ void queue_cached_row(const PGresult *result, int row, struct cached_row *out)
 	out->reason = PQgetvalue(result, row, CACHED_REASON);
 	out->provenance = queue_cell(result, row, CACHED_PROVENANCE);
 	out->given_at = pgvalue_int8(result, row, CACHED_AT);
+}
+
+int queue_graded(struct queue *q, const char *const *keys, size_t n, int64_t ttl_ms,
+		 pg_answer_fn *answer, void *arg)
+{
+	struct buf *p = queue_begin(q);
+
+	queue_put_keys(&p[0], keys, n);
+	pgbinary_int8(&p[1], ttl_ms);
+	return queue_send(q, STATEMENT_GRADED, answer, arg);
+}
+
+/* Columns of sql/graded.sql, in its order. */
+void queue_graded_row(const PGresult *result, int row, struct graded_row *out)
+{
+	out->key = PQgetvalue(result, row, 0);
+	out->grading = PQgetvalue(result, row, 1);
+	out->provenance = queue_cell(result, row, 2);
+	out->given_at = PQgetvalue(result, row, 3);
 }
 
 static void put_ids(struct buf *b, struct job *const *jobs, size_t n, bool sessions)

@@ -17,6 +17,7 @@
 #include "rater/question.h"
 #include "rubric/rubric.h"
 #include "scoreboard/breadcrumb.h"
+#include "session_rubric.h"
 
 /* To be raised when the same rubric would rate a line differently: cache keys hold it. */
 #define RUBRIC_ENGINE "rubric 2"
@@ -49,6 +50,8 @@ static int use_rubric(struct rater *rater, const char *text, size_t len, const c
 	rater->instant = true;
 	rater_set_hashes(rater, text, RUBRIC_ENGINE);
 	rater_set_fingerprint(rater, (const char *const[]){ RUBRIC_ENGINE, text }, 2);
+	rater_set_session(rater, SESSION_RUBRIC_ENGINE, SESSION_RUBRIC_ENGINE,
+			  (const char *const[]){ SESSION_RUBRIC_ENGINE }, 1);
 	return 0;
 }
 
@@ -114,7 +117,9 @@ static void rubric_start(struct rater *rater, struct ask *ask)
 {
 	int64_t began_ms = now_ms();
 
-	for (size_t i = 0; i < ask->nlines; i++) {
+	if (ask_is_whole(ask))
+		session_rubric_grade(ask, rater->config);
+	for (size_t i = 0; i < ask->nlines && !ask_is_whole(ask); i++) {
 		breadcrumb_line(ask->lines[i]->index);
 		rate_line(rater, ask->job, ask->lines[i], &ask->verdicts[i]);
 	}

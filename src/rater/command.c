@@ -178,8 +178,7 @@ static void on_line(void *arg, const char *line, size_t len)
 	e = take_asked(c);
 	ask = e->ask;
 	breadcrumb_job(ask->job->id, ask->job->claim);
-	ask->used.stray = verdict_read(line, len, c->rater->config, ask->lines, ask->nlines,
-				       &ask->job->arena, ask->verdicts);
+	ask_read_words(ask, c->rater->config, line, len);
 	breadcrumb_end();
 	set_capacity(c, ask->used.latency_ms);
 	if (lost_thread(ask)) {
@@ -471,6 +470,7 @@ static void set_hashes(struct rater *rater)
 	for (size_t i = 0; i < argv->n; i++)
 		buf_printf(&line, "%s\n", argv->items[i]);
 	rater_set_hashes(rater, buf_text(&line), "");
+	rater_set_session(rater, buf_text(&line), "", (const char *const *)argv->items, argv->n);
 	buf_free(&line);
 }
 

@@ -37,6 +37,7 @@
 /* A field that a request may do without, where the provider refuses it. */
 struct field {
 	char *name, *json;
+	char *session_json;		/* of a session as a whole; NULL: the same */
 	const char *label;		/* as the log names it; NULL: by its name */
 	uint64_t hash;			/* of its refusal, for the other workers */
 };
@@ -44,11 +45,12 @@ struct field {
 struct openai {
 	struct http *http;
 	struct buf head, tail;		/* of a request, around the question */
+	struct buf session_head, session_tail;	/* of one about a session as a whole */
 	struct field fields[FIELDS_CAP];	/* in the order in which they stand in the tail */
 	size_t nfields;
 	uint64_t left_out;		/* of them, those that the provider refuses */
 	uint64_t in_tail;		/* of them, those that the tail has */
-	struct buf prompt;
+	struct buf prompt, session_prompt;
 	struct buf question, request;	/* of the ask being started; the memory stays */
 };
 
@@ -103,10 +105,11 @@ static void fill_in(struct buf *out, const char *template, const struct config *
 	}
 }
 
-static int read_prompt(struct buf *out, const char *path, struct err *err)
+static int read_prompt(struct buf *out, const char *path, const struct embedded *built_in,
+		       struct err *err)
 {
 	if (!path || !*path) {
-		buf_add(out, embedded_prompt.text, embedded_prompt.len);
+		buf_add(out, built_in->text, built_in->len);
 		return 0;
 	}
 	if (file_read(path, "prompt file", out, err) == -1)
@@ -116,13 +119,14 @@ static int read_prompt(struct buf *out, const char *path, struct err *err)
 	return 0;
 }
 
-static int make_prompt(struct buf *prompt, const struct config *config, struct err *err)
+static int make_prompt(struct buf *prompt, const struct config *config, const char *path,
+		       const struct embedded *built_in, struct err *err)
 {
 	struct buf file;
 	int rc;
 
 	buf_init(&file, PROMPT_CAP_BYTES);
-	rc = read_prompt(&file, config->rater.prompt_file, err);
+	rc = read_prompt(&file, path, built_in, err);
 	if (rc == 0)
 		fill_in(prompt, buf_text(&file), config);
 	buf_free(&file);
@@ -152,6 +156,19 @@ static void write_json_schema(struct buf *out, const struct config *config)
 		"\"required\":[\"ratings\"],\"additionalProperties\":false}}}");
 }
 
+static void write_session_schema(struct buf *out)
+{
+	buf_str(out,
+		"{\"type\":\"json_schema\","
+		"\"json_schema\":{\"name\":\"session\",\"strict\":true,\"schema\":"
+		"{\"type\":\"object\",\"properties\":{\"score\":{\"type\":\"integer\"},"
+		"\"summary\":{\"type\":\"string\"},"
+		"\"strengths\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
+		"\"improvements\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}}},"
+		"\"required\":[\"score\",\"summary\",\"strengths\",\"improvements\"],"
+		"\"additionalProperties\":false}}}");
+}
+
 static void add_field(struct openai *o, const char *name, const char *json, const char *label)
 {
 	if (o->nfields == FIELDS_CAP)
@@ -168,8 +185,12 @@ static void add_formats(struct openai *o, const struct config *config)
 
 	buf_init(&schema, REQUEST_CAP_BYTES);
 	write_json_schema(&schema, config);
-	if (config->openai.response_format == RESPONSE_JSON_SCHEMA)
+	if (config->openai.response_format == RESPONSE_JSON_SCHEMA) {
 		add_field(o, FORMAT, buf_text(&schema), FORMAT " \"json_schema\"");
+		buf_reset(&schema);
+		write_session_schema(&schema);
+		o->fields[o->nfields - 1].session_json = xstrdup(buf_text(&schema));
+	}
 	if (config->openai.response_format != RESPONSE_NONE)
 		add_field(o, FORMAT, "{\"type\":\"json_object\"}", FORMAT " \"json_object\"");
 	buf_free(&schema);
@@ -222,20 +243,20 @@ static uint64_t fields_to_send(const struct openai *o, uint64_t left_out)
 	return send;
 }
 
-static void write_field(struct buf *out, const struct field *field)
+static void write_field(struct buf *out, const struct field *field, bool session)
 {
 	buf_char(out, ',');
 	buf_json(out, field->name);
 	buf_char(out, ':');
-	buf_str(out, field->json);
+	buf_str(out, session && field->session_json ? field->session_json : field->json);
 }
 
-static void write_tail(struct buf *out, const struct openai *o, uint64_t send)
+static void write_tail(struct buf *out, const struct openai *o, uint64_t send, bool session)
 {
 	buf_str(out, "}]");
 	for (size_t i = 0; i < o->nfields; i++)
 		if (send >> i & 1)
-			write_field(out, &o->fields[i]);
+			write_field(out, &o->fields[i], session);
 	buf_char(out, '}');
 }
 
@@ -255,17 +276,31 @@ static uint64_t fields_that_rate(const struct openai *o, uint64_t send)
 }
 
 /* For provenance: the format that is really asked for. */
+static void write_format(struct buf *out, const struct openai *o, bool session)
+{
+	uint64_t send = fields_to_send(o, o->left_out);
+
+	for (size_t i = 0; i < o->nfields; i++)
+		if ((send >> i & 1) && strcmp(o->fields[i].name, FORMAT) == 0)
+			write_field(out, &o->fields[i], session);
+}
+
 static void set_hashes(struct rater *rater)
 {
 	const struct openai *o = rater->data;
-	uint64_t send = fields_to_send(o, o->left_out);
-	struct buf format;
+	struct buf format, tail;
 
 	buf_init(&format, REQUEST_CAP_BYTES);
-	for (size_t i = 0; i < o->nfields; i++)
-		if ((send >> i & 1) && strcmp(o->fields[i].name, FORMAT) == 0)
-			write_field(&format, &o->fields[i]);
+	write_format(&format, o, false);
 	rater_set_hashes(rater, buf_text(&o->prompt), buf_text(&format));
+	buf_reset(&format);
+	write_format(&format, o, true);
+	buf_init(&tail, REQUEST_CAP_BYTES);
+	write_tail(&tail, o, fields_that_rate(o, fields_to_send(o, 0)), true);
+	rater_set_session(rater, buf_text(&o->session_prompt), buf_text(&format),
+			  (const char *const []){ buf_text(&o->session_head), buf_text(&tail) },
+			  2);
+	buf_free(&tail);
 	buf_free(&format);
 }
 
@@ -276,7 +311,7 @@ static void set_fingerprint(struct rater *rater)
 	struct buf tail;
 
 	buf_init(&tail, REQUEST_CAP_BYTES);
-	write_tail(&tail, o, fields_that_rate(o, o->in_tail));
+	write_tail(&tail, o, fields_that_rate(o, o->in_tail), false);
 	rater_set_fingerprint(rater, (const char *const []){ o->head.data, tail.data }, 2);
 	buf_free(&tail);
 	for (size_t i = 0; i < o->nfields; i++)
@@ -290,8 +325,19 @@ static void use_tail(struct openai *o, uint64_t send)
 	if (o->tail.len > 0 && o->in_tail == send)
 		return;
 	buf_reset(&o->tail);
+	buf_reset(&o->session_tail);
 	o->in_tail = send;
-	write_tail(&o->tail, o, send);
+	write_tail(&o->tail, o, send, false);
+	write_tail(&o->session_tail, o, send, true);
+}
+
+static void write_head(struct buf *head, const struct config *config, const struct buf *prompt)
+{
+	buf_str(head, "{\"model\":");
+	buf_json(head, config->openai.model);
+	buf_str(head, ",\"messages\":[{\"role\":\"system\",\"content\":");
+	buf_json(head, buf_text(prompt));
+	buf_str(head, "},{\"role\":\"user\",\"content\":");
 }
 
 /* All of a request but the question, written once. */
@@ -299,13 +345,13 @@ static int make_frame(struct rater *rater, struct err *err)
 {
 	const struct config *config = rater->config;
 	struct openai *o = rater->data;
-	int rc = make_prompt(&o->prompt, config, err);
+	int rc = make_prompt(&o->prompt, config, config->rater.prompt_file, &embedded_prompt, err);
 
-	buf_str(&o->head, "{\"model\":");
-	buf_json(&o->head, config->openai.model);
-	buf_str(&o->head, ",\"messages\":[{\"role\":\"system\",\"content\":");
-	buf_json(&o->head, buf_text(&o->prompt));
-	buf_str(&o->head, "},{\"role\":\"user\",\"content\":");
+	if (rc == 0)
+		rc = make_prompt(&o->session_prompt, config, config->rater.session_prompt_file,
+				 &embedded_session_prompt, err);
+	write_head(&o->head, config, &o->prompt);
+	write_head(&o->session_head, config, &o->session_prompt);
 	add_formats(o, config);
 	add_temperature(o, config->openai.temperature);
 	if (rc == 0)
@@ -436,10 +482,14 @@ static void openai_close(struct rater *rater)
 	for (size_t i = 0; i < o->nfields; i++) {
 		free(o->fields[i].name);
 		free(o->fields[i].json);
+		free(o->fields[i].session_json);
 	}
 	buf_free(&o->prompt);
+	buf_free(&o->session_prompt);
 	buf_free(&o->head);
 	buf_free(&o->tail);
+	buf_free(&o->session_head);
+	buf_free(&o->session_tail);
 	buf_free(&o->question);
 	buf_free(&o->request);
 	free(o);
@@ -453,8 +503,11 @@ static int openai_open(struct rater *rater, struct err *err)
 
 	rater->data = o;
 	buf_init(&o->prompt, 2 * PROMPT_CAP_BYTES);
+	buf_init(&o->session_prompt, 2 * PROMPT_CAP_BYTES);
 	buf_init(&o->head, REQUEST_CAP_BYTES);
 	buf_init(&o->tail, REQUEST_CAP_BYTES);
+	buf_init(&o->session_head, REQUEST_CAP_BYTES);
+	buf_init(&o->session_tail, REQUEST_CAP_BYTES);
 	buf_init(&o->question, REQUEST_CAP_BYTES);
 	buf_init(&o->request, REQUEST_CAP_BYTES);
 	snprintf(rater->model, sizeof(rater->model), "%s", config->openai.model);
@@ -475,13 +528,16 @@ static int openai_open(struct rater *rater, struct err *err)
 static int write_request(struct openai *o, const struct config *config, const struct ask *ask,
 			 uint64_t without)
 {
+	const struct buf *head = ask_is_whole(ask) ? &o->session_head : &o->head;
+	const struct buf *tail = ask_is_whole(ask) ? &o->session_tail : &o->tail;
+
 	use_tail(o, fields_to_send(o, without));
 	buf_reset(&o->question);
 	buf_reset(&o->request);
 	question_write(&o->question, config, ask);
-	buf_add(&o->request, o->head.data, o->head.len);
+	buf_add(&o->request, head->data, head->len);
 	buf_json(&o->request, buf_text(&o->question));
-	buf_add(&o->request, o->tail.data, o->tail.len);
+	buf_add(&o->request, tail->data, tail->len);
 	return buf_ok(&o->question) && buf_ok(&o->request) ? 0 : -1;
 }
 

@@ -275,8 +275,7 @@ static size_t whole_ratings(const char *text, size_t len)
 
 static void read_words(struct words words, const struct config *config, struct ask *ask)
 {
-	ask->used.stray = verdict_read(words.text, words.len, config, ask->lines, ask->nlines,
-				       &ask->job->arena, ask->verdicts);
+	ask_read_words(ask, config, words.text, words.len);
 }
 
 static bool is_blank(char c)
@@ -323,6 +322,10 @@ static void read_cut(struct words words, enum outcome why, const struct config *
 	size_t whole;
 	int k;
 
+	if (ask_is_whole(ask)) {	/* half a judgement is none */
+		verdict_all(ask->verdicts, ask->nlines, why);
+		return;
+	}
 	read_words(words, config, ask);
 	cut.len = verdict_find_cut(words.text, words.len, &cut.text);
 	whole = whole_ratings(cut.text, cut.len);

@@ -4,6 +4,7 @@
  */
 #include "rater/question.h"
 
+#include "queue/whole.h"
 #include "scoreboard/breadcrumb.h"
 
 void question_each_context(const struct config *config, const struct job *job,
@@ -76,10 +77,47 @@ static void write_lines(struct buf *out, const struct line *const *lines, size_t
 	}
 }
 
+static void write_conversation(struct buf *out, const struct whole *whole)
+{
+	for (size_t i = 0; i < whole->nlines; i++) {
+		const struct whole_line *line = &whole->lines[i];
+
+		breadcrumb_line(line->index);
+		buf_printf(out, "%s{\"line\": %d, ", i ? ", " : "", line->index);
+		if (*line->speaker) {
+			write_member(out, "speaker", line->speaker);
+			buf_str(out, ", ");
+		}
+		write_member(out, "text", line->text);
+		if (*line->rating) {
+			buf_str(out, ", ");
+			write_member(out, "rating", line->rating);
+		}
+		buf_char(out, '}');
+	}
+}
+
+static void write_session(struct buf *out, const struct config *config, const struct job *job)
+{
+	buf_str(out, "{\"task\": \"session\", ");
+	write_member(out, "sales_rep", job->sales_rep);
+	buf_str(out, ", ");
+	write_member(out, "customer", job->customer);
+	buf_str(out, ", \"scale\": [");
+	write_scale(out, &config->rater.scale);
+	buf_printf(out, "], \"unrated\": %d, \"conversation\": [", job->whole->unrated);
+	write_conversation(out, job->whole);
+	buf_str(out, "]}");
+}
+
 void question_write(struct buf *out, const struct config *config, const struct ask *ask)
 {
 	struct list context = { out, 0 };
 
+	if (ask_is_whole(ask)) {
+		write_session(out, config, ask->job);
+		return;
+	}
 	buf_char(out, '{');
 	write_member(out, "sales_rep", ask->control ? "" : ask->job->sales_rep);
 	buf_str(out, ", ");

@@ -1,6 +1,6 @@
 /*
- * What all raters share: the list of answered asks, the fingerprint. Runs in workers. It never
- * retries, never reads a reply, and knows no backend (backends.c does).
+ * What all raters share: the list of answered asks, the fingerprints, who reads a reply. Runs in
+ * workers. It never retries, and knows no backend (backends.c does).
  */
 #include "rater/rater.h"
 
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/hash.h"
+#include "rater/session_verdict.h"
 
 struct rater *rater_new(const struct rater_ops *ops, bool fallback, const struct config *config,
 			struct loop *loop, struct err *err)
@@ -128,6 +129,35 @@ void rater_set_hashes(struct rater *rater, const char *instructions, const char 
 	hash_string(h, format);
 	hash_end(h, hex);
 	snprintf(rater->schema_hash, sizeof(rater->schema_hash), "%.16s", hex);
+}
+
+void rater_set_session(struct rater *rater, const char *instructions, const char *format,
+		       const char *const *parts, size_t n)
+{
+	char hex[HASH_HEX_SIZE];
+	struct hash *h = hash_begin();
+
+	hash_string(h, "session");
+	hash_string(h, rater->ops->name);
+	hash_scale(h, rater);
+	for (size_t i = 0; i < n; i++)
+		hash_string(h, parts[i]);
+	hash_end(h, rater->session.fingerprint);
+	hash_text(instructions, strlen(instructions), hex);
+	snprintf(rater->session.prompt_hash, RATER_HASH_SIZE, "%.16s", hex);
+	hash_text(format, strlen(format), hex);
+	snprintf(rater->session.schema_hash, RATER_HASH_SIZE, "%.16s", hex);
+}
+
+void ask_read_words(struct ask *ask, const struct config *config, const char *words, size_t len)
+{
+	struct arena *arena = &ask->job->arena;
+
+	if (ask_is_whole(ask))
+		session_verdict_read(words, len, config, arena, ask->verdicts);
+	else
+		ask->used.stray = verdict_read(words, len, config, ask->lines, ask->nlines, arena,
+					       ask->verdicts);
 }
 
 void rater_set_fingerprint(struct rater *rater, const char *const *parts, size_t n)

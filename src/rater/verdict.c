@@ -8,166 +8,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/log.h"
-#include "base/utf8.h"
 #include "lib/json_strict.h"
 #include "scoreboard/breadcrumb.h"
-#include "secrets.h"
-
-struct span { const char *text; size_t len; };
-
-static bool is_space(char c)
-{
-	return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static struct span trim(struct span s)
-{
-	while (s.len && is_space(s.text[s.len - 1]))
-		s.len--;
-	while (s.len && is_space(s.text[0])) {
-		s.text++;
-		s.len--;
-	}
-	return s;
-}
-
-#define FENCE "```"
-#define SENTENCE_CAP_BYTES 1000		/* of what a model says before its fence */
-
-static struct span skip(struct span s, size_t n)
-{
-	return (struct span){ s.text + n, s.len - n };
-}
-
-static bool begins_with(struct span s, const char *text)
-{
-	return s.len >= strlen(text) && memcmp(s.text, text, strlen(text)) == 0;
-}
-
-static const char *find(struct span s, const char *text)
-{
-	return s.len > 0 ? memmem(s.text, s.len, text, strlen(text)) : NULL;
-}
-
-/*
- * Models that think aloud do so first, in one block. What it holds is a draft, whatever it looks
- * like; a block that does not end is all there is.
- */
-static struct span skip_thoughts(struct span s)
-{
-	static const char open[] = "<think>", close[] = "</think>";
-	const char *end;
-
-	if (!begins_with(s, open))
-		return s;
-	end = find(s, close);
-	if (!end)
-		return s;
-	return trim(skip(s, (size_t)(end - s.text) + strlen(close)));
-}
-
-/*
- * A sentence before a fence is none of the answer: plain words, and the fence begins a line of its
- * own. Whatever looks like another answer in it, or like thoughts, leaves all as it was.
- */
-static struct span skip_sentence(struct span s)
-{
-	const char *fence = find(s, FENCE);
-	size_t n = fence ? (size_t)(fence - s.text) : 0;
-
-	if (n == 0 || n > SENTENCE_CAP_BYTES || fence[-1] != '\n')
-		return s;
-	for (size_t i = 0; i < n; i++)
-		if (strchr("{}[]<>`", s.text[i]))
-			return s;
-	return skip(s, n);
-}
-
-/* Models put JSON into a Markdown fence, unasked. Anything behind the fence is not tolerated. */
-static struct span unfence(struct span s, bool cut)
-{
-	static const char language[] = "json";
-	const size_t fence_len = strlen(FENCE), language_len = sizeof(language) - 1;
-	bool ends;
-
-	if (!begins_with(s, FENCE))
-		return s;
-	ends = s.len >= 2 * fence_len &&
-	       memcmp(s.text + s.len - fence_len, FENCE, fence_len) == 0;
-	if (!ends && !cut)
-		return s;
-	s = skip(s, fence_len);
-	s.len -= ends ? fence_len : 0;
-	if (s.len >= language_len && strncasecmp(s.text, language, language_len) == 0)
-		s = skip(s, language_len);
-	return trim(s);
-}
-
-/* Takes off what changes nothing: one block of thoughts, one fence. cut: its end may be missing. */
-static struct span unwrap(struct span s, bool cut)
-{
-	return unfence(skip_sentence(skip_thoughts(trim(s))), cut);
-}
+#include "reply_text.h"
 
 size_t verdict_find_cut(const char *reply, size_t len, const char **start)
 {
-	struct span s = unwrap((struct span){ reply, len }, true);
+	struct span s = reply_unwrap((struct span){ reply, len }, true);
 
 	*start = s.text;
-	return begins_with(s, "{") ? s.len : 0;
-}
-
-static struct span span_of(const char *text)
-{
-	return (struct span){ text, text ? strlen(text) : 0 };
-}
-
-static struct span span_of_json(struct json_object *value)
-{
-	struct span s = { NULL, 0 };
-
-	if (json_object_is_type(value, json_type_string))
-		s = (struct span){ json_object_get_string(value),
-				   (size_t)json_object_get_string_len(value) };
-	return s;
+	return reply_begins_with(s, "{") ? s.len : 0;
 }
 
 /* Never matched loosely: "Good." or "goo" may be anything, "good" is a grade. */
 static const char *scale_find(const struct string_list *scale, struct span s)
 {
-	s = trim(s);
+	s = reply_trim(s);
 	for (size_t i = 0; s.text && i < scale->n; i++)
 		if (strlen(scale->items[i]) == s.len && memcmp(scale->items[i], s.text, s.len) == 0)
 			return scale->items[i];
 	return NULL;
-}
-
-static const char *copy_text(struct arena *arena, struct span s, size_t cap_bytes)
-{
-	char *copy;
-
-	s = trim(s);
-	s.len = utf8_cut(s.text, s.len, cap_bytes);
-	if (utf8_is_all_blank(s.text, s.len))
-		return "";
-	copy = arena_dup(arena, s.text, s.len);
-	copy[utf8_clean(copy, s.len, UTF8_BLANK_BUT_LINES)] = '\0';
-	return copy;
-}
-
-/*
- * A rater's words. "" when they quote a secret of ours: a provider, or a gateway, may echo what it
- * was sent.
- */
-static const char *copy_words(const struct config *config, struct arena *arena, struct span s,
-			      size_t cap_bytes)
-{
-	if (secrets_quoted(config, s.text, s.len))
-		return "";
-	return copy_text(arena, s, cap_bytes);
 }
 
 static size_t alternatives_cap(const struct config *config)
@@ -185,7 +47,7 @@ static void add_alternative(struct verdict *v, const struct config *config, stru
 
 	if (v->nalternatives == cap)
 		return;
-	text = copy_words(config, arena, s, ALTERNATIVE_CAP_BYTES);
+	text = reply_copy_words(config, arena, s, ALTERNATIVE_CAP_BYTES);
 	if (!*text)
 		return;
 	if (!v->alternatives)
@@ -206,7 +68,7 @@ static bool rate(struct verdict *v, const struct config *config, struct arena *a
 	*v = (struct verdict){
 		.outcome = OUTCOME_RATED,
 		.rating = found,
-		.reason = copy_words(config, arena, reason, REASON_CAP_BYTES),
+		.reason = reply_copy_words(config, arena, reason, REASON_CAP_BYTES),
 	};
 	return true;
 }
@@ -221,7 +83,7 @@ void verdict_all(struct verdict *verdicts, size_t n, enum outcome outcome)
 
 void verdict_refused(struct verdict *verdicts, size_t n, struct arena *arena, const char *words)
 {
-	const char *copy = copy_text(arena, span_of(words), REASON_CAP_BYTES);
+	const char *copy = reply_copy_text(arena, reply_span(words), REASON_CAP_BYTES);
 
 	verdict_all(verdicts, n, OUTCOME_REFUSED);
 	for (size_t i = 0; i < n; i++)
@@ -231,23 +93,23 @@ void verdict_refused(struct verdict *verdicts, size_t n, struct arena *arena, co
 void verdict_give(struct verdict *v, const struct config *config, struct arena *arena,
 		  const char *rating, const char *const *alternatives, size_t n, const char *reason)
 {
-	if (!rate(v, config, arena, span_of(rating), span_of(reason)))
+	if (!rate(v, config, arena, reply_span(rating), reply_span(reason)))
 		return;
 	for (size_t i = 0; i < n; i++)
-		add_alternative(v, config, arena, span_of(alternatives[i]));
+		add_alternative(v, config, arena, reply_span(alternatives[i]));
 }
 
 static void give_json(struct verdict *v, const struct config *config, struct arena *arena,
 		      struct json_object *element)
 {
-	struct span rating = span_of_json(json_object_object_get(element, "rating"));
-	struct span reason = span_of_json(json_object_object_get(element, "reason"));
+	struct span rating = reply_span_of_json(json_object_object_get(element, "rating"));
+	struct span reason = reply_span_of_json(json_object_object_get(element, "reason"));
 	struct json_object *list = json_object_object_get(element, "alternatives");
 
 	if (!rate(v, config, arena, rating, reason) || !json_object_is_type(list, json_type_array))
 		return;
 	for (size_t i = 0; i < json_object_array_length(list); i++)
-		add_alternative(v, config, arena, span_of_json(json_object_array_get_idx(list, i)));
+		add_alternative(v, config, arena, reply_span_of_json(json_object_array_get_idx(list, i)));
 }
 
 /* Where the verdict of a line index is; sorted, so that a long reply for many lines stays cheap. */
@@ -263,7 +125,7 @@ static int compare_places(const void *left, const void *right)
 /* Some models write numbers as strings: taken when it is just how we would write it. */
 static bool read_number(struct json_object *value, int64_t *number)
 {
-	struct span s = span_of_json(value);
+	struct span s = reply_span_of_json(value);
 	char again[24];
 
 	if (!s.text)
@@ -354,56 +216,11 @@ static size_t read_object(struct json_object *reply, const struct config *config
 	return stray;
 }
 
-static size_t count_members(struct json_object *value)
-{
-	size_t n = 0;
-
-	if (json_object_is_type(value, json_type_array)) {
-		for (size_t i = 0; i < json_object_array_length(value); i++)
-			n += count_members(json_object_array_get_idx(value, i));
-	} else if (json_object_is_type(value, json_type_object)) {
-		n = (size_t)json_object_object_length(value);
-		json_object_object_foreach(value, key, member) {
-			(void)key;
-			n += count_members(member);
-		}
-	}
-	return n;
-}
-
-/*
- * Whether an object in text, which was parsed as value, has a key twice, or one with a NUL. The
- * parser keeps the last, so of {"line": 1, "rating": "good", "line": 2} the rating would go to a
- * line it was not meant for; and it cuts "rating\u0000s" to "rating".
- */
-static bool has_odd_keys(struct span text, struct json_object *value)
-{
-	static const char nul[] = "\\u0000";
-	bool in_string = false, has_nul = false;
-	size_t colons = 0;
-
-	for (size_t i = 0; i < text.len; i++) {
-		if (in_string && text.text[i] == '\\') {
-			has_nul |= text.len - i >= strlen(nul) &&
-				memcmp(text.text + i, nul, strlen(nul)) == 0;
-			i++;
-		} else if (text.text[i] == '"') {
-			in_string = !in_string;
-			has_nul &= !in_string;
-		} else if (!in_string && text.text[i] == ':') {
-			if (has_nul)
-				return true;
-			colons++;
-		}
-	}
-	return colons != count_members(value);
-}
-
 size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		    const struct line *const *lines, size_t n, struct arena *arena,
 		    struct verdict *verdicts)
 {
-	struct span s = unwrap((struct span){ reply, len }, false);
+	struct span s = reply_unwrap((struct span){ reply, len }, false);
 	struct json_object *object;
 	const char *why;
 	size_t stray;
@@ -412,7 +229,7 @@ size_t verdict_read(const char *reply, size_t len, const struct config *config,
 		verdict_all(verdicts, n, s.len ? OUTCOME_NOT_JSON : OUTCOME_EMPTY);
 		return 0;
 	}
-	if (has_odd_keys(s, object)) {
+	if (reply_has_odd_keys(s, object)) {
 		verdict_all(verdicts, n, OUTCOME_NOT_SCHEMA);
 		stray = 0;
 	} else {

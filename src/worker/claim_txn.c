@@ -24,7 +24,8 @@ bool claim_txn_fits(const struct claim_txn *t, bool deep)
 
 bool claim_txn_can_complete(const struct claimed_row *row)
 {
-	return row->times_claimed == 0 && row->counted_as == COUNTED_NOT && row->data;
+	return row->times_claimed == 0 && row->counted_as == COUNTED_NOT && row->data &&
+	       !row->whole;
 }
 
 int claim_txn_begin(struct claim_txn *t, const struct claim *claim, pg_answer_fn *answer, void *arg)

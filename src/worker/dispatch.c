@@ -42,7 +42,7 @@ static void count_verdicts(const struct context *ctx, const struct ask *ask)
 	for (size_t i = 0; i < ask_job_lines(ask); i++) {
 		enum counter counter = outcome_counter(ask->verdicts[i].outcome);
 
-		if (counter != COUNTER_COUNT)
+		if (counter != COUNTER_COUNT && !ask_is_whole(ask))
 			context_count(ctx, counter, 1);
 	}
 }

@@ -79,12 +79,15 @@ static enum fault fault_of_refusal(const struct context *ctx, const struct ask *
 }
 
 /*
- * Answers of no use cost attempts: after the first, what is left are lines that are hard to rate.
+ * Answers of no use cost attempts: after the first, what is left are lines that are hard to rate. A
+ * rater that cannot grade a session as a whole may well rate lines, and nobody else is to wait.
  */
 static enum fault fault_of_answer(const struct ask *ask, bool probing)
 {
 	if (is_of_use(ask))
 		return FAULT_NONE;
+	if (ask_is_whole(ask))
+		return FAULT_ALIVE;
 	return ask->job->attempts > 0 && !probing ? FAULT_ALIVE : FAULT_USELESS;
 }
 

@@ -9,6 +9,7 @@
 #include <sys/queue.h>
 
 #include "base/log.h"
+#include "grading/whole_grade.h"
 
 struct batch {
 	LIST_ENTRY(batch) link;
@@ -96,15 +97,23 @@ static void on_cached(void *arg, const PGresult *result, const struct err *err)
 	answered(b);
 }
 
+/* A session as a whole has a key of its own, and its line has none. */
+static size_t keyed_lines(const struct grading *g)
+{
+	return g->keyed ? g->job.nrated : 0;
+}
+
 static void sort_lines(struct batch *b)
 {
 	size_t k = 0;
 
 	for (size_t i = 0; i < b->n; i++)
-		b->nlines += b->gradings[i]->job.nrated;
+		b->nlines += keyed_lines(b->gradings[i]);
+	if (b->nlines == 0)
+		return;
 	b->lines = xcalloc(b->nlines, sizeof(*b->lines));
 	for (size_t i = 0; i < b->n; i++)
-		for (size_t l = 0; l < b->gradings[i]->job.nrated; l++)
+		for (size_t l = 0; l < keyed_lines(b->gradings[i]); l++)
 			b->lines[k++] = &b->gradings[i]->lines[l];
 	qsort(b->lines, b->nlines, sizeof(*b->lines), by_key);
 }
@@ -159,11 +168,45 @@ static void look_up_stored(struct batch *b)
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n; i++)
-		if (b->gradings[i]->job.times_claimed > 1)
+		if (b->gradings[i]->job.times_claimed > 1 && !b->gradings[i]->job.whole)
 			jobs[n++] = &b->gradings[i]->job;
 	if (n > 0 && queue_stored(b->ctx->queue, jobs, n, on_stored, b) == 0)
 		b->waiting++;
 	free(jobs);
+}
+
+/* ---- equal sessions ---- */
+
+static void on_graded(void *arg, const PGresult *result, const struct err *err)
+{
+	struct batch *b = arg;
+
+	if (err && err->kind != ERR_LOST)
+		log_warn("%s; grading sessions without what is known of equal ones", err->text);
+	for (int row = 0; result && row < PQntuples(result); row++) {
+		struct graded_row graded;
+
+		queue_graded_row(result, row, &graded);
+		for (size_t i = 0; i < b->n; i++)
+			if (b->gradings[i]->job.whole && b->gradings[i]->job.nrated > 0 &&
+			    strcmp(b->gradings[i]->whole.key, graded.key) == 0)
+				whole_grade_give(b->gradings[i], &graded, b->ctx->config);
+	}
+	answered(b);
+}
+
+static void look_up_graded(struct batch *b)
+{
+	const char **keys = xcalloc(b->n, sizeof(*keys));
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		if (b->gradings[i]->job.nrated > 0 && b->gradings[i]->whole.key[0])
+			keys[n++] = b->gradings[i]->whole.key;
+	if (n > 0 && queue_graded(b->ctx->queue, keys, n, b->ctx->config->cache.ttl_ms, on_graded,
+				  b) == 0)
+		b->waiting++;
+	free(keys);
 }
 
 void lookup_begin(const struct context *ctx, struct grading *const *gradings, size_t n,
@@ -179,8 +222,8 @@ void lookup_begin(const struct context *ctx, struct grading *const *gradings, si
 	b->gradings = xcalloc(n, sizeof(struct grading *));
 	memcpy(b->gradings, gradings, n * sizeof(struct grading *));
 	b->waiting = 1;
-	if (gradings[0]->keyed)		/* as all of one claim */
-		look_up_cached(b);
+	look_up_cached(b);
+	look_up_graded(b);
 	look_up_stored(b);
 	answered(b);
 }

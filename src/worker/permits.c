@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/invariant.h"
+#include "queue/whole.h"
 
 #define SPREAD_MS 300		/* so that not all who wait look at once; less than the burst */
 #define LOOK_MS 2000		/* limits may change, and permits come back */
@@ -99,6 +100,8 @@ static size_t question_bytes(const struct rater *rater, const struct ask *ask)
 
 	for (size_t i = 0; i < ask->nlines; i++)
 		bytes += strlen(ask->lines[i]->text) + LINE_BYTES;
+	if (ask_is_whole(ask))
+		bytes += ask->job->whole->bytes + ask->job->whole->nlines * LINE_BYTES;
 	return bytes;
 }
 

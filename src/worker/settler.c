@@ -35,6 +35,8 @@ static void count_settled(const struct context *ctx, const struct grading *g)
 	context_count(ctx, COUNTER_LINES_FAILED, g->nfailed);
 	if (strcmp(status, "completed") == 0) {
 		context_count(ctx, COUNTER_JOBS_COMPLETED, 1);
+		context_count(ctx, COUNTER_SESSIONS_GRADED, g->whole.grade != NULL);
+		context_count(ctx, COUNTER_SESSIONS_CACHED, g->whole.cached);
 		if (g->nfailed > 0)
 			log_warn("job %s is completed, but: %s", g->job.id, g->settlement.error);
 	} else if (strcmp(status, "failed") == 0) {
@@ -60,6 +62,17 @@ static void tell_publisher(const struct context *ctx, const struct grading *g)
 	wake_publisher(sb);
 }
 
+/* A batch that has ended may be the last one, for which a job waits that is of all of them. */
+static void tell_session(struct settler *s, const struct grading *g)
+{
+	bool pending = strcmp(g->settlement.status, "pending") == 0;
+
+	if (g->whole.waiting)
+		session_end_waits(s->ends, g->settlement.delay_ms);
+	else if (!pending && !g->job.whole)
+		session_end_note(s->ends, g->job.session_id);
+}
+
 void settler_finish(struct settler *s, struct grading *g, bool settled)
 {
 	if (!settled) {
@@ -75,6 +88,7 @@ void settler_finish(struct settler *s, struct grading *g, bool settled)
 	if (!g->settle.last)
 		return;		/* only lines were stored; its calls go on */
 	count_settled(s->ctx, g);
+	tell_session(s, g);
 	dispatch_drop(s->dispatch, g);
 }
 
@@ -359,9 +373,11 @@ void settler_send(struct settler *s)
 /* ---- life ---- */
 
 void settler_init(struct settler *s, const struct context *ctx, struct joblist *jobs,
-		  struct dispatch *dispatch, struct flights *flights)
+		  struct dispatch *dispatch, struct flights *flights, struct session_end *ends)
 {
-	*s = (struct settler){ .ctx = ctx, .jobs = jobs, .dispatch = dispatch, .flights = flights };
+	*s = (struct settler){
+		.ctx = ctx, .jobs = jobs, .dispatch = dispatch, .flights = flights, .ends = ends,
+	};
 	rowset_init(&s->set, WORKER_BATCH_MAX);
 }
 

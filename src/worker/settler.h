@@ -10,6 +10,7 @@
 #include "context.h"
 #include "dispatch.h"
 #include "joblist.h"
+#include "session_end.h"
 #include "single_flight.h"
 
 #define SETTLE_BYTES (16 << 20)	/* of job_data in one settlement; one job may be larger */
@@ -19,6 +20,7 @@ struct settler {
 	struct joblist *jobs;
 	struct dispatch *dispatch;
 	struct flights *flights;
+	struct session_end *ends;
 	struct rowset set;		/* jobs that are ready to be settled */
 	struct grading *gathered[WORKER_BATCH_MAX];	/* under_way of them */
 	int under_way;			/* jobs whose settlement is gathered or sent */
@@ -28,7 +30,7 @@ struct settler {
 };
 
 void settler_init(struct settler *s, const struct context *ctx, struct joblist *jobs,
-		  struct dispatch *dispatch, struct flights *flights);
+		  struct dispatch *dispatch, struct flights *flights, struct session_end *ends);
 
 /*
  * Gathers all jobs that are ready to be settled, unless some are on their way. Returns how long to

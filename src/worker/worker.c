@@ -31,6 +31,7 @@
 #include "lookup.h"
 #include "permits.h"
 #include "reclaim.h"
+#include "session_end.h"
 #include "settler.h"
 #include "single_flight.h"
 
@@ -47,12 +48,14 @@ struct worker {
 	struct permits permits;
 	struct flight_lease lease;
 	struct dispatch dispatch;
+	struct session_end ends;
 	struct settler settler;
 	struct claim_txn txn;
 	struct reclaim reclaim;
 	struct claimer claimer;
 	struct pg_counts counted;	/* of the connection, already in the slot's counters */
 	bool connected_before;
+	bool waits_for_session;		/* --once: a job that is to look soon whether one is over */
 	int64_t stop_by_ms;
 	int exit_status;		/* -1 while it lives */
 };
@@ -134,7 +137,7 @@ static void on_stop(void *arg, bool at_once)
 static bool is_done(const struct worker *w)
 {
 	return w->jobs.n == 0 && claimer_is_quiet(&w->claimer) && !w->reclaim.under_way &&
-	       lease_all_told(&w->lease);
+	       lease_all_told(&w->lease) && session_end_is_quiet(&w->ends);
 }
 
 /*
@@ -157,17 +160,31 @@ static void check_stop(struct worker *w)
 	}
 }
 
-/* --once: nothing claimable is left, or nothing may be claimed any more. */
-static void check_once(struct worker *w)
+/*
+ * --once: nothing claimable is left, or nothing may be claimed any more. Returns how long to wait
+ * for a job that is to look soon whether its session is over, else -1.
+ */
+static int64_t check_once(struct worker *w)
 {
 	struct scoreboard *sb = w->ctx.child->sb;
+	int64_t soon = session_end_soon_ms(&w->ends, now_ms());
 
 	if (!is_done(w) || !pg_is_ready(w->ctx.pg))
-		return;
+		return -1;
+	if (soon > 0 && atomic_load(&sb->job_budget) > 0) {
+		w->waits_for_session = true;
+		return soon;
+	}
+	if (w->waits_for_session) {	/* it is due now, and the janitor may look later */
+		w->waits_for_session = false;
+		claimer_wake(&w->claimer);
+		return 0;
+	}
 	if (claimer_is_through(&w->claimer) || atomic_load(&sb->job_budget) <= 0)
 		w->exit_status = w->dispatch.provider_away ? EXIT_TRY_LATER : EXIT_STOPPED;
 	else if (!w->ctx.fallback && breaker_state(&sb->breaker, now_ms()) != BREAKER_CLOSED)
 		w->exit_status = EXIT_TRY_LATER;
+	return -1;
 }
 
 /* ---- deadlines ---- */
@@ -260,6 +277,7 @@ static void check_invariants(const struct worker *w)
 	permits_check(&w->permits);
 	lease_check(&w->lease);
 	dispatch_check(&w->dispatch);
+	session_end_check(&w->ends);
 	settler_check(&w->settler);
 	claim_txn_check(&w->txn);
 	reclaim_check(&w->reclaim);
@@ -278,8 +296,10 @@ static int64_t exchange_jobs(struct worker *w)
 
 	if (!claiming)
 		claim_txn_end(&w->txn);
-	if (!w->txn.open && !w->txn.committing)
+	if (!w->txn.open && !w->txn.committing) {
+		session_end_turn(&w->ends);
 		wait = settler_gather(&w->settler);
+	}
 	if (!claiming && !w->txn.open)
 		wait = wait_sooner(wait, reclaim_turn(&w->reclaim));
 	wait = wait_sooner(wait, claimer_turn(&w->claimer));
@@ -302,7 +322,7 @@ static void turn(struct worker *w)
 	give_memory_back(w);
 	check_invariants(w);
 	if (w->ctx.child->once && w->exit_status == -1)
-		check_once(w);
+		wait = wait_sooner(wait, check_once(w));
 	if (w->exit_status == -1)
 		child_turn(w->ctx.child, wait_sooner(wait, deadline_wait(w)));
 }
@@ -355,7 +375,8 @@ static void make_parts(struct worker *w)
 	permits_init(&w->permits, ctx, jobs, &w->flights);
 	lease_init(&w->lease, ctx, jobs, &w->flights, &w->permits);
 	dispatch_init(&w->dispatch, ctx, jobs, &w->permits, &w->flights);
-	settler_init(&w->settler, ctx, jobs, &w->dispatch, &w->flights);
+	session_end_init(&w->ends, ctx, on_wake, w);
+	settler_init(&w->settler, ctx, jobs, &w->dispatch, &w->flights, &w->ends);
 	claim_txn_init(&w->txn, ctx, jobs, &w->dispatch, &w->settler, &w->size);
 	reclaim_init(&w->reclaim, ctx, jobs);
 	claimer_init(&w->claimer, ctx, &parts);

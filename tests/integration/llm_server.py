@@ -25,6 +25,8 @@ about its way here. A rule is an object:
   size          oversized, gzip_bomb: bytes of the body
   tokens        what usage reports in all, whatever the reply's size
   field         only calls whose body has this field; "response_format.type=json_schema" has it with this value
+  session       true: only calls about a session as a whole; false: only those about lines
+  content       the model's words, instead of a good answer's
   body          says: the body of the answer, as JSON or as a string; status goes with it (default 400)
   chunk_ms      drip: pause between two pieces of the body
 """
@@ -57,7 +59,7 @@ except ImportError:
 HOST = "127.0.0.1"
 LINGER_S = 0.2
 RULE_KEYS = {"do", "first", "text", "name", "probability", "above", "delay_ms", "hold", "retry_after", "retry_after_ms",
-             "message", "status", "size", "chunk_ms", "clock", "location", "tokens", "field", "body"}
+             "message", "status", "size", "chunk_ms", "clock", "location", "tokens", "field", "body", "session", "content"}
 
 
 def reserve_port():
@@ -82,12 +84,19 @@ def rate(question):
             for line in question["lines"]]
 
 
+def grade_session(question):
+    """A good answer about a session as a whole: always the same one for the same words."""
+    said = "".join(line["text"] for line in question["conversation"])
+    return {"score": zlib.crc32(said.encode()) % 101, "summary": "Scripted summary.",
+            "strengths": ["Scripted strength."], "improvements": ["Scripted improvement.", "Another."]}
+
+
 def draft(text):
     """What a model first thought of: every line is excellent."""
     reply = json.loads(text)
-    for rating in reply["ratings"]:
+    for rating in reply.get("ratings", []):
         rating["rating"] = "excellent"
-    return json.dumps(reply)
+    return json.dumps(dict(reply, score=100) if "score" in reply else reply)
 
 
 # ---- behaviours, by the stage at which each departs from a good answer ----
@@ -343,6 +352,8 @@ class Script:
             return False
         if "name" in rule and call.question["sales_rep"] != rule["name"]:
             return False
+        if call.session != rule.get("session", call.session):
+            return False
         if "field" in rule and not call.has_field(rule["field"]):
             return False
         if not any(rule.get("text", "") in line["text"] for line in call.lines):
@@ -361,7 +372,8 @@ class Call:
         self.rule = None
         self.body = json.loads(raw)
         self.question = json.loads(self.body["messages"][-1]["content"])
-        self.lines = self.question["lines"]
+        self.session = self.question.get("task") == "session"
+        self.lines = self.question["conversation" if self.session else "lines"]
 
     def has_field(self, field):
         path, _, wanted = field.partition("=")
@@ -398,8 +410,12 @@ class Call:
         return self.rule.get("status", status), headers, json.dumps(body).encode()
 
     def answer(self, do):
-        ratings = RATINGS.get(do, same)(rate(self.question))
-        content = CONTENTS.get(do, same)(json.dumps({"ratings": ratings}))
+        if self.session:
+            answer = grade_session(self.question)
+        else:
+            answer = {"ratings": RATINGS.get(do, same)(rate(self.question))}
+        content = CONTENTS.get(do, same)(json.dumps(answer))
+        content = self.rule.get("content", content)
         if do == "echo":
             content = self.lines[0]["text"]
         tokens = {"prompt_tokens": len(self.raw) // 4, "completion_tokens": len(content) // 4}

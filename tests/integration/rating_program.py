@@ -37,6 +37,9 @@ def at_start(name):
 def good(request):
     question = json.loads(request)
     scale = question["scale"]
+    if question.get("task") == "session":
+        return json.dumps({"score": 10 * len(question["conversation"]), "summary": "Scripted.",
+                           "strengths": [], "improvements": ["Scripted."]})
     return json.dumps({"ratings": [
         {"line": line["line"], "rating": scale[zlib.crc32(line["text"].encode()) % len(scale)],
          "alternatives": [f"By {os.getpid()}."], "reason": "Scripted."} for line in question["lines"]]})

@@ -18,7 +18,8 @@ from harness import gradingctl, migrate, migrate_by_psql, new_session, rep, wait
 from test_upkeep import FOREIGN, QUICK_REAPER, old_jobs
 
 TABLES = ["grading_migrations", "grading_jobs", "phrase_cache", "grading_sessions", "line_ratings",
-          "grading_provenance", "grading_webhooks", "grading_webhook_outbox"]
+          "grading_provenance", "grading_webhooks", "grading_webhook_outbox",
+          "session_gradings"]
 STRANGERS = ["anon", "authenticated"]
 OURS = ["gradingd_worker", "grading_app", "grading_reader"]
 SECURITY = next(path for path in harness.MIGRATIONS if path.name.endswith("_security.sql"))
@@ -155,7 +156,7 @@ def test_strangers_may_call_nothing_that_writes(secured):
         "SELECT role, proname FROM unnest(%s::text[]) AS role, pg_proc"
         " WHERE proname LIKE 'grading\\_%%' AND has_function_privilege(role, pg_proc.oid, 'EXECUTE')", STRANGERS)}
     assert allowed == {("authenticated", name) for name in ("grading_progress", "grading_ratings", "grading_may_read",
-                                                            "grading_open_jobs")}
+                                                            "grading_open_jobs", "grading_whole")}
     assert secured.refused("authenticated", "SELECT grading_enqueue(%s, '[]')", new_session())
 
 
@@ -204,12 +205,24 @@ def test_a_user_reads_the_ratings_that_the_application_lets_him(secured):
     assert secured.as_role("grading_app", "SELECT grading_open_jobs(%s) AS n", other)[0].n == 1
 
 
+def test_so_he_reads_how_his_sessions_were_graded_as_a_whole(secured):
+    own, other = new_session(), new_session()
+    for session in (own, other):
+        secured.rows("INSERT INTO session_gradings (session_id, score, grading) VALUES (%s, 7, '{\"score\": 7}')", session)
+    secured.rows(HOOK)
+    secured.rows("INSERT INTO mine VALUES (%s)", own)
+    for session, score in ((own, 7), (other, None)):
+        assert secured.as_role("authenticated", "SELECT (grading_whole(%s) ->> 'score')::int AS s", session)[0].s == score
+    assert secured.as_role("grading_app", "SELECT (grading_whole(%s) ->> 'score')::int AS s", other)[0].s == 7
+    assert secured.refused("anon", "SELECT grading_whole(%s)", own)
+
+
 def test_what_he_may_read_he_may_not_change(secured):
     own = new_session()
     rated(secured, own)
     secured.rows(HOOK)
     secured.rows("INSERT INTO mine VALUES (%s)", own)
-    for table in ("line_ratings", "grading_sessions"):
+    for table in ("line_ratings", "grading_sessions", "session_gradings"):
         for sql in commands(table)[1:]:
             assert secured.refused("authenticated", sql), sql
     assert secured.refused("anon", "SELECT * FROM line_ratings")
@@ -231,6 +244,15 @@ def test_an_application_enqueues_and_reads(secured):
     assert secured.as_user("app", "SELECT status FROM grading_progress(%s)", session)[0].status == "queued"
     assert secured.as_user("app", "SELECT * FROM grading_ratings(%s)", session) == []
     assert secured.as_user("app", "SELECT count(*) AS n FROM grading_jobs WHERE status = 'pending'")[0].n == 1
+
+
+def test_an_application_has_its_sessions_graded_as_a_whole(secured):
+    session = new_session()
+    secured.as_user("app", "SELECT grading_submit(%s, %s::jsonb, '{\"full_grading\": true}')", session,
+                    '[{"speaker": "rep", "text": "Hello there."}]')
+    assert [job.job_type for job in secured.rows("SELECT job_type FROM grading_jobs ORDER BY id")] == [
+        "line_rating", "full_grading"]
+    assert secured.as_user("app", "SELECT batches_total FROM grading_progress(%s)", session)[0].batches_total == 1
 
 
 def test_an_application_inserts_plain_rows_and_no_others(secured):

@@ -193,7 +193,7 @@ static inline void claimed_row(PGresult *result, int row, int n, int session,
 /* n claimed rows, jobs first, first + 1, ... of one session. */
 static inline PGresult *rows_claimed(int first, int n, int times_claimed)
 {
-	PGresult *result = rows_of(14);
+	PGresult *result = rows_of(15);
 
 	for (int i = 0; i < n; i++) {
 		char text[32];
@@ -313,7 +313,7 @@ static inline int tear_down_worker(void **state)
  */
 static inline struct grading *add_job(int n, int session, const char *text)
 {
-	PGresult *result = rows_of(14);
+	PGresult *result = rows_of(15);
 	struct claimed_row row;
 	struct grading *g;
 

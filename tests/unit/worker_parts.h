@@ -11,6 +11,7 @@
 #include "worker/flight_lease.h"
 #include "worker/permits.h"
 #include "worker/reclaim.h"
+#include "worker/session_end.h"
 #include "worker/settler.h"
 #include "worker/single_flight.h"
 
@@ -19,10 +20,16 @@ static struct flights flights;
 static struct permits permits;
 static struct flight_lease lease;
 static struct dispatch dispatch;
+static struct session_end ends;
 static struct settler settler;
 static struct claim_txn txn;
 static struct reclaim reclaim;
 static struct claimer claimer;
+
+static inline void no_due(void *arg)
+{
+	(void)arg;
+}
 
 /* Call again after ctx got another rater. */
 static inline void make_parts(void)
@@ -37,7 +44,8 @@ static inline void make_parts(void)
 	permits_init(&permits, &ctx, &jobs, &flights);
 	lease_init(&lease, &ctx, &jobs, &flights, &permits);
 	dispatch_init(&dispatch, &ctx, &jobs, &permits, &flights);
-	settler_init(&settler, &ctx, &jobs, &dispatch, &flights);
+	session_end_init(&ends, &ctx, no_due, NULL);
+	settler_init(&settler, &ctx, &jobs, &dispatch, &flights, &ends);
 	claim_txn_init(&txn, &ctx, &jobs, &dispatch, &settler, &size);
 	reclaim_init(&reclaim, &ctx, &jobs);
 	claimer_init(&claimer, &ctx, &parts);
@@ -51,6 +59,7 @@ static inline void check_parts(void)
 	permits_check(&permits);
 	lease_check(&lease);
 	dispatch_check(&dispatch);
+	session_end_check(&ends);
 	settler_check(&settler);
 	claim_txn_check(&txn);
 	reclaim_check(&reclaim);

@@ -10,7 +10,8 @@
 	"ours AS (SELECT c.* FROM pg_catalog.unnest(ARRAY['grading_migrations', 'grading_jobs'," \
 	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings'," \
 	"    'grading_provenance', 'grading_settings', 'grading_channels', 'grading_mirrors'," \
-	"    'grading_webhooks', 'grading_webhook_outbox']) AS name" \
+	"    'grading_webhooks', 'grading_webhook_outbox'," \
+	"    'session_gradings']) AS name" \
 	"  JOIN pg_class c ON c.oid = to_regclass(name)::oid)"
 
 /* Half of an "open since" is nothing an operator wants to read. */
@@ -126,7 +127,8 @@ static const char rights_sql[] =
 	"  WHERE (has_table_privilege(r.oid, o.oid, p) OR p IN ('SELECT', 'INSERT', 'UPDATE')"
 	"      AND has_any_column_privilege(r.oid, o.oid, p))"
 	"    AND NOT (p = 'SELECT' AND r.rolname = 'authenticated' AND o.relrowsecurity"
-	"      AND o.relname IN ('grading_sessions', 'line_ratings', 'grading_provenance'))"
+	"      AND o.relname IN ('grading_sessions', 'line_ratings', 'grading_provenance',"
+	"        'session_gradings'))"
 	"  GROUP BY 1, 2"
 	")"
 	"SELECT 'error', pg_catalog.format('%s sees no row of %s: row-level security is on, and"
@@ -376,7 +378,7 @@ static const char numbers_sql[] =
 #define UNIQUE_KEYS \
 	"('grading_jobs', 'id'), ('phrase_cache', 'cache_key'), ('phrase_flights', 'cache_key')," \
 	" ('grading_sessions', 'session_id'), ('line_ratings', 'session_id, line_index')," \
-	" ('grading_provenance', 'id')"
+	" ('grading_provenance', 'id'), ('session_gradings', 'session_id')"
 
 static const char indexes_sql[] =
 	"WITH " OURS ", " MADE("INDEX") ", state AS ("

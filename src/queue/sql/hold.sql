@@ -12,6 +12,10 @@
 \set place 'c'
 \set readable 'pg_catalog.pg_column_size(c.job_data) < :large'
 \set cap '$9'
+\set job_type 'c.job_type'
+\set job_data 'c.job_data'
+\set of_whole `cat pieces/whole.sql`
+\set whole_session `cat pieces/whole_session.sql`
 \set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`
 

@@ -7,6 +7,9 @@
 \set deaths `cat pieces/deaths.sql`
 \set suspected `cat pieces/suspected.sql`
 \set error_room `cat pieces/error_room.sql`
+\set job_type 'g.job_type'
+\set job_data 'g.job_data'
+\set of_whole `cat pieces/whole.sql`
 \set counted_failed `cat pieces/counted_failed.sql`
 \set taken_back `cat pieces/taken_back.sql`
 \set counters `cat pieces/counters.sql`
@@ -67,7 +70,8 @@ WITH asked AS MATERIALIZED (
 					taken.attempts)
 				ELSE '' END, :error_room)
 	FROM taken WHERE g.id = taken.id AND g.id = ANY(ARRAY(SELECT id FROM taken))
-	RETURNING g.session_id, g.status, taken.counted_as AS was, taken.place
+	RETURNING g.session_id, g.status, taken.counted_as AS was, taken.place,
+		:of_whole AS whole
 ), counted AS (
 	:counted_failed
 ), moved AS (

@@ -8,11 +8,17 @@
 -- and that row must be seen for it: a new one that another settlement has not committed yet is not.
 -- Where one is `missing` this makes it, waits for whoever makes it too, and settles nothing; the
 -- jobs are told by a place below zero, and the same again finds the row. So does one that is
--- deleted under our hands. The order of locks is kept by who reads whom: `locked` reads `missing`,
--- which reads `ours`, and then `remembered`.
+-- deleted under our hands.
+--
+-- A job that grades its session as a whole is no batch and moves no counter. What it says of the
+-- session is part of its result, and replaces what was said by fewer ratings. The order of locks is
+-- kept by who reads whom: `locked` reads `missing`, which reads `ours`, and then `remembered`.
 \set batch `cat pieces/batch.sql`
 \set status '''processing'''
 \set as_claimed `cat pieces/as_claimed.sql`
+\set job_type 'g.job_type'
+\set job_data 'g.job_data'
+\set of_whole `cat pieces/whole.sql`
 \set taken_back `cat pieces/taken_back.sql`
 \set provenances `cat pieces/provenances.sql`
 \set counters `cat pieces/counters.sql`
@@ -107,7 +113,8 @@ WITH :batch, provenances AS (
 	FROM job WHERE :as_claimed AND g.claimed_by = $29
 		AND job.place = ANY(ARRAY(SELECT place FROM free))
 	RETURNING g.id, g.session_id, g.counted_as AS counted, job.was, job.batches, job.lines,
-		job.skipped, job.stored, job.stride, job.place
+		job.skipped, job.stored, job.stride, job.place, :of_whole AS whole,
+		job.status AS became, job.result AS document
 ), fresh AS (
 	SELECT DISTINCT ON (settled.session_id, line.index) settled.session_id,
 		settled.id AS job_id, line.*
@@ -147,7 +154,7 @@ WITH :batch, provenances AS (
 		coalesce(sum(skipped) FILTER (WHERE was IS NULL AND counted IS NOT NULL), 0)::int
 			AS skipped,
 		max(stride) AS stride
-	FROM settled WHERE session_id IS NOT NULL GROUP BY session_id
+	FROM settled WHERE session_id IS NOT NULL AND NOT whole GROUP BY session_id
 ), gained AS (
 	SELECT session_id, count(*)::int AS stored, count(*) FILTER (WHERE new)::int AS new
 	FROM rated GROUP BY session_id
@@ -162,6 +169,24 @@ WITH :batch, provenances AS (
 	:taken_back
 ), session AS (
 	:counters
+), graded AS (
+	INSERT INTO session_gradings AS w (session_id, score, grading, upto, cached, cache_key,
+		provenance, job_id, given_at, graded_at)
+	SELECT DISTINCT ON (settled.session_id) settled.session_id,
+		(said.document #>> '{grading,score}'::text[])::int, said.document -> 'grading'::text,
+		(said.document ->> 'upto'::text)::bigint,
+		coalesce((said.document ->> 'cached'::text)::bool, false),
+		said.document ->> 'key'::text, said.document -> 'provenance'::text, settled.id,
+		coalesce((said.document ->> 'given_at'::text)::timestamptz, now()), now()
+	FROM settled CROSS JOIN LATERAL (
+		SELECT ($26::jsonb[])[settled.document] AS document) AS said
+	WHERE settled.whole AND settled.became = 'completed' AND settled.session_id IS NOT NULL
+	ORDER BY settled.session_id, (said.document ->> 'upto'::text)::bigint DESC
+	ON CONFLICT (session_id) DO UPDATE SET score = excluded.score, grading = excluded.grading,
+		upto = excluded.upto, cached = excluded.cached, cache_key = excluded.cache_key,
+		provenance = excluded.provenance, job_id = excluded.job_id,
+		given_at = excluded.given_at, graded_at = excluded.graded_at
+	WHERE w.upto <= excluded.upto
 )
 :settled_places
 UNION ALL

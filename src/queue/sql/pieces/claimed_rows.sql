@@ -27,7 +27,8 @@ SELECT :place.id, c.session_id, c.claim, c.times_claimed::int,
 		OR c.result ? 'waited_for_batches'::text)
 		THEN coalesce(((SELECT pg_catalog.jsonb_object_agg(session_id, stride)
 				FROM strides) ->> c.session_id::text)::int, 0)
-		ELSE 0 END
+		ELSE 0 END,
+	:whole_session
 FROM :beside :rows
 LEFT JOIN LATERAL (
 	SELECT CASE WHEN pg_catalog.pg_column_size(c.job_data) < 8192

@@ -9,5 +9,9 @@
 \set rows `cat pieces/all_locked.sql`
 \set place 'due'
 \set readable 'true'
+\set job_type 'c.job_type'
+\set job_data 'c.job_data'
+\set of_whole `cat pieces/whole.sql`
+\set whole_session `cat pieces/whole_session.sql`
 \set strides `cat pieces/strides.sql`
 \set claimed_rows `cat pieces/claimed_rows.sql`

@@ -3,7 +3,8 @@
 opened AS (
 	INSERT INTO grading_sessions (session_id, total_batches, started_at)
 	SELECT c.session_id, max(CASE
-		WHEN jsonb_typeof(c.job_data -> 'totalBatches'::text) = 'number'
+		WHEN NOT :of_whole
+			AND jsonb_typeof(c.job_data -> 'totalBatches'::text) = 'number'
 		THEN least(greatest((c.job_data ->> 'totalBatches'::text)::numeric, 0), 1000000)::int
 		ELSE 0 END), now()
 	FROM claimed c WHERE c.session_id IS NOT NULL

@@ -12,6 +12,8 @@ strides AS (
 			WHERE g.session_id = ANY(ARRAY(SELECT session_id FROM claimed))
 				AND (g.status::text = 'pending'::text
 					OR g.status::text = 'processing'::text) IS TRUE
+				AND (g.job_type::text <> 'full_grading'
+					OR g.job_data ? 'transcript'::text) IS NOT FALSE
 			UNION ALL
 			SELECT g.session_id, g.job_data FROM grading_jobs g
 			WHERE g.session_id = ANY(ARRAY(SELECT session_id FROM claimed))
@@ -19,6 +21,8 @@ strides AS (
 					OR g.status::text = 'completed'::text
 					AND (g.error IS NOT NULL OR g.counted_as
 						IS DISTINCT FROM 'completed'::text)) IS TRUE
+				AND (g.job_type::text <> 'full_grading'
+					OR g.job_data ? 'transcript'::text) IS NOT FALSE
 		) AS sibling CROSS JOIN LATERAL (
 			SELECT sibling.job_data -> 'batchIndex'::text AS batch,
 				coalesce(nullif(sibling.job_data -> 'batchSize'::text,
