@@ -24,6 +24,7 @@
 #define CHANGES_PAGE 1000	/* sessions that one look asks about */
 #define NEW_MAX 4000		/* sessions to be looked up, beyond which a sweep waits */
 #define PATIENCE_MS 11000	/* after a move, an open session may be over: grading_progress() */
+#define TROUBLE_MS 5000		/* after a look that failed: it is not about one session */
 #define MARK_EVERY_MS 30000	/* how often it is written down how far it has come */
 #define STATUSES 4
 
@@ -46,6 +47,8 @@ struct mirror {
 	unsigned char complaint_id[UUID_BYTES];
 	char complaint[512];	/* why it is refused; "": it is no more */
 	bool looked_up;			/* fresh ones, last time: then it is a ready one's turn */
+	int64_t not_before_ms;		/* looks fail; until then nothing is sent */
+	char trouble[512];		/* why; "": they do not */
 	bool carried;			/* something, since the mark was written */
 	bool full;			/* there was no room for a session; it is said once */
 	struct loop_timer pump_timer, watch_timer, mark_timer;
@@ -142,6 +145,7 @@ static void on_found(void *arg, const unsigned char *session, bool recent, bool 
 	struct mirror *mi = arg;
 	struct mirrored *m = mirrored_find(&mi->set, session);
 
+	mi->carried = true;		/* or it will have been, when the mark is written */
 	if (!m) {
 		m = add(mi, session);
 		if (m)
@@ -183,14 +187,37 @@ static void rest(struct mirror *mi, struct mirrored *m)
 		drop(mi, m);
 }
 
+/* A right is missing, perhaps: said once, and tried again until an operator has seen to it. */
+static void look_failed(struct mirror *mi, const struct err *err)
+{
+	if (err->kind == ERR_LOST)
+		return;
+	mi->not_before_ms = now_ms() + TROUBLE_MS;
+	if (strcmp(mi->trouble, err->text) == 0)
+		return;
+	snprintf(mi->trouble, sizeof(mi->trouble), "%s", err->text);
+	trouble_say(err->text);
+	log_error("nothing is shown in live_sessions: %s; trying again every %d s; gradingctl doctor "
+		  "says what to do", err->text, TROUBLE_MS / 1000);
+}
+
+static void look_succeeded(struct mirror *mi)
+{
+	if (mi->trouble[0])
+		log_info("sessions are shown in live_sessions again");
+	mi->trouble[0] = '\0';
+}
+
 static void on_changes(void *arg, const PGresult *result, const struct err *err)
 {
 	struct mirror *mi = arg;
 	int n = mi->nlooked;
 
 	mi->nlooked = 0;
-	if (err && err->kind != ERR_LOST)
-		log_error("%s; trying again", err->text);
+	if (err)
+		look_failed(mi, err);
+	else
+		look_succeeded(mi);
 	for (int i = 0; !err && i < PQntuples(result); i++) {
 		int place = pgvalue_int4(result, i, CHANGES_PLACE) - 1;
 		struct mirrored *m = place >= 0 && place < n ? mi->looked[place] : NULL;
@@ -508,8 +535,14 @@ static void pump(void *arg)
 {
 	struct mirror *mi = arg;
 
+	int64_t wait = mi->not_before_ms - now_ms();
+
 	if (mi->busy || !pg_is_ready(mi->p->pg))
 		return;
+	if (wait > 0) {
+		publishing_timer(mi->p, &mi->pump_timer, wait, pump, mi);
+		return;
+	}
 	if (mi->set.n > 0 && watch_is_due(mi) && watch(mi))
 		return;
 	mi->looked_up = mi->fresh.head && !(mi->looked_up && mi->ready.head);

@@ -364,6 +364,13 @@ def test_a_pool_without_the_table_has_no_publisher(db, make_pool):
     db.wait(db.insert(rep("Three.")), "completed")
 
 
+def test_while_nothing_is_open_nothing_is_asked(app, make_pool):
+    """What asks once a second is never silent for three."""
+    make_pool(app)
+    wait_until(lambda: app.value("SELECT now() - query_start > interval '3 s' FROM pg_stat_activity WHERE datname ="
+                                 " current_database() AND application_name = 'gradingd publisher' AND state = 'idle'"))
+
+
 # ---- a table that refuses ----
 
 def test_what_the_table_refuses_is_set_aside_by_name(app, make_pool):
@@ -436,13 +443,16 @@ def test_migrate_grants_what_the_mirror_needs(app, make_pool, security):
             app.rows("ALTER TABLE live_sessions ENABLE ROW LEVEL SECURITY")
         daemon = app.conninfo.replace("user=postgres", "user=test_mirror_daemon")
         session = put_session(app)
+        pool = make_pool(daemon)
+        pool.alarms_expected = True         # "permission denied", said once
+        app.wait(app.insert(rep("One."), session=session), "completed")
+        pool.wait_log("nothing is shown in live_sessions: ")
         findings = " ".join(line["found"] for line in examine(daemon).of("mirror"))
         assert "lacks rights" in findings and ("row-level security" in findings) == security
         assert gradingctl("-d", app.conninfo, "migrate").returncode == 0
         assert [line["state"] for line in examine(daemon).of("mirror")] == ["ok"]
-        pool = make_pool(daemon)
-        app.insert(rep("One."), session=session)
         wait_shown(app, session)
+        assert pool.log.count("permission denied") == 1
         assert pool.stop() == 0
     finally:
         app.rows("DROP OWNED BY test_mirror_daemon")
