@@ -175,7 +175,7 @@ def enqueue(db, lines=3, batch_size=5, text="How can I help?"):
 
 
 def outbox(db, session):
-    return db.rows("SELECT * FROM grading_webhook_outbox WHERE session_id = %s ORDER BY id", session)
+    return db.rows("SELECT * FROM grading_webhook_outbox WHERE session_id = %s ORDER BY created_at", session)
 
 
 def wait_state(db, session, *states):

@@ -20,10 +20,12 @@ WITH hook AS MATERIALIZED (
 ), due AS MATERIALIZED (
 	SELECT o.id, hook.lease_ms, o.type = 'session.step' AND EXISTS (
 		SELECT FROM grading_webhook_outbox n
-		WHERE n.session_id = o.session_id AND n.hook = o.hook AND n.id > o.id
+		WHERE n.session_id = o.session_id AND n.hook = o.hook
+			AND n.created_at > o.created_at
 			AND n.state <> 'dead') AS needless
 	FROM hook CROSS JOIN LATERAL (
-		SELECT w.id, w.hook, w.session_id, w.type FROM grading_webhook_outbox w
+		SELECT w.id, w.hook, w.session_id, w.type, w.created_at
+		FROM grading_webhook_outbox w
 		WHERE w.hook = hook.name AND w.state = 'waiting' AND w.next_at <= now()
 		ORDER BY w.next_at LIMIT hook.room FOR UPDATE SKIP LOCKED
 	) AS o
