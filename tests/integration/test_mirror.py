@@ -169,14 +169,15 @@ INDEXED = [
 ]
 
 
-@pytest.mark.parametrize("transcript, lines, numbers", INDEXED)
-def test_numbers_of_lines(app, transcript, lines, numbers):
-    session = put_session(app, transcript)
-    app.insert([{"speaker": "rep", "text": text} for text in lines], session=session)
-    app.rows("INSERT INTO line_ratings (session_id, line_index, line_text, rating) SELECT %s, n - 1, t, 'good'"
-             " FROM unnest(%s::text[]) WITH ORDINALITY AS u(t, n)", session, lines)
-    document = app.value("SELECT document FROM live_sessions, grading_mirror_document(id, full_transcript)")
-    assert [line["line_index"] for line in document["line_ratings"]] == numbers
+def test_numbers_of_lines(app):
+    for transcript, lines, numbers in INDEXED:
+        session = put_session(app, transcript)
+        app.insert([{"speaker": "rep", "text": text} for text in lines], session=session)
+        app.rows("INSERT INTO line_ratings (session_id, line_index, line_text, rating) SELECT %s, n - 1, t, 'good'"
+                 " FROM unnest(%s::text[]) WITH ORDINALITY AS u(t, n)", session, lines)
+        document = app.value("SELECT document FROM live_sessions, grading_mirror_document(id, full_transcript)"
+                             " WHERE id = %s", session)
+        assert [line["line_index"] for line in document["line_ratings"]] == numbers, (transcript, lines)
 
 
 def test_equal_lines_are_told_apart_by_all_lines_of_the_session(app):
@@ -204,13 +205,15 @@ def test_own_indexes_of_jobs_are_believed_where_the_text_agrees(app, make_pool):
         [(line["line_index"], line["line_text"]) for line in shown["line_ratings"]][-1] == (None, "Old.")
 
 
-@pytest.mark.parametrize("there", ["null", "[]", '""', None])
-def test_what_holds_nothing_is_replaced(app, make_pool, there):
-    session = new_session()
-    app.rows("INSERT INTO live_sessions (id, analytics) VALUES (%s, %s)", session, there)
+def test_what_holds_nothing_is_replaced(app, make_pool):
+    sessions = [new_session() for _ in range(4)]
+    for session, there in zip(sessions, ("null", "[]", '""', None)):
+        app.rows("INSERT INTO live_sessions (id, analytics) VALUES (%s, %s)", session, there)
     make_pool(app)
-    app.insert(rep("One."), session=session)
-    assert set(wait_shown(app, session)) == KEYS
+    for session in sessions:
+        app.insert(rep("One."), session=session)
+    for session in sessions:
+        assert set(wait_shown(app, session)) == KEYS
 
 
 # ---- others at work on the same rows ----
