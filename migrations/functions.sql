@@ -2230,7 +2230,8 @@ DECLARE
 	ended constant boolean := NEW.completed_at IS NOT NULL AND NOT EXISTS (
 		SELECT FROM grading_jobs g WHERE g.session_id = NEW.session_id
 		  AND (g.status::text = 'pending'::text OR g.status::text = 'processing'::text)
-			IS TRUE);
+			IS TRUE
+		  AND NOT grading_is_whole(g.job_type::text, g.job_data));
 BEGIN
 	IF ended <> (TG_ARGV[0] = 'ended'::text) THEN
 		RETURN NULL;
@@ -2265,6 +2266,21 @@ BEGIN
 	RETURN NULL;
 END $$;
 
+-- The same for a session that was graded as a whole, which comes after its end.
+CREATE OR REPLACE FUNCTION grading_wholes_tell() RETURNS trigger
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+BEGIN
+	INSERT INTO grading_webhook_outbox (id, hook, created_at, session_id, type, data)
+	SELECT gen_random_uuid(), h.name, clock_timestamp(), NEW.session_id,
+		'session.graded'::text, pg_catalog.jsonb_build_object(
+			'session_id'::text, NEW.session_id, 'full_grading'::text, NEW.grading)
+	FROM grading_webhooks h
+	WHERE h.disabled_at IS NULL AND h.seen_at > now() - '7 days'::interval
+	ORDER BY h.name;
+	RETURN NULL;
+END $$;
+
 -- Says which webhooks this daemon delivers to, and which of them want to hear of each step; from
 -- then on what they want is put into the outbox. The triggers are made when they are needed first:
 -- that waits for whoever is at grading_sessions, and others behind it, so no longer than a second.
@@ -2272,7 +2288,6 @@ CREATE OR REPLACE FUNCTION grading_webhooks_register(names text[], steps boolean
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-	sessions constant regclass := 'grading_sessions'::regclass;
 	counted constant text := 'OLD.completed_batches <> NEW.completed_batches'
 		' OR OLD.failed_batches <> NEW.failed_batches';
 	wanted record;
@@ -2284,28 +2299,35 @@ BEGIN
 	ORDER BY u.name
 	ON CONFLICT (name) DO UPDATE SET steps = excluded.steps, seen_at = excluded.seen_at;
 	FOR wanted IN
-		SELECT t.name, t.event, t.condition, t.argument
+		SELECT t.name, t.target, t.event, t.condition, t.teller, t.argument
 		FROM (VALUES
-			('grading_sessions_end'::text, 'UPDATE'::text,
+			('grading_sessions_end'::text, 'grading_sessions'::regclass,
+			 'grading_sessions_tell()'::regprocedure, 'UPDATE'::text,
 			 'NEW.completed_at IS NOT NULL AND (OLD.completed_at IS NULL OR '::text
 				|| counted || ')'::text, 'ended'::text, false),
-			('grading_sessions_end_at_once'::text, 'INSERT'::text,
+			('grading_sessions_end_at_once'::text, 'grading_sessions'::regclass,
+			 'grading_sessions_tell()'::regprocedure, 'INSERT'::text,
 			 'NEW.completed_at IS NOT NULL'::text, 'ended'::text, false),
-			('grading_sessions_step'::text, 'UPDATE'::text,
+			('session_gradings_tell'::text, 'session_gradings'::regclass,
+			 'grading_wholes_tell()'::regprocedure, 'INSERT OR UPDATE'::text,
+			 'true'::text, 'graded'::text, false),
+			('grading_sessions_step'::text, 'grading_sessions'::regclass,
+			 'grading_sessions_tell()'::regprocedure, 'UPDATE'::text,
 			 'OLD.rated_lines <> NEW.rated_lines OR '::text || counted, 'step'::text,
 			 true),
-			('grading_sessions_step_at_once'::text, 'INSERT'::text,
+			('grading_sessions_step_at_once'::text, 'grading_sessions'::regclass,
+			 'grading_sessions_tell()'::regprocedure, 'INSERT'::text,
 			 'NEW.rated_lines + NEW.completed_batches + NEW.failed_batches > 0'::text,
 			 'step'::text, true)
-		) AS t(name, event, condition, argument, for_steps)
+		) AS t(name, target, teller, event, condition, argument, for_steps)
 		WHERE (NOT t.for_steps OR EXISTS (SELECT FROM grading_webhooks h WHERE h.steps))
 		  AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g
-			WHERE g.tgrelid OPERATOR(pg_catalog.=) sessions::oid
+			WHERE g.tgrelid OPERATOR(pg_catalog.=) t.target::oid
 			  AND g.tgname OPERATOR(pg_catalog.=) t.name::name)
 	LOOP
 		EXECUTE pg_catalog.format('CREATE TRIGGER %I AFTER %s ON %s FOR EACH ROW WHEN (%s)'
-			' EXECUTE FUNCTION %s(%L)'::text, wanted.name, wanted.event, sessions,
-			wanted.condition, 'grading_sessions_tell()'::regprocedure::oid::regproc,
+			' EXECUTE FUNCTION %s(%L)'::text, wanted.name, wanted.event,
+			wanted.target, wanted.condition, wanted.teller::oid::regproc,
 			wanted.argument);
 	END LOOP;
 END $$;
@@ -2317,7 +2339,7 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
 	waiting bigint;
-	surplus text;
+	surplus record;
 BEGIN
 	PERFORM pg_catalog.set_config('lock_timeout'::text, '5s'::text, true);
 	DELETE FROM grading_webhooks h WHERE h.name = grading_webhooks_remove.name;
@@ -2328,14 +2350,16 @@ BEGIN
 		WHERE o.hook = grading_webhooks_remove.name AND o.state = 'waiting'::text);
 	DELETE FROM grading_webhook_outbox o WHERE o.hook = grading_webhooks_remove.name;
 	FOR surplus IN
-		SELECT g.tgname::text FROM pg_catalog.pg_trigger g
-		WHERE g.tgrelid OPERATOR(pg_catalog.=) 'grading_sessions'::regclass::oid
-		  AND g.tgfoid OPERATOR(pg_catalog.=) 'grading_sessions_tell()'::regprocedure::oid
+		SELECT g.tgname::text AS name, g.tgrelid::regclass AS target
+		FROM pg_catalog.pg_trigger g
+		WHERE (g.tgfoid OPERATOR(pg_catalog.=) 'grading_sessions_tell()'::regprocedure::oid
+			OR g.tgfoid OPERATOR(pg_catalog.=)
+				'grading_wholes_tell()'::regprocedure::oid)
 		  AND NOT EXISTS (SELECT FROM grading_webhooks h
 			WHERE h.steps OR NOT starts_with(g.tgname::text, 'grading_sessions_step'::text))
 	LOOP
-		EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s'::text, surplus,
-			'grading_sessions'::regclass);
+		EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s'::text, surplus.name,
+			surplus.target);
 	END LOOP;
 	RETURN waiting;
 END $$;
@@ -2368,7 +2392,8 @@ DECLARE
 		'grading_live_sessions_gone', 'grading_follow_live_sessions', 'grading_may_read',
 		'grading_mirror_lines', 'grading_mirror_document', 'grading_mirror_words',
 		'grading_mirror', 'grading_mirror_changes', 'grading_allow_mirror',
-		'grading_sessions_tell', 'grading_webhooks_register', 'grading_webhooks_remove',
+		'grading_sessions_tell', 'grading_wholes_tell', 'grading_webhooks_register',
+		'grading_webhooks_remove',
 		'grading_drop_phrase', 'grading_phrases_gone', 'grading_phrases_known',
 		'grading_follow_phrase_cache', 'grading_open_jobs', 'gradingd_jobs_of',
 		'grading_whole', 'grading_secure']
@@ -2528,7 +2553,7 @@ DECLARE
 		'grading_live_sessions_gone', 'grading_jobs_keep_place', 'grading_open_jobs',
 		'gradingd_jobs_of', 'grading_drop_phrase', 'grading_phrases_gone',
 		'grading_phrases_known', 'grading_sessions_tell', 'grading_webhooks_register',
-		'grading_webhooks_remove'];
+		'grading_webhooks_remove', 'grading_wholes_tell'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_whole',
 		'grading_count',

@@ -163,7 +163,7 @@ def make_hooked_pool(make_pool, db, receiver):
 
 
 def triggers(db):
-    return [row.tgname for row in db.rows("SELECT tgname FROM pg_trigger WHERE tgfoid = 'grading_sessions_tell'::regproc"
+    return [row.tgname for row in db.rows("SELECT tgname FROM pg_trigger WHERE tgfoid = ANY(ARRAY['grading_sessions_tell', 'grading_wholes_tell']::regproc[])"
                                           " ORDER BY 1")]
 
 
@@ -231,9 +231,21 @@ def test_a_session_ends_once_however_its_rows_come(make_hooked_pool, db, receive
     assert receiver.got["/200"][2].data["status"] == "failed" and receiver.got["/200"][2].data["ratings"] == {}
 
 
+def test_a_session_that_is_graded_as_a_whole_ends_before_that(make_hooked_pool, db, receiver):
+    make_hooked_pool("200")
+    session = new_session()
+    db.rows("SELECT grading_submit(%s, %s::jsonb, '{\"full_grading\": true}')", session, json.dumps(rep("Hello.", "How are you?")))
+    wait_state(db, session, "delivered", "delivered")
+    data = {m.body["type"]: m.data for m in receiver.got["/200"]}
+    assert data["session.ended"]["batches"] == {"total": 1, "completed": 1, "failed": 0}
+    assert data["session.graded"]["full_grading"]["score"] == db.value("SELECT score FROM session_gradings WHERE session_id = %s",
+                                                                       session)
+    assert outbox(db, session)[0].type == "session.ended"
+
+
 def test_steps_are_told_by_choice_and_the_end_comes_last(make_hooked_pool, db, receiver):
     pool = make_hooked_pool("200", events='"step"')
-    assert len(triggers(db)) == 4
+    assert len(triggers(db)) == 5
     sessions = [enqueue(db, lines=8, batch_size=1, text=f"Session {n}.") for n in range(5)]
     for session in sessions:
         wait_until(lambda s=session: outbox(db, s) and all(row.state == "delivered" for row in outbox(db, s))
@@ -268,7 +280,7 @@ def test_what_is_no_longer_wanted_goes(make_hooked_pool, db, receiver):
     session = enqueue(db, batch_size=1)
     wait_until(lambda: session in receiver.sessions("200"))
     pool.stop()
-    for hook, left in (("200", 4), ("500", 0)):
+    for hook, left in (("200", 5), ("500", 0)):
         done = gradingctl("-d", db.conninfo, "webhooks", "remove", hook)
         assert done.returncode == 0, done.stderr
         assert len(triggers(db)) == left
