@@ -26,7 +26,8 @@
 -- grading_secure()       roles, privileges, policies, owners
 --
 -- grading_may_read() is the application's and stands in 089, grading_jobs_wake() with its trigger
--- in 082, grading_jobs_place() with its own in 095, grading_jobs_keep_place() in 096.
+-- in 082, grading_jobs_place() with its own in 095, grading_jobs_keep_place() in 096,
+-- grading_jobs_band() and grading_jobs_tenant() in 098.
 --
 -- Some functions act with the rights of their owner (grading_secure() sees to that and to their
 -- search_path), so that whoever may call them needs no right on a table. Where others may create
@@ -2374,7 +2375,7 @@ DECLARE
 	tables constant text[] := ARRAY['grading_migrations', 'grading_jobs', 'phrase_cache',
 		'phrase_flights', 'grading_sessions', 'line_ratings', 'grading_provenance',
 		'grading_settings', 'session_gradings', 'grading_mirrors', 'grading_channels',
-		'grading_webhooks', 'grading_webhook_outbox'];
+		'grading_webhooks', 'grading_webhook_outbox', 'grading_tenants'];
 	sequences constant text[] := ARRAY['grading_claims', 'grading_cursors'];
 	-- What the functions below are made of; nobody else calls them.
 	inner_functions constant text[] := ARRAY['grading_speakers', 'grading_entries',
@@ -2384,7 +2385,8 @@ DECLARE
 		'grading_phrase', 'grading_application_key', 'grading_drop_phrases',
 		'grading_is_whole', 'grading_submit_whole'];
 	functions constant text[] := ARRAY['grading_uuid', 'grading_jobs_wake',
-		'grading_jobs_place', 'grading_jobs_keep_place', 'grading_refuse_line',
+		'grading_jobs_place', 'grading_jobs_keep_place', 'grading_jobs_band',
+		'grading_jobs_tenant', 'grading_refuse_line',
 		'grading_submit', 'grading_enqueue', 'grading_progress', 'grading_ratings', 'grading_count',
 		'grading_recount', 'grading_recount_many', 'grading_put_back', 'grading_retry',
 		'grading_retry_many',
@@ -2413,6 +2415,7 @@ DECLARE
 		['gradingd_worker', 'grading_channels', 'SELECT, INSERT, UPDATE'],
 		['gradingd_worker', 'grading_webhooks', 'SELECT, UPDATE'],
 		['gradingd_worker', 'grading_webhook_outbox', 'SELECT, UPDATE, DELETE'],
+		['gradingd_worker', 'grading_tenants', 'SELECT, INSERT'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_whole', 'EXECUTE'],
 		['gradingd_worker', 'grading_speakers', 'EXECUTE'],
@@ -2550,7 +2553,8 @@ DECLARE
 	trusted constant text[] := ARRAY['grading_submit', 'grading_enqueue', 'grading_recount',
 		'grading_recount_many', 'grading_put_back', 'grading_retry', 'grading_retry_many',
 		'grading_cancel', 'grading_forget', 'grading_forget_many', 'grading_clean_sessions',
-		'grading_live_sessions_gone', 'grading_jobs_keep_place', 'grading_open_jobs',
+		'grading_live_sessions_gone', 'grading_jobs_keep_place', 'grading_jobs_tenant',
+		'grading_open_jobs',
 		'gradingd_jobs_of', 'grading_drop_phrase', 'grading_phrases_gone',
 		'grading_phrases_known', 'grading_sessions_tell', 'grading_webhooks_register',
 		'grading_webhooks_remove', 'grading_wholes_tell'];
@@ -2587,6 +2591,7 @@ DECLARE
 	gradings constant regclass := relations[9];
 	webhooks constant regclass := pg_catalog.to_regclass('grading_webhooks');
 	outbox constant regclass := pg_catalog.to_regclass('grading_webhook_outbox');
+	tenants constant regclass := pg_catalog.to_regclass('grading_tenants');
 	views constant regclass[] := ARRAY(
 		SELECT pg_catalog.to_regclass(v) FROM pg_catalog.unnest(ARRAY['grading_line_ratings',
 			'grading_bi_lines', 'grading_bi_sessions', 'grading_bi_days']) AS v);
@@ -2844,7 +2849,7 @@ BEGIN
 				BEGIN
 					FOR target_oid IN SELECT oid FROM pg_class
 						WHERE oid = ANY(ARRAY[sessions, ratings, settings,
-							gradings, webhooks, outbox])
+							gradings, webhooks, outbox, tenants])
 						  AND relowner = item.proowner
 						  AND pg_get_userbyid(relowner) <> role
 					LOOP

@@ -14,6 +14,7 @@
 
 #include "pg/pg.h"
 #include "queue/job.h"
+#include "queue/turns.h"
 #include "scoreboard/floor.h"
 
 struct provenances;
@@ -68,6 +69,7 @@ struct claim {
 
 	/* Either in order, from places on, */
 	const struct floors *floors;	/* to begin at */
+	const struct turns *turns;	/* in their order */
 	int64_t slack_ms;		/* the least age of such a place */
 	const struct floors *passes;	/* nothing before these is looked at (scoreboard/pass.h) */
 

@@ -1,11 +1,11 @@
 /*
  * Places that claims pass. Where the database refuses a claim because of some of its rows, claims
- * of this host begin behind them from then on: at the pass of that priority. So whatever is wrong
+ * of this host begin behind them from then on: at the pass of that class. So whatever is wrong
  * with the rows before it, those behind are claimed at their full rate. Before the pass one worker
  * of the host walks (worker/walk.h): it claims what can be claimed, finds out who is refused, and
  * ends the passing when nobody is any more. Workers, through the scoreboard; no locks.
  *
- * Each worker publishes the passes that it raised in its own slot; the highest of a priority holds,
+ * Each worker publishes the passes that it raised in its own slot; the highest of a class holds,
  * as long as the epoch lasts in which it was raised.
  */
 #ifndef PASS_H
@@ -15,16 +15,16 @@
 
 /* Whether any places are passed. */
 bool pass_is_on(const struct scoreboard *sb);
-/* Where claims begin at the earliest, by priority; n is 0 when nothing is passed. */
+/* Where claims begin at the earliest, by class; n is 0 when nothing is passed. */
 void pass_read(const struct scoreboard *sb, struct floors *out);
 
 /* The place behind this one, for a pass that is to leave it out. */
 struct floor pass_behind(const struct floor *place);
-/* Raises the pass of that priority, or adds it as far as there is room. */
+/* Raises the pass of that class, or adds it as far as there is room. */
 void pass_add(struct floors *passes, const struct floor *to);
 /*
  * Claims begin at these places from now on, where they do not begin later. slot: that of the worker
- * who says so. A priority for which there is no more room is not passed.
+ * who says so. A class for which there is no more room is not passed.
  */
 void pass_raise(struct scoreboard *sb, int slot, const struct floors *more);
 /* How often that was done; a walk that began since has seen all that is passed. */

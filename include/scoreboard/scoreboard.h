@@ -44,13 +44,17 @@ enum demand {
 	DEMAND_WAITING,		/* room left, and the last claim brought less than asked */
 };
 
-/* A place in the order of claims: priority, then available_at, then id. */
+/*
+ * A place in the order of claims: priority and turn, which make its class (queue/turns.h), then
+ * available_at, then id.
+ */
 struct floor {
 	int32_t priority;
+	int32_t turn;			/* 0 or less */
 	int64_t available_at;		/* us since 2000-01-01, as in the database */
 	unsigned char id[UUID_BYTES];
 };
-#define FLOORS_MAX 8
+#define FLOORS_MAX 32
 #define PASSES_MAX 32		/* of passes, which are kept in the same way (pass.h) */
 
 /* pass.c's. */

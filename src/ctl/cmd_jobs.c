@@ -53,7 +53,7 @@ static const char jobs_sql[] =
 	"     ORDER BY completed_at DESC LIMIT $1::int)"
 	"   UNION ALL"
 	"   (SELECT * FROM grading_jobs WHERE $4::bool AND status::text = 'pending'"
-	"     ORDER BY priority DESC, available_at, id LIMIT $1::int)) g LIMIT $1::int) r";
+	"     ORDER BY priority DESC, turn DESC, available_at, id LIMIT $1::int)) g LIMIT $1::int) r";
 
 static void print_table(struct ctl *ctl, const PGresult *result, int rows)
 {

@@ -18,7 +18,7 @@
 enum {
 	TICK_DUE, TICK_NEXT_MS, TICK_PENDING, TICK_DUE_COUNT, TICK_PROCESSING, TICK_FAILED,
 	TICK_OLDEST_MS, TICK_STUCK, TICK_OLD_JOBS, TICK_CLAIMANTS, TICK_NOW, TICK_PRIORITY,
-	TICK_AVAILABLE_AT, TICK_ID, TICK_CLAIMS, TICK_CURSORS
+	TICK_AVAILABLE_AT, TICK_ID, TICK_CLAIMS, TICK_CURSORS, TICK_TURN
 };
 
 void tick_init(struct tick *t, struct maintenance *m, const struct tick_events *events, void *arg)
@@ -40,7 +40,7 @@ static void publish_gauges(struct scoreboard *sb, const PGresult *result)
 }
 
 /*
- * Of a priority that has jobs (a row each) claims begin at the first one or, if that is for later,
+ * Of a class that has jobs (a row each) claims begin at the first one or, if that is for later,
  * now; of one that had some lately (and of the usual one), now.
  */
 void tick_read_floors(const PGresult *result, const struct floors *known, struct floors *found)
@@ -50,7 +50,8 @@ void tick_read_floors(const PGresult *result, const struct floors *known, struct
 	*found = (struct floors){ .n = 0 };
 	for (int row = 0; row < PQntuples(result); row++) {
 		struct floor f = {
-			.priority = pgvalue_int4(result, row, TICK_PRIORITY), .available_at = now
+			.priority = pgvalue_int4(result, row, TICK_PRIORITY),
+			.turn = pgvalue_int4(result, row, TICK_TURN), .available_at = now
 		};
 
 		if (PQgetlength(result, row, TICK_ID) != UUID_BYTES)
@@ -63,8 +64,10 @@ void tick_read_floors(const PGresult *result, const struct floors *known, struct
 	}
 	floors_add(found, &(struct floor){ .priority = 0, .available_at = now });
 	for (int i = 0; i < known->n; i++) {
-		struct floor f = { .priority = known->at[i].priority, .available_at = now };
+		struct floor f = known->at[i];
 
+		f.available_at = now;
+		memset(f.id, 0, sizeof(f.id));
 		floors_add(found, &f);
 	}
 }

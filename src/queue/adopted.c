@@ -24,6 +24,7 @@ static const struct wanted { const char *table, *column, *types[TYPES_MAX]; } wa
 	{ "grading_jobs", "max_attempts", NUMBER },
 	{ "grading_jobs", "priority", NUMBER },
 	{ "grading_jobs", "available_at", PLACE },
+	{ "grading_jobs", "turn", NUMBER },
 	{ "grading_jobs", "created_at", TIME },
 	{ "grading_jobs", "started_at", TIME },
 	{ "grading_jobs", "completed_at", TIME },

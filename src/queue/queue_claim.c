@@ -7,30 +7,47 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/saturate.h"
 #include "pg/pgbinary.h"
 #include "queue_send.h"
 
-#define NO_PRIORITY INT64_MIN
+#define KNOWN_MAX (FLOORS_MAX + PASSES_MAX)
+/* Each class, the turns and the priorities above it, and the turns below all of a priority. */
+#define SPANS_MAX (4 * KNOWN_MAX + 1)
+/* How much is looked through before the floor of a class that has little; see turns_is_deep(). */
+#define LATE_US 1000000
 
 /* Columns of sql/pieces/claimed_rows.sql, in its order. */
 enum { CLAIMED_ID, CLAIMED_SESSION, CLAIMED_CLAIM, CLAIMED_TIMES, CLAIMED_ATTEMPTS,
        CLAIMED_MAX_ATTEMPTS, CLAIMED_COUNTED_AS, CLAIMED_JOB_TYPE, CLAIMED_PRIORITY,
        CLAIMED_AVAILABLE_AT, CLAIMED_DATA_BYTES, CLAIMED_DATA, CLAIMED_RESULT, CLAIMED_STRIDE,
-       CLAIMED_WHOLE };
+       CLAIMED_TURN, CLAIMED_WHOLE };
 
 /* Columns of sql/peek.sql and, with the last, sql/walk.sql. */
-enum { PLACE_ID, PLACE_PRIORITY, PLACE_AVAILABLE_AT, PLACE_LARGE };
+enum { PLACE_ID, PLACE_PRIORITY, PLACE_AVAILABLE_AT, PLACE_TURN, PLACE_LARGE };
 
-/* Known priorities, highest first: those with a floor, and those with a pass. */
+/* Known classes as the index has them: those with a floor, and those with a pass. */
 struct known {
 	int n;
-	struct floor at[FLOORS_MAX + PASSES_MAX];
+	struct floor at[KNOWN_MAX];
 };
 
-static const struct floor *pass_of(const struct floors *passes, int32_t priority)
+/* A span of the index, as sql/pieces/due.sql has it. */
+struct span {
+	int64_t low, high;		/* priorities */
+	int32_t turn_low, turn_high;
+	const struct floor *class;	/* or NULL */
+};
+
+struct spans {
+	int n;
+	struct span at[SPANS_MAX];
+};
+
+static const struct floor *pass_of(const struct floors *passes, const struct floor *of)
 {
 	for (int i = 0; i < passes->n; i++)
-		if (passes->at[i].priority == priority)
+		if (floor_same_class(&passes->at[i], of))
 			return &passes->at[i];
 	return NULL;
 }
@@ -39,9 +56,9 @@ static void know(struct known *known, const struct floor *f)
 {
 	int i = 0;
 
-	while (i < known->n && known->at[i].priority > f->priority)
+	while (i < known->n && floor_class_before(&known->at[i], f))
 		i++;
-	if (i < known->n && known->at[i].priority == f->priority)
+	if (i < known->n && floor_same_class(&known->at[i], f))
 		return;
 	memmove(&known->at[i + 1], &known->at[i], (size_t)(known->n - i) * sizeof(*f));
 	known->at[i] = *f;
@@ -57,54 +74,133 @@ static void know_all(struct known *known, const struct claim *claim)
 		know(known, &claim->passes->at[i]);
 }
 
-/* Rows of (priority, known priority above, floor): one a known priority, one for all below. */
-static void put_floors(struct buf *p, const struct known *known)
+static void add_span(struct spans *s, const struct span *span)
 {
-	static const struct floor below = { .priority = 0 };
+	s->at[s->n++] = *span;
+}
+
+static void add_class(struct spans *s, const struct floor *f)
+{
+	add_span(s, &(struct span){ f->priority, f->priority, f->turn, f->turn, f });
+}
+
+static void add_turns(struct spans *s, int64_t priority, int32_t low, int32_t high)
+{
+	if (turns_between(low, high))
+		add_span(s, &(struct span){ priority, priority, low, high, NULL });
+}
+
+static void add_priorities(struct spans *s, int64_t low, int64_t high)
+{
+	add_span(s, &(struct span){ low, high, 0, 0, NULL });
+}
+
+/* Turns of one priority that n classes of it leave. */
+static void add_other_turns(struct spans *s, const struct floor *classes, int n)
+{
+	int32_t above = INT32_MAX;
+
+	for (int i = 0; i < n; i++) {
+		add_turns(s, classes[i].priority, classes[i].turn, above);
+		above = classes[i].turn;
+	}
+	add_turns(s, classes[0].priority, INT32_MIN, above);
+}
+
+/*
+ * Every other claim asks the known classes of a priority first, so that none of them has to wait
+ * for one that nobody knows yet, nor that one for them.
+ */
+static void add_priority(struct spans *s, const struct turns *turns, const struct floor *classes,
+			 int n)
+{
+	int order[KNOWN_MAX];
+
+	turns_order(turns, classes, n, order);
+	if (!turns->known_first)
+		add_other_turns(s, classes, n);
+	for (int i = 0; i < n; i++)
+		add_class(s, &classes[order[i]]);
+	if (turns->known_first)
+		add_other_turns(s, classes, n);
+}
+
+/* All of the index, priority by priority. */
+static void list_spans(struct spans *s, const struct known *known, const struct turns *turns)
+{
 	int64_t above = INT64_MAX;
+
+	s->n = 0;
+	for (int i = 0, n; i < known->n; i += n) {
+		const struct floor *first = &known->at[i];
+
+		for (n = 1; i + n < known->n && first[n].priority == first->priority; n++)
+			;
+		add_priorities(s, first->priority, above);
+		add_priority(s, turns, first, n);
+		above = first->priority;
+	}
+	add_priorities(s, INT64_MIN, above);
+}
+
+static int64_t begins_at(const struct claim *claim, const struct floor *f)
+{
+	if (claim->slack_ms > 0 || turns_is_deep(claim->turns, f))
+		return f->available_at;
+	return sat_sub(f->available_at, LATE_US);
+}
+
+static void put_spans(struct buf *p, const struct spans *s, const struct claim *claim)
+{
+	static const struct floor none;
 
 	pgitems_begin(&p[0], PG_INT8);
 	pgitems_begin(&p[1], PG_INT8);
-	pgitems_begin(&p[2], PG_TIMESTAMPTZ);
-	pgitems_begin(&p[3], PG_UUID);
-	for (int i = 0; i <= known->n; i++) {
-		const struct floor *f = i < known->n ? &known->at[i] : &below;
+	pgitems_begin(&p[2], PG_INT4);
+	pgitems_begin(&p[3], PG_INT4);
+	pgitems_begin(&p[4], PG_TIMESTAMPTZ);
+	pgitems_begin(&p[5], PG_UUID);
+	for (int i = 0; i < s->n; i++) {
+		const struct span *span = &s->at[i];
 
-		pgitem_int8(&p[0], i < known->n ? f->priority : NO_PRIORITY);
-		pgitem_int8(&p[1], above);
-		pgitem_int8(&p[2], f->available_at);
-		pgitem_uuid_bytes(&p[3], f->id);
-		above = f->priority;
+		pgitem_int8(&p[0], span->low);
+		pgitem_int8(&p[1], span->high);
+		pgitem_int4(&p[2], span->turn_low);
+		pgitem_int4(&p[3], span->turn_high);
+		pgitem_int8(&p[4], span->class ? begins_at(claim, span->class) : 0);
+		pgitem_uuid_bytes(&p[5], span->class ? span->class->id : none.id);
 	}
 }
 
 /* Where each of them begins at the earliest. */
-static void put_passes(struct buf *p, const struct known *known, const struct floors *passes)
+static void put_passes(struct buf *p, const struct spans *s, const struct floors *passes)
 {
 	static const struct floor nowhere = { .available_at = INT64_MIN };	/* -infinity */
 
 	pgitems_begin(&p[0], PG_TIMESTAMPTZ);
 	pgitems_begin(&p[1], PG_UUID);
-	for (int i = 0; i <= known->n; i++) {
+	for (int i = 0; i < s->n; i++) {
 		const struct floor *pass = NULL;
 
-		if (i < known->n)
-			pass = pass_of(passes, known->at[i].priority);
+		if (s->at[i].class)
+			pass = pass_of(passes, s->at[i].class);
 		pgitem_int8(&p[0], pass ? pass->available_at : nowhere.available_at);
 		pgitem_uuid_bytes(&p[1], pass ? pass->id : nowhere.id);
 	}
 }
 
-/* $1 to $8 of all claims in order. */
+/* $1 to $10 of all claims in order. */
 static void put_search(struct buf *p, const struct claim *claim)
 {
 	struct known known;
+	struct spans spans;
 
 	know_all(&known, claim);
+	list_spans(&spans, &known, claim->turns);
 	pgbinary_int4(&p[0], claim->jobs);
-	put_floors(&p[1], &known);
-	pgbinary_int8(&p[5], claim->slack_ms);
-	put_passes(&p[6], &known, claim->passes);
+	put_spans(&p[1], &spans, claim);
+	pgbinary_int8(&p[7], claim->slack_ms);
+	put_passes(&p[8], &spans, claim->passes);
 }
 
 static void put_these(struct buf *p, const struct claim *claim)
@@ -121,8 +217,8 @@ static void put_these(struct buf *p, const struct claim *claim)
 static void put_in_order(struct buf *p, const struct claim *claim)
 {
 	put_search(p, claim);
-	pgbinary_int4(&p[8], JOB_DATA_CAP_BYTES);
-	buf_str(&p[9], claim->identity);
+	pgbinary_int4(&p[10], JOB_DATA_CAP_BYTES);
+	buf_str(&p[11], claim->identity);
 }
 
 int queue_claim(struct queue *q, const struct claim *claim, pg_answer_fn *answer, void *arg)
@@ -154,7 +250,7 @@ int queue_hold(struct queue *q, const struct claim *claim, pg_answer_fn *answer,
 	if (pg_send(q->pg, &statements[STATEMENT_BEGIN], NULL, no_answer, NULL) == -1)
 		return -1;
 	put_search(p, claim);
-	pgbinary_int4(&p[8], JOB_DATA_CAP_BYTES);
+	pgbinary_int4(&p[10], JOB_DATA_CAP_BYTES);
 	return queue_send(q, STATEMENT_HOLD, answer, arg);
 }
 
@@ -171,10 +267,11 @@ int queue_walk(struct queue *q, int n, const struct floor *from, const struct fl
 
 	pgbinary_int4(&p[0], n);
 	pgbinary_int8(&p[1], from->priority);
-	pgbinary_int8(&p[2], from->available_at);
-	buf_add(&p[3], from->id, UUID_BYTES);
-	pgbinary_int8(&p[4], to->available_at);
-	buf_add(&p[5], to->id, UUID_BYTES);
+	pgbinary_int4(&p[2], from->turn);
+	pgbinary_int8(&p[3], from->available_at);
+	buf_add(&p[4], from->id, UUID_BYTES);
+	pgbinary_int8(&p[5], to->available_at);
+	buf_add(&p[6], to->id, UUID_BYTES);
 	return queue_send(q, STATEMENT_WALK, answer, arg);
 }
 
@@ -182,6 +279,7 @@ void queue_place(const PGresult *result, int row, struct floor *place)
 {
 	*place = (struct floor){
 		.priority = pgvalue_int4(result, row, PLACE_PRIORITY),
+		.turn = pgvalue_int4(result, row, PLACE_TURN),
 		.available_at = pgvalue_int8(result, row, PLACE_AVAILABLE_AT),
 	};
 	memcpy(place->id, PQgetvalue(result, row, PLACE_ID), UUID_BYTES);
@@ -220,6 +318,7 @@ void queue_claimed_row(const PGresult *result, int row, struct claimed_row *out)
 	out->job_type = job_type ? job_type : "";
 	out->place = (struct floor){
 		.priority = pgvalue_int4(result, row, CLAIMED_PRIORITY),
+		.turn = pgvalue_int4(result, row, CLAIMED_TURN),
 		.available_at = pgvalue_int8(result, row, CLAIMED_AVAILABLE_AT),
 	};
 	memcpy(out->place.id, PQgetvalue(result, row, CLAIMED_ID), UUID_BYTES);

@@ -15,6 +15,16 @@
  */
 #define LOOK (UINT64_C(1) << 32)
 
+bool floor_same_class(const struct floor *a, const struct floor *b)
+{
+	return a->priority == b->priority && a->turn == b->turn;
+}
+
+bool floor_class_before(const struct floor *a, const struct floor *b)
+{
+	return a->priority > b->priority || (a->priority == b->priority && a->turn > b->turn);
+}
+
 int floor_compare(const struct floor *a, const struct floor *b)
 {
 	if (a->available_at != b->available_at)
@@ -22,10 +32,18 @@ int floor_compare(const struct floor *a, const struct floor *b)
 	return memcmp(a->id, b->id, sizeof(a->id));
 }
 
+bool floors_has(const struct floors *f, const struct floor *place)
+{
+	for (int i = 0; i < f->n; i++)
+		if (floor_same_class(&f->at[i], place))
+			return true;
+	return false;
+}
+
 void floors_raise(struct floors *f, const struct floor *claimed)
 {
 	for (int i = 0; i < f->n; i++)
-		if (f->at[i].priority == claimed->priority && floor_compare(&f->at[i], claimed) < 0)
+		if (floor_same_class(&f->at[i], claimed) && floor_compare(&f->at[i], claimed) < 0)
 			f->at[i] = *claimed;
 }
 
@@ -93,9 +111,9 @@ void floors_add_up_to(struct floors *f, const struct floor *more, int max)
 {
 	int i = 0;
 
-	while (i < f->n && f->at[i].priority > more->priority)
+	while (i < f->n && floor_class_before(&f->at[i], more))
 		i++;
-	if (f->n >= max || (i < f->n && f->at[i].priority == more->priority))
+	if (f->n >= max || (i < f->n && floor_same_class(&f->at[i], more)))
 		return;
 	memmove(&f->at[i + 1], &f->at[i], (size_t)(f->n - i) * sizeof(*more));
 	f->at[i] = *more;

@@ -38,7 +38,7 @@ bool claim_pass_is_enough(const struct claim_pass *p)
 	return p->refusals > ENOUGH;
 }
 
-/* The place behind the last one of each priority. */
+/* The place behind the last one of each class. */
 static void add(struct floors *passes, const struct floor *place)
 {
 	struct floor behind = pass_behind(place);

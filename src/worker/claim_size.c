@@ -3,7 +3,11 @@
 
 #include "base/invariant.h"
 
-#define AIM_MS 250		/* about how long the rows of a held claim should be locked */
+/*
+ * About how long a held claim should take: so long its rows are locked, and so long a job that is
+ * next waits for it, and once more for those that are claimed with it.
+ */
+#define AIM_MS 40
 #define CLAIM_BYTES (16 << 20)	/* of job_data in one claim */
 #define GROWN_BYTES (4 << 20)	/* a claim so large leaves memory to give back */
 #define FORGET 8		/* the part by which a smaller job makes it forget a larger one */

@@ -86,6 +86,7 @@ static struct claim claim_for(const struct claimer *c, int jobs)
 	return (struct claim){
 		.jobs = jobs, .identity = c->ctx->child->identity,
 		.briefly = c->ctx->rater->instant, .floors = &c->floors, .passes = &c->passes,
+		.turns = &c->turns,
 		.slack_ms = c->from_floors ? 0 : LATE_COMMIT_MS,
 	};
 }
@@ -162,6 +163,15 @@ static struct grading *take_row(struct claimer *c, const struct claimed_row *row
 	return g;
 }
 
+/* A class that nobody knew was looked through from its start: what was claimed is its floor. */
+static void note_place(struct claimer *c, const struct floor *place)
+{
+	if (!floors_has(&c->floors, place))
+		floors_add(&c->seen, place);
+	floors_raise(&c->floors, place);
+	floors_raise(&c->seen, place);
+}
+
 /* Returns how many of the rows were taken, and adds the bytes of their job_data. */
 static size_t take_rows(struct claimer *c, const PGresult *result, struct grading **gradings,
 			int64_t *bytes)
@@ -177,7 +187,8 @@ static size_t take_rows(struct claimer *c, const PGresult *result, struct gradin
 		queue_claimed_row(result, i, &row);
 		if (row.passed_over)
 			continue;
-		floors_raise(&c->floors, &row.place);
+		note_place(c, &row.place);
+		turns_brought(&c->turns, &row.place);
 		if (c->with.txn->open && !claim_txn_can_complete(&row))
 			continue;
 		gradings[taken] = take_row(c, &row, through_cache);
@@ -277,6 +288,7 @@ static void claim_brought(struct claimer *c, const PGresult *result, int passed_
 		claim_pass_brought(&c->pass);
 		c->losses = 0;
 	}
+	turns_told(&c->turns, full);
 	c->brought = got > 0;
 	c->took_some |= got > 0;
 	learn(c, got, full, bytes);
@@ -337,6 +349,7 @@ static void on_tried(void *arg, const PGresult *result, const struct err *err)
 		say_trouble(c, err);
 	if (got > 0)
 		claim_size_learn(c->with.size, got, take(c, result));
+	turns_charge(&c->turns);
 	c->took_some |= got > 0;
 	retire_when_due(c);
 }
@@ -448,6 +461,19 @@ static int send_claim(struct claimer *c, const struct claim *claim)
 }
 
 /*
+ * A class that this worker met has its turns at once, not only when the janitor has seen it; as
+ * long as other floors last, and no longer.
+ */
+static void add_seen(struct claimer *c)
+{
+	if (c->floors.n == 0 || c->seen.epoch != c->floors.epoch)
+		c->seen.n = 0;
+	c->seen.epoch = c->floors.epoch;
+	for (int i = 0; i < c->seen.n; i++)
+		floors_add(&c->floors, &c->seen.at[i]);
+}
+
+/*
  * With a backlog the floors are taken at their word; a job whose insert committed late waits for
  * its turn behind it. When that brings less than asked, the same is asked again from a while
  * before, and only then is the queue taken for empty. While that brings all that was asked for (a
@@ -466,7 +492,9 @@ static void claim_up_to(struct claimer *c, int n, int64_t now)
 	c->sent_ms = now;
 	advance(c, CLAIM_ON_SEND);
 	floors_read(board(c), now, max_age, &c->floors);
+	add_seen(c);
 	pass_read(board(c), &c->passes);
+	turns_know(&c->turns, &c->floors);
 	c->from_floors = c->deep && c->floors.n > 0 && c->floors.epoch != c->short_epoch;
 	claim = claim_for(c, n);
 	if (send_claim(c, &claim) == -1)
@@ -574,6 +602,7 @@ int64_t claimer_turn(struct claimer *c)
 void claimer_init(struct claimer *c, const struct context *ctx, const struct claimer_parts *parts)
 {
 	*c = (struct claimer){ .ctx = ctx, .with = *parts, .state = CLAIM_READY };
+	turns_init(&c->turns);
 	claim_pass_init(&c->pass, ctx);
 	walk_init(&c->walk, ctx);
 }
@@ -583,6 +612,7 @@ void claimer_check(const struct claimer *c)
 	INVARIANT(c->state < CLAIM_STATE_COUNT);
 	INVARIANT((c->state != CLAIM_SENT && c->state != CLAIM_SENT_STALE) || c->asked > 0);
 	INVARIANT(!claimer_is_claiming(c) || !c->with.reclaim->under_way);
+	turns_check(&c->turns);
 	claim_pass_check(&c->pass);
 	walk_check(&c->walk);
 }

@@ -5,6 +5,7 @@
 #ifndef WORKER_CLAIMER_H
 #define WORKER_CLAIMER_H
 
+#include "queue/turns.h"
 #include "scoreboard/floor.h"
 #include "claim_pass.h"
 #include "claim_room.h"
@@ -22,6 +23,8 @@ struct claimer {
 	struct rater *asked_for;	/* who is to rate them */
 	struct floors floors;		/* where the claim under way began to look, */
 	struct floors passes;		/* and where at the earliest */
+	struct floors seen;		/* floors of classes that it met, as yet unknown to the janitor */
+	struct turns turns;		/* in which order it asks */
 	bool from_floors;		/* it takes the floors at their word */
 	uint64_t short_epoch;		/* of floors that brought less than was asked; 0: none */
 	bool deep;			/* of claims that tell the depth, the last was full */

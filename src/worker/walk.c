@@ -108,12 +108,14 @@ static void forget_rows(struct walk *w)
 	w->nthese = w->ndue = w->last_free = 0;
 }
 
-static void begin_priority(struct walk *w, int at)
+static void begin_class(struct walk *w, int at)
 {
 	w->at = at;
 	w->from = (struct floor){ .available_at = INT64_MIN };	/* -infinity */
-	if (at < w->region.n)
+	if (at < w->region.n) {
 		w->from.priority = w->region.at[at].priority;
+		w->from.turn = w->region.at[at].turn;
+	}
 	w->looked = at >= w->region.n;
 }
 
@@ -123,7 +125,7 @@ static void begin_round(struct walk *w, int64_t now)
 	w->found = false;
 	w->next_round_ms = now + w->ctx->config->queue.poll_ms;
 	pass_read(board(w), &w->region);
-	begin_priority(w, 0);
+	begin_class(w, 0);
 }
 
 static void begin_walk(struct walk *w, int64_t now)
@@ -335,6 +337,7 @@ void walk_looked(struct walk *w, const PGresult *result)
 
 		queue_place(result, i, &place);
 		place.priority = w->from.priority;
+		place.turn = w->from.turn;
 		w->found = true;
 		w->from = place;
 		if (aside_has(asides(w), place.id) || is_in_hand(w, &place))
@@ -346,7 +349,7 @@ void walk_looked(struct walk *w, const PGresult *result)
 	if (n == WALK_PAGE)
 		w->from = pass_behind(&w->from);
 	else
-		begin_priority(w, w->at + 1);
+		begin_class(w, w->at + 1);
 }
 
 /* ---- what was tried ---- */

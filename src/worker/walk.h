@@ -39,7 +39,7 @@ struct walk {
 	/* The round under way, from the first place that is passed to the last. */
 	struct floors region;
 	uint64_t raised;		/* passes as of its beginning */
-	int at;				/* the priority under look */
+	int at;				/* the class under look */
 	struct floor from;		/* the next page begins there */
 	bool looked;			/* all of it was looked at */
 	bool found;			/* some of it is there still */

@@ -36,7 +36,7 @@
 
 #define NEXT_JOBS \
 	" FROM grading_jobs WHERE status = 'pending' AND available_at <= now()" \
-	" ORDER BY priority DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED"
+	" ORDER BY priority DESC, turn DESC, available_at, id LIMIT $1::int FOR UPDATE SKIP LOCKED"
 #define COLUMNS "id, session_id, claim, (job_data -> 'batchIndex')::int, job_data"
 #define CLAIMED \
 	"times_claimed = j.times_claimed + 1, claimed_by = 'bare', started_at = now()"

@@ -43,7 +43,7 @@ def claim_buffers(lab, n=1000):
         lab.insert(n)
         lab.burn(pool, n)
     for plan in log.plans("WITH claimed"):
-        search = [buffers(node) for node in nodes(plan) if node.get("Index Name") == "grading_jobs_claim"]
+        search = [buffers(node) for node in nodes(plan) if node.get("Index Name") == "grading_jobs_turns"]
         if search and plan["Actual Rows"] > 0:
             found.append(sum(search) * 64 / plan["Actual Rows"])
             total.append(buffers(plan) / plan["Actual Rows"])

@@ -79,7 +79,7 @@ def test_people_get_a_line_a_check(pool):
     lines = done.stdout.splitlines()
     assert done.returncode == 0 and done.stderr == ""
     assert all(line.startswith("ok ") for line in lines)
-    assert any(line.split()[1] == "claim" and "grading_jobs_claim" in line for line in lines)
+    assert any(line.split()[1] == "claim" and "grading_jobs_turns" in line for line in lines)
 
 
 def test_advice_stands_below(bare_db):
@@ -167,14 +167,14 @@ def migrate_as_advised(db, line):
     harness.migrate_by_psql(db.conninfo, harness.MIGRATIONS[first:])
 
 
-@pytest.mark.parametrize("do, word", [("DROP INDEX grading_jobs_claim", "missing"),
-                                      ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'grading_jobs_claim'::regclass",
+@pytest.mark.parametrize("do, word", [("DROP INDEX grading_jobs_turns", "missing"),
+                                      ("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'grading_jobs_turns'::regclass",
                                        "invalid")])
 def test_an_index_that_is_of_no_use(db, do, word):
     db.rows(do)
     report = examine(db)
     line = report.one("indexes")
-    assert line["state"] == "error" and f"grading_jobs_claim is {word}" in line["found"] and "psql -f" in line["advice"]
+    assert line["state"] == "error" and f"grading_jobs_turns is {word}" in line["found"] and "psql -f" in line["advice"]
     migrate_as_advised(db, line)
     assert examine(db).state("indexes") == "ok"
 
@@ -275,13 +275,13 @@ def test_a_claim_among_a_million_finished_jobs_reads_no_table(db, make_config):
             db.rows("ANALYZE grading_jobs")
         for mode in ("session", "transaction"):
             report = doctor("-c", make_config(database={"conninfo": db.conninfo, "pool_mode": mode}))
-            assert report.state("claim") == "ok" and "grading_jobs_claim" in report.one("claim")["found"]
+            assert report.state("claim") == "ok" and "grading_jobs_turns" in report.one("claim")["found"]
             assert report.state("statements") == "ok", report.text
 
 
 def test_a_claim_that_reads_the_table_is_told(db):
     finish(db, 100000)
-    db.rows("DROP INDEX grading_jobs_claim")
+    db.rows("DROP INDEX grading_jobs_turns")
     line = examine(db).one("claim")
     assert line["state"] == "error" and "reads all of grading_jobs" in line["found"]
 

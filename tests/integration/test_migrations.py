@@ -357,9 +357,9 @@ def test_new_keys_are_in_order_of_time(db):
 
 def test_an_index_left_invalid_is_built_again(bare_db):
     migrate_by_psql(bare_db.conninfo)
-    bare_db.rows("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'grading_jobs_claim'::regclass")
+    bare_db.rows("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'grading_jobs_turns'::regclass")
     migrate_by_psql(bare_db.conninfo)
-    assert bare_db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'grading_jobs_claim'::regclass")
+    assert bare_db.value("SELECT indisvalid FROM pg_index WHERE indexrelid = 'grading_jobs_turns'::regclass")
 
 
 def test_the_functions_take_named_arguments_as_postgrest_sends_them(db):

@@ -259,6 +259,9 @@ def test_an_application_inserts_plain_rows_and_no_others(secured):
     plain = "INSERT INTO grading_jobs (session_id, job_type, job_data{}) VALUES (%s, 'line_rating', '{{}}'{}) RETURNING id"
     assert secured.as_user("app", plain.format("", ""), new_session())
     assert secured.as_user("app", plain.format(", priority", ", 7"), new_session())
+    secured.rows("INSERT INTO grading_tenants (tenant, number) VALUES ('acme', 7)")
+    assert secured.as_user("app", plain.format(", tenant", ", 'acme'"), new_session())
+    assert secured.value("SELECT turn FROM grading_jobs WHERE tenant = 'acme'") == -28
     for column, value in (("status", "'completed'"), ("attempts", "-100"), ("claim", "5"), ("result", "'{}'")):
         assert secured.refused("app", plain.format(f", {column}", f", {value}"), new_session()), column
 

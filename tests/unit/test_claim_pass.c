@@ -25,12 +25,13 @@ static const struct err refused = { .kind = ERR_RETRY, .sqlstate = "55000", .tex
 /* n places from `first` on; every third is of priority 7. */
 static void peek(int first, int n)
 {
-	PGresult *places = rows_of(3);
+	PGresult *places = rows_of(4);
 
 	for (int i = 0; i < n; i++) {
 		cell_uuid(places, i, 0, id_of(first + i));
 		cell_int4(places, i, 1, (first + i) % 3 ? 0 : 7);
 		cell_int8(places, i, 2, 1000 + first + i);
+		cell_int4(places, i, 3, 0);
 	}
 	claim_pass_peeked(&pass, places);
 	PQclear(places);

@@ -62,13 +62,13 @@ static void test_slow_servers_get_smaller_bites(void **state)
 	struct claim_size s = made();
 
 	(void)state;
-	claim_size_took(&s, 251);
+	claim_size_took(&s, 41);
 	assert_int_equal(s.factor_max, 4);
 	claim_size_took(&s, 10000);
 	assert_int_equal(s.factor_max, 4);	/* beyond that it would go back to the cache */
-	claim_size_took(&s, 63);
+	claim_size_took(&s, 10);
 	assert_int_equal(s.factor_max, 4);
-	claim_size_took(&s, 61);
+	claim_size_took(&s, 9);
 	assert_int_equal(s.factor_max, 8);
 	claim_size_took(&s, 1);
 	assert_int_equal(s.factor_max, 8);

@@ -233,13 +233,14 @@ static void test_what_always_loses_to_others_is_a_row(void **state)
 
 static PGresult *rows_places(int first, int n)
 {
-	PGresult *result = rows_of(4);
+	PGresult *result = rows_of(5);
 
 	for (int i = 0; i < n; i++) {
 		cell_uuid(result, i, 0, id_of(first + i));
 		cell_int4(result, i, 1, 0);
 		cell_int8(result, i, 2, 1000 + first + i);
-		cell_bytes(result, i, 3, "", 1);	/* false */
+		cell_int4(result, i, 3, 0);
+		cell_bytes(result, i, 4, "", 1);	/* false */
 	}
 	return result;
 }
@@ -264,7 +265,7 @@ static void assert_begins_behind(int n)
 	assert_int_equal(passes.n, 1);
 	behind = passes.at[0];
 	assert_int_equal(behind.available_at, 1000 + n);
-	assert_non_null(memmem(fake_pg.sent[0].params[7].data, fake_pg.sent[0].params[7].len,
+	assert_non_null(memmem(fake_pg.sent[0].params[9].data, fake_pg.sent[0].params[9].len,
 			       behind.id, UUID_BYTES));
 }
 

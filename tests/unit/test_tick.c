@@ -15,7 +15,7 @@
 #include "janitor/tick.h"
 
 #define NOW INT64_C(800000000000000)
-#define COLUMNS 14
+#define COLUMNS 17
 
 /* An answer as of sql/tick.sql. */
 static PGresult *answer;
@@ -24,7 +24,8 @@ static int begin(void **state)
 {
 	static const char *const names[COLUMNS] = {
 		"look", "next", "pending", "due", "processing", "failed", "oldest", "stuck",
-		"old_jobs", "claimants", "now", "priority", "available_at", "id"
+		"old_jobs", "claimants", "now", "priority", "available_at", "id",
+		"claims", "cursors", "turn"
 	};
 	PGresAttDesc columns[COLUMNS];
 
@@ -65,6 +66,13 @@ static void put_bool(int row, const char *name, bool value)
 	put(row, name, &byte, 1);
 }
 
+static void put_turn(int row, int32_t turn)
+{
+	uint32_t big = htobe32((uint32_t)turn);
+
+	put(row, "turn", &big, sizeof(big));
+}
+
 static void put_head(int row, int32_t priority, int64_t available_at, unsigned char id)
 {
 	uint32_t big = htobe32((uint32_t)priority);
@@ -73,6 +81,7 @@ static void put_head(int row, int32_t priority, int64_t available_at, unsigned c
 	memset(uuid, id, sizeof(uuid));
 	put_int8(row, "now", NOW);
 	put(row, "priority", &big, sizeof(big));
+	put_turn(row, 0);
 	put_int8(row, "available_at", available_at);
 	put(row, "id", uuid, sizeof(uuid));
 }
@@ -130,6 +139,30 @@ static void test_jobs_for_later_leave_the_floor_at_now(void **state)
 	found = read_floors(NULL);
 	assert_int_equal(found.n, 1);
 	assert_floor(&found.at[0], 0, NOW, 0);
+}
+
+static void test_each_turn_of_a_priority_has_its_floor(void **state)
+{
+	static const int32_t turns[] = { 0, -1, -6 };
+	struct floors found;
+
+	(void)state;
+	for (int row = 0; row < 3; row++) {
+		put_head(row, 0, NOW - 30 + row, (unsigned char)(row + 1));
+		put_turn(row, turns[row]);
+	}
+	found = read_floors(NULL);
+	assert_int_equal(found.n, 3);
+	for (int i = 0; i < 3; i++) {
+		assert_floor(&found.at[i], 0, NOW - 30 + i, (unsigned char)(i + 1));
+		assert_int_equal(found.at[i].turn, turns[i]);
+	}
+	PQclear(answer);
+	begin(NULL);
+	put_int8(0, "now", NOW);
+	found = read_floors(&found);		/* known from before, though they have nothing now */
+	assert_int_equal(found.n, 3);
+	assert_int_equal(found.at[2].turn, -6);
 }
 
 static void test_a_priority_that_had_jobs_is_looked_at_from_now_on(void **state)
@@ -239,6 +272,7 @@ int main(void)
 		TEST(test_an_empty_queue_has_the_usual_priority_from_now_on),
 		TEST(test_claims_begin_at_the_first_job_of_each_priority),
 		TEST(test_jobs_for_later_leave_the_floor_at_now),
+		TEST(test_each_turn_of_a_priority_has_its_floor),
 		TEST(test_a_priority_that_had_jobs_is_looked_at_from_now_on),
 		TEST(test_more_priorities_than_floors_are_no_overflow),
 		TEST(test_a_report_says_what_is_due),

@@ -41,13 +41,14 @@ static void pass(int n)
 
 static PGresult *places(int first, int n, int large)
 {
-	PGresult *result = rows_of(4);
+	PGresult *result = rows_of(5);
 
 	for (int i = 0; i < n; i++) {
 		cell_uuid(result, i, 0, id_of(first + i));
 		cell_int4(result, i, 1, 0);
 		cell_int8(result, i, 2, 1000 + first + i);
-		cell_bytes(result, i, 3, first + i == large ? "\1" : "", 1);
+		cell_int4(result, i, 3, 0);
+		cell_bytes(result, i, 4, first + i == large ? "\1" : "", 1);
 	}
 	return result;
 }
@@ -79,7 +80,7 @@ static int number_of(const struct floor *f)
 
 static PGresult *claimed(void)
 {
-	PGresult *result = rows_of(15);
+	PGresult *result = rows_of(16);
 
 	for (int i = 0; i < walk.nthese; i++)
 		claimed_row(result, i, number_of(&walk.these[i]), 999, 1, "a line");
@@ -278,7 +279,7 @@ static void test_large_jobs_go_alone(void **state)
 /* Another worker has it locked, or it is gone: nothing is learnt. */
 static void test_who_is_not_there_is_not_blamed(void **state)
 {
-	PGresult *none = rows_of(15);
+	PGresult *none = rows_of(16);
 
 	(void)state;
 	pass(2);

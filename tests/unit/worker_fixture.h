@@ -188,12 +188,13 @@ static inline void claimed_row(PGresult *result, int row, int n, int session,
 	cell_text(result, row, 11, data);
 	cell_text(result, row, 12, NULL);
 	cell_int4(result, row, 13, 0);
+	cell_int4(result, row, 14, 0);
 }
 
 /* n claimed rows, jobs first, first + 1, ... of one session. */
 static inline PGresult *rows_claimed(int first, int n, int times_claimed)
 {
-	PGresult *result = rows_of(15);
+	PGresult *result = rows_of(16);
 
 	for (int i = 0; i < n; i++) {
 		char text[32];
@@ -313,7 +314,7 @@ static inline int tear_down_worker(void **state)
  */
 static inline struct grading *add_job(int n, int session, const char *text)
 {
-	PGresult *result = rows_of(15);
+	PGresult *result = rows_of(16);
 	struct claimed_row row;
 	struct grading *g;
 

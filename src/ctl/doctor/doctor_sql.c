@@ -11,7 +11,7 @@
 	"    'phrase_cache', 'phrase_flights', 'grading_sessions', 'line_ratings'," \
 	"    'grading_provenance', 'grading_settings', 'grading_channels', 'grading_mirrors'," \
 	"    'grading_webhooks', 'grading_webhook_outbox'," \
-	"    'session_gradings']) AS name" \
+	"    'session_gradings', 'grading_tenants']) AS name" \
 	"  JOIN pg_class c ON c.oid = to_regclass(name)::oid)"
 
 /* Half of an "open since" is nothing an operator wants to read. */
@@ -244,7 +244,8 @@ static const char triggers_sql[] =
 	"    ELSE pg_catalog.format('ALTER TABLE %s ENABLE TRIGGER %s', t.tgrelid::regclass,"
 	" name) END"
 	" FROM made LEFT JOIN pg_trigger t ON tgname = name AND tgrelid IN (SELECT oid FROM ours)"
-	" WHERE name NOT IN ('grading_jobs_place', 'grading_jobs_keep_place')"
+	" WHERE name NOT IN ('grading_jobs_place', 'grading_jobs_keep_place',"
+	"   'grading_jobs_band', 'grading_jobs_tenant')"
 	"  AND (t.oid IS NULL OR tgenabled NOT IN ('O', 'A'))"
 	" UNION ALL"
 	" SELECT 'warning', pg_catalog.format('the trigger %s of phrase_cache is %s: phrases that"
@@ -273,7 +274,7 @@ static const char places_sql[] =
 	"    LIMIT 1000)"
 	"  UNION ALL (SELECT 1 FROM (SELECT available_at FROM grading_jobs"
 	"      WHERE status::text = 'pending' AND priority IS NOT NULL"
-	"      ORDER BY priority, available_at DESC, id DESC LIMIT 1000) AS last"
+	"      ORDER BY priority, turn, available_at DESC, id DESC LIMIT 1000) AS last"
 	"    WHERE available_at IS NULL)) AS homeless"
 	" HAVING count(*) > 0"
 	" UNION ALL"

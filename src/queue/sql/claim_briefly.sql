@@ -7,21 +7,23 @@
 \set stored_bytes `cat pieces/stored_bytes.sql`
 \set large `cat pieces/large.sql`
 \set claimable ':stored_bytes < :large'
-\set claimant '$10'
+\set claimant '$12'
 \set beside `cat pieces/no_wait.sql`
-\set cap '$9'
+\set cap '$11'
 
 PREPARE claim_briefly (
 	int,		-- $1: so many jobs at most
-	bigint[],	-- $2: floors: the priority of each
-	bigint[],	-- $3: the next known priority above each
-	timestamptz[],	-- $4: the available_at where each stands
-	uuid[],		-- $5: the id where each stands
-	bigint,		-- $6: ms that every floor is back at least
-	timestamptz[],	-- $7: where each begins at the earliest: available_at
-	uuid[],		-- $8: and id
-	int,		-- $9: job_data of more bytes is not fetched
-	text		-- $10: the claimant
+	bigint[],	-- $2: spans in their order: the lowest priority of each,
+	bigint[],	-- $3: the highest,
+	int[],		-- $4: the lowest turn,
+	int[],		-- $5: and the highest
+	timestamptz[],	-- $6: where the floor of each stands: available_at
+	uuid[],		-- $7: and id
+	bigint,		-- $8: ms that every floor is back at least
+	timestamptz[],	-- $9: where each begins at the earliest: available_at
+	uuid[],		-- $10: and id
+	int,		-- $11: job_data of more bytes is not fetched
+	text		-- $12: the claimant
 ) AS
 WITH due AS MATERIALIZED (
 	:due

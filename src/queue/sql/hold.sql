@@ -11,7 +11,7 @@
 \set rows 'claimed c'
 \set place 'c'
 \set readable 'pg_catalog.pg_column_size(c.job_data) < :large'
-\set cap '$9'
+\set cap '$11'
 \set job_type 'c.job_type'
 \set job_data 'c.job_data'
 \set of_whole `cat pieces/whole.sql`
@@ -21,14 +21,16 @@
 
 PREPARE hold (
 	int,		-- $1: so many jobs at most
-	bigint[],	-- $2: floors: the priority of each
-	bigint[],	-- $3: the next known priority above each
-	timestamptz[],	-- $4: the available_at where each stands
-	uuid[],		-- $5: the id where each stands
-	bigint,		-- $6: ms that every floor is back at least
-	timestamptz[],	-- $7: where each begins at the earliest: available_at
-	uuid[],		-- $8: and id
-	int		-- $9: job_data of more bytes is not fetched
+	bigint[],	-- $2: spans in their order: the lowest priority of each,
+	bigint[],	-- $3: the highest,
+	int[],		-- $4: the lowest turn,
+	int[],		-- $5: and the highest
+	timestamptz[],	-- $6: where the floor of each stands: available_at
+	uuid[],		-- $7: and id
+	bigint,		-- $8: ms that every floor is back at least
+	timestamptz[],	-- $9: where each begins at the earliest: available_at
+	uuid[],		-- $10: and id
+	int		-- $11: job_data of more bytes is not fetched
 ) AS
 WITH claimed AS MATERIALIZED (
 	:due

@@ -5,12 +5,14 @@
 
 PREPARE peek (
 	int,		-- $1: so many jobs at most
-	bigint[],	-- $2: floors: the priority of each
-	bigint[],	-- $3: the next known priority above each
-	timestamptz[],	-- $4: the available_at where each stands
-	uuid[],		-- $5: the id where each stands
-	bigint,		-- $6: ms that every floor is back at least
-	timestamptz[],	-- $7: where each begins at the earliest: available_at
-	uuid[]		-- $8: and id
+	bigint[],	-- $2: spans in their order: the lowest priority of each,
+	bigint[],	-- $3: the highest,
+	int[],		-- $4: the lowest turn,
+	int[],		-- $5: and the highest
+	timestamptz[],	-- $6: where the floor of each stands: available_at
+	uuid[],		-- $7: and id
+	bigint,		-- $8: ms that every floor is back at least
+	timestamptz[],	-- $9: where each begins at the earliest: available_at
+	uuid[]		-- $10: and id
 ) AS
 :due;

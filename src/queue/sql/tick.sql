@@ -1,11 +1,11 @@
 -- The pool's one look at the queue, a poll. Each index is walked once, because under an old
--- snapshot that means all its dead entries. `head` is the first live row of each priority, where
--- claims begin (scoreboard/floor.h), and what is counted behind it is counted up to 100,000, so
--- that the look stays cheap with a deep queue. One row for each head, at least one: is anything due
--- (with a hundred priorities, perhaps), in how many ms is the next, the gauges, is there work for
--- the reaper or the cleanup, who claims on this host, where the head stands, and how far numbers of
--- claims and ratings have come, by which others' work is noticed. What an adopted table has without
--- a place in the order (NULL) is in nobody's way.
+-- snapshot that means all its dead entries. `head` is the first live row of each class
+-- (queue/turns.h), where claims begin (scoreboard/floor.h), and what is counted behind it is
+-- counted up to 100,000, so that the look stays cheap with a deep queue. One row for each head, at
+-- least one: is anything due (with a hundred classes, perhaps), in how many ms is the next, the
+-- gauges, is there work for the reaper or the cleanup, who claims on this host, where the head
+-- stands, and how far numbers of claims and ratings have come, by which others' work is noticed.
+-- What an adopted table has without a place in the order (NULL) is in nobody's way.
 PREPARE tick (
 	bigint,		-- $1: ms until the next tick
 	bigint,		-- $2: ms after which a job in processing is stuck
@@ -14,15 +14,16 @@ PREPARE tick (
 	text		-- $5: how claimants of this host begin
 ) AS
 WITH RECURSIVE head AS (
-	(SELECT priority, available_at, id FROM grading_jobs
+	(SELECT priority, turn, available_at, id FROM grading_jobs
 	WHERE status::text = 'pending' AND priority IS NOT NULL AND available_at IS NOT NULL
-	ORDER BY priority DESC, available_at, id LIMIT 1)
+	ORDER BY priority DESC, turn DESC, available_at, id LIMIT 1)
 	UNION ALL
-	SELECT next.priority, next.available_at, next.id FROM head CROSS JOIN LATERAL (
-		SELECT g.priority, g.available_at, g.id FROM grading_jobs g
-		WHERE g.status::text = 'pending' AND g.priority < head.priority
+	SELECT next.* FROM head CROSS JOIN LATERAL (
+		SELECT g.priority, g.turn, g.available_at, g.id FROM grading_jobs g
+		WHERE g.status::text = 'pending'
+			AND (g.priority, g.turn) < (head.priority, head.turn)
 			AND g.available_at IS NOT NULL
-		ORDER BY g.priority DESC, g.available_at, g.id LIMIT 1
+		ORDER BY g.priority DESC, g.turn DESC, g.available_at, g.id LIMIT 1
 	) next
 ), heads AS MATERIALIZED (
 	SELECT * FROM head LIMIT 100
@@ -38,13 +39,14 @@ WITH RECURSIVE head AS (
 		FROM (
 			SELECT g.available_at FROM grading_jobs g
 			WHERE g.status::text = 'pending' AND g.priority = h.priority
-				AND (g.available_at, g.id) >= (h.available_at, h.id)
+				AND g.turn = h.turn AND (g.available_at, g.id) >= (h.available_at, h.id)
 			ORDER BY g.available_at, g.id LIMIT 100000
 		) p
 	) n
 	LEFT JOIN LATERAL (
 		SELECT g.available_at AS at FROM grading_jobs g
-		WHERE g.status::text = 'pending' AND g.priority = h.priority AND g.available_at > now()
+		WHERE g.status::text = 'pending' AND g.priority = h.priority AND g.turn = h.turn
+			AND g.available_at > now()
 		ORDER BY g.available_at, g.id LIMIT 1
 	) next ON true
 ), held AS (
@@ -75,6 +77,7 @@ SELECT waiting.look,
 	held.claimants, now(), least(greatest(heads.priority, -2147483648), 2147483647)::int,
 	heads.available_at, heads.id,
 	pg_sequence_last_value('grading_claims'::regclass),
-	pg_sequence_last_value('grading_cursors'::regclass)
+	pg_sequence_last_value('grading_cursors'::regclass),
+	heads.turn::int
 FROM waiting CROSS JOIN held LEFT JOIN heads ON true
-ORDER BY heads.priority DESC;
+ORDER BY heads.priority DESC, heads.turn DESC;

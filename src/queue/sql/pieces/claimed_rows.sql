@@ -28,6 +28,7 @@ SELECT :place.id, c.session_id, c.claim, c.times_claimed::int,
 		THEN coalesce(((SELECT pg_catalog.jsonb_object_agg(session_id, stride)
 				FROM strides) ->> c.session_id::text)::int, 0)
 		ELSE 0 END,
+	:place.turn::int,
 	:whole_session
 FROM :beside :rows
 LEFT JOIN LATERAL (
@@ -36,4 +37,4 @@ LEFT JOIN LATERAL (
 		THEN c.job_data::text END AS data
 	OFFSET 0
 ) t ON true
-ORDER BY :place.priority DESC, :place.available_at, :place.id
+ORDER BY :place.priority DESC, :place.turn DESC, :place.available_at, :place.id
