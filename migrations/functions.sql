@@ -585,6 +585,7 @@ DECLARE
 	batches integer := 0;
 	wants_whole boolean := false;
 	whole boolean := false;
+	whose text;			-- tenant
 BEGIN
 	IF session_id IS NULL THEN
 		RAISE EXCEPTION 'session_id is null' USING ERRCODE = 'invalid_parameter_value';
@@ -742,7 +743,7 @@ BEGIN
 			profile = coalesce(options ->> 'profile'::text, s.profile),
 			completed_at = NULL, updated_at = greatest(s.updated_at, now())
 		WHERE s.session_id = session_id
-		RETURNING s.total_batches INTO batches;
+		RETURNING s.total_batches, s.tenant INTO batches, whose;
 		first_batch := greatest(first_batch, batches - jobs);
 
 		INSERT INTO grading_jobs (session_id, job_type, job_data, priority, tenant, profile)
@@ -760,7 +761,7 @@ BEGIN
 					pg_catalog.to_jsonb(speakers))
 				ELSE '{}'::jsonb END),
 			coalesce((options ->> 'priority'::text)::numeric::integer, 0),
-			options ->> 'tenant'::text, options ->> 'profile'::text
+			whose, options ->> 'profile'::text
 		FROM pg_catalog.unnest(told.transcripts) WITH ORDINALITY AS b(transcript, place)
 		ORDER BY b.place;
 		IF told.remarkable THEN

@@ -90,6 +90,7 @@ struct config {
 		struct string_list argv;	/* absolute path and arguments; may be empty */
 		int64_t timeout_ms;
 	} command;
+	struct { struct string_list shares; } tenants;	/* config_share.h */
 	struct { int64_t ttl_ms; } cache;
 	int mirror;			/* enum mirror_choice: ratings go into live_sessions */
 	struct {

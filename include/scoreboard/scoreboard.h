@@ -24,6 +24,7 @@
 #include "scoreboard/news.h"
 #include "scoreboard/refused.h"
 #include "scoreboard/shared_text.h"
+#include "scoreboard/shares.h"
 #include "scoreboard/slots.h"
 #include "scoreboard/throttle.h"
 
@@ -143,6 +144,7 @@ struct scoreboard {
 	_Atomic uint64_t floors_epoch;	/* floor.h */
 	struct passing passing;		/* pass.h */
 	struct asides asides;		/* aside.h */
+	struct shares shares;
 	struct deaths deaths;
 	struct kept_deaths kept_deaths;	/* the janitor's */
 	struct news_desk news_desk;	/* the publisher's; news.h */

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/place.h"
 #include "base/webhook_secret.h"
+#include "config/config_share.h"
 #include "config_keys.h"
 #include "config_value.h"
 
@@ -104,10 +105,29 @@ static int check_fallback(const struct config *c, struct config_complaint *why)
 			"another one, or empty");
 }
 
+static int check_shares(const struct config *c, struct config_complaint *why)
+{
+	const struct string_list *shares = &c->tenants.shares;
+
+	for (size_t i = 0; i < shares->n; i++)
+		for (size_t k = 0; k < i; k++) {
+			size_t len, other;
+
+			config_share_weight(shares->items[i], &len);
+			config_share_weight(shares->items[k], &other);
+			if (len == other && memcmp(shares->items[i], shares->items[k], len) == 0)
+				return complain(why, "tenants.shares", NULL,
+						"tenants.shares has %.*s twice", (int)len,
+						shares->items[i]);
+		}
+	return 0;
+}
+
 int config_check(const struct config *config, config_complain_fn *tell, void *arg)
 {
 	static int (*const checks[])(const struct config *, struct config_complaint *) = {
 		check_deadline, check_openai, check_headers, check_command, check_fallback,
+		check_shares,
 	};
 	struct config_complaint why;
 	int rc = 0;

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "config/config_share.h"
+
 #define SECOND INT64_C(1000)
 #define MINUTE (60 * SECOND)
 #define HOUR (60 * MINUTE)
@@ -102,6 +104,16 @@ static const char *wrong_header(const char *text)
 static const char *wrong_scheme(const char *text)
 {
 	return is_token(text) ? NULL : "one word, \"none\" or empty";
+}
+
+static const char *wrong_share(const char *text)
+{
+	size_t name_len;
+
+	if (config_share_weight(text, &name_len) > 0)
+		return NULL;
+	return "a tenant of at most 200 bytes, with a weight from 1 to 1000 behind a colon where it "
+	       "is not 1: [ \"acme:3\", \"beta\" ]";
 }
 
 /* What a request says by itself. */
@@ -249,6 +261,11 @@ const struct config_key config_keys[] = {
 	{ KEY(DURATION, "command.timeout", command.timeout_ms, "30s"),
 	  .min = 10, .max = 10 * MINUTE,
 	  .help = "How long one answer may take; then the program is killed and started anew." },
+
+	{ KEY(WORDS, "tenants.shares", tenants.shares, "[ ]"), .max = CONFIG_SHARES_MAX,
+	  .wrong = wrong_share,
+	  .help = "Tenants with a share of the work of their own: \"acme:3\" weighs three times "
+		  "\"beta\"." },
 
 	{ KEY(DURATION, "cache.ttl", cache.ttl_ms, "24h"), .min = 0, .max = LONGEST,
 	  .help = "How long a rating serves equal lines again; 0: no cache." },

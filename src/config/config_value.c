@@ -208,7 +208,16 @@ static char *unquote(const char **p)
 	return word;
 }
 
-/* [ "/bin/a", "b" ]: any strings, the first of them the absolute path of a program. */
+/* What the key says of each; else it is a command line, and begins with a program's path. */
+static bool is_allowed_word(const struct config_key *key, const struct string_list *before,
+			    const char *word)
+{
+	if (before->n == (size_t)key->max || has_control_characters(word))
+		return false;
+	return key->wrong ? !key->wrong(word) : before->n > 0 || word[0] == '/';
+}
+
+/* [ "/bin/a", "b" ]: any strings that the key allows. */
 static int parse_words(const struct config_key *key, void *member, const char *text)
 {
 	struct string_list list = { calloc((size_t)key->max, sizeof(char *)), 0 };
@@ -220,8 +229,7 @@ static int parse_words(const struct config_key *key, void *member, const char *t
 	while (rc == 0 && *p == '"') {
 		char *word = unquote(&p);
 
-		if (word && list.n < (size_t)key->max && !has_control_characters(word) &&
-		    (list.n > 0 || word[0] == '/')) {
+		if (word && is_allowed_word(key, &list, word)) {
 			list.items[list.n++] = word;
 		} else {
 			free(word);
@@ -449,6 +457,11 @@ static void allowed_list(const struct config_key *key, const char *text, struct 
 static void allowed_words(const struct config_key *key, const char *text, struct buf *out)
 {
 	(void)text;
+	if (key->wrong) {
+		buf_printf(out, "a list of at most %" PRId64 " strings without control characters, "
+			   "each %s", key->max, key->wrong(""));
+		return;
+	}
 	buf_printf(out,
 		   "a list of at most %" PRId64 " strings and %d bytes without control characters, "
 		   "the first the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]",

@@ -17,6 +17,7 @@
 #include "reap.h"
 #include "recover.h"
 #include "sessions.h"
+#include "tenants.h"
 #include "statement.h"
 #include "tick.h"
 
@@ -35,6 +36,7 @@ struct janitor {
 	struct clean_webhooks clean_webhooks;
 	struct sessions sessions;
 	struct heralds heralds;
+	struct tenants tenants;
 	struct loop_timer due_timer;	/* the next job that is for later is due */
 	struct pg_counts counted;	/* statements and connections in the slot's counters */
 	bool stopping;
@@ -90,6 +92,7 @@ static void on_ready(void *arg)
 	sessions_tell(&j->sessions);
 	sessions_begin_cleaning(&j->sessions);
 	heralds_look(&j->heralds);
+	tenants_ask(&j->tenants);
 }
 
 static void on_down(void *arg, enum pg_trouble trouble, const struct err *err)
@@ -191,6 +194,7 @@ static void init(struct janitor *j, struct child *c)
 	clean_webhooks_init(&j->clean_webhooks, &j->m);
 	sessions_init(&j->sessions, &j->m);
 	heralds_init(&j->heralds, &j->m);
+	tenants_init(&j->tenants, &j->m);
 	listen_lost(&j->listen);	/* a forerunner's lock went with its connection */
 	c->on_wake = on_wake;
 	c->on_stop = on_stop;

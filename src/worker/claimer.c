@@ -15,6 +15,7 @@
 #include "process/wake.h"
 #include "scoreboard/breaker.h"
 #include "scoreboard/pass.h"
+#include "scoreboard/shares.h"
 #include "scoreboard/trouble.h"
 #include "lookup.h"
 #include "refusal.h"
@@ -473,6 +474,17 @@ static void add_seen(struct claimer *c)
 		floors_add(&c->floors, &c->seen.at[i]);
 }
 
+/* What tenants weigh may have changed, and which classes there are. */
+static void set_turns(struct claimer *c)
+{
+	int32_t number, weight;
+
+	for (int i = 0; i < SHARES_MAX; i++)
+		if (shares_get(&board(c)->shares, i, &number, &weight))
+			turns_weigh(&c->turns, number, weight);
+	turns_know(&c->turns, &c->floors);
+}
+
 /*
  * With a backlog the floors are taken at their word; a job whose insert committed late waits for
  * its turn behind it. When that brings less than asked, the same is asked again from a while
@@ -494,7 +506,7 @@ static void claim_up_to(struct claimer *c, int n, int64_t now)
 	floors_read(board(c), now, max_age, &c->floors);
 	add_seen(c);
 	pass_read(board(c), &c->passes);
-	turns_know(&c->turns, &c->floors);
+	set_turns(c);
 	c->from_floors = c->deep && c->floors.n > 0 && c->floors.epoch != c->short_epoch;
 	claim = claim_for(c, n);
 	if (send_claim(c, &claim) == -1)

@@ -1,4 +1,5 @@
-"""Order within a priority: the first batches of a session before the rest of another."""
+"""Order within a priority: the first batches of a session before the rest of another, tenants by their weights."""
+import collections
 import json
 
 import pytest
@@ -145,3 +146,71 @@ def test_who_is_refused_in_one_band_stops_no_other(make_pool, db):
         pool.wait_log(f"job {job.id} cannot be claimed")
     db.rows("DROP TRIGGER refuse ON grading_jobs")
     assert db.count("pending") == 4
+
+
+# ---- tenants ----
+
+def numbered(db, n):
+    wait_until(lambda: db.value("SELECT count(*) FROM grading_tenants") == n)
+
+
+def first_of(db, n):
+    """How many of the first n jobs were each tenant's."""
+    rows = db.rows("SELECT tenant FROM grading_jobs ORDER BY completed_at, claim LIMIT %s", n)
+    return collections.Counter(row.tenant for row in rows)
+
+
+def test_tenants_of_equal_weight_get_half_each(paused_pool, db):
+    pool = paused_pool(tenants={"shares": ["acme", "beta"]})
+    numbered(db, 2)
+    for _ in range(9):
+        insert_session(db, 30, "acme")
+    insert_session(db, 30, "beta")
+    pool.ctl("resume")
+    wait_until(lambda: db.count("completed") == 300)
+    assert 24 <= first_of(db, 56)["beta"] <= 30
+    assert {row.number for row in db.rows("SELECT number FROM grading_tenants")} == {1, 2}
+
+
+def test_weights_count_and_all_others_are_one_tenant(paused_pool, db):
+    pool = paused_pool(tenants={"shares": ["acme:3", "be:ta:1"]})
+    numbered(db, 2)
+    for tenant in ["one", "two", None] * 20:
+        insert_session(db, 2, tenant)
+    for tenant in ["be:ta"] * 30 + ["acme"] * 60:
+        insert_session(db, 2, tenant)
+    pool.ctl("resume")
+    wait_until(lambda: db.count("completed") == 300)
+    first = first_of(db, 100)
+    assert 57 <= first["acme"] <= 63 and 17 <= first["be:ta"] <= 23
+    assert first["one"] and first["two"] and first[None]
+
+
+def test_who_has_nothing_leaves_it_to_the_others(paused_pool, db):
+    pool = paused_pool(tenants={"shares": ["acme:900", "beta"]})
+    numbered(db, 2)
+    insert_session(db, 40, "beta")
+    pool.ctl("resume")
+    wait_until(lambda: db.count("completed") == 40)
+
+
+def test_a_tenant_keeps_its_number(make_pool, db):
+    pool = make_pool(db, tenants={"shares": ["acme", "beta"]})
+    numbered(db, 2)
+    before = db.rows("SELECT tenant, number FROM grading_tenants ORDER BY tenant")
+    pool.configure(tenants={"shares": ["gamma:2", "beta:5"]})
+    pool.ctl("reload")
+    numbered(db, 3)
+    assert db.rows("SELECT tenant, number FROM grading_tenants WHERE tenant < 'c' ORDER BY tenant") == before
+    db.completed(rep("Later."), tenant="gamma")
+    assert db.value("SELECT turn FROM grading_jobs") == -4 * db.value(
+        "SELECT number FROM grading_tenants WHERE tenant = 'gamma'")
+
+
+def test_what_a_session_grows_by_is_its_tenants(db):
+    session = new_session()
+    lines = [{"speaker": "rep", "text": f"Line {n}."} for n in range(3)]
+    submit = "SELECT grading_submit(%s, %s, %s)"
+    db.rows(submit, session, json.dumps(lines[:2]), '{"tenant": "acme"}')
+    db.rows(submit, session, json.dumps(lines), "{}")
+    assert [row.tenant for row in db.rows("SELECT tenant FROM grading_jobs")] == ["acme", "acme"]

@@ -132,6 +132,8 @@ static const struct { const char *text, *path, *value; } accepted[] = {
 	{ "command: { argv = ( \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ); };", "command.argv",
 	  "[ \"/bin/a\", \"say \\\"no\\\" \\\\ ]\" ]" },
 	{ "command: { argv = [ ]; };", "command.argv", "[ ]" },
+	{ "tenants: { shares = [ \"acme:3\", \"Be ta\", \"c:d:1000\" ]; };", "tenants.shares",
+	  "[ \"acme:3\", \"Be ta\", \"c:d:1000\" ]" },
 	{ "rater: { fallback = \"\"; };", "rater.fallback", "" },
 	{ "rater: { backend = \"openai\"; fallback = \"rubric\"; };", "rater.fallback", "rubric" },
 	{ "database: { conninfo = \"postgres://u@h:6543/db\"; };", "database.conninfo",

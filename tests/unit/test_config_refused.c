@@ -17,6 +17,10 @@
 
 /* Expected messages begin with "t" for the file's name. */
 #define POLL_RANGE "a duration from \"100ms\" to \"1h\" (units: ms, s, m, h, d)"
+#define SHARES_RULE \
+	"a list of at most 8 strings without control characters, each a tenant of at most 200 " \
+	"bytes, with a weight from 1 to 1000 behind a colon where it is not 1: [ \"acme:3\", " \
+	"\"beta\" ]"
 #define WORDS_RULE "a list of at most 64 strings and 4000 bytes without control characters, the " \
 	"first " \
 	"the absolute path of a program: [ \"/usr/bin/rate\", \"-v\" ]"
@@ -44,7 +48,7 @@ static const struct { const char *text, *message; } refused[] = {
 	{ "\nlgo: { };", "t:2: unknown group \"lgo\"; did you mean \"log\"?" },
 	{ "redis: { };",
 	  "t:1: unknown group \"redis\"; the groups are database, pool, queue, rater, rubric, "
-	  "openai, command, cache, webhooks, control, log" },
+	  "openai, command, tenants, cache, webhooks, control, log" },
 	{ "pool: { deep: { workers = 1; }; };",
 	  "t:1: unknown key \"pool.deep\"; the keys of pool are workers, in_flight, "
 	  "claim_batch, drain, beat, max_jobs, user" },
@@ -201,6 +205,17 @@ static const struct { const char *text, *message; } refused[] = {
 	  "t:1: command.argv is [ \"/bin/rate\", \"a\\u000ab\" ]; it must be " WORDS_RULE },
 	{ "command: { argv = ( \"/bin/rate\", 5 ); };",
 	  "t:1: command.argv is [ \"/bin/rate\", 5 ]; it must be " WORDS_RULE },
+	{ "tenants: { shares = [ \"acme:0\" ]; };",
+	  "t:1: tenants.shares is [ \"acme:0\" ]; it must be " SHARES_RULE },
+	{ "tenants: { shares = [ \"acme\", \":4\" ]; };",
+	  "t:1: tenants.shares is [ \"acme\", \":4\" ]; it must be " SHARES_RULE },
+	{ "tenants: { shares = [ \"a:1001\" ]; };",
+	  "t:1: tenants.shares is [ \"a:1001\" ]; it must be " SHARES_RULE },
+	{ "tenants: { shares = [\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\"]; };",
+	  "t:1: tenants.shares is [ \"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\", \"9\" ]; "
+	  "it must be " SHARES_RULE },
+	{ "tenants: { shares = [ \"acme:3\", \"b\", \"acme\" ]; };",
+	  "t:1: tenants.shares has acme twice" },
 	{ "rater: { scale = [ ]; };", "t:1: rater.scale is [ ]; it must be " SCALE_RULE },
 	{ "rater: { speakers = [ \"Rep\" ]; };",
 	  "t:1: rater.speakers is [ \"Rep\" ]; it must be a list of 1 to 20 different names made "
