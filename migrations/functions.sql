@@ -2276,7 +2276,13 @@ BEGIN
 	INSERT INTO grading_webhook_outbox (id, hook, created_at, session_id, type, data)
 	SELECT gen_random_uuid(), h.name, clock_timestamp(), NEW.session_id,
 		'session.graded'::text, pg_catalog.jsonb_build_object(
-			'session_id'::text, NEW.session_id, 'full_grading'::text, NEW.grading)
+			'session_id'::text, NEW.session_id, 'full_grading'::text,
+			-- A message has 16 KiB.
+			CASE WHEN octet_length(NEW.grading::text) <= 12000 THEN NEW.grading
+			ELSE NEW.grading - ARRAY['ratings'::text, 'strengths'::text,
+					'improvements'::text]
+				|| pg_catalog.jsonb_build_object('summary'::text,
+					"left"(NEW.grading ->> 'summary'::text, 1000)) END)
 	FROM grading_webhooks h
 	WHERE h.disabled_at IS NULL AND h.seen_at > now() - '7 days'::interval
 	ORDER BY h.name;
