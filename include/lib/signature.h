@@ -11,9 +11,10 @@
 #include "base/buf.h"
 
 /*
- * Appends the value of webhook-signature for n secrets ("whsec_" and base64), so that receivers that
- * know one of them are content: "v1,SIGNATURE v1,SIGNATURE". id and timestamp (seconds since 1970)
- * are the other two headers'. A secret that cannot be read, or a fault of libcrypto, is fatal().
+ * Appends the value of webhook-signature for n secrets ("whsec_" and base64), so that receivers
+ * that know one of them are content: "v1,SIGNATURE v1,SIGNATURE". id and timestamp (seconds since
+ * 1970) are the other two headers'. A secret that cannot be read, or a fault of libcrypto, is
+ * fatal().
  */
 void signature_write(struct buf *out, char *const *secrets, size_t n, const char *id,
 		     int64_t timestamp, const char *body, size_t len);

@@ -1,7 +1,8 @@
 /*
  * The janitor's cleaning of the outbox of webhooks. It runs where no webhook is configured as well,
- * since one may have been: seldom then, and what it looks at is an index of nothing. One host cleans
- * at a time (the statement takes a lock for that). It touches no message that may still be sent.
+ * since one may have been: seldom then, and what it looks at is an index of nothing. One host
+ * cleans at a time (the statement takes a lock for that). It touches no message that may still be
+ * sent.
  */
 #include "clean_webhooks.h"
 

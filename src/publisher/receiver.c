@@ -15,7 +15,7 @@
 #define SAY_EVERY_MS 60000		/* that a receiver fails */
 #define REPLY_CAP_BYTES (16u << 10)	/* more than that of an answer is not read */
 
-/* By whom addresses inside are refused no proxy is asked either: it would look the name up itself. */
+/* Where addresses inside are refused no proxy is asked: it would look the name up itself. */
 int receiver_open(struct receiver *r, struct loop *loop, const struct config *config,
 		  const struct webhook *hook, receiver_answered_fn *answered, void *arg,
 		  struct err *err)

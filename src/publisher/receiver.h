@@ -1,7 +1,7 @@
 /*
  * One webhook's receiver: its connections, and the messages that are on their way to it, a place
- * each. It has no more places than webhooks.concurrency, and shares none with others: one that hangs
- * fills its own.
+ * each. It has no more places than webhooks.concurrency, and shares none with others: one that
+ * hangs fills its own.
  */
 #ifndef RECEIVER_H
 #define RECEIVER_H

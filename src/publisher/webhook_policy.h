@@ -35,8 +35,8 @@ struct webhook_fate {
 /*
  * Success is a status of 2xx, whatever becomes of the body behind it. 410 means that the receiver
  * wants nothing more. After anything else, a redirect included, the message is sent again: after
- * backoff_ms, and four times as long each time, up to 6 h; never before a Retry-After of 429 and 503
- * (of 6 h at most), which holds up the receiver's other messages as well.
+ * backoff_ms, and four times as long each time, up to 6 h; never before a Retry-After of 429 and
+ * 503 (of 6 h at most), which holds up the receiver's other messages as well.
  */
 void webhook_judge(const struct http_reply *reply, const struct webhook_try *try,
 		   struct webhook_fate *fate);

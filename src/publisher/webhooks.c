@@ -1,9 +1,10 @@
 /*
  * The channel of webhooks: carries what the outbox holds to the receivers that are configured, each
- * at its own pace, and writes down what became of it. It looks into the outbox when a session moved,
- * when a message is due, and every quarter of a minute, since others put messages in as well. No
- * transaction is open while a receiver is waited for: a message is taken for a while, sent, and its
- * fate written down. If this process dies in between, the next one sends it again, under the same id.
+ * at its own pace, and writes down what became of it. It looks into the outbox when a session
+ * moved, when a message is due, and every quarter of a minute, since others put messages in as
+ * well. No transaction is open while a receiver is waited for: a message is taken for a while,
+ * sent, and its fate written down. If this process dies in between, the next one sends it again,
+ * under the same id.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 -- Takes messages that are due, some of each receiver, and keeps others from them until they are
--- surely answered: whoever takes one and dies leaves it to the next. What is told of a session's end
--- gets its ratings now, once, so that a message says the same each time. A step of a session is
+-- surely answered: whoever takes one and dies leaves it to the next. What is told of a session's
+-- end gets its ratings now, once, so that a message says the same each time. A step of a session is
 -- left out where there is a later message of it. A row for each message; then, for each receiver
 -- that has more for later, one with the ms until the first of them.
 \set no_wait `cat pieces/no_wait.sql`
