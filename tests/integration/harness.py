@@ -216,6 +216,14 @@ def connect(conninfo, **more):
                                         "options": f"-c statement_timeout={PATIENCE_S}s", "autocommit": True, **more})
 
 
+NOWHERE = str(uuid.UUID(int=0))
+
+
+def claim_of_everything(n, cap_bytes=1 << 20):
+    """What claim, claim_briefly and hold take, but for the claimant: one span, of all priorities and turns, from its start."""
+    return (n, [-2 ** 63], [2 ** 63 - 1], [0], [0], ["-infinity"], [NOWHERE], 0, ["-infinity"], [NOWHERE], cap_bytes)
+
+
 def daemon_statements():
     """name -> (types of its parameters, text), of all statements that have a plan."""
     files = sorted((ROOT / "src/queue/sql").glob("*.sql"))

@@ -21,9 +21,6 @@ SECONDS = 10
 OPERATIONS = 1500
 WORKERS = ["host/1/1", "host/2/1"]
 LAPSE_MS = 600000
-# One floor: from the start on.
-NOWHERE = str(uuid.UUID(int=0))
-EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [NOWHERE])
 
 Job = collections.namedtuple("Job", "session lines skipped batches")
 
@@ -55,7 +52,7 @@ class Play:
         return cursor.fetchall() if cursor.description else []
 
     def searched(self):
-        return self.random.randint(1, 6), *EVERYTHING, 0, ["-infinity"], [NOWHERE], 1 << 20
+        return harness.claim_of_everything(self.random.randint(1, 6))
 
     def took(self, rows, who):
         for row in rows:
@@ -162,7 +159,7 @@ class Play:
         held = [(job, self.in_hand[job]["claim"]) for job in mine]
         job, claim = self.random.choice(held + loose + [(None, 0)])
         found = self.run("left_behind", [who], [job], [claim], [self.random.choice([False, True, None])],
-                         [self.random.random() < 0.5], [None], NOWHERE, 1000)
+                         [self.random.random() < 0.5], [None], harness.NOWHERE, 1000)
         if found:
             _, jobs, _, claims, _, loose, guilt, weight = map(list, zip(*found))
             self.run("recover", jobs, claims, ["was killed"] * len(jobs), ["1"] * len(jobs), guilt,
@@ -172,7 +169,7 @@ class Play:
     def reap(self):
         self.db.rows("UPDATE grading_jobs SET started_at = now() - interval '1 hour'"
                      " WHERE status = 'processing' AND random() < 0.5")
-        found = self.run("stuck", LAPSE_MS, NOWHERE, 1000)
+        found = self.run("stuck", LAPSE_MS, harness.NOWHERE, 1000)
         if found:
             jobs, _, claims = map(list, zip(*found))
             self.run("reap", LAPSE_MS, self.random.choice(["host/", "elsewhere/"]), jobs, claims)

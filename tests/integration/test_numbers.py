@@ -8,7 +8,6 @@ import re
 import signal
 import threading
 import time
-import uuid
 
 import psycopg
 import pytest
@@ -16,11 +15,9 @@ from psycopg.rows import tuple_row
 from psycopg.types.json import Jsonb
 
 import harness
-from harness import PATIENCE_S, new_session, rep, together, wait_until
+from harness import NOWHERE, PATIENCE_S, claim_of_everything, new_session, rep, together, wait_until
 
 FIRST_NUMBER = 2 ** 40
-NOWHERE = str(uuid.UUID(int=0))
-EVERYTHING = ([-2 ** 63], [2 ** 63 - 1], ["-infinity"], [NOWHERE])      # one floor: from the start on
 WHO = "host/1/1"
 LAPSE_MS = 600000
 
@@ -47,7 +44,7 @@ class Worker:
     def claimed(self, name="claim_briefly", n=10):
         who = [self.who] if name != "hold" else []
         return [Claim(str(row[0]), str(row[1]), row[2])
-                for row in self.run(name, n, *EVERYTHING, 0, ["-infinity"], [NOWHERE], 1 << 20, *who)]
+                for row in self.run(name, *claim_of_everything(n), *who)]
 
     def batch(self, claims, text="Line", first=0, status="completed"):
         """Of each job two lines, which follow on one another."""
