@@ -18,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integratio
 import burndown
 import burst
 import calls
+import fairness
 import growth
 import harness
 import horizon
@@ -33,7 +34,8 @@ import scaling
 import waiting
 
 BENCHES = {module.__name__: module.run for module in
-           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls, refused, mirror)}
+           (burndown, latency, burst, idle, horizon, growth, waiting, scaling, memory, calls, refused, mirror,
+            fairness)}
 OUT = harness.BUILD / "bench"
 
 
