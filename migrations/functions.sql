@@ -9,6 +9,7 @@
 -- grading_ratings()      its ratings, from a cursor on
 -- grading_line_ratings   a view: all ratings, with their provenance
 -- grading_whole()        how the session was graded as a whole, after grading_is_whole() jobs
+-- grading_whole_source() by what; for the daemon
 -- grading_bi_lines, _sessions, _days      views for reports, which stay as they are
 -- grading_refuse_line()  says whose text a line may not replace; for the daemon
 -- grading_count()        moves the counters of sessions; for the next four
@@ -1047,6 +1048,34 @@ LANGUAGE sql STABLE AS $$
 		'provenance'::text, w.provenance)
 	FROM session_gradings w WHERE w.session_id = grading_whole.session_id
 $$;
+
+-- What a session as a whole is graded by, as one document: how far it is, and when it is over its
+-- ratings, in their order, with the first characters of their reasons. More lines than a worker
+-- reads, or more bytes than the cap, are counted and not fetched. In plpgsql, so that a claim takes
+-- no lock on the tables of ratings unless it has such a job: who locks them delays no other.
+CREATE OR REPLACE FUNCTION grading_whole_source(session_id uuid, cap integer) RETURNS jsonb
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+	session constant uuid := session_id;
+	p record;
+	size record;
+	lines jsonb;
+BEGIN
+	SELECT s.* INTO p FROM grading_progress(session) AS s;
+	SELECT sum(octet_length(r.line_text))::bigint AS bytes, max(r.seq) AS upto,
+		pg_catalog.count(*) AS n
+	INTO size FROM line_ratings r
+	WHERE r.session_id = session AND (p.status = 'completed'::text OR p.status = 'failed'::text);
+	IF size.n <= 10000 AND size.bytes <= cap THEN
+		lines := (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(r.line_index,
+				r.line_text, r.rating, "left"(r.reason, 200)) ORDER BY r.line_index)
+			FROM line_ratings r WHERE r.session_id = session);
+	END IF;
+	RETURN pg_catalog.jsonb_build_object('status'::text, p.status,
+		'batches'::text, p.batches_total, 'done'::text, p.batches_done,
+		'failed'::text, p.batches_failed, 'unrated'::text, p.lines_failed,
+		'bytes'::text, size.bytes, 'upto'::text, size.upto, 'lines'::text, lines);
+END $$;
 
 -- A settlement came upon a line that another job has stored with another text, and ends with this.
 -- It looks by itself, since what the settlement waited for is newer than what that sees.
@@ -2405,7 +2434,7 @@ DECLARE
 		'grading_webhooks_remove',
 		'grading_drop_phrase', 'grading_phrases_gone', 'grading_phrases_known',
 		'grading_follow_phrase_cache', 'grading_open_jobs', 'gradingd_jobs_of',
-		'grading_whole', 'grading_secure']
+		'grading_whole', 'grading_whole_source', 'grading_secure']
 		OPERATOR(pg_catalog.||) inner_functions;
 	-- Role, table or function, privileges.
 	rights constant text[] := ARRAY[
@@ -2425,6 +2454,7 @@ DECLARE
 		['gradingd_worker', 'grading_tenants', 'SELECT, INSERT'],
 		['gradingd_worker', 'grading_progress', 'EXECUTE'],
 		['gradingd_worker', 'grading_whole', 'EXECUTE'],
+		['gradingd_worker', 'grading_whole_source', 'EXECUTE'],
 		['gradingd_worker', 'grading_speakers', 'EXECUTE'],
 		['gradingd_worker', 'grading_entries', 'EXECUTE'],
 		['gradingd_worker', 'grading_known_lines', 'EXECUTE'],
@@ -2567,7 +2597,7 @@ DECLARE
 		'grading_webhooks_remove', 'grading_wholes_tell'];
 	-- Those that act with their caller's, and find what the path of whoever calls this names.
 	pathed constant text[] := ARRAY['grading_progress', 'grading_ratings', 'grading_whole',
-		'grading_count',
+		'grading_whole_source', 'grading_count',
 		'grading_follow_live_sessions', 'grading_follow_phrase_cache',
 		'grading_refuse_line', 'grading_allow_mirror', 'grading_mirror',
 		'grading_mirror_changes'];
@@ -2913,6 +2943,8 @@ COMMENT ON FUNCTION grading_progress(uuid, interval) IS
 	'how far a session is; over when none of its jobs is open, however many are still to come';
 COMMENT ON FUNCTION grading_whole(uuid) IS
 	'how the session was graded as a whole, as one object; null where it was not';
+COMMENT ON FUNCTION grading_whole_source(uuid, integer) IS
+	'what the session as a whole is graded by; the daemon''s claims call it';
 COMMENT ON FUNCTION grading_count(uuid[], integer[], integer[], integer[], integer[], integer[]) IS
 	'moves the counters of sessions; grading_retry() and grading_cancel() call it';
 COMMENT ON FUNCTION grading_refuse_line(uuid, integer) IS

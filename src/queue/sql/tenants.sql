@@ -4,7 +4,7 @@ PREPARE tenants (
 	text[]		-- $1: their names
 ) AS
 WITH asked AS MATERIALIZED (
-	SELECT u.tenant, u.place FROM unnest($1::text[]) WITH ORDINALITY AS u(tenant, place)
+	SELECT u.tenant, u.place FROM pg_catalog.unnest($1::text[]) WITH ORDINALITY AS u(tenant, place)
 ), known AS MATERIALIZED (
 	SELECT t.tenant, t.number FROM grading_tenants t WHERE t.tenant = ANY($1::text[])
 ), made AS (
