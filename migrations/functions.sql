@@ -1854,8 +1854,8 @@ END $$;
 -- alone, counted without the others, so a line's index is believed only where it leads to its text:
 -- for all lines, or for most where there are gaps between them. What is left is found by its text:
 -- the first of several equal lines, of all that the session's jobs have, is the first such entry.
--- Entries of speakers who are not rated count only where no line is found among the others. One that is in no entry has no number. Without any entry to go by
--- a line's index is its number.
+-- Entries of speakers who are not rated count only where no line is found among the others. One
+-- that is in no entry has no number. Without any entry to go by a line's index is its number.
 CREATE OR REPLACE FUNCTION grading_mirror_lines(session_id uuid, transcript jsonb)
 RETURNS TABLE (index integer, number integer)
 LANGUAGE sql STABLE AS $$
