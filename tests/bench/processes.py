@@ -25,7 +25,7 @@ def cpu_seconds(pid):
     for member in family(pid):
         try:
             total += int(read(member, "schedstat").split()[0]) / 1e9
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             pass    # it ended just now; its parent has it
     return total
 
